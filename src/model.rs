@@ -1,0 +1,211 @@
+//! The words that every part of the program shares: validated ids, what a page says of an object, and how an
+//! object's state changes. Nothing here knows HTTP or SQL.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// A Durable Object's id: 32 bytes, shown as 64 lower-case hex digits. Ordered as its bytes are, which is the order
+/// of the hex text too.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectId([u8; 32]);
+
+impl ObjectId {
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Display for ObjectId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = [0; 64];
+        hex::encode_to_slice(self.0, &mut text).map_err(|_| fmt::Error)?;
+        f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
+    }
+}
+
+impl fmt::Debug for ObjectId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("an object id is 64 hex digits")]
+pub struct InvalidObjectId;
+
+impl FromStr for ObjectId {
+    type Err = InvalidObjectId;
+
+    /// Upper-case digits are accepted and mean the same id.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut bytes = [0; 32];
+        hex::decode_to_slice(text, &mut bytes).map_err(|_| InvalidObjectId)?;
+        Ok(Self(bytes))
+    }
+}
+
+/// A Cloudflare account id: 1 to 32 characters (the schema's `maxLength`; it gives no pattern).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AccountId(String);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("an account id is 1 to 32 letters, digits, '-' or '_'")]
+pub struct InvalidAccountId;
+
+impl FromStr for AccountId {
+    type Err = InvalidAccountId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        if text.is_empty() || text.len() > 32 || !text.chars().all(plain) {
+            return Err(InvalidAccountId);
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl AccountId {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for AccountId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A namespace id: any non-empty text without control characters. It is 32 hex digits in production, by example
+/// only; Cloudflare's local server uses `worker-Class`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NamespaceId(String);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a namespace id is a non-empty text without control characters")]
+pub struct InvalidNamespaceId;
+
+impl FromStr for NamespaceId {
+    type Err = InvalidNamespaceId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.is_empty() || text.chars().any(char::is_control) {
+            return Err(InvalidNamespaceId);
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl NamespaceId {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for NamespaceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A namespace as the account's list describes it. Every field but the id is optional in the API.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Namespace {
+    pub id: NamespaceId,
+    pub name: Option<String>,
+    pub script: Option<String>,
+    pub class: Option<String>,
+    pub use_sqlite: Option<bool>,
+    /// Undocumented: `{id, slug, name}` of a preview deployment; `script` is then the parent Worker.
+    pub preview: Option<serde_json::Value>,
+}
+
+impl Namespace {
+    /// What a person is shown: the name where there is one, else the id.
+    pub fn label(&self) -> &str {
+        self.name
+            .as_deref()
+            .filter(|n| !n.is_empty())
+            .unwrap_or(self.id.as_str())
+    }
+}
+
+/// Whether a listed object holds stored data. An absent or null `hasStoredData` is unknown, which is neither.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum StoredData {
+    Unknown,
+    Without,
+    With,
+}
+
+impl From<Option<bool>> for StoredData {
+    fn from(flag: Option<bool>) -> Self {
+        match flag {
+            None => Self::Unknown,
+            Some(false) => Self::Without,
+            Some(true) => Self::With,
+        }
+    }
+}
+
+impl From<StoredData> for Option<bool> {
+    fn from(data: StoredData) -> Self {
+        match data {
+            StoredData::Unknown => None,
+            StoredData::Without => Some(false),
+            StoredData::With => Some(true),
+        }
+    }
+}
+
+/// One object in one place: a row of a page, or a row of the record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Observation {
+    pub id: ObjectId,
+    pub data: StoredData,
+}
+
+/// The API's opaque position after a page.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Cursor(String);
+
+impl Cursor {
+    /// `None` for the empty text, which the API uses for "no more pages".
+    pub fn new(text: impl Into<String>) -> Option<Self> {
+        let text = text.into();
+        (!text.is_empty()).then_some(Self(text))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// One page of a namespace's objects, validated: every row had an id of 64 hex digits.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page {
+    /// In the order in which they were served.
+    pub rows: Vec<Observation>,
+    pub next: Next,
+    /// `result_info.per_page`, where it is greater than zero.
+    pub per_page: Option<u64>,
+    /// `result_info.total_count`, where it is there.
+    pub total_count: Option<u64>,
+    /// HTTP requests that were sent to get it, retries included.
+    pub requests: u32,
+}
+
+/// What a page says of the pages after it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Next {
+    /// Go on here.
+    Cursor(Cursor),
+    /// A cursor key was there and it was `""` or null: this was the last page.
+    End,
+    /// There was no cursor key at all (`result_info.cursor` and `result_info.cursors.after` both absent).
+    NoCursorKey,
+}
