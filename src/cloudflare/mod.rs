@@ -1,0 +1,9 @@
+//! The Cloudflare API as this program needs it: one page of a listing at a time, at a pace that leaves room for
+//! others, retried where a retry can help. What comes out is validated `model` types or an [`Error`] to show a person.
+
+
+mod limiter;
+mod quota;
+
+pub use limiter::{Limiter, Pace, Stats};
+pub use quota::{InvalidQuota, Quota};
