@@ -4,6 +4,8 @@
 
 mod limiter;
 mod quota;
+mod text;
+mod wire;
 
 pub use limiter::{Limiter, Pace, Stats};
 pub use quota::{InvalidQuota, Quota};
