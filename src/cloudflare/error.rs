@@ -198,6 +198,8 @@ impl Fault {
     pub(super) fn transport(error: reqwest::Error) -> Self {
         let (message, may_pass) = if error.is_timeout() {
             ("the API did not answer in time", true)
+        } else if is_untrusted(&error) {
+            ("the certificate of the API is not trusted here", false)
         } else if error.is_connect() {
             ("no connection to the API", true)
         } else if error.is_builder() {
@@ -219,5 +221,57 @@ impl Fault {
             message: message.to_owned(),
             source: Some(Box::new(error.without_url())),
         }
+    }
+    /// The innermost cause, for the log: "no connection" alone does not help to get one.
+    pub(super) fn root_cause(&self) -> Option<String> {
+        let mut cause: &dyn std::error::Error = self.source.as_deref()?;
+        while let Some(inner) = cause.source() {
+            cause = inner;
+        }
+        Some(shown(&cause.to_string()))
+    }
+}
+
+/// A connection fails for want of trust in the certificate, which no waiting brings about.
+fn is_untrusted(error: &(dyn std::error::Error + 'static)) -> bool {
+    if let Some(rustls::Error::InvalidCertificate(_)) = error.downcast_ref() {
+        return true;
+    }
+    // An I/O error tells the sources of what it wraps, but not what it wraps.
+    let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    match wrapped {
+        Some(wrapped) => is_untrusted(wrapped),
+        None => error.source().is_some_and(is_untrusted),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn an_untrusted_certificate_is_found_in_its_wrapping() {
+        let certificate = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
+        let wrapped = io::Error::other(io::Error::new(io::ErrorKind::InvalidData, certificate));
+        assert!(is_untrusted(&wrapped));
+        assert!(!is_untrusted(&io::Error::other(rustls::Error::HandshakeNotComplete)));
+        assert!(!is_untrusted(&io::Error::from(io::ErrorKind::ConnectionRefused)));
+    }
+
+    #[test]
+    fn the_log_gets_the_innermost_cause() {
+        let inner = Error::wrong(Subject::Namespaces(&"a".parse().unwrap()), "in\nside", 0);
+        let outer = Error {
+            source: Some(Box::new(inner)),
+            ..Error::setup("outside", None)
+        };
+        let fault = Fault {
+            source: Some(Box::new(outer)),
+            ..Fault::wrong("all".to_owned())
+        };
+        assert_eq!(fault.root_cause().unwrap(), "namespaces of account a: in\\u{a}side");
+        assert_eq!(Fault::wrong("all".to_owned()).root_cause(), None);
     }
 }

@@ -198,7 +198,17 @@ impl Gate {
 
     fn slow_down(&mut self, asked: Slowdown) {
         let now = Instant::now();
-        self.held_until = self.held_until.max(now + asked.hold);
+        if now + asked.hold > self.held_until {
+            // Answers that were on their way move the end by little; that is not worth a line each.
+            if self.held_until <= now {
+                let hold_s = asked.hold.as_secs();
+                tracing::info!(
+                    hold_s,
+                    "what is left of the token's quota is for others: waiting for the next window"
+                );
+            }
+            self.held_until = now + asked.hold;
+        }
         // The newest answer knows best, but a gap that our own pace keeps anyway would only forbid our bursts.
         self.spacing = asked.spacing;
         self.spaced_until = if asked.spacing > self.period {

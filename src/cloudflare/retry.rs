@@ -83,9 +83,11 @@ where
         if elapsed.saturating_add(wait) > policy.budget {
             return Err(Error::exhausted(subject, fault, requests, elapsed, wait));
         }
+        let (wait_s, cause) = (wait.as_secs_f64(), fault.root_cause());
         tracing::warn!(
             attempt = requests,
-            wait_s = wait.as_secs_f64(),
+            wait_s,
+            cause,
             "{subject}: {}: trying again",
             fault.message
         );
