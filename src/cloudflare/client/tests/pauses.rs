@@ -56,7 +56,7 @@ async fn a_429_of_one_task_stops_the_others() {
         },
         ..quick()
     };
-    let client = client_with(url, Arc::new(Limiter::new(pace)), short());
+    let client = client_with(url, Arc::new(Limiter::new(pace)), patient());
     let sending = (0..39).map(|_| list(&client, None));
     for page in futures_util::future::join_all(sending).await {
         page.unwrap();
