@@ -1,3 +1,6 @@
 //! An exact, queryable record of which Cloudflare Durable Objects exist, which hold stored data, and how that changes.
 
+pub mod digest;
 pub mod model;
+pub mod store;
+pub mod sync;
