@@ -85,6 +85,8 @@ create table inventory.snapshot (
     walked boolean not null default false,              -- the end was proven: nothing is left to fetch
     cursor text,                                        -- of the next page; null before the first
     compared_to bytea check (octet_length(compared_to) = 32), -- everything up to this id has been compared
+    carried_id bytea check (octet_length(carried_id) = 32),  -- the last row seen, which the next page may repeat
+    carried_flag boolean,
     spooled bigint,                                     -- rows of spooled_object; null when the walk is not spooled
     empty_pages int not null default 0,                 -- in a row
     anchor_cursor text,                                 -- Brent's cycle search over the cursors

@@ -17,6 +17,19 @@ impl ObjectId {
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
+
+    /// The greatest id below this one; `None` for the smallest.
+    pub fn predecessor(&self) -> Option<Self> {
+        let mut bytes = self.0;
+        for byte in bytes.iter_mut().rev() {
+            let (less, borrow) = byte.overflowing_sub(1);
+            *byte = less;
+            if !borrow {
+                return Some(Self(bytes));
+            }
+        }
+        None
+    }
 }
 
 impl fmt::Display for ObjectId {
@@ -261,6 +274,8 @@ pub struct Page {
     /// In the order in which they were served.
     pub rows: Vec<Observation>,
     pub next: Next,
+    /// `result_info.count`, where it is there.
+    pub count: Option<u64>,
     /// `result_info.per_page`, where it is greater than zero.
     pub per_page: Option<u64>,
     /// `result_info.total_count`, where it is there.

@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 
 use super::{Fence, Store, StoreError};
 use crate::digest::{self, SetDigest};
-use crate::model::{Counts, ObjectId};
+use crate::model::{Counts, ObjectId, Observation};
 
 /// Rows that one statement deletes: a bounded transaction, however large the leftover.
 const DELETE_BATCH: i64 = 50_000;
@@ -38,6 +38,8 @@ pub struct Checkpoint {
     pub cursor: Option<String>,
     /// Everything up to this id has been compared and staged.
     pub compared_to: Option<ObjectId>,
+    /// The last row that was seen. It waits for the next page, which may repeat it with another flag.
+    pub carried: Option<Observation>,
     /// Rows in the spool; `None` when the walk is not spooled.
     pub spooled: Option<u64>,
     pub empty_pages: u32,
@@ -250,6 +252,10 @@ impl Store {
             walked: row.walked,
             cursor: row.cursor,
             compared_to: row.compared_to.as_deref().map(id_from).transpose()?,
+            carried: match row.carried_id {
+                Some(id) => Some(Observation { id: id_from(&id)?, data: row.carried_flag.into() }),
+                None => None,
+            },
             spooled: row.spooled.map(|rows| rows as u64),
             empty_pages: row.empty_pages as u32,
             anchor_cursor: row.anchor_cursor,

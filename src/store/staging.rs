@@ -179,7 +179,7 @@ impl PageTransaction {
                  empty_pages = $6, anchor_cursor = $7, anchor_steps = $8, anchor_limit = $9,
                  pages = $10, requests = $11, with_data = $12, without_data = $13, unknown = $14,
                  created = $15, removed = $16, data_gained = $17, data_lost = $18, data_known = $19,
-                 data_unknown = $20, digest = $21, change_digest = $22
+                 data_unknown = $20, digest = $21, change_digest = $22, carried_id = $23, carried_flag = $24
              where snapshot_id = $1",
             self.snapshot_id,
             checkpoint.walked,
@@ -202,7 +202,9 @@ impl PageTransaction {
             counts.data_known as i64,
             counts.data_unknown as i64,
             digest.as_slice(),
-            change_digest.as_slice()
+            change_digest.as_slice(),
+            checkpoint.carried.as_ref().map(|row| row.id.as_bytes().as_slice()),
+            checkpoint.carried.and_then(|row| Option::<bool>::from(row.data))
         )
         .execute(&mut *self.transaction)
         .await
