@@ -79,6 +79,7 @@ async fn respond(state: &SharedState, request: &Request, account: &str, namespac
         }
     };
     answer.headers.extend(verdict.headers);
+    lock(state).traffic.answered(verdict.number, answer.status);
     send(answer, &faults)
 }
 

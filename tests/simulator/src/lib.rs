@@ -2,6 +2,22 @@
 //! demonstration serves. No part of the shipped program.
 //!
 //! A [`Simulator`] runs on threads of its own, so that a test may block while it waits for a child process.
+//!
+//! ```
+//! # use cloudflare_simulator::{CursorStyle, Fault, Simulator, When};
+//! # #[tokio::main(flavor = "current_thread")] async fn main() {
+//! let simulator = Simulator::start().await;
+//! simulator.add_account("0123456789abcdef0123456789abcdef", "token");
+//! let chat = simulator.add_namespace("0123456789abcdef0123456789abcdef", "chat");
+//! simulator.seed(&chat, 25_000, 1);
+//! simulator.with_namespace(&chat, |chat| chat.cursor_style = CursorStyle::Opaque);
+//! simulator.fault(&chat, When::Nth(2), Fault::Reset);
+//! let hold = simulator.hold_at(&chat, 3);
+//! // Here the client walks `simulator.base_url()`. At its third request to `chat`, `hold.wait_until_held()` returns,
+//! // and `hold.release()` lets it go on.
+//! assert_eq!(simulator.truth(&chat).len(), 25_000);
+//! # }
+//! ```
 
 mod answer;
 mod control;
@@ -37,7 +53,7 @@ pub use traffic::{Quota, Request, Traffic};
 pub struct Simulator {
     state: Arc<Mutex<State>>,
     address: SocketAddr,
-    runtime: Option<Runtime>,
+    _threads: Threads,
 }
 
 impl Simulator {
@@ -60,17 +76,17 @@ impl Simulator {
         let bound = runtime.spawn(async move {
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
             let address = listener.local_addr()?;
-            // A pause of 40 ms an answer would be measured, not the client.
+            // Without it, answers may wait up to 40 ms for an acknowledgement, and benchmarks would measure that.
             let listener = listener.tap_io(|socket| drop(socket.set_nodelay(true)));
             tokio::spawn(async move { axum::serve(listener, router).await });
             io::Result::Ok(address)
         });
-        let address = bound.await.map_err(io::Error::other).flatten();
-        let runtime = Some(runtime);
+        let threads = Threads(Some(runtime));
+        let address = bound.await.map_err(io::Error::other).flatten()?;
         Ok(Self {
             state,
-            address: address?,
-            runtime,
+            address,
+            _threads: threads,
         })
     }
 
@@ -180,20 +196,32 @@ impl Simulator {
         self.with(|state| state.traffic.requests.clone())
     }
 
+    /// Those to one namespace's object list.
+    pub fn requests_to(&self, namespace: &str) -> Vec<Request> {
+        let end = format!("/{namespace}/objects");
+        let mut requests = self.requests();
+        requests.retain(|request| request.path.ends_with(&end));
+        requests
+    }
+
     /// See [`Traffic::max_in_window`].
     pub fn max_in_window(&self, window: Duration) -> usize {
         self.with(|state| state.traffic.max_in_window(window))
     }
 
-    /// How many requests the quota refused.
+    /// How many requests were answered 429, by the quota or by plan.
     pub fn refused(&self) -> usize {
-        self.with(|state| state.traffic.refused)
+        let refused = |request: &&Request| request.status == Some(429);
+        self.with(|state| state.traffic.requests.iter().filter(refused).count())
     }
 }
 
-impl Drop for Simulator {
+/// The service's own threads.
+struct Threads(Option<Runtime>);
+
+impl Drop for Threads {
     fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
+        if let Some(runtime) = self.0.take() {
             // The plain way to end a runtime blocks, which is not allowed inside a test's own.
             runtime.shutdown_background();
         }

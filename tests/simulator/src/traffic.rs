@@ -17,6 +17,8 @@ pub struct Request {
     pub query: String,
     /// The `Authorization` header, or `EMAIL KEY` of the older pair.
     pub authorization: Option<String>,
+    /// The answer's status; `None` as long as there is none, as for a request that is held or whose client left.
+    pub status: Option<u16>,
     params: BTreeMap<String, String>,
 }
 
@@ -34,6 +36,7 @@ impl Request {
             path: uri.path().to_owned(),
             query: uri.query().unwrap_or_default().to_owned(),
             authorization: header("authorization").or_else(pair),
+            status: None,
             params: Query::try_from_uri(uri).map(|Query(params)| params).unwrap_or_default(),
         }
     }
@@ -84,34 +87,43 @@ struct Caller {
 pub struct Traffic {
     pub quota: Option<Quota>,
     pub requests: Vec<Request>,
-    /// How often the quota was exceeded, which planned 429s do not count for.
-    pub refused: usize,
     callers: BTreeMap<String, Caller>,
 }
 
-/// The rate limit's word on a request: headers for its answer, and the answer itself where it is refused.
+/// The rate limit's word on a request: its place in the log, headers for its answer, and the answer itself where it is refused.
 #[derive(Default)]
 pub(crate) struct Verdict {
+    pub number: usize,
     pub headers: Vec<(String, String)>,
     pub refusal: Option<Answer>,
 }
 
 impl Traffic {
     pub(crate) fn arrive(&mut self, request: &Request) -> Verdict {
+        let number = self.requests.len();
         self.requests.push(request.clone());
         let Some(quota) = self.quota else {
-            return Verdict::default();
+            return Verdict {
+                number,
+                ..Verdict::default()
+            };
         };
         let caller = request.authorization.clone().unwrap_or_default();
         let caller = self.callers.entry(caller).or_default();
         let wait = caller.admit(&quota, request.at);
-        self.refused += usize::from(wait.is_some());
         Verdict {
+            number,
             headers: caller.headers(&quota, request.at),
             refusal: wait.map(|wait| {
                 let seconds = whole_seconds(wait).to_string();
                 Answer::too_many_requests(quota.retry_after.then_some(&seconds))
             }),
+        }
+    }
+
+    pub(crate) fn answered(&mut self, number: usize, status: u16) {
+        if let Some(request) = self.requests.get_mut(number) {
+            request.status = Some(status);
         }
     }
 

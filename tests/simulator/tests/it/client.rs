@@ -46,8 +46,11 @@ impl Reply {
 }
 
 pub async fn send(simulator: &Simulator, method: &str, path: &str, headers: &str) -> io::Result<Reply> {
-    let base = simulator.base_url();
-    let authority = base.strip_prefix("http://").unwrap().split('/').next().unwrap();
+    send_to(&simulator.base_url(), method, path, headers).await
+}
+
+pub async fn send_to(base_url: &str, method: &str, path: &str, headers: &str) -> io::Result<Reply> {
+    let authority = base_url.strip_prefix("http://").unwrap().split('/').next().unwrap();
     let mut socket = TcpStream::connect(authority).await?;
     let request = format!("{method} {path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n{headers}\r\n");
     socket.write_all(request.as_bytes()).await?;

@@ -1,10 +1,10 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use cloudflare_simulator::{Answer, Fault, Simulator, When};
+use cloudflare_simulator::{Answer, Fault, Simulator, State, When};
 use serde_json::json;
 
-use crate::client::{get, page, send, walk};
+use crate::client::{self, get, page, send, walk};
 use crate::{ACCOUNT, service};
 
 fn objects(namespace: &str) -> String {
@@ -200,20 +200,37 @@ async fn a_test_can_stop_the_server_at_a_request() {
 #[tokio::test]
 async fn a_dropped_simulator_answers_no_more() {
     let (simulator, namespace) = service().await;
-    let port = simulator.base_url();
+    let base_url = simulator.base_url();
+    let port = base_url
+        .trim_end_matches("/client/v4")
+        .rsplit(':')
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert!(
+        Simulator::serve(State::default(), port).await.is_err(),
+        "the port is in use"
+    );
+
+    let hold = simulator.hold_at(&namespace, 1);
+    let path = objects(&namespace);
+    let held = tokio::spawn(async move { client::send_to(&base_url, "GET", &path, TOKEN).await });
+    hold.wait_until_held().await;
+    assert_eq!(simulator.requests_to(&namespace)[0].status, None);
     drop(simulator);
-    let authority = port.trim_start_matches("http://").trim_end_matches("/client/v4");
-    let refused = async {
-        while tokio::net::TcpStream::connect(authority).await.is_ok() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+    assert!(held.await.unwrap().is_err(), "its connections are closed");
+
+    // The port can be taken again: a service that comes back.
+    let again = async {
+        loop {
+            match Simulator::serve(State::default(), port).await {
+                Ok(simulator) => return simulator,
+                Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+            }
         }
     };
-    tokio::time::timeout(Duration::from_secs(5), refused).await.unwrap();
-    // The port can be taken again at once: a service that comes back.
-    let port = authority.rsplit(':').next().unwrap().parse().unwrap();
-    let again = Simulator::serve(cloudflare_simulator::State::default(), port)
-        .await
-        .unwrap();
+    let again = tokio::time::timeout(Duration::from_secs(5), again).await.unwrap();
     again.add_account(ACCOUNT, "token");
     assert_eq!(page(&again, &namespace, None, 10).await.status, 404);
 }

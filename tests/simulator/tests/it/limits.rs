@@ -51,9 +51,9 @@ async fn callers_are_refused_as_cloudflare_does() {
 #[tokio::test]
 async fn the_quota_is_kept_and_every_request_is_recorded() {
     let (simulator, namespace) = service().await;
-    let window = Duration::from_millis(400);
+    let window = Duration::from_secs(1);
     simulator.set_quota(Some(Quota {
-        block: Duration::from_millis(800),
+        block: Duration::from_secs(2),
         ..Quota::new(3, window)
     }));
     for remaining in [2, 1, 0] {
@@ -63,11 +63,11 @@ async fn the_quota_is_kept_and_every_request_is_recorded() {
     }
     let reply = page(&simulator, &namespace, None, 10).await;
     assert_eq!((reply.status, reply.code()), (429, json!(971)));
-    assert_eq!(reply.headers["retry-after"], "1");
+    assert_eq!(reply.headers["retry-after"], "2");
     // The window is free again, the block still holds.
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
     assert_eq!(page(&simulator, &namespace, None, 10).await.status, 429);
-    tokio::time::sleep(Duration::from_millis(400)).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(page(&simulator, &namespace, None, 10).await.status, 200);
 
     assert_eq!((simulator.requests().len(), simulator.refused()), (6, 2));
@@ -85,13 +85,13 @@ async fn without_a_block_a_request_is_refused_while_the_window_is_full() {
         block: Duration::ZERO,
         retry_after: false,
         headers: false,
-        ..Quota::new(1, Duration::from_millis(300))
+        ..Quota::new(1, Duration::from_millis(500))
     };
     simulator.set_quota(Some(quota));
     assert_eq!(page(&simulator, &namespace, None, 10).await.status, 200);
     let reply = page(&simulator, &namespace, None, 10).await;
     assert_eq!(reply.status, 429);
     assert!(!reply.headers.contains_key("retry-after") && !reply.headers.contains_key("ratelimit"));
-    tokio::time::sleep(Duration::from_millis(350)).await;
+    tokio::time::sleep(Duration::from_millis(550)).await;
     assert_eq!(page(&simulator, &namespace, None, 10).await.status, 200);
 }
