@@ -1,4 +1,5 @@
 //! An exact, queryable record of which Cloudflare Durable Objects exist, which hold stored data, and how that changes.
 
 pub mod model;
+pub mod select;
 pub mod units;
