@@ -1,5 +1,6 @@
 //! An exact, queryable record of which Cloudflare Durable Objects exist, which hold stored data, and how that changes.
 
+pub mod cli;
 pub mod model;
 pub mod select;
 pub mod units;
