@@ -1,6 +1,10 @@
 //! An exact, queryable record of which Cloudflare Durable Objects exist, which hold stored data, and how that changes.
 
+pub mod cli;
+pub mod config;
 pub mod digest;
 pub mod model;
+pub mod select;
 pub mod store;
 pub mod sync;
+pub mod units;
