@@ -1,6 +1,7 @@
 //! An exact, queryable record of which Cloudflare Durable Objects exist, which hold stored data, and how that changes.
 
 pub mod cli;
+pub mod cloudflare;
 pub mod config;
 pub mod digest;
 pub mod model;

@@ -1,0 +1,303 @@
+//! The two listings, one page a call. The client holds the credentials and shows them to nobody but the API: plain http
+//! goes to this machine alone, redirects are not followed, and an answer that echoes a secret is not quoted.
+
+mod answer;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue};
+use secrecy::{ExposeSecret, SecretString};
+use url::{Host, Url};
+
+use self::answer::Answer;
+use super::error::{Error, Fault, Subject};
+use super::limiter::Limiter;
+use super::retry::{self, RetryPolicy};
+use super::wire::{self, Misread, NamespacePage, Read};
+use crate::model::{AccountId, Cursor, Namespace, NamespaceId, Page};
+
+const NAMESPACES_PER_PAGE: u32 = 100;
+
+/// A list of namespaces that goes on beyond so many pages does not end.
+const MOST_NAMESPACE_PAGES: u32 = 10_000;
+
+/// Who asks.
+#[derive(Clone)]
+pub enum Credentials {
+    Token(SecretString),
+    /// The older pair of `X-Auth-Email` and `X-Auth-Key`.
+    Key {
+        email: String,
+        key: SecretString,
+    },
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Token(_) => "Token(..)",
+            Self::Key { .. } => "Key { .. }",
+        })
+    }
+}
+
+impl Credentials {
+    fn secret(&self) -> &SecretString {
+        match self {
+            Self::Token(secret) | Self::Key { key: secret, .. } => secret,
+        }
+    }
+
+    fn headers(&self) -> Result<HeaderMap, Error> {
+        let unfit = |what: &str| Error::setup(format!("{what} has characters that a header can't carry"), None);
+        let sensitive = |text: &str, what: &str| {
+            let mut value = HeaderValue::from_str(text).map_err(|_| unfit(what))?;
+            value.set_sensitive(true);
+            Ok::<_, Error>(value)
+        };
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        match self {
+            Self::Token(token) => {
+                let bearer = format!("Bearer {}", token.expose_secret());
+                headers.insert(AUTHORIZATION, sensitive(&bearer, "the API token")?);
+            }
+            Self::Key { email, key } => {
+                headers.insert("x-auth-email", sensitive(email, "the e-mail address")?);
+                headers.insert("x-auth-key", sensitive(key.expose_secret(), "the API key")?);
+            }
+        }
+        Ok(headers)
+    }
+}
+
+/// Where the API is, and how to get in.
+#[derive(Debug, Clone)]
+pub struct Endpoint {
+    /// `https://api.cloudflare.com/client/v4` or the like.
+    pub base_url: Url,
+    pub credentials: Credentials,
+    pub connect_timeout: Duration,
+    /// Of each read: a body that keeps coming may take longer.
+    pub read_timeout: Duration,
+}
+
+impl Endpoint {
+    /// With the timeouts that suit a batch job.
+    pub fn new(base_url: Url, credentials: Credentials) -> Self {
+        Self {
+            base_url,
+            credentials,
+            connect_timeout: Duration::from_secs(10),
+            read_timeout: Duration::from_secs(60),
+        }
+    }
+}
+
+/// All namespaces of an account.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Listing {
+    /// In the order in which they were first listed, each id once.
+    pub namespaces: Vec<Namespace>,
+    /// HTTP requests that were sent to get them, retries included.
+    pub requests: u32,
+}
+
+/// Asks for one page at a time. Share it: it keeps the connections.
+pub struct Client {
+    http: reqwest::Client,
+    base_url: Url,
+    credentials: Credentials,
+    limiter: Arc<Limiter>,
+    retry: RetryPolicy,
+}
+
+impl Client {
+    pub fn new(endpoint: Endpoint, limiter: Arc<Limiter>, retry: RetryPolicy) -> Result<Self, Error> {
+        check(&endpoint.base_url)?;
+        // The TLS library takes its cryptography from a default of the process. One that is set already is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut http = reqwest::Client::builder()
+            .user_agent(concat!("durable-inventory/", env!("CARGO_PKG_VERSION")))
+            .default_headers(endpoint.credentials.headers()?)
+            .redirect(reqwest::redirect::Policy::none())
+            // A request that is sent again unseen would not be in the limiter's count.
+            .retry(reqwest::retry::never())
+            .connect_timeout(endpoint.connect_timeout)
+            .read_timeout(endpoint.read_timeout);
+        if endpoint.base_url.scheme() == "http" {
+            // A proxy would carry the secret off this machine in the clear.
+            http = http.no_proxy();
+        }
+        let http = http
+            .build()
+            .map_err(|error| Error::setup("no HTTPS client", Some(Box::new(error))))?;
+        Ok(Self {
+            http,
+            base_url: endpoint.base_url,
+            credentials: endpoint.credentials,
+            limiter,
+            retry,
+        })
+    }
+
+    /// Every namespace of the account. Servers that don't know paging answer every page with all of them, so the end
+    /// is where a page has nothing new.
+    pub async fn list_namespaces(&self, account: &AccountId) -> Result<Listing, Error> {
+        let subject = Subject::Namespaces(account);
+        let mut namespaces = Vec::new();
+        let mut places = HashMap::new();
+        let mut requests = 0;
+        for number in 1..=MOST_NAMESPACE_PAGES {
+            let url = self.namespaces_url(account, number)?;
+            let read = self
+                .get(subject, &url, false, wire::namespaces)
+                .await
+                .map_err(|error| error.after(requests))?;
+            let (
+                NamespacePage {
+                    namespaces: page,
+                    total_pages,
+                },
+                sent,
+            ) = read;
+            requests += sent;
+            let before = namespaces.len();
+            for namespace in page {
+                merge(&mut namespaces, &mut places, namespace);
+            }
+            let is_last = total_pages.is_some_and(|total| u64::from(number) >= total);
+            if is_last || namespaces.len() == before {
+                return Ok(Listing { namespaces, requests });
+            }
+        }
+        let message = format!("the list did not end within {MOST_NAMESPACE_PAGES} pages");
+        Err(Error::wrong(subject, message, requests))
+    }
+
+    /// One page of at most `limit` objects, after `cursor` or from the start.
+    pub async fn list_objects(
+        &self,
+        account: &AccountId,
+        namespace: &NamespaceId,
+        limit: u32,
+        cursor: Option<&Cursor>,
+    ) -> Result<Page, Error> {
+        let subject = Subject::Objects(account, namespace);
+        if matches!(namespace.as_str(), "." | "..") {
+            return Err(Error::wrong(subject, "such an id can't be a part of a URL", 0));
+        }
+        let mut url = self.url(account, &[namespace.as_str(), "objects"])?;
+        url.query_pairs_mut().append_pair("limit", &limit.to_string());
+        if let Some(cursor) = cursor {
+            url.query_pairs_mut().append_pair("cursor", cursor.as_str());
+        }
+        let (page, requests) = self.get(subject, &url, cursor.is_some(), wire::objects).await?;
+        Ok(Page { requests, ..page })
+    }
+
+    fn namespaces_url(&self, account: &AccountId, page: u32) -> Result<Url, Error> {
+        let mut url = self.url(account, &[])?;
+        url.query_pairs_mut()
+            .append_pair("page", &page.to_string())
+            .append_pair("per_page", &NAMESPACES_PER_PAGE.to_string());
+        Ok(url)
+    }
+
+    fn url(&self, account: &AccountId, rest: &[&str]) -> Result<Url, Error> {
+        let mut url = self.base_url.clone();
+        let path = ["accounts", account.as_str(), "workers", "durable_objects", "namespaces"];
+        url.path_segments_mut()
+            .map_err(|()| Error::setup("the base URL can't have a path", None))?
+            .pop_if_empty()
+            .extend(path)
+            .extend(rest);
+        Ok(url)
+    }
+
+    async fn get<T>(
+        &self,
+        subject: Subject<'_>,
+        url: &Url,
+        has_cursor: bool,
+        parse: fn(&[u8]) -> Result<Read<T>, Misread>,
+    ) -> Result<(T, u32), Error> {
+        let (read, requests) = retry::run(&self.retry, &self.limiter, subject, || {
+            self.try_once(url.clone(), has_cursor, parse)
+        })
+        .await?;
+        if let Some(notices) = read.notices {
+            tracing::info!("{subject}: the API says: {}", self.redacted(&notices));
+        }
+        Ok((read.value, requests))
+    }
+
+    async fn try_once<T>(
+        &self,
+        url: Url,
+        has_cursor: bool,
+        parse: fn(&[u8]) -> Result<Read<T>, Misread>,
+    ) -> Result<Read<T>, Fault> {
+        let response = self.http.get(url).send().await.map_err(Fault::transport)?;
+        let answer = Answer::receive(response, &self.limiter).await?;
+        match answer.read(parse, has_cursor) {
+            Ok(read) => Ok(read),
+            // Read again without the secret, should the answer echo it: what is wrong with it is going to be shown.
+            Err(_) => answer.with_body(|body| self.redacted(body)).read(parse, has_cursor),
+        }
+    }
+
+    fn redacted(&self, text: &str) -> String {
+        let secret = self.credentials.secret().expose_secret();
+        if secret.is_empty() {
+            text.to_owned()
+        } else {
+            text.replace(secret, "[redacted]")
+        }
+    }
+}
+
+/// A later row of the same namespace counts, in the place of the first.
+fn merge(namespaces: &mut Vec<Namespace>, places: &mut HashMap<NamespaceId, usize>, namespace: Namespace) {
+    match places.get(&namespace.id).and_then(|place| namespaces.get_mut(*place)) {
+        Some(earlier) => *earlier = namespace,
+        None => {
+            places.insert(namespace.id.clone(), namespaces.len());
+            namespaces.push(namespace);
+        }
+    }
+}
+
+/// Refuses base URLs that would show the secret to the network, or that can't be built upon. The URL is not quoted: it
+/// may hold a password.
+fn check(base_url: &Url) -> Result<(), Error> {
+    let refuse = |reason: &str| Err(Error::setup(format!("the base URL {reason}"), None));
+    match base_url.scheme() {
+        "https" => {}
+        "http" if is_loopback(base_url) => {}
+        "http" => return refuse("must begin with https, as plain http is for this machine (localhost) alone"),
+        _ => return refuse("must begin with https"),
+    }
+    if !base_url.username().is_empty() || base_url.password().is_some() {
+        return refuse("must not hold a user name or password");
+    }
+    if base_url.query().is_some() || base_url.fragment().is_some() {
+        return refuse("must not have a query (?) or fragment (#)");
+    }
+    Ok(())
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,167 @@
+//! Which faults are tried again, which are not, and what the user is told.
+
+use axum::body::Body;
+
+use super::server::{broken, gzipped, refusal, reply, stuck, with};
+use super::*;
+
+#[tokio::test]
+async fn what_may_pass_is_tried_again() {
+    let mut cut_gzip = gzipped(ROWS.as_bytes());
+    let short = axum::body::to_bytes(std::mem::take(cut_gzip.body_mut()), 10_000)
+        .await
+        .unwrap();
+    *cut_gzip.body_mut() = Body::from(short.slice(..short.len() - 20));
+    cut_gzip.headers_mut().remove("content-length");
+    let page = page_of([
+        reply(500, "x"),
+        reply(502, "<html>"),
+        refusal(503, 1, "busy"),
+        reply(504, ""),
+        reply(408, ""),
+        refusal(429, 971, "Please wait"),
+        broken(),
+        stuck(),
+        cut_gzip,
+        reply(200, &ROWS[..60]),
+        reply(200, ROWS),
+    ])
+    .await;
+    assert_eq!((page.rows.len(), page.requests), (1, 11));
+}
+
+#[tokio::test]
+async fn what_can_not_pass_is_not_tried_again() {
+    use ErrorKind::{CursorRefused, NotFound, Unauthorized, Wrong};
+    let table = [
+        (
+            refusal(401, 10000, "Authentication error"),
+            None,
+            Unauthorized,
+            "HTTP 401: Authentication error (code 10000): the token needs the permission \"Workers Scripts Read\"",
+        ),
+        (
+            refusal(403, 9109, "Unauthorized"),
+            Some("c"),
+            Unauthorized,
+            "HTTP 403: Unauthorized (code 9109): the token needs",
+        ),
+        (
+            refusal(400, 6003, "Invalid request headers"),
+            Some("c"),
+            Unauthorized,
+            "the token needs",
+        ),
+        (
+            refusal(404, 10066, "not found"),
+            Some("c"),
+            NotFound,
+            "HTTP 404: not found (code 10066): check the account",
+        ),
+        (
+            refusal(400, 10001, "bad cursor"),
+            Some("c"),
+            CursorRefused,
+            "HTTP 400: bad cursor (code 10001): the listing can't go on",
+        ),
+        (
+            refusal(400, 10001, "bad limit"),
+            None,
+            Wrong,
+            "HTTP 400: bad limit (code 10001)",
+        ),
+        (
+            reply(418, "\n\x1b[2Jteapot\nmore"),
+            None,
+            Wrong,
+            "HTTP 418, no content type: \"\\u{1b}[2Jteapot\"",
+        ),
+        (
+            with(reply(200, "<!doctype html>\n<p>"), "content-type", "text/html"),
+            None,
+            Wrong,
+            "the answer is not JSON: HTTP 200, text/html: \"<!doctype html>\"",
+        ),
+        (
+            reply(204, ""),
+            None,
+            Wrong,
+            "the answer is not JSON: HTTP 204, no content type: nothing",
+        ),
+        (refusal(200, 7, "no"), None, Wrong, "(success: false): no (code 7)"),
+        (reply(200, "[]"), None, Wrong, "unexpected shape"),
+        (
+            with(reply(302, ""), "location", "https://login.example/secret?x=y"),
+            None,
+            Wrong,
+            "HTTP 302 redirects to login.example, which is not followed",
+        ),
+        (reply(304, ""), None, Wrong, "HTTP 304 redirects to an unknown host"),
+        (
+            reply(403, format!("no token {TOKEN} here")),
+            None,
+            Unauthorized,
+            "no token [redacted] here",
+        ),
+        (refusal(200, 7, TOKEN), None, Wrong, "[redacted] (code 7)"),
+    ];
+    for (answer, cursor, kind, expected) in table {
+        let (actual, requests, words) = error_of([answer], cursor).await;
+        assert_eq!((actual, requests), (kind, 1), "{words}");
+        assert!(words.contains(expected), "{words}\n  {expected}");
+        assert!(words.starts_with("objects of namespace ns in account acc: "), "{words}");
+    }
+}
+
+#[tokio::test]
+async fn an_endless_fault_is_given_up_with_what_was_tried() {
+    let start = Instant::now();
+    let (kind, requests, words) = error_of((0..200).map(|_| refusal(502, 1, "bad gateway")), None).await;
+    assert!(start.elapsed() < short().budget + Duration::from_secs(1));
+    assert_eq!(kind, ErrorKind::Exhausted);
+    assert!(requests > 10, "{requests}");
+    assert!(
+        words.contains(&format!(
+            "HTTP 502: bad gateway (code 1): gave up after {requests} attempts in "
+        )),
+        "{words}"
+    );
+}
+
+#[tokio::test]
+async fn without_a_budget_it_is_one_attempt() {
+    let (server, url) = Server::start([reply(500, ""), reply(200, ROWS)]).await;
+    let retry = RetryPolicy {
+        budget: Duration::ZERO,
+        ..short()
+    };
+    let error = list(&client_with(url, Arc::new(Limiter::new(quick())), retry), None)
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (error.kind(), error.requests(), server.paths().len()),
+        (ErrorKind::Exhausted, 1, 1)
+    );
+    assert!(error.to_string().contains("gave up after 1 attempt in"), "{error}");
+}
+
+#[tokio::test]
+async fn nobody_listening_is_a_fault_that_may_pass() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url: Url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+    drop(listener);
+    let retry = RetryPolicy {
+        budget: Duration::from_millis(300),
+        ..short()
+    };
+    let error = list(&client_with(url, Arc::new(Limiter::new(quick())), retry), None)
+        .await
+        .unwrap_err();
+    assert_harmless(&error);
+    assert_eq!(error.kind(), ErrorKind::Exhausted);
+    assert!(
+        error.requests() > 1 && error.to_string().contains("no connection to the API"),
+        "{error}"
+    );
+    assert!(std::error::Error::source(&error).is_some());
+}

@@ -1,0 +1,219 @@
+//! What can go wrong with a request, in words for the person who runs the program, and in kinds for the code that must
+//! decide what follows.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::limiter::LongPause;
+use super::text::shown;
+use crate::model::{AccountId, NamespaceId};
+
+type Source = Box<dyn std::error::Error + Send + Sync>;
+
+/// What a caller does next depends on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// The base URL or the credentials can't be used. Nothing was sent.
+    Setup,
+    /// 401 or 403, or a 400 that complains of the credentials.
+    Unauthorized,
+    /// 404: no such namespace or account, or none that this token sees.
+    NotFound,
+    /// 400 in answer to a request that carried a cursor.
+    CursorRefused,
+    /// A fault that may pass did not pass within the retry budget.
+    Exhausted,
+    /// Any other answer that can't be right. Asking again would not help.
+    Wrong,
+}
+
+/// Shown, it is one line: of what the request asked, what happened, and what to do. Causes are in the chain of
+/// sources.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+    requests: u32,
+    source: Option<Source>,
+}
+
+impl Error {
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// HTTP requests that were sent in vain.
+    pub fn requests(&self) -> u32 {
+        self.requests
+    }
+
+    pub(super) fn setup(message: impl fmt::Display, source: Option<Source>) -> Self {
+        Self {
+            kind: ErrorKind::Setup,
+            message: format!("the API can't be used: {message}"),
+            requests: 0,
+            source,
+        }
+    }
+
+    /// A wrong answer that only shows over several requests.
+    pub(super) fn wrong(subject: Subject<'_>, message: impl fmt::Display, requests: u32) -> Self {
+        Self {
+            kind: ErrorKind::Wrong,
+            message: format!("{subject}: {message}"),
+            requests,
+            source: None,
+        }
+    }
+
+    pub(super) fn of(kind: ErrorKind, subject: Subject<'_>, fault: Fault, requests: u32) -> Self {
+        let advice = match kind {
+            ErrorKind::Unauthorized => {
+                ": the token needs the permission \"Workers Scripts Read\" for this account, and must not have expired"
+            }
+            ErrorKind::NotFound => ": check the account, the namespace and the API base URL",
+            ErrorKind::CursorRefused => ": the listing can't go on from here and must start over",
+            ErrorKind::Setup | ErrorKind::Exhausted | ErrorKind::Wrong => "",
+        };
+        let message = format!("{subject}: {}{advice}", fault.message);
+        Self {
+            kind,
+            message,
+            requests,
+            source: fault.source,
+        }
+    }
+
+    pub(super) fn exhausted(
+        subject: Subject<'_>,
+        fault: Fault,
+        requests: u32,
+        elapsed: Duration,
+        wait: Duration,
+    ) -> Self {
+        let tried = Tried { requests, elapsed };
+        let message = format!(
+            "{subject}: {}: gave up {tried}, as the next wait of {:.1} s goes beyond the retry budget: try again later",
+            fault.message,
+            wait.as_secs_f64()
+        );
+        Self {
+            kind: ErrorKind::Exhausted,
+            message,
+            requests,
+            source: fault.source,
+        }
+    }
+
+    pub(super) fn paused(subject: Subject<'_>, pause: LongPause, requests: u32, elapsed: Duration) -> Self {
+        let tried = Tried { requests, elapsed };
+        let message = format!(
+            "{subject}: the API asked this token to pause: gave up {tried}, as the {:.0} s that are left go beyond the \
+             retry budget: try again later",
+            pause.left.as_secs_f64()
+        );
+        Self {
+            kind: ErrorKind::Exhausted,
+            message,
+            requests,
+            source: None,
+        }
+    }
+
+    /// With the requests of earlier pages, which are in vain too.
+    pub(super) fn after(mut self, requests: u32) -> Self {
+        self.requests = self.requests.saturating_add(requests);
+        self
+    }
+}
+
+/// How much was tried before giving up.
+struct Tried {
+    requests: u32,
+    elapsed: Duration,
+}
+
+impl fmt::Display for Tried {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.requests {
+            0 => write!(f, "before the first attempt"),
+            1 => write!(f, "after 1 attempt in {:.1} s", self.elapsed.as_secs_f64()),
+            n => write!(f, "after {n} attempts in {:.1} s", self.elapsed.as_secs_f64()),
+        }
+    }
+}
+
+/// What a request asks for.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Subject<'a> {
+    Namespaces(&'a AccountId),
+    Objects(&'a AccountId, &'a NamespaceId),
+}
+
+impl fmt::Display for Subject<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Namespaces(account) => write!(f, "namespaces of account {account}"),
+            Self::Objects(account, namespace) => {
+                write!(
+                    f,
+                    "objects of namespace {} in account {account}",
+                    shown(namespace.as_str())
+                )
+            }
+        }
+    }
+}
+
+/// What is wrong with one attempt.
+#[derive(Debug)]
+pub(super) struct Fault {
+    pub(super) verdict: Verdict,
+    pub(super) message: String,
+    pub(super) source: Option<Source>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Another attempt may go well, but not earlier than this.
+    Retry {
+        not_before: Duration,
+    },
+    /// 429: the limiter was told, and knows how long.
+    Throttled,
+    Final(ErrorKind),
+}
+
+impl Fault {
+    pub(super) fn wrong(message: String) -> Self {
+        Self {
+            verdict: Verdict::Final(ErrorKind::Wrong),
+            message,
+            source: None,
+        }
+    }
+
+    /// A fault of the transport. The URL is left out: it says nothing that the subject does not.
+    pub(super) fn transport(error: reqwest::Error) -> Self {
+        let message = if error.is_timeout() {
+            "the API did not answer in time"
+        } else if error.is_connect() {
+            "no connection to the API"
+        } else {
+            "the connection to the API broke"
+        };
+        let verdict = if error.is_builder() {
+            Verdict::Final(ErrorKind::Wrong)
+        } else {
+            Verdict::Retry {
+                not_before: Duration::ZERO,
+            }
+        };
+        Self {
+            verdict,
+            message: message.to_owned(),
+            source: Some(Box::new(error.without_url())),
+        }
+    }
+}

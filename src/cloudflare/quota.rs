@@ -1,0 +1,341 @@
+//! What a token may send: the quota as the user states it, and as the `Ratelimit` and `Ratelimit-Policy` headers tell
+//! it. All of it is pure; [`super::limiter`] acts on it.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use reqwest::header::HeaderMap;
+
+/// A window that is longer than any API's is a mistake, and would only overflow the arithmetic of time.
+const LONGEST_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// So many requests in any window of so long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quota {
+    pub requests: u32,
+    pub window: Duration,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a quota is requests per seconds, both at least 1 and the seconds at most 86400, as in 1200/300s")]
+pub struct InvalidQuota;
+
+impl FromStr for Quota {
+    type Err = InvalidQuota;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (requests, window) = text.split_once('/').ok_or(InvalidQuota)?;
+        let requests = whole(requests)
+            .and_then(|n| u32::try_from(n).ok())
+            .ok_or(InvalidQuota)?;
+        let seconds = window.strip_suffix('s').and_then(whole).ok_or(InvalidQuota)?;
+        let window = Duration::from_secs(seconds);
+        if requests == 0 || seconds == 0 || window > LONGEST_WINDOW {
+            return Err(InvalidQuota);
+        }
+        Ok(Self { requests, window })
+    }
+}
+
+impl fmt::Display for Quota {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}s", self.requests, self.window.as_secs_f64())
+    }
+}
+
+/// One item of the `Ratelimit` header with the policy of the same name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Standing {
+    /// `r`: requests that are left in the window.
+    pub(super) remaining: u64,
+    /// `t`: until the window starts again.
+    pub(super) reset: Duration,
+    /// `q` and `w` of `Ratelimit-Policy`.
+    pub(super) policy: Option<(u64, Duration)>,
+}
+
+/// How far an answer asks us to slow down. Zero durations ask for nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Slowdown {
+    /// Send nothing for so long: what is left belongs to others.
+    pub(super) hold: Duration,
+    /// Let at least so much time pass between two requests ...
+    pub(super) spacing: Duration,
+    /// ... for so long.
+    pub(super) spaced_for: Duration,
+}
+
+/// Reads both headers. What is not understood is left out: the headers advise, the pace of our own stands without them.
+pub(super) fn standings(headers: &HeaderMap) -> Vec<Standing> {
+    let policies: Vec<Item<'_>> = items(headers, "ratelimit-policy");
+    items(headers, "ratelimit")
+        .iter()
+        .filter_map(|item| {
+            let policy = policies.iter().find(|p| p.name == item.name);
+            Some(Standing {
+                remaining: item.param("r")?,
+                reset: seconds(item.param("t")?),
+                policy: policy.and_then(|p| Some((p.param("q")?, seconds(p.param("w")?)))),
+            })
+        })
+        .collect()
+}
+
+/// The strictest reading of all items. `ours` stands in where the policy is not told.
+pub(super) fn slowdown(standings: &[Standing], ours: Quota, share_percent: u8) -> Slowdown {
+    let mut strictest = Slowdown::default();
+    for standing in standings {
+        let (quota, window) = standing.policy.unwrap_or((u64::from(ours.requests), ours.window));
+        let others_percent = 100_u128.saturating_sub(u128::from(share_percent));
+        let reserve = u64::try_from(u128::from(quota) * others_percent / 100).unwrap_or(u64::MAX);
+        // A reset that lies beyond the window is wrong, and must not stop us for longer than the window can last.
+        let reset = standing.reset.min(window);
+        match standing.remaining.saturating_sub(reserve) {
+            0 => strictest.hold = strictest.hold.max(reset),
+            left => {
+                let left = u32::try_from(left).unwrap_or(u32::MAX);
+                let spacing = reset / left;
+                if spacing > strictest.spacing {
+                    (strictest.spacing, strictest.spaced_for) = (spacing, reset);
+                }
+            }
+        }
+    }
+    strictest
+}
+
+/// One member of a structured-field list, as in `"default";r=50;t=30`.
+struct Item<'a> {
+    name: &'a str,
+    params: Vec<(&'a str, u64)>,
+}
+
+impl Item<'_> {
+    fn param(&self, key: &str) -> Option<u64> {
+        // The last of several counts, as in any structured field.
+        self.params
+            .iter()
+            .rev()
+            .find(|(k, _)| *k == key)
+            .map(|(_, value)| *value)
+    }
+}
+
+fn items<'a>(headers: &'a HeaderMap, name: &str) -> Vec<Item<'a>> {
+    let lines = headers
+        .get_all(name)
+        .into_iter()
+        .filter_map(|value| value.to_str().ok());
+    lines
+        .flat_map(|line| split_outside_quotes(line, b','))
+        .map(item)
+        .collect()
+}
+
+fn item(text: &str) -> Item<'_> {
+    let mut parts = split_outside_quotes(text, b';').into_iter().map(str::trim);
+    let name = parts.next().unwrap_or_default();
+    let params = parts
+        .filter_map(|part| {
+            let (key, value) = part.split_once('=')?;
+            Some((key.trim(), whole(value.trim())?))
+        })
+        .collect();
+    Item {
+        name: unquoted(name),
+        params,
+    }
+}
+
+fn unquoted(name: &str) -> &str {
+    name.strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'))
+        .unwrap_or(name)
+}
+
+fn split_outside_quotes(text: &str, separator: u8) -> Vec<&str> {
+    let mut parts = Vec::new();
+    let (mut start, mut quoted, mut escaped) = (0, false, false);
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            _ if byte == separator && !quoted => {
+                parts.push(&text[start..at]);
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    parts.push(&text[start..]);
+    parts
+}
+
+/// Digits alone: a sign is not a number of requests or seconds.
+fn whole(text: &str) -> Option<u64> {
+    if !text.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    text.parse().ok()
+}
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds).min(LONGEST_WINDOW)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use reqwest::header::HeaderValue;
+
+    use super::*;
+
+    const OURS: Quota = Quota {
+        requests: 1200,
+        window: Duration::from_secs(300),
+    };
+
+    fn headers(lines: &[(&'static str, &[u8])]) -> HeaderMap {
+        let mut map = HeaderMap::new();
+        for (name, value) in lines {
+            if let Ok(value) = HeaderValue::from_bytes(value) {
+                map.append(*name, value);
+            }
+        }
+        map
+    }
+
+    /// Remaining, reset, quota and window.
+    type Numbers = (u64, u64, Option<(u64, u64)>);
+
+    fn read(limit: &str, policy: &str) -> Vec<Numbers> {
+        standings(&headers(&[
+            ("ratelimit", limit.as_bytes()),
+            ("ratelimit-policy", policy.as_bytes()),
+        ]))
+        .iter()
+        .map(|s| (s.remaining, s.reset.as_secs(), s.policy.map(|(q, w)| (q, w.as_secs()))))
+        .collect()
+    }
+
+    #[test]
+    fn quotas_are_read_and_shown_alike() {
+        for text in ["1200/300s", "1/300s", "1000000/300s", "4294967295/86400s"] {
+            assert_eq!(text.parse::<Quota>().unwrap().to_string(), text);
+        }
+        for text in [
+            "",
+            "1200",
+            "1200/300",
+            "0/300s",
+            "1/0s",
+            "-1/300s",
+            "+1/3s",
+            "1/86401s",
+            "4294967296/1s",
+            "1/s",
+            "/1s",
+        ] {
+            assert_eq!(text.parse::<Quota>(), Err(InvalidQuota), "{text}");
+        }
+    }
+
+    #[test]
+    fn headers_are_read_as_lists_of_items_with_parameters() {
+        let both = vec![(50, 30, Some((1200, 300)))];
+        assert_eq!(read(r#""default";r=50;t=30"#, r#""default";q=1200;w=300"#), both);
+        assert_eq!(
+            read(r#" default ; t=30 ; r=50 "#, r#""default";w=300;q=1200;pk=:a,b:"#),
+            both
+        );
+        assert_eq!(read(r#""default";r=50;t=30"#, ""), [(50, 30, None)]);
+        assert_eq!(read(r#""default";r=50;t=30"#, r#""other";q=1;w=1"#), [(50, 30, None)]);
+        assert_eq!(
+            read(r#""a,;\"";r=1;t=2, "b";r=3;t=4"#, r#""b";q=5;w=6, "a,;\"";q=7;w=8"#),
+            [(1, 2, Some((7, 8))), (3, 4, Some((5, 6)))]
+        );
+        for garbage in [
+            "",
+            "default",
+            "r=1;t=2",
+            "\"a\";r=1",
+            "\"a\";r=-1;t=1",
+            "\"a\";r=1.5;t=1",
+            "\"a\";r=x;t=1",
+            "\"a;r=1;t=1",
+        ] {
+            assert_eq!(read(garbage, garbage), [], "{garbage}");
+        }
+    }
+
+    #[test]
+    fn several_header_lines_are_one_list() {
+        let map = headers(&[
+            ("ratelimit", b"\"a\";r=1;t=2"),
+            ("ratelimit", b"\xff"),
+            ("ratelimit", b"\"b\";r=3;t=4"),
+        ]);
+        assert_eq!(standings(&map).len(), 2);
+    }
+
+    #[test]
+    fn the_reserve_belongs_to_others() {
+        let seconds = Duration::from_secs;
+        let at = |remaining, t, policy| {
+            slowdown(
+                &[Standing {
+                    remaining,
+                    reset: seconds(t),
+                    policy,
+                }],
+                OURS,
+                80,
+            )
+        };
+        assert_eq!(at(240, 30, None).hold, seconds(30));
+        assert_eq!(
+            at(241, 30, None),
+            Slowdown {
+                hold: Duration::ZERO,
+                spacing: seconds(30),
+                spaced_for: seconds(30)
+            }
+        );
+        assert_eq!(at(300, 30, None).spacing, Duration::from_millis(500));
+        assert_eq!(at(0, 1_000_000, None).hold, seconds(300), "no longer than the window");
+        assert_eq!(at(10, 40, Some((50, seconds(20)))).hold, seconds(20));
+        assert_eq!(at(11, 20, Some((50, seconds(20)))).spacing, seconds(20));
+        assert_eq!(slowdown(&[], OURS, 80), Slowdown::default());
+    }
+
+    #[test]
+    fn the_strictest_item_counts() {
+        let of = |remaining| Standing {
+            remaining,
+            reset: Duration::from_secs(10),
+            policy: Some((100, OURS.window)),
+        };
+        let all = slowdown(&[of(100), of(0), of(30)], OURS, 80);
+        assert_eq!(all.hold, Duration::from_secs(10));
+        assert_eq!(all.spacing, Duration::from_secs(1));
+    }
+
+    proptest! {
+        #[test]
+        fn no_header_makes_it_panic(limit in any::<Vec<u8>>(), policy in any::<Vec<u8>>(), share in any::<u8>()) {
+            let read = standings(&headers(&[("ratelimit", &limit), ("ratelimit-policy", &policy)]));
+            slowdown(&read, OURS, share);
+        }
+
+        #[test]
+        fn no_numbers_make_it_panic(r in any::<u64>(), t in any::<u64>(), q in any::<u64>(), w in any::<u64>(), share in any::<u8>()) {
+            let limit = format!("a;r={r};t={t}");
+            let policy = format!("a;q={q};w={w}");
+            let read = standings(&headers(&[("ratelimit", limit.as_bytes()), ("ratelimit-policy", policy.as_bytes())]));
+            prop_assert_eq!(read.len(), 1);
+            prop_assert!(slowdown(&read, OURS, share).hold <= LONGEST_WINDOW);
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! Words from elsewhere, made fit to show: an answer must not move a terminal's cursor, fake a log line or fill a
+//! screen.
+
+/// As much of a foreign text as an error shows.
+const SHOWN_CHARS: usize = 300;
+
+/// The text with everything invisible escaped, cut to a length that a person reads.
+pub(super) fn shown(text: &str) -> String {
+    let mut out = String::new();
+    for (count, c) in text.chars().enumerate() {
+        if count == SHOWN_CHARS {
+            out.push('…');
+            break;
+        }
+        if is_invisible(c) {
+            out.extend(c.escape_unicode());
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// The first line that says anything.
+pub(super) fn first_line(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(body);
+    let line = text.lines().map(str::trim).find(|line| !line.is_empty());
+    line.map_or_else(|| "nothing".to_owned(), |line| format!("\"{}\"", shown(line)))
+}
+
+/// Control characters, and those that reorder or hide the text around them.
+fn is_invisible(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_steer_a_terminal_is_escaped() {
+        assert_eq!(shown("a\u{1b}[2Jb\nc\u{202e}d"), "a\\u{1b}[2Jb\\u{a}c\\u{202e}d");
+    }
+
+    #[test]
+    fn long_text_is_cut_between_characters() {
+        let cut = shown(&"ä".repeat(1000));
+        assert_eq!(cut.chars().count(), SHOWN_CHARS + 1);
+        assert!(cut.ends_with('…'));
+    }
+
+    #[test]
+    fn the_first_line_skips_blank_ones() {
+        assert_eq!(first_line(b"\n  \r\n <html>\xff\r\nmore"), "\"<html>\u{fffd}\"");
+        assert_eq!(first_line(b" \n"), "nothing");
+    }
+}
