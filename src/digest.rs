@@ -76,8 +76,10 @@ mod tests {
     use crate::model::StoredData;
 
     fn observation() -> impl Strategy<Value = Observation> {
-        (any::<[u8; 32]>(), any::<Option<bool>>())
-            .prop_map(|(id, flag)| Observation { id: ObjectId::from_bytes(id), data: StoredData::from(flag) })
+        (any::<[u8; 32]>(), any::<Option<bool>>()).prop_map(|(id, flag)| Observation {
+            id: ObjectId::from_bytes(id),
+            data: StoredData::from(flag),
+        })
     }
 
     fn digest_of<'a>(set: impl IntoIterator<Item = &'a Observation>) -> SetDigest {
@@ -110,10 +112,15 @@ mod tests {
     #[test]
     fn version_1_stays_what_it_is() {
         // Exports and other hosts hold these digests: a change of the hash needs a new version.
-        let one = Observation { id: ObjectId::from_bytes([7; 32]), data: StoredData::With };
+        let one = Observation {
+            id: ObjectId::from_bytes([7; 32]),
+            data: StoredData::With,
+        };
         assert_eq!(
             hex::encode(digest_of([&one]).to_bytes()),
-            hex::encode(Sha256::digest([b"durable-inventory\x01\x03".as_slice(), &[7; 32]].concat()))
+            hex::encode(Sha256::digest(
+                [b"durable-inventory\x01\x03".as_slice(), &[7; 32]].concat()
+            ))
         );
     }
 }

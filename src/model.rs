@@ -280,9 +280,6 @@ pub struct Page {
     pub per_page: Option<u64>,
     /// `result_info.total_count`, where it is there.
     pub total_count: Option<u64>,
-    /// `result_info.count`, where it is there: some servers count this page's rows, some all rows so far. Whoever
-    /// knows the rows so far can tell whether it is neither.
-    pub count: Option<u64>,
     /// HTTP requests that were sent to get it, retries included.
     pub requests: u32,
 }

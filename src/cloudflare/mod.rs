@@ -4,6 +4,7 @@
 mod client;
 mod error;
 mod limiter;
+mod pagination;
 mod quota;
 mod retry;
 mod text;
@@ -12,5 +13,6 @@ mod wire;
 pub use client::{Client, Credentials, Endpoint, Listing};
 pub use error::{Error, ErrorKind};
 pub use limiter::{Limiter, Pace, Stats};
+pub use pagination::{CycleSearch, Pagination, PaginationError, Step};
 pub use quota::{InvalidQuota, Quota};
 pub use retry::RetryPolicy;

@@ -91,7 +91,11 @@ pub struct CycleSearch {
 
 impl Default for CycleSearch {
     fn default() -> Self {
-        Self { anchor: None, steps: 0, limit: 1 }
+        Self {
+            anchor: None,
+            steps: 0,
+            limit: 1,
+        }
     }
 }
 
@@ -119,9 +123,19 @@ mod tests {
 
     fn page(rows: u8, next: Next) -> Page {
         let rows = (0..rows)
-            .map(|id| Observation { id: ObjectId::from_bytes([id; 32]), data: StoredData::With })
+            .map(|id| Observation {
+                id: ObjectId::from_bytes([id; 32]),
+                data: StoredData::With,
+            })
             .collect();
-        Page { rows, next, count: None, per_page: None, total_count: None, requests: 1 }
+        Page {
+            rows,
+            next,
+            count: None,
+            per_page: None,
+            total_count: None,
+            requests: 1,
+        }
     }
 
     fn cursor(text: impl ToString) -> Next {
@@ -129,14 +143,24 @@ mod tests {
     }
 
     fn start() -> Pagination {
-        Pagination { cursor: None, empty_pages: 0, cycle: CycleSearch::default() }
+        Pagination {
+            cursor: None,
+            empty_pages: 0,
+            cycle: CycleSearch::default(),
+        }
     }
 
     #[test]
     fn what_ends_a_walk() {
         let last = ObjectId::from_bytes([9; 32]);
-        let with_total = |total| Page { total_count: Some(total), ..page(3, Next::NoCursorKey) };
-        let with_per_page = |per_page| Page { per_page: Some(per_page), ..page(10, Next::NoCursorKey) };
+        let with_total = |total| Page {
+            total_count: Some(total),
+            ..page(3, Next::NoCursorKey)
+        };
+        let with_per_page = |per_page| Page {
+            per_page: Some(per_page),
+            ..page(10, Next::NoCursorKey)
+        };
         for (page, limit, expected) in [
             (page(10, Next::End), 10, Step::End),
             (page(0, Next::End), 10, Step::End),
@@ -158,7 +182,10 @@ mod tests {
     fn the_same_cursor_twice_is_an_error() {
         let mut pagination = start();
         assert_eq!(pagination.advance(&page(1, cursor("a")), 10, 0), Ok(Step::GoOn));
-        assert_eq!(pagination.advance(&page(1, cursor("a")), 10, 0), Err(PaginationError::RepeatedCursor));
+        assert_eq!(
+            pagination.advance(&page(1, cursor("a")), 10, 0),
+            Err(PaginationError::RepeatedCursor)
+        );
     }
 
     #[test]
@@ -170,7 +197,10 @@ mod tests {
         let mut after_a_row = pagination.clone();
         assert_eq!(after_a_row.advance(&page(1, cursor("row")), 10, 0), Ok(Step::GoOn));
         assert_eq!(after_a_row.advance(&page(0, cursor("again")), 10, 0), Ok(Step::GoOn));
-        assert_eq!(pagination.advance(&page(0, cursor("last")), 10, 0), Err(PaginationError::OnlyEmptyPages));
+        assert_eq!(
+            pagination.advance(&page(0, cursor("last")), 10, 0),
+            Err(PaginationError::OnlyEmptyPages)
+        );
     }
 
     proptest! {

@@ -46,7 +46,11 @@ impl Store {
             .connect_with(options.clone())
             .await
             .map_err(StoreError::while_doing("be connected to"))?;
-        let store = Self { pool, options, session_name };
+        let store = Self {
+            pool,
+            options,
+            session_name,
+        };
         store.require_server().await?;
         Ok(store)
     }
@@ -79,7 +83,11 @@ impl Store {
                 .execute("create schema if not exists inventory")
                 .await
                 .map_err(StoreError::while_doing("create the schema"))?;
-        } else if self.applied_version().await?.is_some_and(|version| version == newest_version()) {
+        } else if self
+            .applied_version()
+            .await?
+            .is_some_and(|version| version == newest_version())
+        {
             return Ok(());
         }
         let mut migrator = Migrator::with_migrations(MIGRATIONS.iter().cloned().collect());
@@ -115,10 +123,12 @@ impl Store {
         if !there {
             return Ok(None);
         }
-        sqlx::query_scalar(AssertSqlSafe(format!("select max(version) from {MIGRATIONS_TABLE} where success")))
-            .fetch_one(&self.pool)
-            .await
-            .map_err(StoreError::while_doing(doing))
+        sqlx::query_scalar(AssertSqlSafe(format!(
+            "select max(version) from {MIGRATIONS_TABLE} where success"
+        )))
+        .fetch_one(&self.pool)
+        .await
+        .map_err(StoreError::while_doing(doing))
     }
 }
 

@@ -15,7 +15,11 @@ pub enum StoreError {
         "account {account} was recorded from {recorded}, not from {asked}: an account's record stays bound to the API \
          that it came from; use another database (or --data-dir) for the other one"
     )]
-    OtherApi { account: AccountId, recorded: String, asked: String },
+    OtherApi {
+        account: AccountId,
+        recorded: String,
+        asked: String,
+    },
 
     #[error("the record does not hold what it should: {what}")]
     Inconsistent { what: String },
@@ -52,7 +56,9 @@ impl StoreError {
 
     /// The database is out of reach or ended the session: what was committed is kept, and trying again may help.
     pub fn is_connection_lost(&self) -> bool {
-        let Self::Database { source, .. } = self else { return false };
+        let Self::Database { source, .. } = self else {
+            return false;
+        };
         match source {
             sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Protocol(_) => true,
             // Class 08: connection exception; 57P: the server or an administrator ended the session; 25P03: idle in a

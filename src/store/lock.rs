@@ -62,7 +62,12 @@ impl LockSession {
         let session = Arc::new(Mutex::new(session));
         let lost = CancellationToken::new();
         let beat = tokio::spawn(beat(session.clone(), lost.clone()));
-        Ok(Self { session, session_name: store.session_name.clone(), lost, beat })
+        Ok(Self {
+            session,
+            session_name: store.session_name.clone(),
+            lost,
+            beat,
+        })
     }
 
     /// Cancelled when the session is gone, and every lock with it.
@@ -149,10 +154,19 @@ async fn beat(session: Arc<Mutex<PgConnection>>, lost: CancellationToken) {
 async fn refuse_transaction_pooler(store: &Store, session: &mut PgConnection) -> Result<(), StoreError> {
     let doing = "check that it keeps sessions";
     let backend = "select pg_backend_pid()";
-    let before: i32 = sqlx::query_scalar(backend).fetch_one(&mut *session).await.map_err(StoreError::while_doing(doing))?;
+    let before: i32 = sqlx::query_scalar(backend)
+        .fetch_one(&mut *session)
+        .await
+        .map_err(StoreError::while_doing(doing))?;
     let mut other = store.pool.begin().await.map_err(StoreError::while_doing(doing))?;
-    let others: i32 = sqlx::query_scalar(backend).fetch_one(&mut *other).await.map_err(StoreError::while_doing(doing))?;
-    let after: i32 = sqlx::query_scalar(backend).fetch_one(&mut *session).await.map_err(StoreError::while_doing(doing))?;
+    let others: i32 = sqlx::query_scalar(backend)
+        .fetch_one(&mut *other)
+        .await
+        .map_err(StoreError::while_doing(doing))?;
+    let after: i32 = sqlx::query_scalar(backend)
+        .fetch_one(&mut *session)
+        .await
+        .map_err(StoreError::while_doing(doing))?;
     if before != after || before == others {
         return Err(StoreError::TransactionPooler);
     }

@@ -115,5 +115,6 @@ impl Store {
 }
 
 pub(super) fn valid_namespace_id(text: &str) -> Result<NamespaceId, StoreError> {
-    text.parse().map_err(|_| StoreError::InvalidId { text: text.to_owned() })
+    text.parse()
+        .map_err(|_| StoreError::InvalidId { text: text.to_owned() })
 }

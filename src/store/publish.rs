@@ -87,11 +87,7 @@ impl Store {
 
 /// Turns staged changes into intervals. Each statement must touch exactly the rows that the walk counted: a difference
 /// means that the record was changed under it, and nothing is published.
-async fn apply(
-    transaction: &mut Transaction<'_, Postgres>,
-    fence: Fence,
-    walk: &ProvenWalk,
-) -> Result<(), StoreError> {
+async fn apply(transaction: &mut Transaction<'_, Postgres>, fence: Fence, walk: &ProvenWalk) -> Result<(), StoreError> {
     let doing = "apply a snapshot's changes";
     let counts = &walk.counts;
     let flipped = counts.data_gained + counts.data_lost + counts.data_known + counts.data_unknown;
@@ -165,11 +161,7 @@ fn expect_rows(what: &str, found: u64, counted: u64) -> Result<(), StoreError> {
     )))
 }
 
-async fn supersede_held(
-    transaction: &mut Transaction<'_, Postgres>,
-    fence: Fence,
-    by: i32,
-) -> Result<(), StoreError> {
+async fn supersede_held(transaction: &mut Transaction<'_, Postgres>, fence: Fence, by: i32) -> Result<(), StoreError> {
     let doing = "drop the snapshot that was held before";
     sqlx::query!(
         "with superseded as (

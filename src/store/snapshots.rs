@@ -210,13 +210,22 @@ impl Store {
         resume_within: Duration,
     ) -> Result<Option<(Abandoned, &'static str)>, StoreError> {
         if !left.base_is_published {
-            return Ok(Some((Abandoned::Superseded, "a newer snapshot was published since this walk began")));
+            return Ok(Some((
+                Abandoned::Superseded,
+                "a newer snapshot was published since this walk began",
+            )));
         }
         if left.digest_version != digest::VERSION {
-            return Ok(Some((Abandoned::Discarded, "another version of the program, with another digest, began it")));
+            return Ok(Some((
+                Abandoned::Discarded,
+                "another version of the program, with another digest, began it",
+            )));
         }
         if OffsetDateTime::now_utc() - left.checkpoint_at > resume_within {
-            return Ok(Some((Abandoned::Discarded, "its last page is older than --resume-within allows")));
+            return Ok(Some((
+                Abandoned::Discarded,
+                "its last page is older than --resume-within allows",
+            )));
         }
         let Some(spooled) = left.spooled else { return Ok(None) };
         let there = sqlx::query_scalar!(
@@ -243,9 +252,11 @@ impl Store {
         .await
         .map_err(StoreError::while_doing("read a snapshot"))?;
         let base = match (row.base_id, row.base_objects, row.base_digest) {
-            (Some(snapshot_id), Some(objects), Some(digest)) => {
-                Some(Base { snapshot_id, objects: objects as u64, digest: digest_from(&digest)? })
-            }
+            (Some(snapshot_id), Some(objects), Some(digest)) => Some(Base {
+                snapshot_id,
+                objects: objects as u64,
+                digest: digest_from(&digest)?,
+            }),
             _ => None,
         };
         let checkpoint = Checkpoint {
@@ -253,7 +264,10 @@ impl Store {
             cursor: row.cursor,
             compared_to: row.compared_to.as_deref().map(id_from).transpose()?,
             carried: match row.carried_id {
-                Some(id) => Some(Observation { id: id_from(&id)?, data: row.carried_flag.into() }),
+                Some(id) => Some(Observation {
+                    id: id_from(&id)?,
+                    data: row.carried_flag.into(),
+                }),
                 None => None,
             },
             spooled: row.spooled.map(|rows| rows as u64),
@@ -278,7 +292,12 @@ impl Store {
             change_digest: digest_from(&row.change_digest)?,
             resumed: row.resumed as u64,
         };
-        Ok(Walk { snapshot_id, base, unordered: row.unordered, checkpoint })
+        Ok(Walk {
+            snapshot_id,
+            base,
+            unordered: row.unordered,
+            checkpoint,
+        })
     }
 
     /// Staged changes and spooled observations of a walk that ended without being published, or of one that was.
@@ -347,12 +366,16 @@ struct Unfinished {
 }
 
 pub(super) fn id_from(bytes: &[u8]) -> Result<ObjectId, StoreError> {
-    let bytes = bytes.try_into().map_err(|_| inconsistent("an object id of another length than 32 bytes"))?;
+    let bytes = bytes
+        .try_into()
+        .map_err(|_| inconsistent("an object id of another length than 32 bytes"))?;
     Ok(ObjectId::from_bytes(bytes))
 }
 
 fn digest_from(bytes: &[u8]) -> Result<SetDigest, StoreError> {
-    let bytes = bytes.try_into().map_err(|_| inconsistent("a digest of another length than 32 bytes"))?;
+    let bytes = bytes
+        .try_into()
+        .map_err(|_| inconsistent("a digest of another length than 32 bytes"))?;
     Ok(SetDigest::from_bytes(bytes))
 }
 

@@ -23,7 +23,11 @@ pub struct PageTransaction {
 impl Store {
     pub async fn begin_page(&self, fence: Fence, walk: &Walk) -> Result<PageTransaction, StoreError> {
         Ok(PageTransaction {
-            transaction: self.pool.begin().await.map_err(StoreError::while_doing("begin a page"))?,
+            transaction: self
+                .pool
+                .begin()
+                .await
+                .map_err(StoreError::while_doing("begin a page"))?,
             fence,
             snapshot_id: walk.snapshot_id,
             baseline: walk.base.is_none(),
@@ -74,11 +78,7 @@ impl PageTransaction {
     }
 
     /// The same of the walk's own spool.
-    pub async fn spooled(
-        &mut self,
-        after: Option<&ObjectId>,
-        limit: usize,
-    ) -> Result<Vec<Observation>, StoreError> {
+    pub async fn spooled(&mut self, after: Option<&ObjectId>, limit: usize) -> Result<Vec<Observation>, StoreError> {
         let packed = sqlx::query_scalar!(
             "select string_agg(id || state, ''::bytea order by id) from (
                  select id, case has_stored_data when true then '\\x03'::bytea when false then '\\x02'::bytea
@@ -132,8 +132,11 @@ impl PageTransaction {
             )
         };
         let doing = "write a page's changes";
-        let mut copy =
-            self.transaction.copy_in_raw(statement).await.map_err(StoreError::while_doing(doing))?;
+        let mut copy = self
+            .transaction
+            .copy_in_raw(statement)
+            .await
+            .map_err(StoreError::while_doing(doing))?;
         copy.send(rows).await.map_err(StoreError::while_doing(doing))?;
         copy.finish().await.map_err(StoreError::while_doing(doing))?;
         Ok(())
@@ -148,10 +151,12 @@ impl PageTransaction {
                 State::WithoutData => Some(false),
                 State::WithData => Some(true),
             };
-            rows.row(3).field(&self.fence.namespace_key.to_be_bytes()).flag(flag).field(change.id.as_bytes());
+            rows.row(3)
+                .field(&self.fence.namespace_key.to_be_bytes())
+                .flag(flag)
+                .field(change.id.as_bytes());
         }
-        let statement =
-            "copy inventory.open_interval (namespace_key, has_stored_data, id) from stdin (format binary)";
+        let statement = "copy inventory.open_interval (namespace_key, has_stored_data, id) from stdin (format binary)";
         Ok((statement, rows.finish()))
     }
 
@@ -234,7 +239,10 @@ fn unpack(bytes: &[u8]) -> Result<Vec<Observation>, StoreError> {
                 2 => StoredData::Without,
                 _ => StoredData::Unknown,
             };
-            Ok(Observation { id: id_from(&row[..32])?, data })
+            Ok(Observation {
+                id: id_from(&row[..32])?,
+                data,
+            })
         })
         .collect()
 }

@@ -16,7 +16,10 @@ pub fn compare(
     stored: impl IntoIterator<Item = Observation>,
     observed: impl IntoIterator<Item = Observation>,
 ) -> impl Iterator<Item = Change> {
-    Merge { stored: stored.into_iter().peekable(), observed: observed.into_iter().peekable() }
+    Merge {
+        stored: stored.into_iter().peekable(),
+        observed: observed.into_iter().peekable(),
+    }
 }
 
 struct Merge<S: Iterator, O: Iterator> {
@@ -42,16 +45,28 @@ where
             match order {
                 Ordering::Less => {
                     let gone = self.stored.next()?;
-                    return Some(Change { id: gone.id, old: gone.data.into(), new: State::Absent });
+                    return Some(Change {
+                        id: gone.id,
+                        old: gone.data.into(),
+                        new: State::Absent,
+                    });
                 }
                 Ordering::Greater => {
                     let new = self.observed.next()?;
-                    return Some(Change { id: new.id, old: State::Absent, new: new.data.into() });
+                    return Some(Change {
+                        id: new.id,
+                        old: State::Absent,
+                        new: new.data.into(),
+                    });
                 }
                 Ordering::Equal => {
                     let (stored, observed) = (self.stored.next()?, self.observed.next()?);
                     if stored.data != observed.data {
-                        return Some(Change { id: observed.id, old: stored.data.into(), new: observed.data.into() });
+                        return Some(Change {
+                            id: observed.id,
+                            old: stored.data.into(),
+                            new: observed.data.into(),
+                        });
                     }
                 }
             }
@@ -72,12 +87,16 @@ mod tests {
 
     fn rows(set: &Set) -> Vec<Observation> {
         set.iter()
-            .map(|(id, flag)| Observation { id: ObjectId::from_bytes([*id; 32]), data: (*flag).into() })
+            .map(|(id, flag)| Observation {
+                id: ObjectId::from_bytes([*id; 32]),
+                data: (*flag).into(),
+            })
             .collect()
     }
 
     fn state(set: &Set, id: u8) -> State {
-        set.get(&id).map_or(State::Absent, |flag| StoredData::from(*flag).into())
+        set.get(&id)
+            .map_or(State::Absent, |flag| StoredData::from(*flag).into())
     }
 
     proptest! {

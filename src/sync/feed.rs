@@ -95,7 +95,10 @@ mod tests {
     use super::*;
 
     fn row((id, flag): (u8, Option<bool>)) -> Observation {
-        Observation { id: ObjectId::from_bytes([id; 32]), data: flag.into() }
+        Observation {
+            id: ObjectId::from_bytes([id; 32]),
+            data: flag.into(),
+        }
     }
 
     proptest! {

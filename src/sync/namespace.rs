@@ -45,7 +45,12 @@ struct End {
 
 impl End {
     fn new(status: Status, error: Option<String>) -> Self {
-        Self { status, error, requests_in_vain: 0, unauthorized: false }
+        Self {
+            status,
+            error,
+            requests_in_vain: 0,
+            unauthorized: false,
+        }
     }
 }
 
@@ -136,7 +141,9 @@ impl Run<'_> {
     }
 
     async fn start_over(&self, fence: Fence, walk: &mut Walk, error: &WalkError, why: &str) -> Result<(), StoreError> {
-        self.store.abandon(fence, walk.snapshot_id, Abandoned::Discarded, why, 0).await?;
+        self.store
+            .abandon(fence, walk.snapshot_id, Abandoned::Discarded, why, 0)
+            .await?;
         if matches!(error, WalkError::OutOfOrder { .. }) {
             self.store.mark_unordered(fence).await?;
         }
@@ -227,7 +234,10 @@ impl Run<'_> {
             .to_owned();
         let end = self.abandon(fence, walk, Abandoned::Discarded, why, requests).await;
         match self.store.mark_missing(planned.key).await {
-            Ok(()) => End { status: Status::Missing, ..end },
+            Ok(()) => End {
+                status: Status::Missing,
+                ..end
+            },
             Err(error) => End::new(failed_or_interrupted(&error), Some(chain(&error))),
         }
     }
@@ -238,7 +248,10 @@ impl Run<'_> {
         if let Err(error) = self.store.interrupt(fence, walk.snapshot_id, &why, requests).await {
             warn!("{}", chain(&error));
         }
-        End { requests_in_vain: requests, ..End::new(Status::Interrupted, Some(why)) }
+        End {
+            requests_in_vain: requests,
+            ..End::new(Status::Interrupted, Some(why))
+        }
     }
 
     async fn abandon(&self, fence: Fence, walk: &Walk, status: Abandoned, why: String, requests: u64) -> End {
@@ -246,15 +259,26 @@ impl Run<'_> {
             Abandoned::Superseded => Status::Superseded,
             Abandoned::Failed | Abandoned::Discarded => Status::Failed,
         };
-        if let Err(error) = self.store.abandon(fence, walk.snapshot_id, status, &why, requests).await {
+        if let Err(error) = self
+            .store
+            .abandon(fence, walk.snapshot_id, status, &why, requests)
+            .await
+        {
             warn!("{}", chain(&error));
         }
-        End { requests_in_vain: requests, ..End::new(told, Some(why)) }
+        End {
+            requests_in_vain: requests,
+            ..End::new(told, Some(why))
+        }
     }
 }
 
 fn failed_or_interrupted(error: &StoreError) -> Status {
-    if error.is_connection_lost() || matches!(error, StoreError::FenceLost) { Status::Interrupted } else { Status::Failed }
+    if error.is_connection_lost() || matches!(error, StoreError::FenceLost) {
+        Status::Interrupted
+    } else {
+        Status::Failed
+    }
 }
 
 fn outcome_of(planned: &Planned<'_>, walk: Option<&Walk>, end: &End, begun: Instant) -> NamespaceOutcome {

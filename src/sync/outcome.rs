@@ -122,8 +122,16 @@ mod tests {
                 error: None,
             })
             .collect();
-        let failure = AccountFailure { account, error: String::new() };
-        Summary { run_id: 1, namespaces, failed_accounts: vec![failure; failed_accounts], stopped }
+        let failure = AccountFailure {
+            account,
+            error: String::new(),
+        };
+        Summary {
+            run_id: 1,
+            namespaces,
+            failed_accounts: vec![failure; failed_accounts],
+            stopped,
+        }
     }
 
     #[test]
@@ -147,7 +155,11 @@ mod tests {
             (&[Complete], 0, Some(StopReason::Signal), 130),
             (&[Failed], 1, Some(StopReason::Signal), 130),
         ] {
-            assert_eq!(summary(statuses, accounts, stopped).verdict().1, code, "{statuses:?} {accounts} {stopped:?}");
+            assert_eq!(
+                summary(statuses, accounts, stopped).verdict().1,
+                code,
+                "{statuses:?} {accounts} {stopped:?}"
+            );
         }
     }
 }

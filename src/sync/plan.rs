@@ -20,7 +20,9 @@ pub(super) enum PlanError {
     Store(#[from] StoreError),
     #[error("{0} before the namespaces were listed")]
     Stopped(StopReason),
-    #[error("account {account} has no namespace that matches {patterns}; `durable-inventory namespaces` lists what is recorded")]
+    #[error(
+        "account {account} has no namespace that matches {patterns}; `durable-inventory namespaces` lists what is recorded"
+    )]
     NothingSelected { account: String, patterns: String },
 }
 
@@ -51,7 +53,10 @@ pub(super) async fn plan<'a>(store: &Store, account: &'a Account, stop: &Stop) -
         })
         .collect();
     if planned.is_empty() && !unmatched.is_empty() {
-        return Err(PlanError::NothingSelected { account: account.id.to_string(), patterns: unmatched.join(", ") });
+        return Err(PlanError::NothingSelected {
+            account: account.id.to_string(),
+            patterns: unmatched.join(", "),
+        });
     }
     for pattern in unmatched {
         warn!(account = %account.id, "no listed namespace matches {pattern}");

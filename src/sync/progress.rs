@@ -34,7 +34,10 @@ impl Progress {
             position: AtomicU64::new(0),
             ended: AtomicU64::new(0),
         });
-        self.walks.lock().unwrap_or_else(PoisonError::into_inner).push(walk.clone());
+        self.walks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(walk.clone());
         walk
     }
 
@@ -48,7 +51,10 @@ impl WalkProgress {
         self.pages.store(pages, Ordering::Relaxed);
         self.objects.store(objects, Ordering::Relaxed);
         let position = last.map_or(0, |id| {
-            id.as_bytes().iter().take(8).fold(0, |position, byte| position << 8 | u64::from(*byte))
+            id.as_bytes()
+                .iter()
+                .take(8)
+                .fold(0, |position, byte| position << 8 | u64::from(*byte))
         });
         self.position.store(position, Ordering::Relaxed);
     }

@@ -27,7 +27,14 @@ pub async fn sync(
 ) -> Result<Summary, StoreError> {
     let run_id = store.begin_run().await?;
     let locks = LockSession::open(store).await?;
-    let run = Run { id: run_id, store, locks: &locks, settings, stop, progress };
+    let run = Run {
+        id: run_id,
+        store,
+        locks: &locks,
+        settings,
+        stop,
+        progress,
+    };
     let all = async {
         let (planned, failed_accounts) = plan_accounts(store, accounts, stop).await;
         (walk_all(&run, planned).await, failed_accounts)
@@ -36,7 +43,12 @@ pub async fn sync(
         ended = all => ended,
         never = stop_at(settings.deadline, stop) => match never {},
     };
-    let summary = Summary { run_id, namespaces, failed_accounts, stopped: stop.reason() };
+    let summary = Summary {
+        run_id,
+        namespaces,
+        failed_accounts,
+        stopped: stop.reason(),
+    };
     store.finish_run(run_id, summary.verdict().0).await?;
     Ok(summary)
 }
@@ -61,7 +73,10 @@ async fn plan_accounts<'a>(
         match plan(store, account, stop).await {
             Ok(more) => planned.extend(more),
             Err(error) => {
-                let failure = AccountFailure { account: account.id.clone(), error: chain(&error) };
+                let failure = AccountFailure {
+                    account: account.id.clone(),
+                    error: chain(&error),
+                };
                 error!(account = %failure.account, "{}", failure.error);
                 failures.push(failure);
             }
@@ -72,7 +87,10 @@ async fn plan_accounts<'a>(
 
 async fn walk_all(run: &Run<'_>, planned: Vec<Planned<'_>>) -> Vec<NamespaceOutcome> {
     // Credentials that are refused once fail the account, not namespace by namespace.
-    let refused: Vec<_> = planned.iter().map(|planned| (planned.account.id.clone(), OnceLock::new())).collect();
+    let refused: Vec<_> = planned
+        .iter()
+        .map(|planned| (planned.account.id.clone(), OnceLock::new()))
+        .collect();
     let refused_of = |planned: &Planned<'_>| refused.iter().find(|(account, _)| *account == planned.account.id);
     let mut outcomes: Vec<_> = stream::iter(planned.iter().enumerate())
         .map(|(index, planned)| async move {

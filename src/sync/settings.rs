@@ -52,7 +52,11 @@ mod tests {
 
     #[test]
     fn more_than_the_share_of_a_large_enough_namespace_is_held() {
-        let breaker = Breaker { max_removed_percent: 30, max_removed_floor: 10, accept_removals: false };
+        let breaker = Breaker {
+            max_removed_percent: 30,
+            max_removed_floor: 10,
+            accept_removals: false,
+        };
         for (lost, objects, held) in [
             (3, 10, false),
             (4, 10, true),
@@ -63,7 +67,13 @@ mod tests {
             (u64::MAX, u64::MAX, true),
         ] {
             assert_eq!(breaker.holds(lost, objects), held, "{lost} of {objects}");
-            assert!(!Breaker { accept_removals: true, ..breaker }.holds(lost, objects));
+            assert!(
+                !Breaker {
+                    accept_removals: true,
+                    ..breaker
+                }
+                .holds(lost, objects)
+            );
         }
     }
 }

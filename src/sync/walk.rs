@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tracing::{info, warn};
 
 use crate::cloudflare::{self, Client, CycleSearch, ErrorKind, Pagination, PaginationError, Step};
-use crate::model::{AccountId, Cursor, Next, NamespaceId, ObjectId, Observation, Page};
+use crate::model::{AccountId, Cursor, NamespaceId, Next, ObjectId, Observation, Page};
 use crate::store::{Checkpoint, Fence, PageTransaction, Store, StoreError, Walk};
 
 use super::feed::{self, CHUNK, OutOfOrder, ascending, compare_range, without_duplicates};
@@ -78,7 +78,11 @@ impl Walker<'_> {
             resumed = false;
             remember(&pagination, &mut next);
             let more = async {
-                if arrived.end { None } else { Some(self.fetch(&pagination, next.pages + 1).await) }
+                if arrived.end {
+                    None
+                } else {
+                    Some(self.fetch(&pagination, next.pages + 1).await)
+                }
             };
             let (written, more) = tokio::join!(self.write(walk, next.clone(), &arrived), more);
             walk.checkpoint = written?;
@@ -95,7 +99,9 @@ impl Walker<'_> {
     }
 
     async fn fetch(&self, pagination: &Pagination, page: u64) -> Result<Page, WalkError> {
-        let request = self.client.list_objects(self.account, self.namespace, self.limit, pagination.cursor.as_ref());
+        let request = self
+            .client
+            .list_objects(self.account, self.namespace, self.limit, pagination.cursor.as_ref());
         tokio::select! {
             biased;
             reason = self.stop.stopped() => Err(WalkError::Stopped(reason)),
@@ -135,12 +141,19 @@ impl Walker<'_> {
         let asked = pagination.clone();
         let step = pagination
             .advance(&page, self.limit, seen)
-            .map_err(|what: PaginationError| WalkError::Wrong { page: next.pages, what: what.to_string() })?;
+            .map_err(|what: PaginationError| WalkError::Wrong {
+                page: next.pages,
+                what: what.to_string(),
+            })?;
         let after_the_end = match step {
             Step::AskAfter(last) => self.ask_after(last, &asked, next).await?,
             Step::GoOn | Step::End => Vec::new(),
         };
-        Ok(Arrived { rows: page.rows, end: step != Step::GoOn, after_the_end })
+        Ok(Arrived {
+            rows: page.rows,
+            end: step != Step::GoOn,
+            after_the_end,
+        })
     }
 
     async fn would_remove(&self, walk: &Walk) -> Result<bool, WalkError> {
@@ -163,7 +176,10 @@ impl Walker<'_> {
         next: &mut Checkpoint,
     ) -> Result<Vec<Observation>, WalkError> {
         info!(namespace = %self.namespace, page = next.pages, "a full page without a cursor: asked what comes after it");
-        let after = Pagination { cursor: Cursor::new(last.to_string()), ..asked.clone() };
+        let after = Pagination {
+            cursor: Cursor::new(last.to_string()),
+            ..asked.clone()
+        };
         match self.fetch(&after, next.pages).await {
             Ok(page) => {
                 next.requests += u64::from(page.requests);
@@ -171,9 +187,10 @@ impl Walker<'_> {
             }
             Err(WalkError::CursorRefused { .. }) => Err(WalkError::Wrong {
                 page: next.pages,
-                what: "it is full and has no cursor key, and the API does not say what comes after its last id: the end \
+                what:
+                    "it is full and has no cursor key, and the API does not say what comes after its last id: the end \
                        can't be proven"
-                    .to_owned(),
+                        .to_owned(),
             }),
             Err(error) => Err(error),
         }
@@ -254,12 +271,17 @@ fn remember(pagination: &Pagination, checkpoint: &mut Checkpoint) {
 
 /// The first page after a resume must lie above the checkpoint; else the cursor means something else by now.
 fn follows_checkpoint(page: &Page, checkpoint: &Checkpoint) -> Result<(), WalkError> {
-    let Some(carried) = checkpoint.carried else { return Ok(()) };
+    let Some(carried) = checkpoint.carried else {
+        return Ok(());
+    };
     let below = page.rows.iter().any(|row| row.id < carried.id);
     let nothing_new = !page.rows.is_empty() && page.rows.iter().all(|row| row.id == carried.id);
     if below || (nothing_new && matches!(page.next, Next::Cursor(_))) {
         let what = "it sends ids at or below it".to_owned();
-        return Err(WalkError::CursorRefused { page: checkpoint.pages, what });
+        return Err(WalkError::CursorRefused {
+            page: checkpoint.pages,
+            what,
+        });
     }
     Ok(())
 }
@@ -279,7 +301,11 @@ async fn compare_page(
     if brought_nothing && !(arrived.end && arrived.rows.len() == 1) {
         return Err(not_advancing(page));
     }
-    if arrived.after_the_end.iter().any(|row| last.is_none_or(|last| row.id > last.id)) {
+    if arrived
+        .after_the_end
+        .iter()
+        .any(|row| last.is_none_or(|last| row.id > last.id))
+    {
         return Err(misplaced_cursor(page));
     }
     if arrived.end {
@@ -313,7 +339,10 @@ async fn spool_page(
 }
 
 fn not_advancing(page: u64) -> WalkError {
-    WalkError::Wrong { page, what: "it lists only objects that were listed before: the walk does not advance".to_owned() }
+    WalkError::Wrong {
+        page,
+        what: "it lists only objects that were listed before: the walk does not advance".to_owned(),
+    }
 }
 
 fn misplaced_cursor(page: u64) -> WalkError {
