@@ -1,7 +1,7 @@
 //! The cluster, which is PostgreSQL's word for its folder of databases: creating it, and knowing its version.
 
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -39,9 +39,9 @@ pub(super) async fn create(folder: &DataFolder, programs: &Programs, _: &StartLo
     // A name of its own: the initdb of a killed program may still be writing to the other one.
     let unfinished = folder.path().join(format!("{UNFINISHED}{}", std::process::id()));
     initdb(folder, programs, &unfinished).await?;
-    flush(&unfinished)?;
+    flush(&unfinished).await?;
     fs::rename(&unfinished, folder.cluster()).map_err(Error::io("rename", &unfinished))?;
-    flush(folder.path())
+    flush(folder.path()).await
 }
 
 async fn initdb(folder: &DataFolder, programs: &Programs, target: &Path) -> Result<(), Error> {
@@ -100,16 +100,25 @@ fn unfinished(folder: &DataFolder) -> Result<Vec<PathBuf>, Error> {
         .collect())
 }
 
-/// Brings a new cluster to the disk with one call. initdb does it file by file, which takes three times as long.
+/// Brings a new cluster to the disk, on a thread of its own, for it may take a while.
+async fn flush(path: &Path) -> Result<(), Error> {
+    let target = path.to_owned();
+    let flushed = tokio::task::spawn_blocking(move || flush_file_system(&target)).await;
+    flushed
+        .map_err(io::Error::from)
+        .flatten()
+        .map_err(Error::io("write to disk", path))
+}
+
+/// In one call. initdb does it file by file, which takes three times as long.
 #[cfg(target_os = "linux")]
-fn flush(path: &Path) -> Result<(), Error> {
-    let folder = fs::File::open(path).map_err(Error::io("open", path))?;
-    rustix::fs::syncfs(&folder).map_err(|e| Error::io("write to disk", path)(e.into()))
+fn flush_file_system(path: &Path) -> io::Result<()> {
+    Ok(rustix::fs::syncfs(fs::File::open(path)?)?)
 }
 
 /// There is no call for one file system here; `sync` writes them all.
 #[cfg(not(target_os = "linux"))]
-fn flush(_: &Path) -> Result<(), Error> {
+fn flush_file_system(_: &Path) -> io::Result<()> {
     rustix::fs::sync();
     Ok(())
 }

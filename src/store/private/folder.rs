@@ -13,7 +13,7 @@ use std::env;
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::ErrorKind;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown, lchown};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
@@ -218,7 +218,8 @@ fn create(path: &Path, runner: &Runner) -> Result<(), Error> {
     for dir in missing {
         create_closed(dir)?;
         if matches!(runner, Runner::Account(_)) && dir != path {
-            set_mode(dir, 0o711)?;
+            let passable = fs::set_permissions(dir, Permissions::from_mode(0o711));
+            passable.map_err(Error::io("change the permissions of", dir))?;
         }
     }
     Ok(())
@@ -234,41 +235,45 @@ fn create_closed(path: &Path) -> Result<(), Error> {
 
 /// A folder with anything else in it is left alone: it would be closed to everyone but the server's user.
 fn check_content(path: &Path) -> Result<(), Error> {
-    if ["start.lock", "users.lock", "postgres/PG_VERSION"]
-        .iter()
-        .any(|name| path.join(name).exists())
-    {
-        return Ok(());
-    }
-    let foreign = fs::read_dir(path)
-        .map_err(Error::io("read", path))?
-        .flatten()
-        // Every new ext4 volume has this one.
-        .any(|entry| entry.file_name() != "lost+found");
-    // A program that ran at the same time may just have begun to use the folder.
-    let begun = path.join("start.lock").exists();
-    if foreign && !begun {
+    let is_ours = || {
+        ["start.lock", "users.lock", "postgres/PG_VERSION"]
+            .iter()
+            .any(|name| path.join(name).exists())
+    };
+    let entries = fs::read_dir(path).map_err(Error::io("read", path))?;
+    // Every new ext4 volume has a lost+found.
+    let mut others = entries.flatten().filter(|entry| entry.file_name() != "lost+found");
+    // In this order: another program may begin to use an empty folder at the same time.
+    if others.next().is_some() && !is_ours() {
         return Err(Error::NotADataFolder(path.to_owned()));
     }
     Ok(())
 }
 
-/// Hands a folder to who runs the server, and shuts everyone else out.
+/// Hands a folder to who runs the server, and shuts everyone else out. By the opened folder rather than by its name,
+/// which in a folder that others can write to may come to mean something else in between.
 fn give_to(path: &Path, runner: &Runner) -> Result<(), Error> {
-    let meta = fs::symlink_metadata(path).map_err(Error::io("read", path))?;
+    let folder = open_folder(path)?;
+    let meta = folder.metadata().map_err(Error::io("read", path))?;
     if let Runner::Account(account) = runner
         && meta.uid() != account.uid
     {
-        lchown(path, Some(account.uid), Some(account.gid)).map_err(Error::io("change the owner of", path))?;
+        fchown(&folder, Some(account.uid), Some(account.gid)).map_err(Error::io("change the owner of", path))?;
     }
     if meta.mode() & 0o7777 != 0o700 {
-        set_mode(path, 0o700)?;
+        let closed = folder.set_permissions(Permissions::from_mode(0o700));
+        closed.map_err(Error::io("change the permissions of", path))?;
     }
     Ok(())
 }
 
-fn set_mode(path: &Path, mode: u32) -> Result<(), Error> {
-    fs::set_permissions(path, Permissions::from_mode(mode)).map_err(Error::io("change the permissions of", path))
+fn open_folder(path: &Path) -> Result<File, Error> {
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW;
+    let opened = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags.bits().cast_signed())
+        .open(path);
+    opened.map_err(Error::io("open", path))
 }
 
 #[cfg(test)]
