@@ -5,6 +5,8 @@ mod copy;
 mod error;
 mod lock;
 mod namespaces;
+pub mod private;
+pub mod psql;
 mod publish;
 mod read;
 mod runs;
