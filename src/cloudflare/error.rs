@@ -196,19 +196,23 @@ impl Fault {
 
     /// A fault of the transport. The URL is left out: it says nothing that the subject does not.
     pub(super) fn transport(error: reqwest::Error) -> Self {
-        let message = if error.is_timeout() {
-            "the API did not answer in time"
+        let (message, may_pass) = if error.is_timeout() {
+            ("the API did not answer in time", true)
         } else if error.is_connect() {
-            "no connection to the API"
+            ("no connection to the API", true)
+        } else if error.is_builder() {
+            ("the request can't be built", false)
+        } else if error.is_body() || error.is_decode() {
+            ("the answer was cut short or is damaged", true)
         } else {
-            "the connection to the API broke"
+            ("the connection to the API broke", true)
         };
-        let verdict = if error.is_builder() {
-            Verdict::Final(ErrorKind::Wrong)
-        } else {
+        let verdict = if may_pass {
             Verdict::Retry {
                 not_before: Duration::ZERO,
             }
+        } else {
+            Verdict::Final(ErrorKind::Wrong)
         };
         Self {
             verdict,

@@ -62,7 +62,15 @@ fn fullest_window(sent: &[Instant], window: Duration) -> usize {
 fn arrivals() -> impl Strategy<Value = Vec<Vec<u64>>> {
     // Greedy tasks, hesitant ones and such as come back after a long silence to a bucket that is full.
     let delay = prop_oneof![4 => Just(0_u64), 2 => 1..50_u64, 1 => 50..20_000_u64];
-    prop::collection::vec(prop::collection::vec(delay, 1..8), 1..6)
+    let task = prop_oneof![Just(vec![0]), prop::collection::vec(delay, 1..8)];
+    prop::collection::vec(task, 1..6)
+}
+
+/// How long the program runs, in windows, what its tasks do, and how many milliseconds later it runs again.
+fn runs() -> impl Strategy<Value = Vec<(f64, Vec<Vec<u64>>, u64)>> {
+    let length = prop_oneof![0.0..0.05_f64, 0.0..2.0_f64];
+    let rest = prop_oneof![Just(0), 0..3_000_u64];
+    prop::collection::vec((length, arrivals(), rest), 1..20)
 }
 
 proptest! {
@@ -73,7 +81,7 @@ proptest! {
         requests in prop_oneof![1..10_u32, 10..1_500_u32],
         seconds in 1..10_u64,
         share in 1..=100_u8,
-        runs in prop::collection::vec((0.0..2.0_f64, arrivals(), 0..3_000_u64), 1..7),
+        runs in runs(),
     ) {
         let window = Duration::from_secs(seconds);
         let sent = paused_clock(async {
@@ -87,6 +95,40 @@ proptest! {
         });
         let allowed = (requests as usize * usize::from(share) / 100).max(1);
         prop_assert!(fullest_window(&sent, window) <= allowed);
+    }
+}
+
+/// The worst that restarts can do: the old process has just spent its burst, again and again.
+#[test]
+fn restarts_grant_no_burst() {
+    let window = Duration::from_secs(10);
+    let sent = paused_clock(async {
+        let mut sent = Vec::new();
+        for _ in 0..200 {
+            let limiter = Arc::new(Limiter::new(pace(1000, window, 100)));
+            sent.extend(send_for(limiter, Duration::from_millis(150), &greedy(2)).await);
+        }
+        sent
+    });
+    let most = fullest_window(&sent, window);
+    assert!((900..=1000).contains(&most), "{most}");
+}
+
+/// The arithmetic alone, for quotas that are too large to be sent in full here.
+#[test]
+fn burst_and_refill_stay_below_the_share_with_room_for_jitter() {
+    for share_percent in [1, 33, 80, 100] {
+        for requests in (1..3_000).chain([99_999, 1_000_000, 1_234_567, 100_000_000]) {
+            let window = Duration::from_secs(300);
+            let Bucket { burst, period } = Bucket::of(&pace(requests, window, share_percent));
+            let allowed = (u128::from(requests) * u128::from(share_percent) / 100).max(1);
+            // What is sent in 1.0098 windows may arrive within one.
+            let squeezed = window.as_nanos() * 10_098 / 10_000;
+            assert!(
+                u128::from(burst.get()) + squeezed / period.as_nanos() <= allowed,
+                "{requests} at {share_percent} %"
+            );
+        }
     }
 }
 
@@ -173,6 +215,7 @@ fn a_429_stops_every_task_of_the_token() {
         sleep(Duration::from_secs(5)).await;
         // A floor: the longer pause of before stays.
         limiter.pause(Some(Duration::from_secs(1)));
+        assert_eq!(limiter.pause_left(), Duration::from_secs(15));
         sleep(Duration::from_secs(60)).await;
         limiter.pause(None);
         let sent = sending.await.unwrap();
