@@ -8,4 +8,5 @@ pub mod model;
 pub mod select;
 pub mod store;
 pub mod sync;
+pub mod text;
 pub mod units;

@@ -60,8 +60,8 @@ pub fn parse_duration(text: &str) -> Result<Duration, InvalidDuration> {
 /// So many requests in any window of that length. Neither is ever zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quota {
-    requests: u32,
-    window: Duration,
+    pub requests: u32,
+    pub window: Duration,
 }
 
 impl Quota {
@@ -70,14 +70,6 @@ impl Quota {
         requests: 1_200,
         window: Duration::from_secs(300),
     };
-
-    pub fn requests(&self) -> u32 {
-        self.requests
-    }
-
-    pub fn window(&self) -> Duration {
-        self.window
-    }
 
     /// How many requests a share leaves, rounded down: a share is never exceeded.
     pub fn share(&self, percent: u8) -> u64 {

@@ -7,12 +7,10 @@ mod limiter;
 mod pagination;
 mod quota;
 mod retry;
-mod text;
 mod wire;
 
 pub use client::{Client, Credentials, Endpoint, Listing};
 pub use error::{Error, ErrorKind};
 pub use limiter::{Limiter, Pace, Stats};
 pub use pagination::{CycleSearch, Pagination, PaginationError, Step};
-pub use quota::{InvalidQuota, Quota};
 pub use retry::RetryPolicy;

@@ -22,7 +22,13 @@ pub async fn namespaces(settings: &Settings<'_>, global: &GlobalArgs, args: &Nam
     .await?;
     let filter = Filter::new(&args.filter);
     rows.retain(|row| {
-        filter.selects(&row.account_id, &row.namespace_id, &row.name, row.script.as_deref(), row.class.as_deref())
+        filter.selects(
+            &row.account_id,
+            &row.namespace_id,
+            &row.name,
+            row.script.as_deref(),
+            row.class.as_deref(),
+        )
     });
     let text = match args.output.format {
         OutputFormat::Json => json_lines(rows.iter().map(namespace_json)),
@@ -117,7 +123,11 @@ fn snapshots_text(rows: &[SnapshotRow]) -> String {
 }
 
 fn snapshot_cells(row: &SnapshotRow) -> Vec<String> {
-    let status = if row.baseline { format!("{} (baseline)", row.status) } else { row.status.clone() };
+    let status = if row.baseline {
+        format!("{} (baseline)", row.status)
+    } else {
+        row.status.clone()
+    };
     vec![
         row.snapshot_id.to_string(),
         row.run_id.to_string(),
@@ -163,25 +173,28 @@ fn snapshot_json(row: &SnapshotRow) -> serde_json::Value {
     })
 }
 
-fn json_lines(rows: impl Iterator<Item = serde_json::Value>) -> String {
+pub fn json_lines(rows: impl Iterator<Item = serde_json::Value>) -> String {
     rows.map(|row| format!("{row}\n")).collect()
 }
 
 /// `--namespace` and `--account` of the commands that look.
-struct Filter<'a> {
+pub struct Filter<'a> {
     selection: Selection,
     accounts: Vec<&'a str>,
 }
 
 impl<'a> Filter<'a> {
-    fn new(args: &'a FilterArgs) -> Self {
+    pub fn new(args: &'a FilterArgs) -> Self {
         Self {
-            selection: Selection { include: args.namespace.clone(), exclude: Vec::new() },
+            selection: Selection {
+                include: args.namespace.clone(),
+                exclude: Vec::new(),
+            },
             accounts: args.account.iter().map(|account| account.as_str()).collect(),
         }
     }
 
-    fn selects(
+    pub fn selects(
         &self,
         account: &str,
         namespace: &str,

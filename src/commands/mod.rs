@@ -21,7 +21,10 @@ pub struct Failure {
 
 impl Failure {
     pub fn new(error: impl std::error::Error, exit_code: u8) -> Self {
-        Self { message: durable_inventory::text::chain(&error), exit_code }
+        Self {
+            message: durable_inventory::text::chain(&error),
+            exit_code,
+        }
     }
 }
 

@@ -25,18 +25,35 @@ impl Place {
             StoreConfig::Url(url) => {
                 // The cause may quote the URL, and with it a password: it is not shown.
                 let options = PgConnectOptions::from_str(url.expose_secret()).map_err(|_| Failure {
-                    message: "DATABASE_URL is not valid: it is written as postgres://USER:PASSWORD@HOST:PORT/DATABASE, \
+                    message:
+                        "DATABASE_URL is not valid: it is written as postgres://USER:PASSWORD@HOST:PORT/DATABASE, \
                               with %-escapes for special characters"
-                        .to_owned(),
+                            .to_owned(),
                     exit_code: 2,
                 })?;
                 Ok(Self { options, private: None })
             }
-            StoreConfig::Private { data_dir, postgres_bin, postgres_user } => {
-                let asked = private::Settings { data_dir, postgres_bin, postgres_user };
-                let server = PrivateServer::join(&asked).await.map_err(|error| Failure::new(error, 1))?;
-                info!("the record is in the private PostgreSQL in {}", server.data_dir().display());
-                Ok(Self { options: server.connect_options(), private: Some(server) })
+            StoreConfig::Private {
+                data_dir,
+                postgres_bin,
+                postgres_user,
+            } => {
+                let asked = private::Settings {
+                    data_dir,
+                    postgres_bin,
+                    postgres_user,
+                };
+                let server = PrivateServer::join(&asked)
+                    .await
+                    .map_err(|error| Failure::new(error, 1))?;
+                info!(
+                    "the record is in the private PostgreSQL in {}",
+                    server.data_dir().display()
+                );
+                Ok(Self {
+                    options: server.connect_options(),
+                    private: Some(server),
+                })
             }
         }
     }
@@ -92,12 +109,18 @@ pub async fn migrate(settings: &Settings<'_>, global: &GlobalArgs) -> Result<u8,
 /// The schema is brought up to date first, so that the views are there to be asked.
 pub async fn psql(settings: &Settings<'_>, global: &GlobalArgs, args: &PsqlArgs) -> Result<u8, Failure> {
     let place = Place::find(settings.store()?).await?;
-    let beside = place.private.as_ref().map(|server| server.bin_dir().to_owned()).or(global.postgres_bin.clone());
+    let beside = place
+        .private
+        .as_ref()
+        .map(|server| server.bin_dir().to_owned())
+        .or(global.postgres_bin.clone());
     let ended = async {
         if place.private.is_some() {
             open(&place, global, 1).await?.close().await;
         }
-        psql::run(&place.options, beside.as_deref(), &args.args).await.map_err(|error| Failure::new(error, 1))
+        psql::run(&place.options, beside.as_deref(), &args.args)
+            .await
+            .map_err(|error| Failure::new(error, 1))
     }
     .await;
     place.leave().await?;

@@ -113,6 +113,11 @@ impl Store {
         }
     }
 
+    /// Ends the sessions in order.
+    pub async fn close(self) {
+        self.pool.close().await;
+    }
+
     /// `None` where there is no record yet.
     async fn applied_version(&self) -> Result<Option<i64>, StoreError> {
         let doing = "tell the schema's version";

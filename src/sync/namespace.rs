@@ -9,6 +9,8 @@ use crate::cloudflare::ErrorKind;
 use crate::model::{Counts, Namespace};
 use crate::store::{Abandoned, Fence, LockSession, ProvenWalk, Published, Store, StoreError, Walk};
 
+use crate::text::chain;
+
 use super::outcome::{NamespaceOutcome, Status};
 use super::progress::{Progress, WalkProgress};
 use super::settings::{Account, Settings};
@@ -307,20 +309,4 @@ fn tell(outcome: &NamespaceOutcome) {
         (Some(why), Status::Failed) => error!(%namespace, "{status}: {why}"),
         (Some(why), _) => warn!(%namespace, "{status}: {why}"),
     }
-}
-
-/// An error and its causes in one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        // Some errors show their cause themselves.
-        if !text.ends_with(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    text
 }

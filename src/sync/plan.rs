@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use tracing::warn;
 
-use crate::cloudflare::{self, ErrorKind};
+use crate::cloudflare;
 use crate::store::{Store, StoreError};
 
 use super::namespace::Planned;
@@ -62,10 +62,4 @@ pub(super) async fn plan<'a>(store: &Store, account: &'a Account, stop: &Stop) -
         warn!(account = %account.id, "no listed namespace matches {pattern}");
     }
     Ok(planned)
-}
-
-impl PlanError {
-    pub(super) fn is_unauthorized(&self) -> bool {
-        matches!(self, Self::Api(error) if error.kind() == ErrorKind::Unauthorized)
-    }
 }

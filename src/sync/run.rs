@@ -9,7 +9,9 @@ use tracing::error;
 use crate::model::Counts;
 use crate::store::{LockSession, Store, StoreError};
 
-use super::namespace::{Planned, Run, chain};
+use crate::text::chain;
+
+use super::namespace::{Planned, Run};
 use super::outcome::{AccountFailure, NamespaceOutcome, Status, Summary};
 use super::plan::plan;
 use super::progress::Progress;

@@ -61,7 +61,9 @@ fn accounts(config: &SyncConfig) -> Result<Vec<Account>, Failure> {
     let mut limiters: Vec<(&CredentialsConfig, Arc<Limiter>)> = Vec::new();
     let mut accounts = Vec::new();
     for account in &config.accounts {
-        let known = limiters.iter().find(|(credentials, _)| same(credentials, &account.credentials));
+        let known = limiters
+            .iter()
+            .find(|(credentials, _)| same(credentials, &account.credentials));
         let limiter = match known {
             Some((_, limiter)) => limiter.clone(),
             None => {
@@ -88,14 +90,20 @@ fn accounts(config: &SyncConfig) -> Result<Vec<Account>, Failure> {
 fn client(config: &SyncConfig, account: &AccountConfig, limiter: Arc<Limiter>) -> Result<Client, Failure> {
     let credentials = match &account.credentials {
         CredentialsConfig::Token(token) => Credentials::Token(token.clone()),
-        CredentialsConfig::Key { email, key } => Credentials::Key { email: email.clone(), key: key.clone() },
+        CredentialsConfig::Key { email, key } => Credentials::Key {
+            email: email.clone(),
+            key: key.clone(),
+        },
     };
     let endpoint = Endpoint {
         connect_timeout: config.connect_timeout,
         read_timeout: config.read_timeout,
         ..Endpoint::new(account.base_url.clone(), credentials)
     };
-    let retry = RetryPolicy { budget: config.retry_for, ..RetryPolicy::default() };
+    let retry = RetryPolicy {
+        budget: config.retry_for,
+        ..RetryPolicy::default()
+    };
     Client::new(endpoint, limiter, retry).map_err(|error| Failure::new(error, 2))
 }
 

@@ -16,10 +16,19 @@ pub fn text(summary: &Summary, outcome: RunOutcome) -> String {
     }
     for namespace in summary.namespaces.iter().filter(|namespace| namespace.error.is_some()) {
         let why = namespace.error.as_deref().unwrap_or_default();
-        text.push_str(&format!("{} {}: {}\n", label(namespace), namespace.status.as_str(), shown(why)));
+        text.push_str(&format!(
+            "{} {}: {}\n",
+            label(namespace),
+            namespace.status.as_str(),
+            shown(why)
+        ));
     }
     for failure in &summary.failed_accounts {
-        text.push_str(&format!("account {} failed: {}\n", failure.account, shown(&failure.error)));
+        text.push_str(&format!(
+            "account {} failed: {}\n",
+            failure.account,
+            shown(&failure.error)
+        ));
     }
     text.push_str(&last_line(summary, outcome));
     text
@@ -61,11 +70,20 @@ fn row(namespace: &NamespaceOutcome) -> Vec<String> {
 }
 
 fn label(namespace: &NamespaceOutcome) -> String {
-    shown(namespace.name.as_deref().filter(|name| !name.is_empty()).unwrap_or(namespace.namespace.as_str()))
+    shown(
+        namespace
+            .name
+            .as_deref()
+            .filter(|name| !name.is_empty())
+            .unwrap_or(namespace.namespace.as_str()),
+    )
 }
 
 fn last_line(summary: &Summary, outcome: RunOutcome) -> String {
-    let complete = summary.namespaces.iter().filter(|namespace| namespace.status == Status::Complete);
+    let complete = summary
+        .namespaces
+        .iter()
+        .filter(|namespace| namespace.status == Status::Complete);
     let objects: u64 = complete.clone().map(|namespace| namespace.counts.objects()).sum();
     let stopped = match summary.stopped {
         Some(StopReason::Signal) => "; stopped by a signal: the next run goes on from the last committed pages",
@@ -133,7 +151,10 @@ pub fn json(summary: &Summary, outcome: RunOutcome, exit_code: u8) -> Result<Str
         accounts_failed: summary
             .failed_accounts
             .iter()
-            .map(|failure| JsonAccount { account_id: failure.account.as_str(), error: &failure.error })
+            .map(|failure| JsonAccount {
+                account_id: failure.account.as_str(),
+                error: &failure.error,
+            })
             .collect(),
     };
     let text = serde_json::to_string(&json).map_err(|error| Failure::new(error, 1))?;
