@@ -1,8 +1,8 @@
 //! Starts the server, or finds the one that runs, and stops it.
 //!
 //! Whether a server can be used is asked of its socket. The pid file only tells whether one is on its way up or down;
-//! it is never removed by us, for PostgreSQL also learns from it whether processes of a killed server still use the
-//! data.
+//! one that names a process is never removed by us, for PostgreSQL also learns from it whether processes of a killed
+//! server still use the data.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
