@@ -25,6 +25,11 @@ impl Account {
     }
 }
 
+/// For messages.
+pub(super) fn name_of(uid: u32) -> String {
+    Account::by_uid(uid).map_or_else(|| format!("user id {uid}"), |account| account.name)
+}
+
 /// Asks the file first, which every container has, and then `getent`, which knows directories such as LDAP too.
 fn look_up(key: &str, wanted: impl Fn(&Account) -> bool) -> Option<Account> {
     let file = fs::read("/etc/passwd").unwrap_or_default();
@@ -70,6 +75,11 @@ impl Runner {
         }
     }
 
+    /// For messages.
+    pub fn name(&self) -> String {
+        name_of(self.uid())
+    }
+
     /// A command that runs as this user in `folder`, which the user can reach: the folder and the home of who started
     /// this program may be closed to them. Settings meant for clients and other servers stay out of it.
     pub fn command(&self, program: &Path, folder: &Path) -> Command {
@@ -91,15 +101,13 @@ impl Runner {
         command
     }
 
-    /// Whether this user can make `folder` its working folder. The kernel is asked rather than the mode bits, which do
-    /// not tell of access lists.
-    pub fn can_enter(&self, folder: &Path) -> io::Result<bool> {
-        let status = self.command(Path::new("/bin/sh"), folder).args(["-c", ":"]).status();
-        match status {
-            Ok(_) => Ok(true),
-            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => Ok(false),
-            Err(e) => Err(e),
-        }
+    /// Fails where this user can't make `folder` its working folder. The kernel is asked rather than the mode bits,
+    /// which do not tell of access lists.
+    pub fn enter(&self, folder: &Path) -> io::Result<()> {
+        self.command(Path::new("/bin/sh"), folder)
+            .args(["-c", ":"])
+            .status()
+            .map(|_| ())
     }
 }
 

@@ -25,8 +25,8 @@ pub enum Error {
     #[error("{} holds files of something else: name an empty or a new folder with --data-dir", .0.display())]
     NotADataFolder(PathBuf),
 
-    #[error("{} belongs to user id {owner}, not to you: run as that user, or name another folder with --data-dir", path.display())]
-    NotOurs { path: PathBuf, owner: u32 },
+    #[error("{} belongs to {owner}, not to you: run as that user, or name another folder with --data-dir", path.display())]
+    NotOurs { path: PathBuf, owner: String },
 
     #[error("--postgres-user {0} needs root: leave it out, and the server runs as you")]
     UserNeedsRoot(String),
@@ -80,8 +80,18 @@ pub enum Error {
     )]
     NoPrograms { asked: Option<PathBuf> },
 
-    #[error("could not use the PostgreSQL server programs in {}: {why}", dir.display())]
-    UnusablePrograms { dir: PathBuf, why: String },
+    #[error(
+        "could not run {} as user {user}: name programs that this user can run with --postgres-bin, or set DATABASE_URL to a PostgreSQL that runs elsewhere",
+        program.display()
+    )]
+    NotRunnable {
+        program: PathBuf,
+        user: String,
+        source: io::Error,
+    },
+
+    #[error("{} --version does not tell its version: name the folder of another PostgreSQL with --postgres-bin", .0.display())]
+    NoVersion(PathBuf),
 
     #[error(
         "the newest PostgreSQL found is {found}, in {}, and {MINIMUM_MAJOR} is the oldest that works: install a later one, or set DATABASE_URL to a PostgreSQL that runs elsewhere",

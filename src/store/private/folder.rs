@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 
 use super::Settings;
-use super::account::{Account, Runner};
+use super::account::{Account, Runner, name_of};
 use super::error::Error;
 use super::socket;
 
@@ -143,7 +143,7 @@ fn choose_runner(root: bool, owner: Option<u32>, path: &Path, asked: Option<&str
     match owner {
         Some(owner) if owner != own => Err(Error::NotOurs {
             path: path.to_owned(),
-            owner,
+            owner: name_of(owner),
         }),
         _ => Ok(Runner::Ourselves),
     }
@@ -164,7 +164,7 @@ fn runner_for_root(owner: Option<u32>, path: &Path, asked: Option<&str>) -> Resu
     match asked {
         Some(asked) if asked.uid != owner => Err(Error::UserIsNotOwner {
             path: path.to_owned(),
-            owner: Account::by_uid(owner).map_or_else(|| format!("user id {owner}"), |account| account.name),
+            owner: name_of(owner),
             asked: asked.name,
         }),
         Some(asked) => Ok(asked),
@@ -180,34 +180,47 @@ fn check_parents(path: &Path, runner: &Runner) -> Result<(), Error> {
     let Runner::Account(account) = runner else {
         return Ok(());
     };
-    let denied = |e| Error::CannotBecome {
-        user: account.name.clone(),
-        source: e,
+    let lowest = lowest_parent(path)?;
+    if runner.enter(&lowest).is_ok() {
+        return Ok(());
+    }
+    let mut from_top: Vec<&Path> = lowest.ancestors().collect();
+    from_top.reverse();
+    for parent in from_top {
+        match runner.enter(parent) {
+            Ok(()) => {}
+            Err(e) if e.kind() == ErrorKind::PermissionDenied && parent != Path::new("/") => {
+                return Err(Error::Unreachable {
+                    user: account.name.clone(),
+                    parent: parent.to_owned(),
+                });
+            }
+            // Everyone can enter the root folder: becoming the user is what failed.
+            Err(source) => {
+                return Err(Error::CannotBecome {
+                    user: account.name.clone(),
+                    source,
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The lowest folder above `path` that exists. Links are followed first, for what stops the user may be above the
+/// folder that a link leads to.
+fn lowest_parent(path: &Path) -> Result<PathBuf, Error> {
+    let real = if path.exists() {
+        fs::canonicalize(path).map_err(Error::io("find", path))?
+    } else {
+        path.to_owned()
     };
-    let existing = path
+    let existing = real
         .ancestors()
         .skip(1)
         .find(|parent| parent.is_dir())
         .unwrap_or(Path::new("/"));
-    // Through links, for what stops the user may be above the folder that a link leads to.
-    let existing = match fs::canonicalize(path) {
-        Ok(real) => real.parent().map_or_else(|| real.clone(), Path::to_owned),
-        Err(_) => fs::canonicalize(existing).map_err(Error::io("find", existing))?,
-    };
-    if runner.can_enter(&existing).map_err(denied)? {
-        return Ok(());
-    }
-    let mut from_top: Vec<&Path> = existing.ancestors().collect();
-    from_top.reverse();
-    for parent in from_top {
-        if !runner.can_enter(parent).map_err(denied)? {
-            return Err(Error::Unreachable {
-                user: account.name.clone(),
-                parent: parent.to_owned(),
-            });
-        }
-    }
-    Ok(())
+    fs::canonicalize(existing).map_err(Error::io("find", existing))
 }
 
 /// Creates the folder and the missing ones above it. Those above must let the server's user through, whatever root's

@@ -58,7 +58,7 @@ pub(super) fn find(
     for dir in dirs {
         match version_of(&dir, runner) {
             Ok(major) => found.push(Programs { dir, major }),
-            Err(why) => unusable = unusable.or(Some(Error::UnusablePrograms { dir, why })),
+            Err(e) => unusable = unusable.or(Some(e)),
         }
     }
     if found.is_empty() {
@@ -161,15 +161,16 @@ fn expand(place: &str) -> Vec<(u32, PathBuf)> {
         .collect()
 }
 
-/// The major version that `postgres --version` tells, or why it could not be learnt.
-fn version_of(dir: &Path, runner: &Runner) -> Result<u32, String> {
-    let mut command = runner.command(&dir.join("postgres"), Path::new("/"));
-    let output = command
-        .arg("--version")
-        .output()
-        .map_err(|e| format!("postgres does not run ({e})"))?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    parse_version(&text).ok_or_else(|| "postgres --version does not tell its version".to_owned())
+/// The major version that `postgres --version` tells. It is asked as who will run it, who may not be able to.
+fn version_of(dir: &Path, runner: &Runner) -> Result<u32, Error> {
+    let program = dir.join("postgres");
+    let output = runner.command(&program, Path::new("/")).arg("--version").output();
+    let output = output.map_err(|source| Error::NotRunnable {
+        program: program.clone(),
+        user: runner.name(),
+        source,
+    })?;
+    parse_version(&String::from_utf8_lossy(&output.stdout)).ok_or(Error::NoVersion(program))
 }
 
 /// "postgres (PostgreSQL) 17.2 (Debian 17.2-1)" and "postgres (PostgreSQL) 18beta1" are 17 and 18.

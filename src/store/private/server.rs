@@ -1,8 +1,8 @@
 //! Starts the server, or finds the one that runs, and stops it.
 //!
 //! Whether a server can be used is asked of its socket. The pid file only tells whether one is on its way up or down;
-//! it is never removed by us, for PostgreSQL also learns from it whether processes of a killed server still use the
-//! data.
+//! one that names a process is never removed by us, for PostgreSQL also learns from it whether processes of a killed
+//! server still use the data.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
@@ -129,7 +129,7 @@ async fn start(folder: &DataFolder, programs: &Programs, gone: Option<u32>, _: &
             tracing::debug!(folder = %folder.path().display(), pid = child.id(), "started the private PostgreSQL");
             return Ok(child);
         }
-        // Processes of a killed server end by themselves, but not always at once.
+        // Processes of a killed server end by themselves, but one that computes does not see at once that it should.
         if !(log.tells_of_survivors() && Instant::now() < deadline) {
             return Err(Error::DidNotStart {
                 folder: folder.path().to_owned(),
@@ -137,7 +137,7 @@ async fn start(folder: &DataFolder, programs: &Programs, gone: Option<u32>, _: &
                 said: log.last_words(),
             });
         }
-        sleep(POLL).await;
+        sleep(5 * POLL).await;
     }
 }
 
