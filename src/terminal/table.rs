@@ -9,7 +9,7 @@ pub type Column = (&'static str, CellAlignment);
 pub fn table(columns: &[Column], rows: impl Iterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
     table
-        .load_preset(presets::NOTHING)
+        .load_style(presets::NOTHING)
         .set_header(columns.iter().map(|(heading, _)| *heading));
     for row in rows {
         table.add_row(row);
