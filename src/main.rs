@@ -1,1 +1,30 @@
-fn main() {}
+//! The program: parse, set up logs, run one command, render its error, exit.
+
+mod commands;
+mod terminal;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use durable_inventory::cli::Cli;
+
+use commands::Failure;
+use terminal::progress::Screen;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let screen = Screen::default();
+    terminal::logs::start(&cli.global, &screen);
+    let ended = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(error, 1))
+        .and_then(|runtime| runtime.block_on(commands::run(&cli, &screen)));
+    match ended {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            terminal::err(&format!("error: {failure}"));
+            ExitCode::from(failure.exit_code)
+        }
+    }
+}

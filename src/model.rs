@@ -17,6 +17,19 @@ impl ObjectId {
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
+
+    /// The greatest id below this one; `None` for the smallest.
+    pub fn predecessor(&self) -> Option<Self> {
+        let mut bytes = self.0;
+        for byte in bytes.iter_mut().rev() {
+            let (less, borrow) = byte.overflowing_sub(1);
+            *byte = less;
+            if !borrow {
+                return Some(Self(bytes));
+            }
+        }
+        None
+    }
 }
 
 impl fmt::Display for ObjectId {
@@ -169,6 +182,76 @@ pub struct Observation {
     pub data: StoredData,
 }
 
+/// What the record says of an object at a moment. The discriminants are the codes in the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum State {
+    Absent = 0,
+    Unknown = 1,
+    WithoutData = 2,
+    WithData = 3,
+}
+
+impl From<StoredData> for State {
+    fn from(data: StoredData) -> Self {
+        match data {
+            StoredData::Unknown => Self::Unknown,
+            StoredData::Without => Self::WithoutData,
+            StoredData::With => Self::WithData,
+        }
+    }
+}
+
+/// One object that is not as it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Change {
+    pub id: ObjectId,
+    pub old: State,
+    pub new: State,
+}
+
+/// What a walk saw, and what it changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    pub with_data: u64,
+    pub without_data: u64,
+    pub unknown: u64,
+    pub created: u64,
+    pub removed: u64,
+    /// Without data to with data.
+    pub data_gained: u64,
+    /// With data to without data.
+    pub data_lost: u64,
+    /// Unknown to either.
+    pub data_known: u64,
+    /// Either to unknown.
+    pub data_unknown: u64,
+}
+
+impl Counts {
+    pub fn objects(&self) -> u64 {
+        self.with_data + self.without_data + self.unknown
+    }
+
+    pub fn observe(&mut self, data: StoredData) {
+        match data {
+            StoredData::Unknown => self.unknown += 1,
+            StoredData::Without => self.without_data += 1,
+            StoredData::With => self.with_data += 1,
+        }
+    }
+
+    pub fn change(&mut self, old: State, new: State) {
+        match (old, new) {
+            (State::Absent, _) => self.created += 1,
+            (_, State::Absent) => self.removed += 1,
+            (_, State::Unknown) => self.data_unknown += 1,
+            (State::Unknown, _) => self.data_known += 1,
+            (_, State::WithData) => self.data_gained += 1,
+            (_, State::WithoutData) => self.data_lost += 1,
+        }
+    }
+}
+
 /// The API's opaque position after a page.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Cursor(String);
@@ -191,13 +274,12 @@ pub struct Page {
     /// In the order in which they were served.
     pub rows: Vec<Observation>,
     pub next: Next,
+    /// `result_info.count`, where it is there.
+    pub count: Option<u64>,
     /// `result_info.per_page`, where it is greater than zero.
     pub per_page: Option<u64>,
     /// `result_info.total_count`, where it is there.
     pub total_count: Option<u64>,
-    /// `result_info.count`, where it is there: some servers count this page's rows, some all rows so far. Whoever
-    /// knows the rows so far can tell whether it is neither.
-    pub count: Option<u64>,
     /// HTTP requests that were sent to get it, retries included.
     pub requests: u32,
 }

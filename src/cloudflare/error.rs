@@ -5,8 +5,8 @@ use std::fmt;
 use std::time::Duration;
 
 use super::limiter::LongPause;
-use super::text::shown;
 use crate::model::{AccountId, NamespaceId};
+use crate::text::shown;
 
 type Source = Box<dyn std::error::Error + Send + Sync>;
 

@@ -13,7 +13,8 @@ use governor::nanos::Nanos;
 use governor::state::{InMemoryState, NotKeyed};
 use tokio::time::{Instant, sleep_until};
 
-use super::quota::{Quota, Slowdown, Standing, slowdown};
+use super::quota::{Slowdown, Standing, slowdown};
+use crate::units::Quota;
 
 /// Beyond it the arithmetic of time would overflow, and nobody waits.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);

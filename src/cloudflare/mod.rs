@@ -4,13 +4,13 @@
 mod client;
 mod error;
 mod limiter;
+mod pagination;
 mod quota;
 mod retry;
-mod text;
 mod wire;
 
 pub use client::{Client, Credentials, Endpoint, Listing};
 pub use error::{Error, ErrorKind};
 pub use limiter::{Limiter, Pace, Stats};
-pub use quota::{InvalidQuota, Quota};
+pub use pagination::{CycleSearch, Pagination, PaginationError, Step};
 pub use retry::RetryPolicy;

@@ -1,48 +1,14 @@
-//! What a token may send: the quota as the user states it, and as the `Ratelimit` and `Ratelimit-Policy` headers tell
-//! it. All of it is pure; [`super::limiter`] acts on it.
+//! What a token may send, as the `Ratelimit` and `Ratelimit-Policy` headers tell it. All of it is pure;
+//! [`super::limiter`] acts on it.
 
-use std::fmt;
-use std::str::FromStr;
 use std::time::Duration;
 
 use reqwest::header::HeaderMap;
 
-/// A window that is longer than any API's is a mistake, and would only overflow the arithmetic of time.
+use crate::units::Quota;
+
+/// Nobody is held longer on a header's word: no window of an API is longer, and greater times would only overflow.
 const LONGEST_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// So many requests in any window of so long.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Quota {
-    pub requests: u32,
-    pub window: Duration,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a quota is requests per seconds, both at least 1 and the seconds at most 86400, as in 1200/300s")]
-pub struct InvalidQuota;
-
-impl FromStr for Quota {
-    type Err = InvalidQuota;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (requests, window) = text.split_once('/').ok_or(InvalidQuota)?;
-        let requests = whole(requests)
-            .and_then(|n| u32::try_from(n).ok())
-            .ok_or(InvalidQuota)?;
-        let seconds = window.strip_suffix('s').and_then(whole).ok_or(InvalidQuota)?;
-        let window = Duration::from_secs(seconds);
-        if requests == 0 || seconds == 0 || window > LONGEST_WINDOW {
-            return Err(InvalidQuota);
-        }
-        Ok(Self { requests, window })
-    }
-}
-
-impl fmt::Display for Quota {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}s", self.requests, self.window.as_secs_f64())
-    }
-}
 
 /// One item of the `Ratelimit` header with the policy of the same name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -218,28 +184,6 @@ mod tests {
         .iter()
         .map(|s| (s.remaining, s.reset.as_secs(), s.policy.map(|(q, w)| (q, w.as_secs()))))
         .collect()
-    }
-
-    #[test]
-    fn quotas_are_read_and_shown_alike() {
-        for text in ["1200/300s", "1/300s", "1000000/300s", "4294967295/86400s"] {
-            assert_eq!(text.parse::<Quota>().unwrap().to_string(), text);
-        }
-        for text in [
-            "",
-            "1200",
-            "1200/300",
-            "0/300s",
-            "1/0s",
-            "-1/300s",
-            "+1/3s",
-            "1/86401s",
-            "4294967296/1s",
-            "1/s",
-            "/1s",
-        ] {
-            assert_eq!(text.parse::<Quota>(), Err(InvalidQuota), "{text}");
-        }
     }
 
     #[test]

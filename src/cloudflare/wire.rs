@@ -11,8 +11,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use self::loose::{List, Loose, Object};
-use super::text::shown;
 use crate::model::{Cursor, Namespace, NamespaceId, Next, ObjectId, Observation, Page, StoredData};
+use crate::text::shown;
 
 /// What both endpoints put around their rows.
 #[derive(Deserialize)]

@@ -8,8 +8,8 @@ use reqwest::{Response, StatusCode};
 use crate::cloudflare::error::{ErrorKind, Fault, Verdict};
 use crate::cloudflare::limiter::Limiter;
 use crate::cloudflare::quota;
-use crate::cloudflare::text::{first_line, shown};
 use crate::cloudflare::wire::{self, Misread, Read};
+use crate::text::{first_line, shown};
 
 /// A page of 10,000 objects is below 1 MiB. It is counted after decompression, so a small body can't swell without end.
 const LARGEST_BODY: usize = 32 * 1024 * 1024;

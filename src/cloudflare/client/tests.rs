@@ -13,8 +13,9 @@ use axum::response::Response;
 
 use self::server::{Server, gzipped, reply};
 use super::*;
-use crate::cloudflare::{ErrorKind, Pace, Quota};
+use crate::cloudflare::{ErrorKind, Pace};
 use crate::model::{Next, StoredData};
+use crate::units::Quota;
 
 const TOKEN: &str = "s3cr3t-t0ken-of-the-test";
 const ROWS: &str = r#"{"success":true,"errors":[],"messages":[],"result":[{"id":"fe7803fc55b964e09d94666545aab688d360c6bda69ba349ced1e5f28d2fc2c8","hasStoredData":true}],"result_info":{"cursor":""}}"#;

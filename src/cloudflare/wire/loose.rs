@@ -8,7 +8,7 @@ use std::marker::PhantomData;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use crate::cloudflare::text::shown;
+use crate::text::shown;
 
 /// Any JSON value, borrowed from the body where it can be.
 #[derive(Debug, Default, Clone, PartialEq)]

@@ -5,7 +5,7 @@
 const SHOWN_CHARS: usize = 300;
 
 /// The text with everything invisible escaped, cut to a length that a person reads.
-pub(super) fn shown(text: &str) -> String {
+pub fn shown(text: &str) -> String {
     let mut out = String::new();
     for (count, c) in text.chars().enumerate() {
         if count == SHOWN_CHARS {
@@ -22,10 +22,26 @@ pub(super) fn shown(text: &str) -> String {
 }
 
 /// The first line that says anything.
-pub(super) fn first_line(body: &[u8]) -> String {
+pub fn first_line(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body);
     let line = text.lines().map(str::trim).find(|line| !line.is_empty());
     line.map_or_else(|| "nothing".to_owned(), |line| format!("\"{}\"", shown(line)))
+}
+
+/// An error and its causes in one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        // Some errors show their cause themselves.
+        if !text.ends_with(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
 }
 
 /// Control characters, and those that reorder or hide the text around them.

@@ -1,0 +1,156 @@
+use clap::CommandFactory;
+use clap::error::ErrorKind;
+
+use super::*;
+
+const OBJECT: &str = "fe7803fc55b964e09d94666545aab688d360c6bda69ba349ced1e5f28d2fc2c8";
+
+fn parse(args: &[&str]) -> Result<Cli, clap::Error> {
+    Cli::try_parse_from(["durable-inventory"].iter().chain(args))
+}
+
+fn psql(args: &[&str]) -> (Cli, Vec<OsString>) {
+    let mut cli = parse(args).unwrap();
+    match &mut cli.command {
+        Command::Psql(psql) => {
+            let args = std::mem::take(&mut psql.args);
+            (cli, args)
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn clap_finds_no_fault() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn every_option_is_explained_and_every_command_has_two_examples() {
+    let mut root = Cli::command();
+    root.build();
+    for command in root.get_subcommands().filter(|c| c.get_name() != "help") {
+        let name = command.get_name();
+        for arg in command.get_arguments() {
+            assert!(arg.get_help().is_some(), "{name}: {}", arg.get_id());
+        }
+        let help = command.get_after_help().unwrap().to_string();
+        let examples = help.split("Examples:\n").nth(1).unwrap();
+        assert!(examples.matches("durable-inventory").count() >= 2, "{name}");
+    }
+}
+
+#[test]
+fn the_help_tells_every_default() {
+    let mut root = Cli::command();
+    let sync = root.find_subcommand_mut("sync").unwrap();
+    for arg in sync.get_arguments() {
+        let told = arg.get_help().unwrap().to_string().contains("[default:");
+        assert!(told || !arg.get_default_values().is_empty(), "{}", arg.get_id());
+    }
+}
+
+#[test]
+fn global_options_stand_before_or_after_the_command() {
+    for args in [["--config", "a.toml", "migrate"], ["migrate", "--config", "a.toml"]] {
+        assert_eq!(parse(&args).unwrap().global.config, Some("a.toml".into()));
+    }
+    let cli = parse(&["-q", "sync", "--log-format", "json", "--no-migrate"]).unwrap();
+    assert!(cli.global.quiet && cli.global.no_migrate);
+    assert_eq!(cli.global.log_format, LogFormat::Json);
+}
+
+#[test]
+fn sync_reads_its_options() {
+    let args = "sync --namespace a --namespace b* --account acc --limit 10 --concurrency 64 --deadline 50m --quota 600/5m \
+                --quota-share 100 --retry-for 1s --max-removed-percent 0 --accept-removals --output json";
+    let cli = parse(&args.split_whitespace().collect::<Vec<_>>()).unwrap();
+    let Command::Sync(sync) = cli.command else {
+        panic!("{:?}", cli.command)
+    };
+    assert_eq!(sync.namespace.len(), 2);
+    assert_eq!(sync.account[0].as_str(), "acc");
+    assert_eq!((sync.limit, sync.concurrency), (Some(10), Some(64)));
+    assert_eq!(sync.deadline, Some(Duration::from_secs(3_000)));
+    assert_eq!(sync.quota.unwrap().to_string(), "600/300s");
+    assert_eq!((sync.quota_share, sync.max_removed_percent), (Some(100), Some(0)));
+    assert!(sync.accept_removals);
+    assert_eq!(sync.output.format, OutputFormat::Json);
+}
+
+#[test]
+fn values_out_of_range_are_usage_errors() {
+    for option in [
+        "--limit=9",
+        "--limit=10001",
+        "--concurrency=0",
+        "--concurrency=65",
+        "--quota-share=0",
+        "--quota-share=101",
+        "--max-removed-percent=101",
+        "--max-removed-floor=-1",
+        "--quota=0/300s",
+        "--retry-for=0s",
+        "--deadline=50",
+        "--namespace=[",
+        "--namespace=",
+        "--account=a/b",
+        "--output=xml",
+        "--data-dir=",
+    ] {
+        let error = parse(&["sync", option]).unwrap_err();
+        assert_eq!(error.exit_code(), 2, "{option}");
+    }
+}
+
+#[test]
+fn psql_gets_its_own_arguments() {
+    assert_eq!(psql(&["psql"]).1, [""; 0]);
+    assert_eq!(
+        psql(&["psql", "-c", "select 1", "--quiet"]).1,
+        ["-c", "select 1", "--quiet"]
+    );
+    assert_eq!(
+        psql(&["psql", "-v", "a=1", "-f", "x.sql"]).1,
+        ["-v", "a=1", "-f", "x.sql"]
+    );
+    assert_eq!(psql(&["psql", "--", "--help"]).1, ["--help"]);
+    assert_eq!(psql(&["psql", "-tAc", "select 1"]).1, ["-tAc", "select 1"]);
+    let (cli, args) = psql(&["psql", "--data-dir", "/d", "--csv", "-c", "select 1"]);
+    assert_eq!(cli.global.data_dir, Some("/d".into()));
+    assert_eq!(args, ["--csv", "-c", "select 1"]);
+}
+
+#[test]
+fn object_ids_come_in_either_case_and_errors_say_what_is_wrong() {
+    for id in [OBJECT.to_owned(), OBJECT.to_uppercase()] {
+        let Command::History(history) = parse(&["history", &id]).unwrap().command else {
+            panic!()
+        };
+        assert_eq!(history.object.to_string(), OBJECT);
+    }
+    let message = |id: &str| parse(&["history", id]).unwrap_err().to_string();
+    assert!(message(&OBJECT[1..]).contains("an object id is 64 hex digits, and these are 63"));
+    assert!(message(&OBJECT.replace('f', "g")).contains("an object id is 64 hex digits, and 'g' is none"));
+    assert_eq!(
+        parse(&["history"]).unwrap_err().kind(),
+        ErrorKind::MissingRequiredArgument
+    );
+}
+
+#[test]
+fn no_option_takes_a_secret() {
+    for option in [
+        "--token=x",
+        "--api-token=x",
+        "--api-key=x",
+        "--database-url=x",
+        "--password=x",
+    ] {
+        assert_eq!(
+            parse(&["sync", option]).unwrap_err().kind(),
+            ErrorKind::UnknownArgument,
+            "{option}"
+        );
+    }
+}

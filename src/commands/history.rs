@@ -1,0 +1,91 @@
+//! `history OBJECT_ID`: one object's life, with the gaps in it.
+
+use comfy_table::CellAlignment::Left;
+use durable_inventory::cli::{GlobalArgs, HistoryArgs, OutputFormat};
+use durable_inventory::config::Settings;
+use durable_inventory::store::IntervalRow;
+use durable_inventory::text::shown;
+use serde_json::json;
+
+use super::Failure;
+use super::lists::{Filter, json_lines};
+use super::store::with_store;
+use crate::terminal;
+use crate::terminal::table::{Column, table};
+use crate::terminal::times::{for_people, for_programs};
+
+pub async fn run(settings: &Settings<'_>, global: &GlobalArgs, args: &HistoryArgs) -> Result<u8, Failure> {
+    let mut rows = with_store(settings.store()?, global, 2, async |store| {
+        store
+            .object_life(&args.object)
+            .await
+            .map_err(|error| Failure::new(error, 1))
+    })
+    .await?;
+    let filter = Filter::new(&args.filter);
+    rows.retain(|row| filter.selects(&row.account_id, &row.namespace_id, &row.name, None, None));
+    if rows.is_empty() {
+        let message = format!(
+            "no snapshot has ever listed object {}: check the id, and `durable-inventory namespaces` for what is \
+             recorded",
+            args.object
+        );
+        return Err(Failure { message, exit_code: 1 });
+    }
+    let text = match args.output.format {
+        OutputFormat::Json => json_lines(rows.iter().map(|row| interval_json(row, &args.object.to_string()))),
+        OutputFormat::Text => table(&COLUMNS, lines(&rows).into_iter()),
+    };
+    terminal::out(&text)?;
+    Ok(0)
+}
+
+const COLUMNS: [Column; 4] = [("namespace", Left), ("state", Left), ("from", Left), ("to", Left)];
+
+/// Intervals and what lies between them: an object that comes back was absent meanwhile.
+fn lines(rows: &[IntervalRow]) -> Vec<Vec<String>> {
+    let mut lines = Vec::new();
+    for (index, row) in rows.iter().enumerate() {
+        let label = shown(row.name.as_deref().unwrap_or(&row.namespace_id));
+        let since = if row.since_baseline {
+            " or earlier (baseline)"
+        } else {
+            ""
+        };
+        lines.push(vec![
+            label.clone(),
+            state(row.has_stored_data).to_owned(),
+            for_people(row.valid_from) + since,
+            row.valid_to.map_or_else(|| "now".to_owned(), for_people),
+        ]);
+        let next = rows.get(index + 1).filter(|next| next.namespace_id == row.namespace_id);
+        let Some(gone) = row
+            .valid_to
+            .filter(|gone| next.is_none_or(|next| next.valid_from != *gone))
+        else {
+            continue;
+        };
+        let back = next.map_or_else(|| "now".to_owned(), |next| for_people(next.valid_from));
+        lines.push(vec![label, "absent".to_owned(), for_people(gone), back]);
+    }
+    lines
+}
+
+fn state(has_stored_data: Option<bool>) -> &'static str {
+    match has_stored_data {
+        Some(true) => "with data",
+        Some(false) => "without data",
+        None => "unknown",
+    }
+}
+
+fn interval_json(row: &IntervalRow, object_id: &str) -> serde_json::Value {
+    json!({
+        "account_id": row.account_id,
+        "namespace_id": row.namespace_id,
+        "object_id": object_id,
+        "has_stored_data": row.has_stored_data,
+        "valid_from": for_programs(row.valid_from),
+        "valid_to": row.valid_to.map(for_programs),
+    })
+}

@@ -1,0 +1,216 @@
+//! `namespaces` and `snapshots`: what was recorded.
+
+use comfy_table::CellAlignment::{Left, Right};
+use durable_inventory::cli::{FilterArgs, GlobalArgs, NamespacesArgs, OutputFormat, SnapshotsArgs};
+use durable_inventory::config::Settings;
+use durable_inventory::model::Namespace;
+use durable_inventory::select::Selection;
+use durable_inventory::store::{NamespaceRow, SnapshotRow};
+use durable_inventory::text::shown;
+use serde_json::json;
+
+use super::Failure;
+use super::store::with_store;
+use crate::terminal;
+use crate::terminal::table::{Column, number, table};
+use crate::terminal::times::{for_people, for_programs};
+
+pub async fn namespaces(settings: &Settings<'_>, global: &GlobalArgs, args: &NamespacesArgs) -> Result<u8, Failure> {
+    let mut rows = with_store(settings.store()?, global, 2, async |store| {
+        store.namespace_rows().await.map_err(|error| Failure::new(error, 1))
+    })
+    .await?;
+    let filter = Filter::new(&args.filter);
+    rows.retain(|row| {
+        filter.selects(
+            &row.account_id,
+            &row.namespace_id,
+            &row.name,
+            row.script.as_deref(),
+            row.class.as_deref(),
+        )
+    });
+    let text = match args.output.format {
+        OutputFormat::Json => json_lines(rows.iter().map(namespace_json)),
+        OutputFormat::Text if rows.is_empty() => "no namespace is recorded; `durable-inventory sync` does it\n".into(),
+        OutputFormat::Text => table(&NAMESPACES, rows.iter().map(namespace_cells)),
+    };
+    terminal::out(&text)?;
+    Ok(0)
+}
+
+const NAMESPACES: [Column; 9] = [
+    ("account", Left),
+    ("namespace", Left),
+    ("name", Left),
+    ("script", Left),
+    ("class", Left),
+    ("objects", Right),
+    ("with data", Right),
+    ("recorded at", Left),
+    ("missing since", Left),
+];
+
+fn namespace_cells(row: &NamespaceRow) -> Vec<String> {
+    let text = |text: &Option<String>| text.as_deref().map(shown).unwrap_or_default();
+    vec![
+        row.account_id.clone(),
+        shown(&row.namespace_id),
+        text(&row.name),
+        text(&row.script),
+        text(&row.class),
+        row.objects.map(|n| number(n as u64)).unwrap_or_default(),
+        row.with_data.map(|n| number(n as u64)).unwrap_or_default(),
+        row.recorded_at.map(for_people).unwrap_or_default(),
+        row.missing_since.map(for_people).unwrap_or_default(),
+    ]
+}
+
+fn namespace_json(row: &NamespaceRow) -> serde_json::Value {
+    json!({
+        "account_id": row.account_id,
+        "namespace_id": row.namespace_id,
+        "name": row.name,
+        "script": row.script,
+        "class": row.class,
+        "use_sqlite": row.use_sqlite,
+        "missing_since": row.missing_since.map(for_programs),
+        "snapshot_id": row.snapshot_id,
+        "recorded_at": row.recorded_at.map(for_programs),
+        "objects": row.objects,
+        "with_data": row.with_data,
+    })
+}
+
+pub async fn snapshots(settings: &Settings<'_>, global: &GlobalArgs, args: &SnapshotsArgs) -> Result<u8, Failure> {
+    let mut rows = with_store(settings.store()?, global, 2, async |store| {
+        store.snapshot_rows().await.map_err(|error| Failure::new(error, 1))
+    })
+    .await?;
+    let filter = Filter::new(&args.filter);
+    rows.retain(|row| filter.selects(&row.account_id, &row.namespace_id, &row.name, None, None));
+    let text = match args.output.format {
+        OutputFormat::Json => json_lines(rows.iter().map(snapshot_json)),
+        OutputFormat::Text if rows.is_empty() => "no snapshot is recorded; `durable-inventory sync` makes one\n".into(),
+        OutputFormat::Text => snapshots_text(&rows),
+    };
+    terminal::out(&text)?;
+    Ok(0)
+}
+
+const SNAPSHOTS: [Column; 11] = [
+    ("snapshot", Right),
+    ("run", Right),
+    ("namespace", Left),
+    ("status", Left),
+    ("started at", Left),
+    ("recorded at", Left),
+    ("objects", Right),
+    ("created", Right),
+    ("removed", Right),
+    ("gained", Right),
+    ("lost", Right),
+];
+
+fn snapshots_text(rows: &[SnapshotRow]) -> String {
+    let mut text = table(&SNAPSHOTS, rows.iter().map(snapshot_cells));
+    for row in rows {
+        if let Some(error) = &row.error {
+            text.push_str(&format!("snapshot {}: {}\n", row.snapshot_id, shown(error)));
+        }
+    }
+    text
+}
+
+fn snapshot_cells(row: &SnapshotRow) -> Vec<String> {
+    let status = if row.baseline {
+        format!("{} (baseline)", row.status)
+    } else {
+        row.status.clone()
+    };
+    vec![
+        row.snapshot_id.to_string(),
+        row.run_id.to_string(),
+        shown(row.name.as_deref().unwrap_or(&row.namespace_id)),
+        status,
+        for_people(row.started_at),
+        row.recorded_at.map(for_people).unwrap_or_default(),
+        number(row.objects as u64),
+        number(row.created as u64),
+        number(row.removed as u64),
+        number(row.data_gained as u64),
+        number(row.data_lost as u64),
+    ]
+}
+
+fn snapshot_json(row: &SnapshotRow) -> serde_json::Value {
+    json!({
+        "snapshot_id": row.snapshot_id,
+        "run_id": row.run_id,
+        "account_id": row.account_id,
+        "namespace_id": row.namespace_id,
+        "status": row.status,
+        "baseline": row.baseline,
+        "base_snapshot_id": row.base_snapshot_id,
+        "started_at": for_programs(row.started_at),
+        "finished_at": row.finished_at.map(for_programs),
+        "recorded_at": row.recorded_at.map(for_programs),
+        "pages": row.pages,
+        "requests": row.requests,
+        "objects": row.objects,
+        "with_data": row.with_data,
+        "without_data": row.without_data,
+        "unknown": row.unknown,
+        "created": row.created,
+        "removed": row.removed,
+        "data_gained": row.data_gained,
+        "data_lost": row.data_lost,
+        "data_known": row.data_known,
+        "data_unknown": row.data_unknown,
+        "resumed": row.resumed,
+        "digest": row.digest,
+        "error": row.error,
+    })
+}
+
+pub fn json_lines(rows: impl Iterator<Item = serde_json::Value>) -> String {
+    rows.map(|row| format!("{row}\n")).collect()
+}
+
+/// `--namespace` and `--account` of the commands that look.
+pub struct Filter<'a> {
+    selection: Selection,
+    accounts: Vec<&'a str>,
+}
+
+impl<'a> Filter<'a> {
+    pub fn new(args: &'a FilterArgs) -> Self {
+        Self {
+            selection: Selection {
+                include: args.namespace.clone(),
+                exclude: Vec::new(),
+            },
+            accounts: args.account.iter().map(|account| account.as_str()).collect(),
+        }
+    }
+
+    pub fn selects(
+        &self,
+        account: &str,
+        namespace: &str,
+        name: &Option<String>,
+        script: Option<&str>,
+        class: Option<&str>,
+    ) -> bool {
+        let Ok(id) = namespace.parse() else { return false };
+        let namespace = Namespace {
+            id,
+            name: name.clone(),
+            script: script.map(str::to_owned),
+            class: class.map(str::to_owned),
+            use_sqlite: None,
+            preview: None,
+        };
+        (self.accounts.is_empty() || self.accounts.contains(&account)) && self.selection.selects(&namespace)
+    }
+}

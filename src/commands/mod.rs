@@ -1,0 +1,54 @@
+//! One file a command, each ends in an exit code. Here configuration turns into what the rooms of the library ask for.
+
+mod history;
+mod lists;
+mod store;
+mod sync;
+
+use std::fmt;
+
+use durable_inventory::cli::{Cli, Command};
+use durable_inventory::config::{ConfigError, Environment, Settings};
+
+use crate::terminal::progress::Screen;
+
+/// Why a command could not do its work, in one line, and the exit code that says so.
+#[derive(Debug)]
+pub struct Failure {
+    message: String,
+    pub exit_code: u8,
+}
+
+impl Failure {
+    pub fn new(error: impl std::error::Error, exit_code: u8) -> Self {
+        Self {
+            message: durable_inventory::text::chain(&error),
+            exit_code,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self::new(error, 2)
+    }
+}
+
+pub async fn run(cli: &Cli, screen: &Screen) -> Result<u8, Failure> {
+    let lookup = |name: &str| std::env::var_os(name);
+    let settings = Settings::load(&cli.global, Environment::new(&lookup))?;
+    match &cli.command {
+        Command::Sync(args) => sync::run(&settings, &cli.global, args, screen).await,
+        Command::Namespaces(args) => lists::namespaces(&settings, &cli.global, args).await,
+        Command::Snapshots(args) => lists::snapshots(&settings, &cli.global, args).await,
+        Command::History(args) => history::run(&settings, &cli.global, args).await,
+        Command::Psql(args) => store::psql(&settings, &cli.global, args).await,
+        Command::Migrate => store::migrate(&settings, &cli.global).await,
+    }
+}

@@ -1,0 +1,128 @@
+//! The configured store, a private one included: reached for a command, and let go of after it.
+
+use std::str::FromStr;
+
+use durable_inventory::cli::{GlobalArgs, PsqlArgs};
+use durable_inventory::config::{Settings, StoreConfig};
+use durable_inventory::store::private::{self, PrivateServer};
+use durable_inventory::store::{Store, psql};
+use secrecy::ExposeSecret;
+use sqlx::postgres::PgConnectOptions;
+use tracing::info;
+
+use super::Failure;
+use crate::terminal;
+
+/// Where the store is. While this lives, a private server stays up.
+pub struct Place {
+    pub options: PgConnectOptions,
+    private: Option<PrivateServer>,
+}
+
+impl Place {
+    pub async fn find(config: StoreConfig) -> Result<Self, Failure> {
+        match config {
+            StoreConfig::Url(url) => {
+                // The cause may quote the URL, and with it a password: it is not shown.
+                let options = PgConnectOptions::from_str(url.expose_secret()).map_err(|_| Failure {
+                    message:
+                        "DATABASE_URL is not valid: it is written as postgres://USER:PASSWORD@HOST:PORT/DATABASE, \
+                              with %-escapes for special characters"
+                            .to_owned(),
+                    exit_code: 2,
+                })?;
+                Ok(Self { options, private: None })
+            }
+            StoreConfig::Private {
+                data_dir,
+                postgres_bin,
+                postgres_user,
+            } => {
+                let asked = private::Settings {
+                    data_dir,
+                    postgres_bin,
+                    postgres_user,
+                };
+                let server = PrivateServer::join(&asked)
+                    .await
+                    .map_err(|error| Failure::new(error, 1))?;
+                info!(
+                    "the record is in the private PostgreSQL in {}",
+                    server.data_dir().display()
+                );
+                Ok(Self {
+                    options: server.connect_options(),
+                    private: Some(server),
+                })
+            }
+        }
+    }
+
+    pub async fn leave(self) -> Result<(), Failure> {
+        match self.private {
+            Some(server) => server.leave().await.map_err(|error| Failure::new(error, 1)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Runs `work` on the store, and leaves the store whatever came of it.
+pub async fn with_store<T>(
+    config: StoreConfig,
+    global: &GlobalArgs,
+    sessions: u32,
+    work: impl AsyncFnOnce(&Store) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let place = Place::find(config).await?;
+    let done = async {
+        let store = open(&place, global, sessions).await?;
+        let done = work(&store).await;
+        store.close().await;
+        done
+    }
+    .await;
+    let left = place.leave().await;
+    let done = done?;
+    left?;
+    Ok(done)
+}
+
+async fn open(place: &Place, global: &GlobalArgs, sessions: u32) -> Result<Store, Failure> {
+    let failed = |error| Failure::new(error, 1);
+    let store = Store::connect(place.options.clone(), sessions).await.map_err(failed)?;
+    if global.no_migrate {
+        store.require_schema().await.map_err(failed)?;
+    } else {
+        store.migrate().await.map_err(failed)?;
+    }
+    Ok(store)
+}
+
+pub async fn migrate(settings: &Settings<'_>, global: &GlobalArgs) -> Result<u8, Failure> {
+    with_store(settings.store()?, global, 2, async |_| {
+        terminal::out("the schema `inventory` is up to date\n")?;
+        Ok(0)
+    })
+    .await
+}
+
+/// The schema is brought up to date first, so that the views are there to be asked.
+pub async fn psql(settings: &Settings<'_>, global: &GlobalArgs, args: &PsqlArgs) -> Result<u8, Failure> {
+    let place = Place::find(settings.store()?).await?;
+    let beside = place
+        .private
+        .as_ref()
+        .map(|server| server.bin_dir().to_owned())
+        .or(global.postgres_bin.clone());
+    let ended = async {
+        if place.private.is_some() {
+            open(&place, global, 1).await?.close().await;
+        }
+        psql::run(&place.options, beside.as_deref(), &args.args)
+            .await
+            .map_err(|error| Failure::new(error, 1))
+    }
+    .await;
+    place.leave().await?;
+    ended
+}

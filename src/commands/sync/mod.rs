@@ -1,0 +1,146 @@
+//! `sync`: walk, record, and say how it went.
+
+mod report;
+
+use std::sync::Arc;
+
+use durable_inventory::cli::{GlobalArgs, OutputFormat, SyncArgs};
+use durable_inventory::cloudflare::{Client, Credentials, Endpoint, Limiter, Pace, RetryPolicy};
+use durable_inventory::config::{AccountConfig, CredentialsConfig, Settings, SyncConfig};
+use durable_inventory::sync::{self, Account, Breaker, Progress, Stop, StopReason};
+use secrecy::ExposeSecret;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::warn;
+
+use super::Failure;
+use super::store::with_store;
+use crate::terminal;
+use crate::terminal::progress::Screen;
+
+pub async fn run(
+    settings: &Settings<'_>,
+    global: &GlobalArgs,
+    args: &SyncArgs,
+    screen: &Screen,
+) -> Result<u8, Failure> {
+    let config = settings.sync(args)?;
+    let stop = Stop::default();
+    stop_on_signals(stop.clone()).map_err(|error| Failure::new(error, 1))?;
+    let accounts = accounts(&config)?;
+    // Each walk has a page's transaction open and may ask something beside it.
+    let sessions = 2 * config.concurrency as u32 + 1;
+    let progress = Arc::new(Progress::default());
+    let asked = sync::Settings {
+        concurrency: config.concurrency,
+        deadline: config.deadline,
+        resume_within: config.resume_within,
+        breaker: Breaker {
+            max_removed_percent: config.max_removed_percent,
+            max_removed_floor: config.max_removed_floor,
+            accept_removals: config.accept_removals,
+        },
+    };
+    let summary = with_store(config.store, global, sessions, async |store| {
+        let shown = screen.show(progress.clone(), global);
+        let summary = sync::sync(store, &accounts, &asked, &stop, &progress).await;
+        shown.end();
+        summary.map_err(|error| Failure::new(error, 1))
+    })
+    .await?;
+    let (outcome, exit_code) = summary.verdict();
+    let text = match args.output.format {
+        OutputFormat::Json => report::json(&summary, outcome, exit_code)?,
+        OutputFormat::Text => report::text(&summary, outcome),
+    };
+    terminal::out(&text)?;
+    Ok(exit_code)
+}
+
+/// Accounts with the same credentials share a limiter: the quota is a token's.
+fn accounts(config: &SyncConfig) -> Result<Vec<Account>, Failure> {
+    let mut limiters: Vec<(&CredentialsConfig, Arc<Limiter>)> = Vec::new();
+    let mut accounts = Vec::new();
+    for account in &config.accounts {
+        let known = limiters
+            .iter()
+            .find(|(credentials, _)| same(credentials, &account.credentials));
+        let limiter = match known {
+            Some((_, limiter)) => limiter.clone(),
+            None => {
+                let limiter = Arc::new(Limiter::new(Pace {
+                    quota: account.quota,
+                    share_percent: account.quota_share,
+                    pause_without_retry_after: config.pause_without_retry_after,
+                }));
+                limiters.push((&account.credentials, limiter.clone()));
+                limiter
+            }
+        };
+        accounts.push(Account {
+            id: account.account.clone(),
+            client: client(config, account, limiter)?,
+            base_url: account.base_url.to_string(),
+            limit: account.limit,
+            selection: account.selection.clone(),
+        });
+    }
+    Ok(accounts)
+}
+
+fn client(config: &SyncConfig, account: &AccountConfig, limiter: Arc<Limiter>) -> Result<Client, Failure> {
+    let credentials = match &account.credentials {
+        CredentialsConfig::Token(token) => Credentials::Token(token.clone()),
+        CredentialsConfig::Key { email, key } => Credentials::Key {
+            email: email.clone(),
+            key: key.clone(),
+        },
+    };
+    let endpoint = Endpoint {
+        connect_timeout: config.connect_timeout,
+        read_timeout: config.read_timeout,
+        ..Endpoint::new(account.base_url.clone(), credentials)
+    };
+    let retry = RetryPolicy {
+        budget: config.retry_for,
+        ..RetryPolicy::default()
+    };
+    Client::new(endpoint, limiter, retry).map_err(|error| Failure::new(error, 2))
+}
+
+fn same(one: &CredentialsConfig, other: &CredentialsConfig) -> bool {
+    match (one, other) {
+        (CredentialsConfig::Token(one), CredentialsConfig::Token(other)) => {
+            one.expose_secret() == other.expose_secret()
+        }
+        (CredentialsConfig::Key { key: one, .. }, CredentialsConfig::Key { key: other, .. }) => {
+            one.expose_secret() == other.expose_secret()
+        }
+        _ => false,
+    }
+}
+
+/// The first signal asks the walks to finish their page; a second one ends the process at once. What was committed is
+/// kept either way.
+fn stop_on_signals(stop: Stop) -> std::io::Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::spawn(async move {
+        for nth in 1.. {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            if nth > 1 {
+                end_at_once();
+            }
+            warn!("stopping after the page in hand; a second signal stops at once");
+            stop.stop(StopReason::Signal);
+        }
+    });
+    Ok(())
+}
+
+#[expect(clippy::exit, reason = "a person asked twice; the checkpoint is in the database")]
+fn end_at_once() {
+    std::process::exit(130);
+}

@@ -1,0 +1,188 @@
+//! What `sync` says at its end: a table for people, one versioned object for programs.
+
+use comfy_table::CellAlignment;
+use durable_inventory::store::RunOutcome;
+use durable_inventory::sync::{NamespaceOutcome, Status, StopReason, Summary};
+use durable_inventory::text::shown;
+use serde::Serialize;
+
+use crate::commands::Failure;
+use crate::terminal::table::{Column, number, table};
+
+pub fn text(summary: &Summary, outcome: RunOutcome) -> String {
+    let mut text = String::new();
+    if !summary.namespaces.is_empty() {
+        text.push_str(&table(&COLUMNS, summary.namespaces.iter().map(row)));
+    }
+    for namespace in summary.namespaces.iter().filter(|namespace| namespace.error.is_some()) {
+        let why = namespace.error.as_deref().unwrap_or_default();
+        text.push_str(&format!(
+            "{} {}: {}\n",
+            label(namespace),
+            namespace.status.as_str(),
+            shown(why)
+        ));
+    }
+    for failure in &summary.failed_accounts {
+        text.push_str(&format!(
+            "account {} failed: {}\n",
+            failure.account,
+            shown(&failure.error)
+        ));
+    }
+    text.push_str(&last_line(summary, outcome));
+    text
+}
+
+const COLUMNS: [Column; 11] = [
+    ("namespace", CellAlignment::Left),
+    ("objects", CellAlignment::Right),
+    ("with data", CellAlignment::Right),
+    ("created", CellAlignment::Right),
+    ("removed", CellAlignment::Right),
+    ("gained", CellAlignment::Right),
+    ("lost", CellAlignment::Right),
+    ("pages", CellAlignment::Right),
+    ("time", CellAlignment::Right),
+    ("snapshot", CellAlignment::Right),
+    ("outcome", CellAlignment::Left),
+];
+
+fn row(namespace: &NamespaceOutcome) -> Vec<String> {
+    let counts = &namespace.counts;
+    let outcome = match (namespace.status, namespace.baseline) {
+        (Status::Complete, true) => "complete (baseline)",
+        (status, _) => status.as_str(),
+    };
+    vec![
+        label(namespace),
+        number(counts.objects()),
+        number(counts.with_data),
+        number(counts.created),
+        number(counts.removed),
+        number(counts.data_gained),
+        number(counts.data_lost),
+        number(namespace.pages),
+        format!("{:.1} s", namespace.elapsed.as_secs_f64()),
+        namespace.snapshot_id.map(|id| id.to_string()).unwrap_or_default(),
+        outcome.to_owned(),
+    ]
+}
+
+fn label(namespace: &NamespaceOutcome) -> String {
+    shown(
+        namespace
+            .name
+            .as_deref()
+            .filter(|name| !name.is_empty())
+            .unwrap_or(namespace.namespace.as_str()),
+    )
+}
+
+fn last_line(summary: &Summary, outcome: RunOutcome) -> String {
+    let complete = summary
+        .namespaces
+        .iter()
+        .filter(|namespace| namespace.status == Status::Complete);
+    let objects: u64 = complete.clone().map(|namespace| namespace.counts.objects()).sum();
+    let stopped = match summary.stopped {
+        Some(StopReason::Signal) => "; stopped by a signal: the next run goes on from the last committed pages",
+        Some(StopReason::Deadline) => "; the deadline came: the next run goes on from the last committed pages",
+        None => "",
+    };
+    format!(
+        "run {} {}: {} of {} namespaces recorded, {} objects{stopped}\n",
+        summary.run_id,
+        outcome.as_str(),
+        complete.count(),
+        summary.namespaces.len(),
+        number(objects)
+    )
+}
+
+/// Version 1. Scripts depend on it: fields are added, never changed.
+#[derive(Serialize)]
+struct Json<'a> {
+    version: u8,
+    run_id: i64,
+    outcome: &'static str,
+    exit_code: u8,
+    namespaces: Vec<JsonNamespace<'a>>,
+    accounts_failed: Vec<JsonAccount<'a>>,
+}
+
+#[derive(Serialize)]
+struct JsonAccount<'a> {
+    account_id: &'a str,
+    error: &'a str,
+}
+
+#[derive(Serialize)]
+struct JsonNamespace<'a> {
+    account_id: &'a str,
+    namespace_id: &'a str,
+    name: Option<&'a str>,
+    status: &'static str,
+    snapshot_id: Option<i32>,
+    objects: u64,
+    with_data: u64,
+    without_data: u64,
+    unknown: u64,
+    created: u64,
+    removed: u64,
+    data_gained: u64,
+    data_lost: u64,
+    data_known: u64,
+    data_unknown: u64,
+    pages: u64,
+    requests: u64,
+    resumed: u64,
+    seconds: f64,
+    error: Option<&'a str>,
+}
+
+pub fn json(summary: &Summary, outcome: RunOutcome, exit_code: u8) -> Result<String, Failure> {
+    let json = Json {
+        version: 1,
+        run_id: summary.run_id,
+        outcome: outcome.as_str(),
+        exit_code,
+        namespaces: summary.namespaces.iter().map(json_namespace).collect(),
+        accounts_failed: summary
+            .failed_accounts
+            .iter()
+            .map(|failure| JsonAccount {
+                account_id: failure.account.as_str(),
+                error: &failure.error,
+            })
+            .collect(),
+    };
+    let text = serde_json::to_string(&json).map_err(|error| Failure::new(error, 1))?;
+    Ok(text + "\n")
+}
+
+fn json_namespace(namespace: &NamespaceOutcome) -> JsonNamespace<'_> {
+    let counts = &namespace.counts;
+    JsonNamespace {
+        account_id: namespace.account.as_str(),
+        namespace_id: namespace.namespace.as_str(),
+        name: namespace.name.as_deref(),
+        status: namespace.status.as_str(),
+        snapshot_id: namespace.snapshot_id,
+        objects: counts.objects(),
+        with_data: counts.with_data,
+        without_data: counts.without_data,
+        unknown: counts.unknown,
+        created: counts.created,
+        removed: counts.removed,
+        data_gained: counts.data_gained,
+        data_lost: counts.data_lost,
+        data_known: counts.data_known,
+        data_unknown: counts.data_unknown,
+        pages: namespace.pages,
+        requests: namespace.requests,
+        resumed: namespace.resumed,
+        seconds: (namespace.elapsed.as_secs_f64() * 1000.0).round() / 1000.0,
+        error: namespace.error.as_deref(),
+    }
+}

@@ -1,0 +1,303 @@
+//! The TOML file. Unknown keys are errors everywhere, and errors name the file, the line and the key; they show no
+//! value, because a secret that does not belong there may be one.
+
+use std::fmt;
+use std::ops::{Range, RangeInclusive};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::de::{Deserialize, Deserializer, Error as _};
+use toml::Spanned;
+
+use super::error::{ConfigError, Place};
+use super::secret::Source;
+use crate::model::{AccountId, NamespaceId};
+use crate::select::{InvalidPattern, Parts, Pattern};
+use crate::units::{self, Quota, parse_duration};
+
+/// The file's content; without a file, one that says nothing.
+#[derive(Default)]
+pub(super) struct ConfigFile {
+    pub path: PathBuf,
+    line_ends: Vec<usize>,
+    pub table: Table,
+}
+
+#[derive(Default, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Table {
+    pub base_url: Option<Spanned<String>>,
+    #[serde(deserialize_with = "limit")]
+    pub limit: Option<u32>,
+    #[serde(deserialize_with = "concurrency")]
+    pub concurrency: Option<u16>,
+    pub quota: Option<Text<Quota>>,
+    #[serde(deserialize_with = "quota_share")]
+    pub quota_share: Option<u8>,
+    #[serde(deserialize_with = "duration")]
+    pub pause_without_retry_after: Option<Duration>,
+    #[serde(deserialize_with = "duration")]
+    pub retry_for: Option<Duration>,
+    #[serde(deserialize_with = "percent")]
+    pub max_removed_percent: Option<u8>,
+    pub max_removed_floor: Option<u64>,
+    #[serde(deserialize_with = "duration")]
+    pub resume_within: Option<Duration>,
+    database_url_file: Option<Spanned<PathBuf>>,
+    database_url_env: Option<Spanned<String>>,
+    pub accounts: Vec<Account>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Account {
+    id: Spanned<Text<AccountId>>,
+    api_token_file: Option<Spanned<PathBuf>>,
+    api_token_env: Option<Spanned<String>>,
+    pub email: Option<Spanned<String>>,
+    api_key_file: Option<Spanned<PathBuf>>,
+    api_key_env: Option<Spanned<String>>,
+    pub quota: Option<Text<Quota>>,
+    #[serde(default, deserialize_with = "quota_share")]
+    pub quota_share: Option<u8>,
+    #[serde(default, deserialize_with = "limit")]
+    pub limit: Option<u32>,
+    #[serde(default)]
+    pub namespaces: Vec<PatternTable>,
+    #[serde(default)]
+    pub exclude: Vec<PatternTable>,
+}
+
+impl Account {
+    pub fn id(&self) -> &AccountId {
+        &self.id.as_ref().0
+    }
+}
+
+impl ConfigFile {
+    /// `place` says who named the file.
+    pub fn read(place: Place, path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
+            place,
+            what: path.display().to_string(),
+            source,
+        })?;
+        Self::parse(path, &text)
+    }
+
+    fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        let mut file = Self {
+            path: path.to_owned(),
+            line_ends: text.match_indices('\n').map(|(at, _)| at).collect(),
+            table: Table::default(),
+        };
+        file.table = toml::from_str(text).map_err(|error| file.explain(error))?;
+        file.check_that_accounts_differ()?;
+        Ok(file)
+    }
+
+    pub fn account(&self, id: &AccountId) -> Option<&Account> {
+        self.table.accounts.iter().find(|account| account.id() == id)
+    }
+
+    pub fn database_url(&self) -> Result<Option<Source>, ConfigError> {
+        let Table {
+            database_url_file: by_file,
+            database_url_env: by_variable,
+            ..
+        } = &self.table;
+        self.source(("database_url_file", by_file), ("database_url_env", by_variable))
+    }
+
+    pub fn api_token(&self, account: &Account) -> Result<Option<Source>, ConfigError> {
+        self.source(
+            ("accounts.api_token_file", &account.api_token_file),
+            ("accounts.api_token_env", &account.api_token_env),
+        )
+    }
+
+    pub fn api_key(&self, account: &Account) -> Result<Option<Source>, ConfigError> {
+        self.source(
+            ("accounts.api_key_file", &account.api_key_file),
+            ("accounts.api_key_env", &account.api_key_env),
+        )
+    }
+
+    pub fn place(&self, key: &str, span: Range<usize>) -> Place {
+        Place::File {
+            file: self.path.clone(),
+            line: self.line(span.start),
+            key: key.to_owned(),
+        }
+    }
+
+    fn source(
+        &self,
+        (file_key, by_file): (&str, &Option<Spanned<PathBuf>>),
+        (variable_key, by_variable): (&str, &Option<Spanned<String>>),
+    ) -> Result<Option<Source>, ConfigError> {
+        match (by_file, by_variable) {
+            (Some(_), Some(variable)) => Err(ConfigError::BothGiven {
+                place: self.place(variable_key, variable.span()),
+                other: file_key.to_owned(),
+            }),
+            (Some(path), None) => Ok(Some(Source::File {
+                place: self.place(file_key, path.span()),
+                written: path.as_ref().clone(),
+                base: self.path.parent().unwrap_or(Path::new("")).to_owned(),
+            })),
+            (None, Some(variable)) => Ok(Some(Source::Variable {
+                place: self.place(variable_key, variable.span()),
+                name: variable.as_ref().clone(),
+            })),
+            (None, None) => Ok(None),
+        }
+    }
+
+    fn check_that_accounts_differ(&self) -> Result<(), ConfigError> {
+        for (n, account) in self.table.accounts.iter().enumerate() {
+            let earlier = &self.table.accounts[..n];
+            if let Some(first) = earlier.iter().find(|other| other.id() == account.id()) {
+                return Err(ConfigError::AccountTwice {
+                    place: self.place("accounts.id", account.id.span()),
+                    account: account.id().clone(),
+                    first: self.line(first.id.span().start),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn line(&self, at: usize) -> usize {
+        self.line_ends.partition_point(|end| *end < at) + 1
+    }
+
+    /// TOML's own rendering quotes the whole line, which may hold a secret.
+    fn explain(&self, mut error: toml::de::Error) -> ConfigError {
+        error.set_input(None);
+        let rendered = error.to_string();
+        // Without the input, what follows the message is the path of the key.
+        let after = rendered.strip_prefix(error.message()).unwrap_or_default().trim();
+        let key = after
+            .strip_prefix("in `")
+            .and_then(|rest| rest.strip_suffix('`'))
+            .unwrap_or_default();
+        ConfigError::File {
+            place: self.place(key, error.span().unwrap_or_default()),
+            problem: plain(error.message()),
+        }
+    }
+}
+
+/// A message of the TOML reader in this program's words, on one line and without values.
+fn plain(message: &str) -> String {
+    let message = message.lines().collect::<Vec<_>>().join(" ");
+    for (key, instead) in [
+        ("database_url", "database_url_file or database_url_env"),
+        ("api_token", "api_token_file or api_token_env"),
+        ("api_key", "api_key_file or api_key_env"),
+    ] {
+        if message.starts_with(&format!("unknown field `{key}`,")) {
+            return format!("unknown key `{key}`: this file holds no secrets, write {instead}");
+        }
+    }
+    let message = match message
+        .strip_prefix("invalid type: string ")
+        .and_then(|rest| rest.rsplit_once(", "))
+    {
+        Some((_, expected)) => format!("invalid type: string, {expected}"),
+        None => message,
+    };
+    [
+        ("unknown field", "unknown key"),
+        ("missing field", "missing key"),
+        ("expected i64", "expected a whole number"),
+        ("expected u64", "expected a whole number"),
+    ]
+    .iter()
+    .fold(message, |message, (theirs, ours)| message.replacen(theirs, ours, 1))
+}
+
+/// Anything that is written as a string here, and read as on the command line.
+#[derive(Clone, Copy)]
+pub(super) struct Text<T>(pub T);
+
+impl<'de, T: FromStr<Err: fmt::Display>> Deserialize<'de> for Text<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map(Self).map_err(D::Error::custom)
+    }
+}
+
+/// A pattern of `namespaces` or `exclude`.
+#[derive(serde::Deserialize)]
+#[serde(try_from = "RawPattern")]
+pub(super) struct PatternTable(pub Pattern);
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawPattern {
+    id: Option<Text<NamespaceId>>,
+    name: Option<String>,
+    script: Option<String>,
+    class: Option<String>,
+}
+
+impl TryFrom<RawPattern> for PatternTable {
+    type Error = InvalidPattern;
+
+    fn try_from(raw: RawPattern) -> Result<Self, Self::Error> {
+        let RawPattern {
+            id,
+            name,
+            script,
+            class,
+        } = raw;
+        let id = id.map(|id| id.0);
+        Pattern::all_of(Parts {
+            id,
+            name,
+            script,
+            class,
+        })
+        .map(Self)
+    }
+}
+
+fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    parse_duration(&text).map(Some).map_err(D::Error::custom)
+}
+
+fn limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    within(deserializer, units::LIMIT)
+}
+
+fn concurrency<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u16>, D::Error> {
+    within(deserializer, units::CONCURRENCY)
+}
+
+fn quota_share<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u8>, D::Error> {
+    within(deserializer, units::QUOTA_SHARE)
+}
+
+fn percent<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u8>, D::Error> {
+    within(deserializer, units::PERCENT)
+}
+
+fn within<'de, D, T>(deserializer: D, range: RangeInclusive<i64>) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: TryFrom<i64>,
+{
+    let number = i64::deserialize(deserializer)?;
+    match T::try_from(number) {
+        Ok(value) if range.contains(&number) => Ok(Some(value)),
+        _ => Err(D::Error::custom(format_args!(
+            "{number} is not in {} to {}",
+            range.start(),
+            range.end()
+        ))),
+    }
+}

@@ -1,0 +1,122 @@
+//! Secrets: where they come from, and that they look like what they are for. No error here shows a value.
+
+use std::path::{Path, PathBuf};
+
+use secrecy::{ExposeSecret, SecretString};
+
+use super::environment::Environment;
+use super::error::{ConfigError, Place};
+
+/// A secret, and where it was given, for errors about it.
+pub(super) struct Found {
+    place: Place,
+    value: SecretString,
+}
+
+impl Found {
+    pub fn new(place: Place, value: String) -> Self {
+        let value = value.into();
+        Self { place, value }
+    }
+
+    pub fn place(self) -> Place {
+        self.place
+    }
+
+    /// A token or key is sent as a header: what cannot be in one was pasted wrongly.
+    pub fn into_token(self) -> Result<SecretString, ConfigError> {
+        if self.value.expose_secret().bytes().all(|b| b.is_ascii_graphic()) {
+            Ok(self.value)
+        } else {
+            Err(ConfigError::MalformedSecret { place: self.place })
+        }
+    }
+
+    pub fn into_database_url(self) -> Result<SecretString, ConfigError> {
+        let text = self.value.expose_secret();
+        let known = ["postgres://", "postgresql://"]
+            .iter()
+            .any(|scheme| text.starts_with(scheme));
+        if known && !text.chars().any(char::is_control) {
+            Ok(self.value)
+        } else {
+            Err(ConfigError::MalformedDatabaseUrl { place: self.place })
+        }
+    }
+}
+
+/// Where the configuration file says that a secret is.
+pub(super) enum Source {
+    File {
+        place: Place,
+        written: PathBuf,
+        base: PathBuf,
+    },
+    Variable {
+        place: Place,
+        name: String,
+    },
+}
+
+impl Source {
+    pub fn place(self) -> Place {
+        match self {
+            Self::File { place, .. } | Self::Variable { place, .. } => place,
+        }
+    }
+
+    pub fn read(self, environment: &Environment<'_>) -> Result<Found, ConfigError> {
+        match self {
+            Self::File { place, written, base } => read_file(place, &written, Some(&base)),
+            Self::Variable { place, name } => match environment.text(&name)? {
+                Some(value) => Ok(Found::new(Place::Variable(name), value)),
+                None => Err(ConfigError::VariableNotSet {
+                    place,
+                    variable: printable_variable(name),
+                }),
+            },
+        }
+    }
+}
+
+pub(super) fn read_file(place: Place, written: &Path, base: Option<&Path>) -> Result<Found, ConfigError> {
+    if looks_like_a_url(written) {
+        return Err(ConfigError::SecretForName { place });
+    }
+    let path = base.map_or_else(|| written.to_owned(), |base| base.join(written));
+    let mut text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(source) => {
+            let what = printable_path(written, &path);
+            return Err(ConfigError::Unreadable { place, what, source });
+        }
+    };
+    text.truncate(text.trim_end_matches(['\r', '\n']).len());
+    if text.is_empty() {
+        return Err(ConfigError::EmptySecret { place });
+    }
+    Ok(Found::new(place, text))
+}
+
+/// A database URL or DSN, password included, is easily put where the name of its file belongs.
+fn looks_like_a_url(written: &Path) -> bool {
+    let text = written.to_string_lossy();
+    text.contains("://") || text.contains("password=")
+}
+
+/// Tokens and keys have no `/`, so what has one is a path. Anything else might be the secret itself.
+fn printable_path(written: &Path, path: &Path) -> String {
+    match written.to_string_lossy().contains('/') {
+        true => path.display().to_string(),
+        false => "the file that it names".to_owned(),
+    }
+}
+
+/// Tokens and keys have lower-case letters, and by habit variables have none.
+fn printable_variable(name: String) -> String {
+    let plain = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+    match name.chars().all(plain) {
+        true => name,
+        false => "the variable that it names".to_owned(),
+    }
+}

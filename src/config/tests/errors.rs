@@ -1,0 +1,240 @@
+use super::*;
+
+fn account(keys: &str) -> Given {
+    given().toml(&format!("[[accounts]]\nid = '{A}'\n{keys}"))
+}
+
+fn toml(content: &str) -> Given {
+    given_account().toml(content)
+}
+
+fn assert_errors(cases: &[(Given, &str)]) {
+    let told: Vec<_> = cases.iter().map(|(given, _)| given.error()).collect();
+    let expected: Vec<_> = cases.iter().map(|(_, expected)| *expected).collect();
+    let wrong: Vec<_> = told
+        .iter()
+        .zip(expected)
+        .filter(|(told, expected)| told != expected)
+        .collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn of_the_environment() {
+    let bare = || given().variable("CLOUDFLARE_ACCOUNT_ID", A);
+    let no_file = "check that it is there and that this user may read it: No such file or directory (os error 2)";
+    assert_errors(&[
+        (
+            given(),
+            "no account: set CLOUDFLARE_ACCOUNT_ID, for example CLOUDFLARE_ACCOUNT_ID=023e105f4ecef8ad9ca31a8372d0c353, or name a file with [[accounts]] by --config",
+        ),
+        (
+            bare(),
+            "account 0123456789abcdef0123456789abcdef: no credentials: set CLOUDFLARE_API_TOKEN or, for example, CLOUDFLARE_API_TOKEN_FILE=/run/secrets/cloudflare-token",
+        ),
+        (
+            bare().variable("CLOUDFLARE_EMAIL", "a@b"),
+            "CLOUDFLARE_EMAIL: is given without CLOUDFLARE_API_KEY: add that, or use a token in place of both",
+        ),
+        (
+            bare().variable("CLOUDFLARE_API_KEY", "k"),
+            "CLOUDFLARE_API_KEY: is given without CLOUDFLARE_EMAIL: add that, or use a token in place of both",
+        ),
+        (
+            bare()
+                .variable("CLOUDFLARE_EMAIL", "a")
+                .variable("CLOUDFLARE_API_KEY", "k"),
+            "CLOUDFLARE_EMAIL: not an e-mail address: it has an '@' and no white space",
+        ),
+        (
+            given_account().variable("CLOUDFLARE_API_TOKEN_FILE", "f"),
+            "CLOUDFLARE_API_TOKEN: CLOUDFLARE_API_TOKEN_FILE is given too: leave one of the two out",
+        ),
+        (
+            given_account()
+                .variable("DATABASE_URL", "postgres://")
+                .variable("DATABASE_URL_FILE", "f"),
+            "DATABASE_URL: DATABASE_URL_FILE is given too: leave one of the two out",
+        ),
+        (
+            bare().variable("CLOUDFLARE_API_TOKEN_FILE", "$DIR/f"),
+            &format!("CLOUDFLARE_API_TOKEN_FILE: cannot read f: {no_file}"),
+        ),
+        (
+            bare().variable("CLOUDFLARE_API_TOKEN_FILE", "gone"),
+            &format!("CLOUDFLARE_API_TOKEN_FILE: cannot read the file that it names: {no_file}"),
+        ),
+        (
+            bare().variable("CLOUDFLARE_API_TOKEN_FILE", "$DIR/f").file("f", "\n"),
+            "CLOUDFLARE_API_TOKEN_FILE: the file that it names is empty: write the secret into it",
+        ),
+        (
+            bare().variable("CLOUDFLARE_API_TOKEN", "Bearer x"),
+            "CLOUDFLARE_API_TOKEN: the secret holds white space, control characters or characters beyond ASCII, which none does: check what was pasted",
+        ),
+        (
+            given_account().variable("DATABASE_URL", "h/db"),
+            "DATABASE_URL: not the URL of a PostgreSQL database: it starts with postgres:// and is one line",
+        ),
+        (
+            given_account().variable("DATABASE_URL_FILE", "postgres://"),
+            "DATABASE_URL_FILE: names a file, but looks like the secret itself: write that into a file of its own",
+        ),
+        (
+            given().variable("CLOUDFLARE_ACCOUNT_ID", "a b"),
+            "CLOUDFLARE_ACCOUNT_ID: not the id of an account: copy it from the dashboard's address, or from Account home: an account id is 1 to 32 letters, digits, '-' or '_'",
+        ),
+        (
+            given_account().variable("CLOUDFLARE_API_BASE_URL", "http://example.com"),
+            "CLOUDFLARE_API_BASE_URL: plain http would show the token to the network: use https, or a loopback address such as 127.0.0.1",
+        ),
+        (
+            given_account().variable("DURABLE_INVENTORY_CONFIG", "$DIR/gone.toml"),
+            &format!("DURABLE_INVENTORY_CONFIG: cannot read gone.toml: {no_file}"),
+        ),
+        (
+            given_account().options(&["--config", "$DIR/gone.toml"]),
+            &format!("--config: cannot read gone.toml: {no_file}"),
+        ),
+        (
+            given_account().options(&["--quota", "5/1s", "--quota-share", "19"]),
+            "account 0123456789abcdef0123456789abcdef: 19 % of the quota 5/1s is less than one request: raise the quota or the quota share",
+        ),
+    ]);
+}
+
+#[test]
+fn of_the_file_as_such() {
+    assert_errors(&[
+        (
+            toml("\nlimit = 10\nlimits = 5"),
+            "inventory.toml:3: unknown key `limits`, expected one of `base_url`, `limit`, `concurrency`, `quota`, `quota_share`, `pause_without_retry_after`, `retry_for`, `max_removed_percent`, `max_removed_floor`, `resume_within`, `database_url_file`, `database_url_env`, `accounts`",
+        ),
+        (toml("limit 10"), "inventory.toml:1: key with no value, expected `=`"),
+        (toml("\nlimit = 9"), "inventory.toml:2: limit: 9 is not in 10 to 10000"),
+        (
+            toml("concurrency = 65"),
+            "inventory.toml:1: concurrency: 65 is not in 1 to 64",
+        ),
+        (
+            toml("quota_share = 0"),
+            "inventory.toml:1: quota_share: 0 is not in 1 to 100",
+        ),
+        (
+            toml("max_removed_percent = 300"),
+            "inventory.toml:1: max_removed_percent: 300 is not in 0 to 100",
+        ),
+        (
+            toml("max_removed_floor = -1"),
+            "inventory.toml:1: max_removed_floor: invalid value: integer `-1`, expected a whole number",
+        ),
+        (
+            toml("retry_for = 5"),
+            "inventory.toml:1: retry_for: invalid type: integer `5`, expected a string",
+        ),
+        (
+            toml("retry_for = '5'"),
+            "inventory.toml:1: retry_for: a duration needs a unit (ms, s, m, h or d), such as 300s",
+        ),
+        (
+            toml("quota = '5'"),
+            "inventory.toml:1: quota: a quota is a number of requests and a window, such as 1200/300s",
+        ),
+        (
+            toml("limit = 'ten'"),
+            "inventory.toml:1: limit: invalid type: string, expected a whole number",
+        ),
+        (
+            toml("base_url = 'http://example.com'"),
+            "inventory.toml:1: base_url: plain http would show the token to the network: use https, or a loopback address such as 127.0.0.1",
+        ),
+        (
+            toml("database_url = 'x'"),
+            "inventory.toml:1: unknown key `database_url`: this file holds no secrets, write database_url_file or database_url_env",
+        ),
+        (
+            toml("\ndatabase_url_env = 'DB'\ndatabase_url_file = 'db'"),
+            "inventory.toml:2: database_url_env: database_url_file is given too: leave one of the two out",
+        ),
+        (
+            toml("database_url_env = 'DB'"),
+            "inventory.toml:1: database_url_env: DB is not set or empty: set it, or change the name here",
+        ),
+    ]);
+}
+
+#[test]
+fn of_accounts() {
+    assert_errors(&[
+        (
+            toml("[[accounts]]\nlimit = 10"),
+            "inventory.toml:1: accounts: missing key `id`",
+        ),
+        (
+            toml(&format!(
+                "[[accounts]]\nid = '{A}'\n[[accounts]]\nid = '{B}'\n[[accounts]]\nid = '{A}'"
+            )),
+            "inventory.toml:6: accounts.id: 0123456789abcdef0123456789abcdef stands in line 2 already: put both tables into one",
+        ),
+        (
+            toml("[[accounts]]\nid = ''"),
+            "inventory.toml:2: accounts.id: an account id is 1 to 32 letters, digits, '-' or '_'",
+        ),
+        (
+            account("").options(&["--account", B]),
+            "--account: fedcba9876543210fedcba9876543210 is not in inventory.toml: that lists 0123456789abcdef0123456789abcdef",
+        ),
+        (
+            account("api_token = 'x'"),
+            "inventory.toml:3: accounts: unknown key `api_token`: this file holds no secrets, write api_token_file or api_token_env",
+        ),
+        (
+            account("api_token_env = 'T'\napi_token_file = 't'"),
+            "inventory.toml:3: accounts.api_token_env: accounts.api_token_file is given too: leave one of the two out",
+        ),
+        (
+            account("api_token_env = 'T'\nemail = 'a@b'"),
+            "inventory.toml:3: accounts.api_token_env: email is given too: leave one of the two out",
+        ),
+        (
+            account("api_token_env = 'T'\napi_key_env = 'K'"),
+            "inventory.toml:3: accounts.api_token_env: an API key is given too: leave one of the two out",
+        ),
+        (
+            account("email = 'a@b'"),
+            "inventory.toml:3: accounts.email: is given without api_key_file or api_key_env: add that, or use a token in place of both",
+        ),
+        (
+            account("api_key_env = 'K'"),
+            "inventory.toml:3: accounts.api_key_env: is given without email: add that, or use a token in place of both",
+        ),
+        (
+            account("api_token_env = 'CF_TOKEN_A'"),
+            "inventory.toml:3: accounts.api_token_env: CF_TOKEN_A is not set or empty: set it, or change the name here",
+        ),
+        (
+            account("api_token_file = './gone'"),
+            "inventory.toml:3: accounts.api_token_file: cannot read ./gone: check that it is there and that this user may read it: No such file or directory (os error 2)",
+        ),
+        (
+            account("limit = 5"),
+            "inventory.toml:3: accounts.limit: 5 is not in 10 to 10000",
+        ),
+        (
+            account("\nnamespaces = [\n  { name = 'a' },\n  { nmae = 'b' },\n]"),
+            "inventory.toml:6: accounts.namespaces: unknown key `nmae`, expected one of `id`, `name`, `script`, `class`",
+        ),
+        (
+            account("namespaces = [ { name = '[' } ]"),
+            "inventory.toml:3: accounts.namespaces: '[' is not a glob: unclosed character class; missing ']'",
+        ),
+        (
+            account("exclude = [ {} ]"),
+            "inventory.toml:3: accounts.exclude: a table without keys would match everything: give one of id, name, script or class",
+        ),
+        (
+            account("exclude = [ { id = '' } ]"),
+            "inventory.toml:3: accounts.exclude.id: a namespace id is a non-empty text without control characters",
+        ),
+    ]);
+}

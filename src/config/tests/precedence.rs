@@ -1,0 +1,271 @@
+use super::*;
+use crate::model::Namespace;
+
+const TWO_ACCOUNTS: &str = r#"
+limit = 500
+concurrency = 8
+quota = "1000/300s"
+quota_share = 50
+pause_without_retry_after = "200s"
+retry_for = "20m"
+max_removed_percent = 0
+max_removed_floor = 100
+resume_within = "1d"
+base_url = "https://file.example/v4/"
+
+[[accounts]]
+id = "0123456789abcdef0123456789abcdef"
+api_token_file = "token-a"
+quota = "600/300s"
+quota_share = 25
+limit = 50
+namespaces = [ { script = "chat-*", class = "Room" }, { name = "prod-*" } ]
+exclude = [ { script = "*-preview-*" } ]
+
+[[accounts]]
+id = "fedcba9876543210fedcba9876543210"
+"#;
+
+fn two_accounts() -> Given {
+    given()
+        .toml(TWO_ACCOUNTS)
+        .file("token-a", "token-of-a\n")
+        .variable("CLOUDFLARE_API_TOKEN", "env-token")
+}
+
+fn namespace(id: &str, name: &str, script: &str) -> Namespace {
+    Namespace {
+        id: id.parse().unwrap(),
+        name: Some(name.to_owned()),
+        script: Some(script.to_owned()),
+        class: Some("Room".to_owned()),
+        use_sqlite: None,
+        preview: None,
+    }
+}
+
+#[test]
+fn the_defaults_are_the_documented_ones() {
+    let config = given_account().sync().unwrap();
+    let seconds = |duration: Duration| duration.as_secs();
+    assert_eq!(config.concurrency, 4);
+    assert_eq!(config.deadline, None);
+    assert_eq!(seconds(config.pause_without_retry_after), 300);
+    assert_eq!(seconds(config.retry_for), 900);
+    assert_eq!(seconds(config.read_timeout), 60);
+    assert_eq!(seconds(config.connect_timeout), 10);
+    assert_eq!(seconds(config.resume_within), 129_600);
+    assert_eq!((config.max_removed_percent, config.max_removed_floor), (30, 10));
+    assert!(!config.accept_removals);
+    let [account] = config.accounts.as_slice() else {
+        panic!("{config:?}")
+    };
+    assert_eq!(account.account.as_str(), A);
+    assert_eq!(token(account), "env-token");
+    assert_eq!(account.base_url.as_str(), "https://api.cloudflare.com/client/v4");
+    assert_eq!(
+        (account.quota, account.quota_share, account.limit),
+        (Quota::CLOUDFLARE, 80, 10_000)
+    );
+    assert!(account.selection.include.is_empty() && account.selection.exclude.is_empty());
+    assert!(matches!(config.store, StoreConfig::Private { data_dir: None, .. }));
+}
+
+#[test]
+fn the_file_wins_over_the_defaults() {
+    let config = two_accounts().sync().unwrap();
+    assert_eq!(config.concurrency, 8);
+    assert_eq!(config.pause_without_retry_after.as_secs(), 200);
+    assert_eq!(config.retry_for.as_secs(), 1_200);
+    assert_eq!(config.resume_within.as_secs(), 86_400);
+    assert_eq!((config.max_removed_percent, config.max_removed_floor), (0, 100));
+    let told: Vec<_> = config
+        .accounts
+        .iter()
+        .map(|a| {
+            (
+                token(a),
+                a.quota.to_string(),
+                a.quota_share,
+                a.limit,
+                a.base_url.as_str(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("token-of-a", "600/300s".to_owned(), 25, 50, "https://file.example/v4"),
+            ("env-token", "1000/300s".to_owned(), 50, 500, "https://file.example/v4"),
+        ]
+    );
+}
+
+#[test]
+fn options_win_over_the_file() {
+    let options = "--limit 77 --concurrency 2 --quota 90/60s --quota-share 99 --pause-without-retry-after 7s --retry-for 8s \
+                   --read-timeout 9s --connect-timeout 10ms --resume-within 11s --max-removed-percent 12 \
+                   --max-removed-floor 13 --accept-removals --deadline 14s";
+    let config = two_accounts()
+        .options(&options.split_whitespace().collect::<Vec<_>>())
+        .sync()
+        .unwrap();
+    for account in &config.accounts {
+        assert_eq!((account.limit, account.quota_share), (77, 99));
+        assert_eq!(account.quota.to_string(), "90/60s");
+    }
+    let durations = [
+        config.pause_without_retry_after,
+        config.retry_for,
+        config.read_timeout,
+        config.resume_within,
+    ];
+    assert_eq!(durations.map(|d| d.as_secs()), [7, 8, 9, 11]);
+    assert_eq!(config.connect_timeout.as_millis(), 10);
+    assert_eq!(config.deadline, Some(Duration::from_secs(14)));
+    assert_eq!(
+        (config.concurrency, config.max_removed_percent, config.max_removed_floor),
+        (2, 12, 13)
+    );
+    assert!(config.accept_removals);
+}
+
+#[test]
+fn the_environment_wins_over_the_file() {
+    let config = two_accounts()
+        .variable("CLOUDFLARE_API_BASE_URL", "http://127.0.0.1:8787/v4")
+        .variable("DATABASE_URL", "postgres://env/db")
+        .sync()
+        .unwrap();
+    assert_eq!(config.accounts[0].base_url.as_str(), "http://127.0.0.1:8787/v4");
+    assert!(matches!(config.store, StoreConfig::Url(_)));
+}
+
+#[test]
+fn variables_that_are_set_but_empty_are_not_set() {
+    let config = two_accounts()
+        .variable("CLOUDFLARE_API_BASE_URL", "")
+        .variable("CLOUDFLARE_ACCOUNT_ID", "")
+        .variable("CLOUDFLARE_API_TOKEN_FILE", "")
+        .variable("CLOUDFLARE_EMAIL", "")
+        .variable("DATABASE_URL", "")
+        .variable("DURABLE_INVENTORY_CONFIG", "")
+        .sync()
+        .unwrap();
+    assert_eq!(ids(&config), [A, B]);
+    assert_eq!(config.accounts[0].base_url.as_str(), "https://file.example/v4");
+    assert!(matches!(config.store, StoreConfig::Private { .. }));
+}
+
+#[test]
+fn the_files_name_comes_by_option_or_variable() {
+    let variable = "DURABLE_INVENTORY_CONFIG";
+    let by_variable = given_account()
+        .file("b.toml", "concurrency = 9")
+        .variable(variable, "$DIR/b.toml");
+    assert_eq!(by_variable.sync().unwrap().concurrency, 9);
+    let by_both = by_variable.toml("concurrency = 10");
+    assert_eq!(by_both.sync().unwrap().concurrency, 10);
+}
+
+#[test]
+fn accounts_are_selected() {
+    let cases: [(Option<&str>, &[&str], &[&str]); 6] = [
+        (None, &[], &[A, B]),
+        (Some(B), &[], &[B]),
+        (Some("elsewhere"), &[], &["elsewhere"]),
+        (Some(B), &["--account", A], &[A]),
+        (None, &["--account", B, "--account", A, "--account", B], &[B, A]),
+        (Some("elsewhere"), &["--account", B], &[B]),
+    ];
+    for (variable, options, expected) in cases {
+        let given = two_accounts()
+            .variable("CLOUDFLARE_ACCOUNT_ID", variable.unwrap_or_default())
+            .options(options);
+        assert_eq!(ids(&given.sync().unwrap()), expected, "{variable:?} {options:?}");
+    }
+    let elsewhere = two_accounts()
+        .variable("CLOUDFLARE_ACCOUNT_ID", "elsewhere")
+        .sync()
+        .unwrap();
+    assert_eq!(
+        (token(&elsewhere.accounts[0]), elsewhere.accounts[0].limit),
+        ("env-token", 500)
+    );
+    let without_file = given()
+        .variable("CLOUDFLARE_API_TOKEN", "t")
+        .options(&["--account", "x", "--account", "y"]);
+    assert_eq!(ids(&without_file.sync().unwrap()), ["x", "y"]);
+}
+
+#[test]
+fn namespaces_on_the_command_line_replace_the_files_but_not_its_excludes() {
+    let room = namespace("1", "chat-eu_Room", "chat-eu");
+    let other = namespace("2", "game_Room", "game");
+    let preview = namespace("5fd1cafff895419c8bcc647fc64ab8f0", "prod-preview-1", "prod-preview-1");
+    let cases: [(&[&str], [bool; 3]); 4] = [
+        (&[], [true, false, false]),
+        (&["--namespace", "game*"], [false, true, false]),
+        (&["--namespace", "*"], [true, true, false]),
+        (
+            &["--namespace", "5fd1cafff895419c8bcc647fc64ab8f0"],
+            [false, false, true],
+        ),
+    ];
+    for (options, expected) in cases {
+        let config = two_accounts().options(options).sync().unwrap();
+        let selection = &config.accounts[0].selection;
+        assert_eq!(
+            [&room, &other, &preview].map(|ns| selection.selects(ns)),
+            expected,
+            "{options:?}"
+        );
+    }
+    let config = two_accounts().sync().unwrap();
+    assert!(
+        config.accounts[1].selection.selects(&preview),
+        "the other account has no excludes"
+    );
+}
+
+#[test]
+fn the_store_is_chosen() {
+    let toml = "database_url_env = 'MY_DB'";
+    let url = |given: Given| match given.store().unwrap() {
+        StoreConfig::Url(url) => url.expose_secret().to_owned(),
+        StoreConfig::Private { data_dir, .. } => format!("private in {data_dir:?}"),
+    };
+    let from_file = || given().toml(toml).variable("MY_DB", "postgres://file");
+    assert_eq!(url(given()), "private in None");
+    assert_eq!(url(from_file()), "postgres://file");
+    assert_eq!(
+        url(from_file().variable("DATABASE_URL", "postgresql://env")),
+        "postgresql://env"
+    );
+    let all = from_file()
+        .variable("DATABASE_URL", "postgres://env")
+        .options(&["--data-dir", "/d"]);
+    assert_eq!(url(all), r#"private in Some("/d")"#);
+    let private = given()
+        .options(&["--postgres-bin", "/b", "--postgres-user", "pg"])
+        .store()
+        .unwrap();
+    let StoreConfig::Private {
+        postgres_bin,
+        postgres_user,
+        ..
+    } = private
+    else {
+        panic!("{private:?}")
+    };
+    assert_eq!(
+        (postgres_bin, postgres_user.as_deref()),
+        (Some("/b".into()), Some("pg"))
+    );
+}
+
+#[test]
+fn the_store_asks_for_no_token_and_no_account() {
+    let toml = format!("[[accounts]]\nid = '{A}'\napi_token_env = 'NOT_SET'\n");
+    assert!(matches!(given().toml(&toml).store(), Ok(StoreConfig::Private { .. })));
+}

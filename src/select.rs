@@ -1,0 +1,212 @@
+//! Which namespaces a run is about: by id, or by glob on name, script or class.
+
+use std::fmt;
+use std::str::FromStr;
+
+use globset::{GlobBuilder, GlobMatcher};
+
+use crate::model::{Namespace, NamespaceId};
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidPattern {
+    #[error("a pattern is empty: leave it out, or use '*' for everything that has a value there")]
+    Empty,
+    #[error("a table without keys would match everything: give one of id, name, script or class")]
+    NoKeys,
+    #[error("'{pattern}' is not a glob: {problem}")]
+    Glob {
+        pattern: String,
+        problem: globset::ErrorKind,
+    },
+}
+
+/// What one namespace has to be like.
+#[derive(Debug, Clone)]
+pub struct Pattern(Kind);
+
+#[derive(Debug, Clone)]
+enum Kind {
+    /// As on the command line: the text is the namespace's id, or a glob that matches its name.
+    IdOrName { id: Option<NamespaceId>, text: Glob },
+    /// As in the file: everything that is given has to hold.
+    AllOf {
+        id: Option<NamespaceId>,
+        name: Option<Glob>,
+        script: Option<Glob>,
+        class: Option<Glob>,
+    },
+}
+
+/// The parts of a pattern that have to hold together, before their globs are read.
+#[derive(Debug, Clone, Default)]
+pub struct Parts {
+    pub id: Option<NamespaceId>,
+    pub name: Option<String>,
+    pub script: Option<String>,
+    pub class: Option<String>,
+}
+
+impl Pattern {
+    pub fn all_of(parts: Parts) -> Result<Self, InvalidPattern> {
+        let Parts {
+            id,
+            name,
+            script,
+            class,
+        } = parts;
+        if id.is_none() && name.is_none() && script.is_none() && class.is_none() {
+            return Err(InvalidPattern::NoKeys);
+        }
+        let glob = |text: Option<String>| text.as_deref().map(Glob::new).transpose();
+        Ok(Self(Kind::AllOf {
+            id,
+            name: glob(name)?,
+            script: glob(script)?,
+            class: glob(class)?,
+        }))
+    }
+
+    fn matches(&self, ns: &Namespace) -> bool {
+        match &self.0 {
+            Kind::IdOrName { text, .. } => text.is(ns.id.as_str()) || text.matches(ns.name.as_deref()),
+            Kind::AllOf {
+                id,
+                name,
+                script,
+                class,
+            } => {
+                let holds = |glob: &Option<Glob>, value: &Option<String>| {
+                    glob.as_ref().is_none_or(|glob| glob.matches(value.as_deref()))
+                };
+                id.as_ref().is_none_or(|id| *id == ns.id)
+                    && holds(name, &ns.name)
+                    && holds(script, &ns.script)
+                    && holds(class, &ns.class)
+            }
+        }
+    }
+
+    /// Whether it matches and gives the namespace's very id.
+    fn names(&self, ns: &Namespace) -> bool {
+        let gives_id = match &self.0 {
+            Kind::IdOrName { text, .. } => text.is(ns.id.as_str()),
+            Kind::AllOf { id, .. } => id.is_some(),
+        };
+        gives_id && self.matches(ns)
+    }
+
+    fn exact_id(&self) -> Option<&NamespaceId> {
+        match &self.0 {
+            Kind::IdOrName { id, .. } => id.as_ref(),
+            // With other keys it asks for more than the id, which only a listed namespace can answer.
+            Kind::AllOf {
+                id,
+                name: None,
+                script: None,
+                class: None,
+            } => id.as_ref(),
+            Kind::AllOf { .. } => None,
+        }
+    }
+}
+
+impl FromStr for Pattern {
+    type Err = InvalidPattern;
+
+    /// A text that looks like a production id (32 hex digits) counts as asking for that id. Any other text may be a
+    /// name as well, so it does not, though it matches a namespace whose id it equals.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let like_an_id = text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit());
+        Ok(Self(Kind::IdOrName {
+            id: like_an_id.then(|| text.parse().ok()).flatten(),
+            text: Glob::new(text)?,
+        }))
+    }
+}
+
+/// As it was written, so that a warning can name it.
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (id, name, script, class) = match &self.0 {
+            Kind::IdOrName { text, .. } => return f.write_str(text.as_str()),
+            Kind::AllOf {
+                id,
+                name,
+                script,
+                class,
+            } => (id, name, script, class),
+        };
+        let globs = [("name", name), ("script", script), ("class", class)];
+        let globs = globs
+            .iter()
+            .filter_map(|(key, glob)| Some((*key, glob.as_ref()?.as_str())));
+        let id = id.iter().map(|id| ("id", id.as_str()));
+        for (n, (key, value)) in id.chain(globs).enumerate() {
+            let comma = if n == 0 { "" } else { ", " };
+            write!(f, "{comma}{key} = {value:?}")?;
+        }
+        Ok(())
+    }
+}
+
+/// A case-sensitive glob. `*` crosses `/`: names of scripts and classes are no paths.
+#[derive(Debug, Clone)]
+struct Glob(GlobMatcher);
+
+impl Glob {
+    fn new(text: &str) -> Result<Self, InvalidPattern> {
+        if text.is_empty() {
+            return Err(InvalidPattern::Empty);
+        }
+        let glob = GlobBuilder::new(text).literal_separator(false).build();
+        let glob = glob.map_err(|error| InvalidPattern::Glob {
+            pattern: text.to_owned(),
+            problem: error.kind().clone(),
+        })?;
+        Ok(Self(glob.compile_matcher()))
+    }
+
+    fn as_str(&self) -> &str {
+        self.0.glob().glob()
+    }
+
+    fn is(&self, text: &str) -> bool {
+        self.as_str() == text
+    }
+
+    /// What a namespace does not have never matches, not even `*`.
+    fn matches(&self, value: Option<&str>) -> bool {
+        value.is_some_and(|value| self.0.is_match(value))
+    }
+}
+
+/// Which namespaces of an account are meant. Without includes, all of them.
+#[derive(Debug, Clone, Default)]
+pub struct Selection {
+    pub include: Vec<Pattern>,
+    pub exclude: Vec<Pattern>,
+}
+
+impl Selection {
+    /// An include that gives the namespace's very id wins over every exclude: it cannot have been meant otherwise.
+    pub fn selects(&self, ns: &Namespace) -> bool {
+        let included = self.include.is_empty() || self.include.iter().any(|p| p.matches(ns));
+        let excluded = self.exclude.iter().any(|p| p.matches(ns));
+        included && (!excluded || self.include.iter().any(|p| p.names(ns)))
+    }
+
+    /// The ids that were asked for one by one: the account's list may lack them although they answer.
+    pub fn exact_ids(&self) -> impl Iterator<Item = &NamespaceId> {
+        self.include.iter().filter_map(Pattern::exact_id)
+    }
+
+    /// The includes that none of these namespaces matches. Excludes that match nothing are no reason to warn: the
+    /// preview deployments that they are for come and go.
+    pub fn unmatched(&self, namespaces: &[Namespace]) -> Vec<String> {
+        let idle = |p: &&Pattern| !namespaces.iter().any(|ns| p.matches(ns));
+        self.include.iter().filter(idle).map(Pattern::to_string).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,150 @@
+//! The way into the database: sessions, their limits, and the schema's version.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::time::Duration;
+
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, PgPool};
+
+use super::StoreError;
+
+/// Forward only; brought up to date by the program itself.
+static MIGRATIONS: Migrator = sqlx::migrate!();
+/// In our schema, not in `public`.
+const MIGRATIONS_TABLE: &str = "inventory._sqlx_migrations";
+
+/// Limits of each working session. A process that was stopped in the middle of a transaction would otherwise keep its
+/// row locks, and with them the namespace, for ever.
+const SESSION: &str = "set statement_timeout = '10min'; set lock_timeout = '2min'; \
+     set idle_in_transaction_session_timeout = '60s'; set timezone = 'UTC'; set client_min_messages = warning";
+
+/// The database, reached and with a schema that this program knows.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pub(super) pool: PgPool,
+    pub(super) options: PgConnectOptions,
+    /// The application_name of all sessions of this process: unique, so that whoever takes over a lock can end the
+    /// sessions that its dead holder left.
+    pub(super) session_name: String,
+}
+
+impl Store {
+    /// Connects, with at most `sessions` sessions for the work; locks have one of their own.
+    pub async fn connect(options: PgConnectOptions, sessions: u32) -> Result<Self, StoreError> {
+        let session_name = format!("durable-inventory {:016x}", RandomState::new().build_hasher().finish());
+        let options = options.application_name(&session_name).disable_statement_logging();
+        let pool = PgPoolOptions::new()
+            .max_connections(sessions)
+            .acquire_timeout(Duration::from_secs(30))
+            .after_connect(|session, _| {
+                Box::pin(async move {
+                    session.execute(SESSION).await?;
+                    Ok(())
+                })
+            })
+            .connect_with(options.clone())
+            .await
+            .map_err(StoreError::while_doing("be connected to"))?;
+        let store = Self {
+            pool,
+            options,
+            session_name,
+        };
+        store.require_server().await?;
+        Ok(store)
+    }
+
+    /// `idle_session_timeout`, which the lock relies on, came with version 14.
+    async fn require_server(&self) -> Result<(), StoreError> {
+        let (number, name): (i32, String) =
+            sqlx::query_as("select current_setting('server_version_num')::int, current_setting('server_version')")
+                .fetch_one(&self.pool)
+                .await
+                .map_err(StoreError::while_doing("tell its version"))?;
+        if number < 140_000 {
+            return Err(StoreError::OldServer { found: name });
+        }
+        Ok(())
+    }
+
+    /// Brings the schema up to date. `create schema` is only sent where the schema is missing: it needs a privilege
+    /// that a role of daily use does not have.
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        let mut session = PgConnection::connect_with(&self.options)
+            .await
+            .map_err(StoreError::while_doing("be connected to for the migrations"))?;
+        let there: bool = sqlx::query_scalar("select to_regnamespace('inventory') is not null")
+            .fetch_one(&mut session)
+            .await
+            .map_err(StoreError::while_doing("look for the schema"))?;
+        if !there {
+            session
+                .execute("create schema if not exists inventory")
+                .await
+                .map_err(StoreError::while_doing("create the schema"))?;
+        } else if self
+            .applied_version()
+            .await?
+            .is_some_and(|version| version == newest_version())
+        {
+            return Ok(());
+        }
+        let mut migrator = Migrator::with_migrations(MIGRATIONS.iter().cloned().collect());
+        migrator.dangerous_set_table_name(MIGRATIONS_TABLE);
+        match migrator.run(&mut session).await {
+            Ok(()) => Ok(()),
+            Err(MigrateError::VersionMissing(found)) => Err(newer_schema(found)),
+            Err(source) => Err(StoreError::Migration { source }),
+        }
+    }
+
+    /// For roles that may not change the schema: says what is wrong instead of mending it.
+    pub async fn require_schema(&self) -> Result<(), StoreError> {
+        let known = newest_version();
+        match self.applied_version().await?.unwrap_or(0) {
+            found if found == known => Ok(()),
+            found if found > known => Err(newer_schema(found)),
+            found => Err(StoreError::SchemaVersion {
+                found,
+                known,
+                todo: "run `durable-inventory migrate` with a role that may create objects in it",
+            }),
+        }
+    }
+
+    /// Ends the sessions in order.
+    pub async fn close(self) {
+        self.pool.close().await;
+    }
+
+    /// `None` where there is no record yet.
+    async fn applied_version(&self) -> Result<Option<i64>, StoreError> {
+        let doing = "tell the schema's version";
+        let there: bool = sqlx::query_scalar("select to_regclass('inventory._sqlx_migrations') is not null")
+            .fetch_one(&self.pool)
+            .await
+            .map_err(StoreError::while_doing(doing))?;
+        if !there {
+            return Ok(None);
+        }
+        sqlx::query_scalar(AssertSqlSafe(format!(
+            "select max(version) from {MIGRATIONS_TABLE} where success"
+        )))
+        .fetch_one(&self.pool)
+        .await
+        .map_err(StoreError::while_doing(doing))
+    }
+}
+
+fn newest_version() -> i64 {
+    MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0)
+}
+
+fn newer_schema(found: i64) -> StoreError {
+    StoreError::SchemaVersion {
+        found,
+        known: newest_version(),
+        todo: "a newer durable-inventory has used this database; use that version or a newer one",
+    }
+}

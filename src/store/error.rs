@@ -1,0 +1,72 @@
+//! What can go wrong in the store, as far as a caller acts on it.
+
+use crate::model::{AccountId, NamespaceId};
+
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("the database failed while it was to {doing}")]
+    Database { doing: &'static str, source: sqlx::Error },
+
+    /// Another process took the namespace's lock since: nothing may be written any more.
+    #[error("this run no longer holds the namespace's lock, so nothing more was written: another run took it over")]
+    FenceLost,
+
+    #[error(
+        "account {account} was recorded from {recorded}, not from {asked}: an account's record stays bound to the API \
+         that it came from; use another database (or --data-dir) for the other one"
+    )]
+    OtherApi {
+        account: AccountId,
+        recorded: String,
+        asked: String,
+    },
+
+    #[error("the record does not hold what it should: {what}")]
+    Inconsistent { what: String },
+
+    #[error("the database's schema `inventory` is at version {found}, this program knows {known}: {todo}")]
+    SchemaVersion { found: i64, known: i64, todo: &'static str },
+
+    #[error("the schema `inventory` could not be brought up to date; `durable-inventory migrate` tries again")]
+    Migration { source: sqlx::migrate::MigrateError },
+
+    #[error(
+        "PostgreSQL {found} is too old: version 14 or newer is needed (it ends the session of a run that went silent)"
+    )]
+    OldServer { found: String },
+
+    #[error(
+        "the database is reached through a pooler in transaction mode, where locks are nobody's: use its session mode, \
+         or the database's own port"
+    )]
+    TransactionPooler,
+
+    #[error("the record holds a namespace id or account id that is no valid one: {text:?}")]
+    InvalidId { text: String },
+
+    #[error("nothing is recorded of namespace {0}: see `durable-inventory namespaces`")]
+    UnknownNamespace(NamespaceId),
+}
+
+impl StoreError {
+    /// Says what the database was asked for when it failed: `.map_err(StoreError::while_doing("read the page"))`.
+    pub fn while_doing(doing: &'static str) -> impl FnOnce(sqlx::Error) -> Self {
+        move |source| Self::Database { doing, source }
+    }
+
+    /// The database is out of reach or ended the session: what was committed is kept, and trying again may help.
+    pub fn is_connection_lost(&self) -> bool {
+        let Self::Database { source, .. } = self else {
+            return false;
+        };
+        match source {
+            sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Protocol(_) => true,
+            // Class 08: connection exception; 57P: the server or an administrator ended the session; 25P03: idle in a
+            // transaction for too long, as after this process was stopped.
+            sqlx::Error::Database(error) => error.code().is_some_and(|code| {
+                code.starts_with("08") || code.starts_with("57P") || code == "25P03" || code == "53300"
+            }),
+            _ => false,
+        }
+    }
+}

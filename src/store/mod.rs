@@ -1,0 +1,24 @@
+//! The record in Postgres. All SQL of the program lives in this folder.
+
+mod connect;
+mod copy;
+mod error;
+mod lock;
+mod namespaces;
+pub mod private;
+pub mod psql;
+mod publish;
+mod read;
+mod runs;
+mod snapshots;
+mod staging;
+
+pub use connect::Store;
+pub use error::StoreError;
+pub use lock::{Fence, LockSession};
+pub use namespaces::RecordedNamespace;
+pub use publish::{ProvenWalk, Published};
+pub use read::{IntervalRow, NamespaceRow, SnapshotRow};
+pub use runs::RunOutcome;
+pub use snapshots::{Abandoned, Base, Checkpoint, Walk};
+pub use staging::PageTransaction;

@@ -1,0 +1,120 @@
+//! Accounts and namespaces as they are listed, and as they vanish.
+
+use sqlx::types::Json;
+use time::OffsetDateTime;
+
+use super::{Store, StoreError};
+use crate::model::{AccountId, Namespace, NamespaceId};
+
+/// A namespace that the record knows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RecordedNamespace {
+    pub key: i32,
+    pub namespace: Namespace,
+    pub missing_since: Option<OffsetDateTime>,
+}
+
+impl Store {
+    /// Binds an account's record to the API that it comes from, so that a simulator never writes into a real record.
+    pub async fn register_account(&self, account: &AccountId, api_base_url: &str) -> Result<i32, StoreError> {
+        let doing = "register the account";
+        let row = sqlx::query!(
+            "insert into inventory.account (account_id, api_base_url) values ($1, $2)
+             on conflict (account_id) do nothing",
+            account.as_str(),
+            api_base_url
+        );
+        row.execute(&self.pool).await.map_err(StoreError::while_doing(doing))?;
+        let recorded = sqlx::query!(
+            "select account_key, api_base_url from inventory.account where account_id = $1",
+            account.as_str()
+        )
+        .fetch_one(&self.pool)
+        .await
+        .map_err(StoreError::while_doing(doing))?;
+        if recorded.api_base_url != api_base_url {
+            return Err(StoreError::OtherApi {
+                account: account.clone(),
+                recorded: recorded.api_base_url,
+                asked: api_base_url.to_owned(),
+            });
+        }
+        Ok(recorded.account_key)
+    }
+
+    /// Records what the account lists. A namespace that is not in `listed` is left as it is: its absence alone says
+    /// nothing (promise 2).
+    pub async fn record_listing(&self, account_key: i32, listed: &[Namespace]) -> Result<(), StoreError> {
+        let doing = "record the list of namespaces";
+        let mut transaction = self.pool.begin().await.map_err(StoreError::while_doing(doing))?;
+        for namespace in listed {
+            sqlx::query!(
+                "insert into inventory.namespace as n
+                     (account_key, namespace_id, name, script, class, use_sqlite, preview, last_listed_at)
+                 values ($1, $2, $3, $4, $5, $6, $7, clock_timestamp())
+                 on conflict (account_key, namespace_id) do update set
+                     name = excluded.name, script = excluded.script, class = excluded.class,
+                     use_sqlite = excluded.use_sqlite, preview = excluded.preview,
+                     last_listed_at = excluded.last_listed_at, missing_since = null",
+                account_key,
+                namespace.id.as_str(),
+                namespace.name.as_deref(),
+                namespace.script.as_deref(),
+                namespace.class.as_deref(),
+                namespace.use_sqlite,
+                namespace.preview.as_ref().map(Json) as _
+            )
+            .execute(&mut *transaction)
+            .await
+            .map_err(StoreError::while_doing(doing))?;
+        }
+        transaction.commit().await.map_err(StoreError::while_doing(doing))
+    }
+
+    /// All of an account's namespaces, ever.
+    pub async fn recorded_namespaces(&self, account_key: i32) -> Result<Vec<RecordedNamespace>, StoreError> {
+        let rows = sqlx::query!(
+            "select namespace_key, namespace_id, name, script, class, use_sqlite,
+                    preview as \"preview: serde_json::Value\", missing_since
+             from inventory.namespace where account_key = $1 order by namespace_id",
+            account_key
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(StoreError::while_doing("read the namespaces"))?;
+        rows.into_iter()
+            .map(|row| {
+                Ok(RecordedNamespace {
+                    key: row.namespace_key,
+                    namespace: Namespace {
+                        id: valid_namespace_id(&row.namespace_id)?,
+                        name: row.name,
+                        script: row.script,
+                        class: row.class,
+                        use_sqlite: row.use_sqlite,
+                        preview: row.preview,
+                    },
+                    missing_since: row.missing_since,
+                })
+            })
+            .collect()
+    }
+
+    /// Only for a namespace that is neither listed nor answers its object list. Its objects stay as they were.
+    pub async fn mark_missing(&self, namespace_key: i32) -> Result<(), StoreError> {
+        sqlx::query!(
+            "update inventory.namespace set missing_since = clock_timestamp()
+             where namespace_key = $1 and missing_since is null",
+            namespace_key
+        )
+        .execute(&self.pool)
+        .await
+        .map_err(StoreError::while_doing("record that a namespace vanished"))?;
+        Ok(())
+    }
+}
+
+pub(super) fn valid_namespace_id(text: &str) -> Result<NamespaceId, StoreError> {
+    text.parse()
+        .map_err(|_| StoreError::InvalidId { text: text.to_owned() })
+}

@@ -1,0 +1,143 @@
+//! Opens psql on the store. The connection is told to psql by its environment, which only its own user can read, and
+//! never by its arguments, which everyone can.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+
+use sqlx::ConnectOptions;
+use sqlx::postgres::PgConnectOptions;
+use tokio::process::Command;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::private::find_program;
+
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    #[error(
+        "found no psql: install PostgreSQL's client (Debian and Ubuntu: apt install postgresql-client; \
+         Fedora: dnf install postgresql; Alpine: apk add postgresql-client; Homebrew: brew install libpq)"
+    )]
+    NotFound,
+    #[error("could not run {}", program.display())]
+    Run { program: PathBuf, source: io::Error },
+}
+
+/// Runs psql until it ends, and gives the exit code to end with. `beside` is a folder to look in first: a server's
+/// own psql is of its version.
+pub async fn run(options: &PgConnectOptions, beside: Option<&Path>, args: &[OsString]) -> Result<u8, Error> {
+    let program = find(beside).ok_or(Error::NotFound)?;
+    let failed = |source| Error::Run {
+        program: program.clone(),
+        source,
+    };
+    // Ctrl-C is psql's, to cancel a query: while someone listens to the signal it does not end this program. psql does
+    // not inherit that.
+    let _ignored = signal(SignalKind::interrupt()).map_err(failed)?;
+    let mut command = Command::new(&program);
+    command.args(args);
+    for name in MISLEADING {
+        command.env_remove(name);
+    }
+    command.envs(environment(options));
+    let status = command.status().await.map_err(failed)?;
+    Ok(exit_code(status))
+}
+
+fn find(beside: Option<&Path>) -> Option<PathBuf> {
+    let own = beside.map(|dir| dir.join("psql")).filter(|program| program.is_file());
+    own.or_else(|| find_program("psql"))
+}
+
+/// Variables that would lead psql to another place than the store.
+const MISLEADING: [&str; 3] = ["PGHOSTADDR", "PGSERVICE", "PGSERVICEFILE"];
+
+/// The connection as libpq's variables.
+fn environment(options: &PgConnectOptions) -> Vec<(&'static str, OsString)> {
+    let host = options
+        .get_socket()
+        .map_or_else(|| options.get_host().into(), |dir| dir.clone().into_os_string());
+    let mut vars = vec![
+        ("PGHOST", host),
+        ("PGPORT", options.get_port().to_string().into()),
+        ("PGUSER", options.get_username().into()),
+    ];
+    // psql's own default is the user's name, as it is for the options.
+    vars.extend(options.get_database().map(|name| ("PGDATABASE", name.into())));
+    vars.extend(options.get_options().map(|text| ("PGOPTIONS", text.into())));
+    vars.extend(hidden(options));
+    vars
+}
+
+/// What the options tell only as a URL: the password and the settings of TLS.
+fn hidden(options: &PgConnectOptions) -> Vec<(&'static str, OsString)> {
+    // Names are told otherwise, and not all of them fit into a URL.
+    let url = options.clone().host("localhost").username("user").to_url_lossy();
+    let mut vars = Vec::new();
+    if let Some(password) = url.password() {
+        // A query's values are encoded as the password is.
+        let query = format!("password={password}");
+        let decoded = url::form_urlencoded::parse(query.as_bytes()).map(|(_, value)| value.into_owned().into());
+        vars.extend(decoded.map(|password| ("PGPASSWORD", password)));
+    }
+    vars.extend(url.query_pairs().filter_map(|(key, value)| {
+        let name = match &*key {
+            "sslmode" => "PGSSLMODE",
+            "sslrootcert" => "PGSSLROOTCERT",
+            "sslcert" => "PGSSLCERT",
+            "sslkey" => "PGSSLKEY",
+            _ => return None,
+        };
+        Some((name, value.into_owned().into()))
+    }));
+    vars
+}
+
+/// As a shell tells it: a program that a signal ended has no code of its own.
+fn exit_code(status: ExitStatus) -> u8 {
+    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value(options: &PgConnectOptions, name: &str) -> Option<String> {
+        let found = environment(options).into_iter().find(|(key, _)| *key == name);
+        found.map(|(_, value)| value.into_string().unwrap())
+    }
+
+    #[test]
+    fn a_url_is_told_by_the_environment() {
+        let options: PgConnectOptions =
+            "postgres://us%2Fer:p%40ss%20%2B%25w@db.example:6543/inv?sslmode=verify-full&sslrootcert=/ca.pem"
+                .parse()
+                .unwrap();
+        for (name, expected) in [
+            ("PGHOST", "db.example"),
+            ("PGPORT", "6543"),
+            ("PGUSER", "us/er"),
+            ("PGPASSWORD", "p@ss +%w"),
+            ("PGDATABASE", "inv"),
+            ("PGSSLMODE", "verify-full"),
+        ] {
+            assert_eq!(value(&options, name).as_deref(), Some(expected), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_socket_is_a_host() {
+        let options = PgConnectOptions::new_without_pgpass().socket("/data folder/run");
+        assert_eq!(value(&options, "PGHOST").as_deref(), Some("/data folder/run"));
+    }
+
+    #[test]
+    fn exit_codes_are_passed_on() {
+        assert_eq!(exit_code(ExitStatus::from_raw(3 << 8)), 3);
+        assert_eq!(exit_code(ExitStatus::from_raw(2)), 130);
+    }
+}

@@ -1,0 +1,132 @@
+//! What the commands show of the record; each answer is one statement, so one moment.
+
+use time::OffsetDateTime;
+
+use super::{Store, StoreError};
+use crate::model::ObjectId;
+
+/// A namespace and its newest published snapshot.
+#[derive(Debug, Clone)]
+pub struct NamespaceRow {
+    pub account_id: String,
+    pub namespace_id: String,
+    pub name: Option<String>,
+    pub script: Option<String>,
+    pub class: Option<String>,
+    pub use_sqlite: Option<bool>,
+    pub missing_since: Option<OffsetDateTime>,
+    pub snapshot_id: Option<i64>,
+    pub recorded_at: Option<OffsetDateTime>,
+    pub objects: Option<i64>,
+    pub with_data: Option<i64>,
+}
+
+#[derive(Debug, Clone)]
+pub struct SnapshotRow {
+    pub snapshot_id: i64,
+    pub run_id: i64,
+    pub account_id: String,
+    pub namespace_id: String,
+    pub name: Option<String>,
+    pub status: String,
+    pub baseline: bool,
+    pub base_snapshot_id: Option<i64>,
+    pub started_at: OffsetDateTime,
+    pub finished_at: Option<OffsetDateTime>,
+    pub recorded_at: Option<OffsetDateTime>,
+    pub pages: i64,
+    pub requests: i64,
+    pub objects: i64,
+    pub with_data: i64,
+    pub without_data: i64,
+    pub unknown: i64,
+    pub created: i64,
+    pub removed: i64,
+    pub data_gained: i64,
+    pub data_lost: i64,
+    pub data_known: i64,
+    pub data_unknown: i64,
+    pub resumed: i64,
+    pub digest: Option<String>,
+    pub error: Option<String>,
+}
+
+/// One interval of an object's life.
+#[derive(Debug, Clone)]
+pub struct IntervalRow {
+    pub account_id: String,
+    pub namespace_id: String,
+    pub name: Option<String>,
+    pub has_stored_data: Option<bool>,
+    pub valid_from: OffsetDateTime,
+    pub valid_to: Option<OffsetDateTime>,
+    /// It begins with the namespace's baseline: the object was there by then, it may be older.
+    pub since_baseline: bool,
+}
+
+impl Store {
+    pub async fn namespace_rows(&self) -> Result<Vec<NamespaceRow>, StoreError> {
+        sqlx::query_as!(
+            NamespaceRow,
+            "select a.account_id, n.namespace_id, n.name, n.script, n.class, n.use_sqlite, n.missing_since,
+                    s.snapshot_id::bigint as snapshot_id, s.recorded_at,
+                    s.with_data + s.without_data + s.unknown as objects, s.with_data as \"with_data?\"
+             from inventory.namespace n
+             join inventory.account a using (account_key)
+             left join inventory.snapshot s on s.snapshot_id = n.published_snapshot
+             order by a.account_id, n.name, n.namespace_id"
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(StoreError::while_doing("list the namespaces"))
+    }
+
+    /// Newest first.
+    pub async fn snapshot_rows(&self) -> Result<Vec<SnapshotRow>, StoreError> {
+        sqlx::query_as!(
+            SnapshotRow,
+            "select s.snapshot_id as \"snapshot_id!\", s.run_id as \"run_id!\", s.account_id as \"account_id!\",
+                    s.namespace_id as \"namespace_id!\", n.name, s.status as \"status!\",
+                    s.baseline as \"baseline!\", s.base_snapshot_id, s.started_at as \"started_at!\",
+                    s.finished_at, s.recorded_at, s.pages as \"pages!\", s.requests as \"requests!\",
+                    s.objects as \"objects!\", s.with_data as \"with_data!\", s.without_data as \"without_data!\",
+                    s.unknown as \"unknown!\", s.created as \"created!\", s.removed as \"removed!\",
+                    s.data_gained as \"data_gained!\", s.data_lost as \"data_lost!\",
+                    s.data_known as \"data_known!\", s.data_unknown as \"data_unknown!\",
+                    s.resumed as \"resumed!\", s.digest, s.error
+             from inventory.snapshots s
+             join inventory.namespaces n using (account_id, namespace_id)
+             order by s.snapshot_id desc"
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(StoreError::while_doing("list the snapshots"))
+    }
+
+    /// An object's intervals, oldest first, by namespace. (An id belongs to one namespace in practice; nothing in the
+    /// API says so.)
+    pub async fn object_life(&self, id: &ObjectId) -> Result<Vec<IntervalRow>, StoreError> {
+        sqlx::query_as!(
+            IntervalRow,
+            "select a.account_id, n.namespace_id, n.name, i.has_stored_data,
+                    started.recorded_at as \"valid_from!\", ended.recorded_at as \"valid_to?\",
+                    i.from_snapshot is null as \"since_baseline!\"
+             from inventory.namespace n
+             join inventory.account a using (account_key)
+             cross join lateral (
+                 select from_snapshot, null::int as to_snapshot, has_stored_data
+                 from inventory.open_interval where namespace_key = n.namespace_key and id = $1
+                 union all
+                 select from_snapshot, to_snapshot, has_stored_data
+                 from inventory.closed_interval where namespace_key = n.namespace_key and id = $1) i
+             join inventory.snapshot started on started.snapshot_id = coalesce(i.from_snapshot, n.baseline_snapshot)
+             left join inventory.snapshot ended on ended.snapshot_id = i.to_snapshot
+             where n.published_snapshot is not null
+             order by a.account_id, n.namespace_id, started.recorded_at",
+            id.as_bytes().as_slice()
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(StoreError::while_doing("read an object's history"))
+    }
+}

@@ -1,0 +1,69 @@
+//! The table of runs: one row a `sync`.
+
+use super::{Store, StoreError};
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunOutcome {
+    Done,
+    Partial,
+    Failed,
+    Held,
+    Busy,
+    Interrupted,
+}
+
+impl RunOutcome {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Partial => "partial",
+            Self::Failed => "failed",
+            Self::Held => "held",
+            Self::Busy => "busy",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
+impl Store {
+    pub async fn begin_run(&self) -> Result<i64, StoreError> {
+        self.end_dead_runs().await?;
+        sqlx::query_scalar!(
+            "insert into inventory.run (version, session_name) values ($1, $2) returning run_id",
+            env!("CARGO_PKG_VERSION"),
+            self.session_name
+        )
+        .fetch_one(&self.pool)
+        .await
+        .map_err(StoreError::while_doing("record the run's start"))
+    }
+
+    pub async fn finish_run(&self, run_id: i64, outcome: RunOutcome) -> Result<(), StoreError> {
+        sqlx::query!(
+            "update inventory.run set finished_at = clock_timestamp(), outcome = $2 where run_id = $1",
+            run_id,
+            outcome.as_str()
+        )
+        .execute(&self.pool)
+        .await
+        .map_err(StoreError::while_doing("record the run's end"))?;
+        Ok(())
+    }
+
+    /// A run that was killed could not say so: none of its sessions is left.
+    async fn end_dead_runs(&self) -> Result<(), StoreError> {
+        sqlx::query!(
+            "update inventory.run r set outcome = 'interrupted'
+             where outcome = 'running'
+               and not exists (
+                   select from pg_stat_activity a
+                   where a.datname = current_database() and a.application_name = r.session_name
+               )"
+        )
+        .execute(&self.pool)
+        .await
+        .map_err(StoreError::while_doing("look for runs that were killed"))?;
+        Ok(())
+    }
+}

@@ -1,0 +1,248 @@
+//! One page's transaction: the stored rows that it is compared with, the changes that come of it, and the checkpoint,
+//! committed together or not at all (promises 3 and 4).
+
+use sqlx::{Postgres, Transaction};
+
+use super::copy::Rows;
+use super::snapshots::{id_from, inconsistent};
+use super::{Checkpoint, Fence, Store, StoreError, Walk};
+use crate::model::{Change, ObjectId, Observation, State, StoredData};
+
+/// Greater than every id: the upper bound of "all that follow".
+const ABOVE_ALL: [u8; 33] = [0xff; 33];
+
+/// Writes for one page of a walk. Dropped without `commit`, nothing happened.
+pub struct PageTransaction {
+    transaction: Transaction<'static, Postgres>,
+    fence: Fence,
+    snapshot_id: i32,
+    /// A baseline's rows go straight to their place, hidden until it is published: a first sync writes them once.
+    baseline: bool,
+}
+
+impl Store {
+    pub async fn begin_page(&self, fence: Fence, walk: &Walk) -> Result<PageTransaction, StoreError> {
+        Ok(PageTransaction {
+            transaction: self
+                .pool
+                .begin()
+                .await
+                .map_err(StoreError::while_doing("begin a page"))?,
+            fence,
+            snapshot_id: walk.snapshot_id,
+            baseline: walk.base.is_none(),
+        })
+    }
+
+    /// Whether the record holds objects above this id: an end here would remove them.
+    pub async fn anything_above(&self, fence: Fence, id: Option<&ObjectId>) -> Result<bool, StoreError> {
+        sqlx::query_scalar!(
+            "select exists(select from inventory.open_interval where namespace_key = $1 and id > $2) as \"exists!\"",
+            fence.namespace_key,
+            lower_bound(id)
+        )
+        .fetch_one(&self.pool)
+        .await
+        .map_err(StoreError::while_doing("look for objects above an id"))
+    }
+}
+
+impl PageTransaction {
+    /// At most `limit` of the record's rows with `after` < id <= `to`, ascending; `None` is no bound.
+    pub async fn stored(
+        &mut self,
+        after: Option<&ObjectId>,
+        to: Option<&ObjectId>,
+        limit: usize,
+    ) -> Result<Vec<Observation>, StoreError> {
+        if self.baseline {
+            return Ok(Vec::new()); // what is there are its own rows
+        }
+        // Packed into one value: 33 bytes a row instead of a message a row.
+        let packed = sqlx::query_scalar!(
+            "select string_agg(id || state, ''::bytea order by id) from (
+                 select id, case has_stored_data when true then '\\x03'::bytea when false then '\\x02'::bytea
+                                 else '\\x01'::bytea end as state
+                 from inventory.open_interval
+                 where namespace_key = $1 and id > $2 and id <= $3
+                 order by id limit $4) rows",
+            self.fence.namespace_key,
+            lower_bound(after),
+            upper_bound(to),
+            limit as i64
+        )
+        .fetch_one(&mut *self.transaction)
+        .await
+        .map_err(StoreError::while_doing("read the stored objects of a page"))?;
+        unpack(&packed.unwrap_or_default())
+    }
+
+    /// The same of the walk's own spool.
+    pub async fn spooled(&mut self, after: Option<&ObjectId>, limit: usize) -> Result<Vec<Observation>, StoreError> {
+        let packed = sqlx::query_scalar!(
+            "select string_agg(id || state, ''::bytea order by id) from (
+                 select id, case has_stored_data when true then '\\x03'::bytea when false then '\\x02'::bytea
+                                 else '\\x01'::bytea end as state
+                 from inventory.spooled_object
+                 where snapshot_id = $1 and id > $2
+                 order by id limit $3) rows",
+            self.snapshot_id,
+            lower_bound(after),
+            limit as i64
+        )
+        .fetch_one(&mut *self.transaction)
+        .await
+        .map_err(StoreError::while_doing("read the spool"))?;
+        unpack(&packed.unwrap_or_default())
+    }
+
+    /// Adds a page of a walk without order to its spool; of an id that is there already, the later flag counts.
+    /// Returns how many ids were new.
+    pub async fn spool(&mut self, rows: &[Observation]) -> Result<u64, StoreError> {
+        let ids: Vec<Vec<u8>> = rows.iter().map(|row| row.id.as_bytes().to_vec()).collect();
+        let flags: Vec<Option<bool>> = rows.iter().map(|row| row.data.into()).collect();
+        let fresh = sqlx::query_scalar!(
+            "with written as (
+                 insert into inventory.spooled_object (snapshot_id, id, has_stored_data)
+                 select $1, id, flag from unnest($2::bytea[], $3::boolean[]) as row (id, flag)
+                 on conflict (snapshot_id, id) do update set has_stored_data = excluded.has_stored_data
+                 returning xmax = 0 as fresh)
+             select count(*) filter (where fresh) as \"fresh!\" from written",
+            self.snapshot_id,
+            &ids,
+            flags.as_slice() as &[Option<bool>]
+        )
+        .fetch_one(&mut *self.transaction)
+        .await
+        .map_err(StoreError::while_doing("spool a page"))?;
+        Ok(fresh as u64)
+    }
+
+    /// Keeps changes for the publication.
+    pub async fn stage(&mut self, changes: &[Change]) -> Result<(), StoreError> {
+        if changes.is_empty() {
+            return Ok(()); // promise 5
+        }
+        let (statement, rows) = if self.baseline {
+            self.baseline_rows(changes)?
+        } else {
+            (
+                "copy inventory.staged_change (snapshot_id, id, old_state, new_state) from stdin (format binary)",
+                self.change_rows(changes),
+            )
+        };
+        let doing = "write a page's changes";
+        let mut copy = self
+            .transaction
+            .copy_in_raw(statement)
+            .await
+            .map_err(StoreError::while_doing(doing))?;
+        copy.send(rows).await.map_err(StoreError::while_doing(doing))?;
+        copy.finish().await.map_err(StoreError::while_doing(doing))?;
+        Ok(())
+    }
+
+    fn baseline_rows(&self, changes: &[Change]) -> Result<(&'static str, Vec<u8>), StoreError> {
+        let mut rows = Rows::with_capacity(changes.len());
+        for change in changes {
+            let flag = match change.new {
+                State::Absent => return Err(inconsistent("a first snapshot can remove nothing")),
+                State::Unknown => None,
+                State::WithoutData => Some(false),
+                State::WithData => Some(true),
+            };
+            rows.row(3)
+                .field(&self.fence.namespace_key.to_be_bytes())
+                .flag(flag)
+                .field(change.id.as_bytes());
+        }
+        let statement = "copy inventory.open_interval (namespace_key, has_stored_data, id) from stdin (format binary)";
+        Ok((statement, rows.finish()))
+    }
+
+    fn change_rows(&self, changes: &[Change]) -> Vec<u8> {
+        let mut rows = Rows::with_capacity(changes.len());
+        for change in changes {
+            rows.row(4)
+                .field(&self.snapshot_id.to_be_bytes())
+                .field(change.id.as_bytes())
+                .field(&(change.old as i16).to_be_bytes())
+                .field(&(change.new as i16).to_be_bytes());
+        }
+        rows.finish()
+    }
+
+    /// The fence is checked last, so that a process that is stopped in the midst of its page blocks nobody's lock.
+    pub async fn commit(mut self, checkpoint: &Checkpoint) -> Result<(), StoreError> {
+        let doing = "commit a page";
+        let counts = &checkpoint.counts;
+        let (digest, change_digest) = (checkpoint.digest.to_bytes(), checkpoint.change_digest.to_bytes());
+        sqlx::query!(
+            "update inventory.snapshot set
+                 checkpoint_at = clock_timestamp(), walked = $2,
+                 finished_at = case when $2 then coalesce(finished_at, clock_timestamp()) end, cursor = $3, compared_to = $4, spooled = $5,
+                 empty_pages = $6, anchor_cursor = $7, anchor_steps = $8, anchor_limit = $9,
+                 pages = $10, requests = $11, with_data = $12, without_data = $13, unknown = $14,
+                 created = $15, removed = $16, data_gained = $17, data_lost = $18, data_known = $19,
+                 data_unknown = $20, digest = $21, change_digest = $22, carried_id = $23, carried_flag = $24
+             where snapshot_id = $1",
+            self.snapshot_id,
+            checkpoint.walked,
+            checkpoint.cursor.as_deref(),
+            checkpoint.compared_to.as_ref().map(|id| id.as_bytes().as_slice()),
+            checkpoint.spooled.map(|rows| rows as i64),
+            checkpoint.empty_pages as i32,
+            checkpoint.anchor_cursor.as_deref(),
+            checkpoint.anchor_steps as i64,
+            checkpoint.anchor_limit as i64,
+            checkpoint.pages as i64,
+            checkpoint.requests as i64,
+            counts.with_data as i64,
+            counts.without_data as i64,
+            counts.unknown as i64,
+            counts.created as i64,
+            counts.removed as i64,
+            counts.data_gained as i64,
+            counts.data_lost as i64,
+            counts.data_known as i64,
+            counts.data_unknown as i64,
+            digest.as_slice(),
+            change_digest.as_slice(),
+            checkpoint.carried.as_ref().map(|row| row.id.as_bytes().as_slice()),
+            checkpoint.carried.and_then(|row| Option::<bool>::from(row.data))
+        )
+        .execute(&mut *self.transaction)
+        .await
+        .map_err(StoreError::while_doing(doing))?;
+        self.fence.check(&mut self.transaction).await?;
+        self.transaction.commit().await.map_err(StoreError::while_doing(doing))
+    }
+}
+
+fn lower_bound(id: Option<&ObjectId>) -> &[u8] {
+    id.map_or(&[], |id| id.as_bytes())
+}
+
+fn upper_bound(id: Option<&ObjectId>) -> &[u8] {
+    id.map_or(&ABOVE_ALL, |id| id.as_bytes())
+}
+
+fn unpack(bytes: &[u8]) -> Result<Vec<Observation>, StoreError> {
+    let (rows, rest) = bytes.as_chunks::<33>();
+    if !rest.is_empty() {
+        return Err(inconsistent("an object id of another length than 32 bytes"));
+    }
+    rows.iter()
+        .map(|row| {
+            let data = match row[32] {
+                3 => StoredData::With,
+                2 => StoredData::Without,
+                _ => StoredData::Unknown,
+            };
+            Ok(Observation {
+                id: id_from(&row[..32])?,
+                data,
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,126 @@
+//! From observations to staged changes, a range of ids at a time. One comparison, two feeds: the pages themselves where
+//! ids ascend, the sorted spool where they do not.
+
+use crate::model::{Change, ObjectId, Observation};
+use crate::store::{Checkpoint, PageTransaction, StoreError};
+
+use super::compare::compare;
+
+/// Rows of the record, or of the spool, that are held in memory at once.
+pub(super) const CHUNK: usize = 10_000;
+
+/// Beyond every real id: a checkpoint that has compared everything.
+pub(super) const LAST_ID: ObjectId = ObjectId::from_bytes([0xff; 32]);
+
+/// A row whose id is smaller than the one before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct OutOfOrder;
+
+/// `carried` and the rows of the page after it, strictly ascending. Of an id that comes twice the later flag counts.
+pub(super) fn ascending(
+    carried: Option<Observation>,
+    rows: impl IntoIterator<Item = Observation>,
+) -> Result<Vec<Observation>, OutOfOrder> {
+    let mut ordered: Vec<Observation> = carried.into_iter().collect();
+    for row in rows {
+        match ordered.last_mut() {
+            Some(last) if last.id == row.id => *last = row,
+            Some(last) if last.id > row.id => return Err(OutOfOrder),
+            _ => ordered.push(row),
+        }
+    }
+    Ok(ordered)
+}
+
+/// A page without order, fit for the spool: one row an id, the later flag counts.
+pub(super) fn without_duplicates(mut rows: Vec<Observation>) -> Vec<Observation> {
+    rows.reverse();
+    rows.sort_by_key(|row| row.id); // stable: the later row of an id comes first
+    rows.dedup_by_key(|row| row.id);
+    rows
+}
+
+/// Compares `rows`, which are all that was observed above the checkpoint up to `to` (`None`: to the end), with the
+/// record's rows of that range, and stages what differs. Memory is one page and one chunk, however many rows of the
+/// record the range holds.
+pub(super) async fn compare_range(
+    page: &mut PageTransaction,
+    checkpoint: &mut Checkpoint,
+    rows: &[Observation],
+    to: Option<ObjectId>,
+    baseline: bool,
+) -> Result<(), StoreError> {
+    let mut rest = rows;
+    loop {
+        let stored = page.stored(checkpoint.compared_to.as_ref(), to.as_ref(), CHUNK).await?;
+        let full = stored.len() == CHUNK;
+        let bound = if full { stored.last().map(|row| row.id) } else { to };
+        let (now, later) = match bound {
+            Some(bound) => rest.split_at(rest.partition_point(|row| row.id <= bound)),
+            None => (rest, &[][..]),
+        };
+        let changes: Vec<Change> = compare(stored, now.iter().copied()).collect();
+        tally(checkpoint, now, &changes, baseline);
+        page.stage(&changes).await?;
+        checkpoint.compared_to = Some(bound.unwrap_or(LAST_ID));
+        rest = later;
+        if !full {
+            return Ok(());
+        }
+    }
+}
+
+fn tally(checkpoint: &mut Checkpoint, observed: &[Observation], changes: &[Change], baseline: bool) {
+    for row in observed {
+        checkpoint.counts.observe(row.data);
+        checkpoint.digest.add(row);
+    }
+    if baseline {
+        // It says what was there, not what was created; and all that it changes is what it saw.
+        checkpoint.change_digest = checkpoint.digest;
+        return;
+    }
+    for change in changes {
+        checkpoint.counts.change(change.old, change.new);
+        checkpoint.change_digest.apply(change);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn row((id, flag): (u8, Option<bool>)) -> Observation {
+        Observation {
+            id: ObjectId::from_bytes([id; 32]),
+            data: flag.into(),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn order_is_checked_and_the_later_duplicate_counts(
+            rows in prop::collection::vec(any::<(u8, Option<bool>)>(), 0..12),
+            carried in any::<Option<(u8, Option<bool>)>>(),
+        ) {
+            let all: Vec<_> = carried.into_iter().chain(rows.iter().copied()).collect();
+            let in_order = all.is_sorted_by_key(|(id, _)| *id);
+            let distinct = |rows: &[(u8, Option<bool>)]| -> Vec<Observation> {
+                rows.iter().copied().collect::<BTreeMap<_, _>>().into_iter().map(row).collect()
+            };
+            let page: Vec<_> = rows.iter().copied().map(row).collect();
+            prop_assert_eq!(without_duplicates(page.clone()), distinct(&rows));
+            match ascending(carried.map(row), page) {
+                Ok(ordered) => {
+                    prop_assert!(in_order);
+                    prop_assert_eq!(ordered, distinct(&all));
+                }
+                Err(OutOfOrder) => prop_assert!(!in_order),
+            }
+        }
+    }
+}

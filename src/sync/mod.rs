@@ -1,0 +1,18 @@
+//! The main job: plan which namespaces to walk, walk their pages, compare them with the record, publish.
+
+mod compare;
+mod feed;
+mod namespace;
+mod outcome;
+mod plan;
+mod progress;
+mod run;
+mod settings;
+mod stop;
+mod walk;
+
+pub use outcome::{AccountFailure, NamespaceOutcome, Status, Summary};
+pub use progress::{Progress, WalkProgress};
+pub use run::sync;
+pub use settings::{Account, Breaker, Settings};
+pub use stop::{Stop, StopReason};

@@ -1,0 +1,312 @@
+//! One namespace in a run: take its lock, resume or begin its walk, publish what the walk proved, let go.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tracing::{error, info, warn};
+
+use crate::cloudflare::ErrorKind;
+use crate::model::{Counts, Namespace};
+use crate::store::{Abandoned, Fence, LockSession, ProvenWalk, Published, Store, StoreError, Walk};
+
+use crate::text::chain;
+
+use super::outcome::{NamespaceOutcome, Status};
+use super::progress::{Progress, WalkProgress};
+use super::settings::{Account, Settings};
+use super::stop::Stop;
+use super::walk::{WalkError, Walker, is_whole};
+
+/// What all namespaces of a run share.
+pub(super) struct Run<'a> {
+    pub(super) id: i64,
+    pub(super) store: &'a Store,
+    pub(super) locks: &'a LockSession,
+    pub(super) settings: &'a Settings,
+    pub(super) stop: &'a Stop,
+    pub(super) progress: &'a Progress,
+}
+
+/// A namespace that is to be walked.
+pub(super) struct Planned<'a> {
+    pub(super) account: &'a Account,
+    pub(super) key: i32,
+    pub(super) namespace: Namespace,
+    /// The account's list has it. If it does not, and the object list answers 404, it has vanished.
+    pub(super) listed: bool,
+}
+
+/// What is known at the end, besides the walk.
+struct End {
+    status: Status,
+    error: Option<String>,
+    requests_in_vain: u64,
+    /// 401 or 403: the whole account fails.
+    unauthorized: bool,
+}
+
+impl End {
+    fn new(status: Status, error: Option<String>) -> Self {
+        Self {
+            status,
+            error,
+            requests_in_vain: 0,
+            unauthorized: false,
+        }
+    }
+}
+
+impl Run<'_> {
+    /// Never fails: what goes wrong is in the outcome, and in the record. The second value tells that the account's
+    /// credentials were refused.
+    pub(super) async fn sync_namespace(&self, planned: &Planned<'_>) -> (NamespaceOutcome, bool) {
+        let begun = Instant::now();
+        let mut walk = None;
+        let end = match self.locks.take(planned.key).await {
+            Ok(None) => End::new(Status::Busy, Some("another run holds this namespace".to_owned())),
+            Ok(Some(fence)) => {
+                let end = self.walk_and_publish(planned, fence, &mut walk).await;
+                if let Err(error) = self.locks.let_go(fence).await {
+                    warn!(namespace = %planned.namespace.id, "{}", chain(&error));
+                }
+                end
+            }
+            Err(error) => End::new(failed_or_interrupted(&error), Some(chain(&error))),
+        };
+        let outcome = outcome_of(planned, walk.as_ref(), &end, begun);
+        tell(&outcome);
+        (outcome, end.unauthorized)
+    }
+
+    async fn walk_and_publish(&self, planned: &Planned<'_>, fence: Fence, walk: &mut Option<Walk>) -> End {
+        let progress = self.progress.begin(&planned.namespace.id, planned.namespace.label());
+        let end = match self.store.open_walk(fence, self.id, self.settings.resume_within).await {
+            Ok(opened) => {
+                let walk = walk.insert(opened);
+                self.walk_to_the_end(planned, fence, walk, &progress).await
+            }
+            Err(error) => End::new(failed_or_interrupted(&error), Some(chain(&error))),
+        };
+        progress.end();
+        end
+    }
+
+    /// Walks until the end is proven. A refused cursor starts the walk over once a run, ids out of order start it over
+    /// with a spool; anything else ends it.
+    async fn walk_to_the_end(
+        &self,
+        planned: &Planned<'_>,
+        fence: Fence,
+        walk: &mut Walk,
+        progress: &Arc<WalkProgress>,
+    ) -> End {
+        if walk.checkpoint.resumed > 0 {
+            info!(
+                namespace = %planned.namespace.id, snapshot = walk.snapshot_id, pages = walk.checkpoint.pages,
+                "going on after the last committed page"
+            );
+        }
+        let mut started_over = false;
+        loop {
+            let walker = Walker {
+                client: &planned.account.client,
+                store: self.store,
+                account: &planned.account.id,
+                namespace: &planned.namespace.id,
+                limit: planned.account.limit,
+                fence,
+                stop: self.stop,
+                lock_lost: self.locks.lost(),
+                progress,
+            };
+            let error = match walker.walk(walk).await {
+                Ok(()) => return self.conclude(planned, fence, walk).await,
+                Err(error) => error,
+            };
+            let start_over = match &error {
+                WalkError::OutOfOrder { .. } => true,
+                WalkError::CursorRefused { .. } if !started_over => {
+                    started_over = true;
+                    true
+                }
+                _ => false,
+            };
+            if !start_over {
+                return self.give_up(planned, fence, walk, error).await;
+            }
+            let why = format!("{}; the walk starts over", chain(&error));
+            warn!(namespace = %planned.namespace.id, "{why}");
+            if let Err(error) = self.start_over(fence, walk, &error, &why).await {
+                return End::new(failed_or_interrupted(&error), Some(chain(&error)));
+            }
+        }
+    }
+
+    async fn start_over(&self, fence: Fence, walk: &mut Walk, error: &WalkError, why: &str) -> Result<(), StoreError> {
+        self.store
+            .abandon(fence, walk.snapshot_id, Abandoned::Discarded, why, 0)
+            .await?;
+        if matches!(error, WalkError::OutOfOrder { .. }) {
+            self.store.mark_unordered(fence).await?;
+        }
+        *walk = self.store.begin_walk(fence, self.id).await?;
+        Ok(())
+    }
+
+    /// Publishes a walk whose end was proven, or holds it back.
+    async fn conclude(&self, planned: &Planned<'_>, fence: Fence, walk: &Walk) -> End {
+        match self.publish_or_hold(planned, fence, walk).await {
+            Ok(end) => end,
+            Err(error) if error.is_connection_lost() || matches!(error, StoreError::FenceLost) => {
+                End::new(Status::Interrupted, Some(chain(&error)))
+            }
+            Err(error) => self.abandon(fence, walk, Abandoned::Failed, chain(&error), 0).await,
+        }
+    }
+
+    async fn publish_or_hold(&self, planned: &Planned<'_>, fence: Fence, walk: &Walk) -> Result<End, StoreError> {
+        if !is_whole(walk) {
+            let what = "a walk that did not compare everything came to publication".to_owned();
+            return Err(StoreError::Inconsistent { what });
+        }
+        let counts = &walk.checkpoint.counts;
+        let lost = counts.removed + counts.data_unknown;
+        if let Some(base) = walk.base
+            && self.settings.breaker.holds(lost, base.objects)
+        {
+            let id = walk.snapshot_id;
+            let why = format!(
+                "held back: {lost} of {} objects of {} would be removed or turn to unknown; if that is right, run \
+                 `durable-inventory snapshots accept {id}`, else `durable-inventory snapshots discard {id}`",
+                base.objects,
+                planned.namespace.label()
+            );
+            self.store.hold(fence, id, &why).await?;
+            return Ok(End::new(Status::Held, Some(why)));
+        }
+        let proven = ProvenWalk {
+            snapshot_id: walk.snapshot_id,
+            base_snapshot: walk.base.map(|base| base.snapshot_id),
+            base_digest: walk.base.map(|base| base.digest).unwrap_or_default(),
+            digest: walk.checkpoint.digest,
+            change_digest: walk.checkpoint.change_digest,
+            counts: *counts,
+        };
+        Ok(match self.store.publish(fence, &proven).await? {
+            Published::Complete(_) => End::new(Status::Complete, None),
+            Published::BaseIsStale => {
+                let why = "a newer snapshot of this namespace was published meanwhile".to_owned();
+                self.abandon(fence, walk, Abandoned::Superseded, why, 0).await
+            }
+            Published::DigestMismatch => {
+                let why = "the stored objects and the walk's changes do not give what the walk saw: the record was \
+                           changed by other means than this program"
+                    .to_owned();
+                self.abandon(fence, walk, Abandoned::Failed, why, 0).await
+            }
+        })
+    }
+
+    /// Records why a walk ended: interrupted where a later run may go on, failed where the answers were wrong.
+    async fn give_up(&self, planned: &Planned<'_>, fence: Fence, walk: &Walk, error: WalkError) -> End {
+        let why = chain(&error);
+        match &error {
+            WalkError::Stopped(_) | WalkError::LockLost => self.interrupt(fence, walk, why, 0).await,
+            WalkError::Store(source) if matches!(source, StoreError::FenceLost) || source.is_connection_lost() => {
+                self.interrupt(fence, walk, why, 0).await
+            }
+            WalkError::Api { source, .. } => {
+                let requests = u64::from(source.requests());
+                match source.kind() {
+                    ErrorKind::Exhausted => self.interrupt(fence, walk, why, requests).await,
+                    ErrorKind::NotFound if !planned.listed => self.vanish(planned, fence, walk, requests).await,
+                    kind => End {
+                        unauthorized: kind == ErrorKind::Unauthorized,
+                        ..self.abandon(fence, walk, Abandoned::Failed, why, requests).await
+                    },
+                }
+            }
+            _ => self.abandon(fence, walk, Abandoned::Failed, why, 0).await,
+        }
+    }
+
+    async fn vanish(&self, planned: &Planned<'_>, fence: Fence, walk: &Walk, requests: u64) -> End {
+        let why = "the account no longer lists this namespace, and its object list answers 404; its objects stay as \
+                   they were recorded"
+            .to_owned();
+        let end = self.abandon(fence, walk, Abandoned::Discarded, why, requests).await;
+        match self.store.mark_missing(planned.key).await {
+            Ok(()) => End {
+                status: Status::Missing,
+                ..end
+            },
+            Err(error) => End::new(failed_or_interrupted(&error), Some(chain(&error))),
+        }
+    }
+
+    async fn interrupt(&self, fence: Fence, walk: &Walk, why: String, requests: u64) -> End {
+        // Where the database is what was lost, the walk stays `running` in the record: the next run that gets the lock
+        // sees that nobody holds it, and resumes.
+        if let Err(error) = self.store.interrupt(fence, walk.snapshot_id, &why, requests).await {
+            warn!("{}", chain(&error));
+        }
+        End {
+            requests_in_vain: requests,
+            ..End::new(Status::Interrupted, Some(why))
+        }
+    }
+
+    async fn abandon(&self, fence: Fence, walk: &Walk, status: Abandoned, why: String, requests: u64) -> End {
+        let told = match status {
+            Abandoned::Superseded => Status::Superseded,
+            Abandoned::Failed | Abandoned::Discarded => Status::Failed,
+        };
+        if let Err(error) = self
+            .store
+            .abandon(fence, walk.snapshot_id, status, &why, requests)
+            .await
+        {
+            warn!("{}", chain(&error));
+        }
+        End {
+            requests_in_vain: requests,
+            ..End::new(told, Some(why))
+        }
+    }
+}
+
+fn failed_or_interrupted(error: &StoreError) -> Status {
+    if error.is_connection_lost() || matches!(error, StoreError::FenceLost) {
+        Status::Interrupted
+    } else {
+        Status::Failed
+    }
+}
+
+fn outcome_of(planned: &Planned<'_>, walk: Option<&Walk>, end: &End, begun: Instant) -> NamespaceOutcome {
+    let checkpoint = walk.map(|walk| &walk.checkpoint);
+    NamespaceOutcome {
+        account: planned.account.id.clone(),
+        namespace: planned.namespace.id.clone(),
+        name: planned.namespace.name.clone(),
+        status: end.status,
+        snapshot_id: walk.map(|walk| walk.snapshot_id),
+        baseline: walk.is_some_and(|walk| walk.base.is_none()),
+        counts: checkpoint.map_or_else(Counts::default, |checkpoint| checkpoint.counts),
+        pages: checkpoint.map_or(0, |checkpoint| checkpoint.pages),
+        requests: checkpoint.map_or(0, |checkpoint| checkpoint.requests) + end.requests_in_vain,
+        resumed: checkpoint.map_or(0, |checkpoint| checkpoint.resumed),
+        elapsed: begun.elapsed(),
+        error: end.error.clone(),
+    }
+}
+
+fn tell(outcome: &NamespaceOutcome) {
+    let (namespace, status) = (&outcome.namespace, outcome.status.as_str());
+    let objects = outcome.counts.objects();
+    match (&outcome.error, outcome.status) {
+        (None, _) => info!(%namespace, objects, "{status}"),
+        (Some(why), Status::Failed) => error!(%namespace, "{status}: {why}"),
+        (Some(why), _) => warn!(%namespace, "{status}: {why}"),
+    }
+}

@@ -1,0 +1,165 @@
+//! How a run ended: for each namespace, and as a whole.
+
+use std::time::Duration;
+
+use crate::model::{AccountId, Counts, NamespaceId};
+use crate::store::RunOutcome;
+
+use super::stop::StopReason;
+
+/// How a namespace fared in a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// Published.
+    Complete,
+    /// A mass removal: publishes nothing until it is accepted.
+    Held,
+    /// May be resumed.
+    Interrupted,
+    Failed,
+    /// A newer snapshot was published meanwhile.
+    Superseded,
+    /// Another run holds it.
+    Busy,
+    /// Neither listed nor there. Its objects stay as they were.
+    Missing,
+}
+
+impl Status {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Held => "held",
+            Self::Interrupted => "interrupted",
+            Self::Failed => "failed",
+            Self::Superseded => "superseded",
+            Self::Busy => "busy",
+            Self::Missing => "missing",
+        }
+    }
+}
+
+/// What is told of one namespace.
+#[derive(Debug, Clone)]
+pub struct NamespaceOutcome {
+    pub account: AccountId,
+    pub namespace: NamespaceId,
+    pub name: Option<String>,
+    pub status: Status,
+    pub snapshot_id: Option<i32>,
+    pub baseline: bool,
+    pub counts: Counts,
+    pub pages: u64,
+    pub requests: u64,
+    pub resumed: u64,
+    pub elapsed: Duration,
+    /// What went wrong, or what a person should know and do.
+    pub error: Option<String>,
+}
+
+/// An account of which nothing could be walked.
+#[derive(Debug, Clone)]
+pub struct AccountFailure {
+    pub account: AccountId,
+    pub error: String,
+}
+
+#[derive(Debug)]
+pub struct Summary {
+    pub run_id: i64,
+    pub namespaces: Vec<NamespaceOutcome>,
+    pub failed_accounts: Vec<AccountFailure>,
+    pub stopped: Option<StopReason>,
+}
+
+impl Summary {
+    /// The run's outcome and `sync`'s exit code: the first that applies.
+    pub fn verdict(&self) -> (RunOutcome, u8) {
+        let count = |wanted: &[Status]| self.namespaces.iter().filter(|n| wanted.contains(&n.status)).count();
+        let failed = count(&[Status::Failed, Status::Interrupted, Status::Superseded]);
+        let well = count(&[Status::Complete, Status::Held, Status::Missing]);
+        let busy = count(&[Status::Busy]);
+        match self.stopped {
+            Some(StopReason::Signal) => return (RunOutcome::Interrupted, 130),
+            Some(StopReason::Deadline) if failed > 0 => return (RunOutcome::Partial, 3),
+            _ => {}
+        }
+        let failures = failed + self.failed_accounts.len();
+        if failures > 0 && well == 0 && busy == 0 {
+            (RunOutcome::Failed, 1)
+        } else if failures > 0 {
+            (RunOutcome::Partial, 3)
+        } else if count(&[Status::Held]) > 0 {
+            (RunOutcome::Held, 5)
+        } else if busy > 0 && well == 0 {
+            (RunOutcome::Busy, 4)
+        } else {
+            (RunOutcome::Done, 0)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn summary(statuses: &[Status], failed_accounts: usize, stopped: Option<StopReason>) -> Summary {
+        let account: AccountId = "a".parse().unwrap();
+        let namespaces = statuses
+            .iter()
+            .map(|status| NamespaceOutcome {
+                account: account.clone(),
+                namespace: "n".parse().unwrap(),
+                name: None,
+                status: *status,
+                snapshot_id: None,
+                baseline: false,
+                counts: Counts::default(),
+                pages: 0,
+                requests: 0,
+                resumed: 0,
+                elapsed: Duration::ZERO,
+                error: None,
+            })
+            .collect();
+        let failure = AccountFailure {
+            account,
+            error: String::new(),
+        };
+        Summary {
+            run_id: 1,
+            namespaces,
+            failed_accounts: vec![failure; failed_accounts],
+            stopped,
+        }
+    }
+
+    #[test]
+    fn exit_codes_are_the_first_that_applies() {
+        use Status::*;
+        for (statuses, accounts, stopped, code) in [
+            (&[][..], 0, None, 0),
+            (&[Complete, Missing], 0, None, 0),
+            (&[Complete, Busy], 0, None, 0),
+            (&[Busy, Busy], 0, None, 4),
+            (&[Held, Busy], 0, None, 5),
+            (&[Held, Complete], 0, None, 5),
+            (&[Held, Failed], 0, None, 3),
+            (&[Complete, Interrupted], 0, None, 3),
+            (&[Busy, Failed], 0, None, 3),
+            (&[Failed, Interrupted], 0, None, 1),
+            (&[], 1, None, 1),
+            (&[Complete], 1, None, 3),
+            (&[Interrupted], 0, Some(StopReason::Deadline), 3),
+            (&[Complete], 0, Some(StopReason::Deadline), 0),
+            (&[Complete], 0, Some(StopReason::Signal), 130),
+            (&[Failed], 1, Some(StopReason::Signal), 130),
+        ] {
+            assert_eq!(
+                summary(statuses, accounts, stopped).verdict().1,
+                code,
+                "{statuses:?} {accounts} {stopped:?}"
+            );
+        }
+    }
+}

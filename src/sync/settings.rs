@@ -1,0 +1,79 @@
+//! What a run is asked to do. Plain values: where they come from is not this module's concern.
+
+use std::time::Duration;
+
+use crate::cloudflare::Client;
+use crate::model::AccountId;
+use crate::select::Selection;
+
+/// One account that is walked. Accounts with the same token share the limiter inside their clients.
+pub struct Account {
+    pub id: AccountId,
+    pub client: Client,
+    /// What the account's record is bound to.
+    pub base_url: String,
+    /// Objects a page: 10 to 10,000.
+    pub limit: u32,
+    pub selection: Selection,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// Namespaces that are walked side by side.
+    pub concurrency: usize,
+    pub deadline: Option<Duration>,
+    /// How old the last page of a walk may be that is resumed.
+    pub resume_within: Duration,
+    pub breaker: Breaker,
+}
+
+/// Holds back a mass removal (promise 7).
+#[derive(Debug, Clone, Copy)]
+pub struct Breaker {
+    pub max_removed_percent: u8,
+    /// Smaller namespaces are never held.
+    pub max_removed_floor: u64,
+    /// Publish whatever the walk says.
+    pub accept_removals: bool,
+}
+
+impl Breaker {
+    /// Whether a snapshot is held that would remove, or turn to unknown, `lost` of a namespace's `objects`.
+    pub fn holds(&self, lost: u64, objects: u64) -> bool {
+        !self.accept_removals
+            && objects >= self.max_removed_floor
+            && u128::from(lost) * 100 > u128::from(objects) * u128::from(self.max_removed_percent)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_than_the_share_of_a_large_enough_namespace_is_held() {
+        let breaker = Breaker {
+            max_removed_percent: 30,
+            max_removed_floor: 10,
+            accept_removals: false,
+        };
+        for (lost, objects, held) in [
+            (3, 10, false),
+            (4, 10, true),
+            (9, 9, false),
+            (0, 0, false),
+            (30, 100, false),
+            (31, 100, true),
+            (u64::MAX, u64::MAX, true),
+        ] {
+            assert_eq!(breaker.holds(lost, objects), held, "{lost} of {objects}");
+            assert!(
+                !Breaker {
+                    accept_removals: true,
+                    ..breaker
+                }
+                .holds(lost, objects)
+            );
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! Logs on stderr: lines for people, or JSON.
+
+use durable_inventory::cli::{GlobalArgs, LogFormat};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::time::UtcTime;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use super::progress::Screen;
+
+/// RUST_LOG says which logs there are; without it, `info` of this program, or only warnings when asked to be quiet.
+pub fn start(global: &GlobalArgs, screen: &Screen) {
+    let default = if global.quiet {
+        "warn"
+    } else {
+        "warn,durable_inventory=info"
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(screen.clone())
+        .with_timer(UtcTime::rfc_3339());
+    let registry = tracing_subscriber::registry().with(filter);
+    match global.log_format {
+        LogFormat::Json => registry.with(lines.json()).init(),
+        LogFormat::Text => {
+            let colours = screen.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+            registry.with(lines.with_target(false).with_ansi(colours)).init();
+        }
+    }
+}

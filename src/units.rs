@@ -1,0 +1,208 @@
+//! How people write amounts: durations such as `15m`, quotas such as `1200/300s`, and the ranges that numbers have to
+//! keep. The command line and the configuration file read them here, so that both accept the same.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// Objects a page; the API refuses less and more.
+pub const LIMIT: RangeInclusive<i64> = 10..=10_000;
+/// Namespaces walked side by side.
+pub const CONCURRENCY: RangeInclusive<i64> = 1..=64;
+/// Percent of a quota: none at all would send nothing for ever.
+pub const QUOTA_SHARE: RangeInclusive<i64> = 1..=100;
+/// Percent of a namespace's objects.
+pub const PERCENT: RangeInclusive<i64> = 0..=100;
+
+/// A hundred years. Any moment plus or minus this can still be computed, so nothing that adds a configured duration
+/// to a clock has to fear an overflow.
+const LONGEST: Duration = Duration::from_secs(36_500 * 24 * 60 * 60);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidDuration {
+    #[error("a duration is a whole number and a unit (ms, s, m, h or d), such as 300s, 15m, 36h or 180d")]
+    Shape,
+    #[error("a duration needs a unit (ms, s, m, h or d), such as 300s")]
+    NoUnit,
+    #[error("this duration has to be longer than zero")]
+    Zero,
+    #[error("a duration is at most 36500d")]
+    TooLong,
+}
+
+/// Reads a duration that is longer than zero: nothing here can wait or last for no time at all.
+pub fn parse_duration(text: &str) -> Result<Duration, InvalidDuration> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    if number.is_empty() {
+        return Err(InvalidDuration::Shape);
+    }
+    let milliseconds: u64 = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        "" => return Err(InvalidDuration::NoUnit),
+        _ => return Err(InvalidDuration::Shape),
+    };
+    // Only digits are left, so all that can go wrong is the size.
+    let number: u64 = number.parse().map_err(|_| InvalidDuration::TooLong)?;
+    let total = number.checked_mul(milliseconds).ok_or(InvalidDuration::TooLong)?;
+    match Duration::from_millis(total) {
+        Duration::ZERO => Err(InvalidDuration::Zero),
+        long if long > LONGEST => Err(InvalidDuration::TooLong),
+        duration => Ok(duration),
+    }
+}
+
+/// So many requests in any window of that length. Neither is ever zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quota {
+    pub requests: u32,
+    pub window: Duration,
+}
+
+impl Quota {
+    /// What Cloudflare grants a user: 1,200 requests in five minutes.
+    pub const CLOUDFLARE: Self = Self {
+        requests: 1_200,
+        window: Duration::from_secs(300),
+    };
+
+    /// How many requests a share leaves, rounded down: a share is never exceeded.
+    pub fn share(&self, percent: u8) -> u64 {
+        u64::from(self.requests) * u64::from(percent) / 100
+    }
+}
+
+impl fmt::Display for Quota {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { requests, window } = self;
+        match window.subsec_nanos() {
+            0 => write!(f, "{requests}/{}s", window.as_secs()),
+            _ => write!(f, "{requests}/{}ms", window.as_millis()),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidQuota {
+    #[error("a quota is a number of requests and a window, such as 1200/300s")]
+    Shape,
+    #[error("a quota has from 1 to 4294967295 requests, such as 1200/300s")]
+    Requests,
+    #[error("the quota's window is not right: {0}")]
+    Window(InvalidDuration),
+}
+
+impl FromStr for Quota {
+    type Err = InvalidQuota;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (requests, window) = text.split_once('/').ok_or(InvalidQuota::Shape)?;
+        if requests.is_empty() || !requests.bytes().all(|b| b.is_ascii_digit()) {
+            return Err(InvalidQuota::Shape);
+        }
+        let requests = match requests.parse() {
+            Ok(0) | Err(_) => return Err(InvalidQuota::Requests),
+            Ok(requests) => requests,
+        };
+        let window = parse_duration(window).map_err(InvalidQuota::Window)?;
+        Ok(Self { requests, window })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn durations_that_people_write() {
+        for (text, seconds) in [
+            ("300s", 300),
+            ("15m", 900),
+            ("36h", 129_600),
+            ("180d", 15_552_000),
+            ("1000ms", 1),
+        ] {
+            assert_eq!(parse_duration(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+    }
+
+    #[test]
+    fn durations_that_are_refused() {
+        use InvalidDuration::{NoUnit, Shape, TooLong, Zero};
+        let cases = [
+            ("", Shape),
+            ("s", Shape),
+            ("-5s", Shape),
+            ("+5s", Shape),
+            ("1.5h", Shape),
+            ("15 m", Shape),
+            (" 15m", Shape),
+            ("15m ", Shape),
+            ("15M", Shape),
+            ("1h30m", Shape),
+            ("٣s", Shape),
+            ("300", NoUnit),
+            ("0s", Zero),
+            ("36501d", TooLong),
+            ("18446744073709551615d", TooLong),
+            ("99999999999999999999s", TooLong),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(parse_duration(text), Err(expected), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn quotas_that_are_refused() {
+        for text in [
+            "",
+            "1200",
+            "/300s",
+            "1200/",
+            "1200/300",
+            "0/300s",
+            "-1/300s",
+            "+1/1s",
+            "4294967296/1s",
+            "1/0s",
+            "a/1s",
+        ] {
+            assert!(text.parse::<Quota>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn cloudflares_quota_as_people_write_it() {
+        assert_eq!("1200/300s".parse(), Ok(Quota::CLOUDFLARE));
+        assert_eq!("1200/5m".parse(), Ok(Quota::CLOUDFLARE));
+        assert_eq!(Quota::CLOUDFLARE.to_string(), "1200/300s");
+        assert_eq!(Quota::CLOUDFLARE.share(80), 960);
+    }
+
+    proptest! {
+        #[test]
+        fn durations_mean_what_they_say(number in 1u64..=36_500, unit in 0usize..5) {
+            let (name, milliseconds) = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)][unit];
+            prop_assert_eq!(parse_duration(&format!("{number}{name}")), Ok(Duration::from_millis(number * milliseconds)));
+        }
+
+        #[test]
+        fn quotas_survive_being_written_and_read(requests in 1u32.., window in 1u64..=3_153_600_000_000) {
+            let quota = Quota { requests, window: Duration::from_millis(window) };
+            prop_assert_eq!(quota.to_string().parse(), Ok(quota));
+        }
+
+        #[test]
+        fn no_text_makes_the_parsers_panic(text in "\\PC*|[0-9]{0,25}(ms|s|d)?|[0-9]{0,12}/[0-9]{0,25}[smhd]") {
+            let _ = parse_duration(&text);
+            let _ = text.parse::<Quota>();
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! A database of its own for each test, on one private server that all tests share, be they threads of one process
+//! or processes of their own. The last test to end stops the server.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use durable_inventory::store::private::{PrivateServer, Settings};
+use sqlx::Connection;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+
+/// An empty database, dropped with this value. Pools on it should be small: the tests of a run share the server's 100
+/// connections.
+pub struct TestDatabase {
+    pub options: PgConnectOptions,
+    name: String,
+    /// Only empty while it is being dropped.
+    server: Option<PrivateServer>,
+}
+
+pub async fn fresh_database() -> TestDatabase {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let name = format!("test_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+    let server = join().await;
+    let admin = server.connect_options();
+    // A killed run may have left one of this name.
+    execute(&admin, &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await;
+    execute(&admin, &format!("CREATE DATABASE {name}")).await;
+    TestDatabase {
+        options: server.connect_options().database(&name),
+        name,
+        server: Some(server),
+    }
+}
+
+impl TestDatabase {
+    /// As `DATABASE_URL` would say it.
+    pub fn url(&self) -> String {
+        let socket = self.options.get_socket().unwrap().to_str().unwrap();
+        let user = self.options.get_username();
+        let port = self.options.get_port();
+        let host: String = url::form_urlencoded::byte_serialize(socket.as_bytes()).collect();
+        format!(
+            "postgres://{user}@localhost:{port}/{}?host={host}&sslmode=disable",
+            self.name
+        )
+    }
+}
+
+impl Drop for TestDatabase {
+    /// On a thread of its own, for the test's runtime may be ending, or be of the kind that must not be blocked.
+    fn drop(&mut self) {
+        let (name, server) = (std::mem::take(&mut self.name), self.server.take().unwrap());
+        let ended = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(async {
+                execute(&server.connect_options(), &format!("DROP DATABASE {name} WITH (FORCE)")).await;
+                server.leave().await.unwrap();
+            });
+        })
+        .join();
+        // A second panic would hide why the test failed.
+        assert!(
+            ended.is_ok() || std::thread::panicking(),
+            "the test's database could not be dropped"
+        );
+    }
+}
+
+/// The cluster lies with the build's other files and stays there, so that the next run need not create it. Where the
+/// server's user can't reach that (a checkout in root's home), it lies in `/tmp`.
+async fn join() -> PrivateServer {
+    let in_target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("postgres");
+    match PrivateServer::join(&at(in_target)).await {
+        Ok(server) => server,
+        Err(_) => {
+            let uid = rustix::process::geteuid().as_raw();
+            let in_tmp = std::env::temp_dir().join(format!("durable-inventory-tests-{uid}"));
+            PrivateServer::join(&at(in_tmp)).await.unwrap()
+        }
+    }
+}
+
+fn at(data_dir: PathBuf) -> Settings {
+    Settings {
+        data_dir: Some(data_dir),
+        ..Settings::default()
+    }
+}
+
+async fn execute(options: &PgConnectOptions, sql: &str) {
+    let mut connection = PgConnection::connect_with(options).await.unwrap();
+    sqlx::raw_sql(sqlx::AssertSqlSafe(sql))
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    connection.close().await.unwrap();
+}

@@ -1,0 +1,58 @@
+//! The account that the demonstration walks: every shape of namespace that a person meets.
+
+use serde_json::json;
+
+use crate::faults::{Fault, When};
+use crate::objects::Objects;
+use crate::state::{Account, Namespace, State};
+
+pub const ACCOUNT: &str = "00000000000000000000000000000d0d";
+pub const TOKEN: &str = "demo-token";
+
+impl State {
+    pub fn demo() -> Self {
+        let mut state = Self::default();
+        let account = Account {
+            credentials: vec![format!("Bearer {TOKEN}")],
+            ..Account::default()
+        };
+        state.accounts.insert(ACCOUNT.to_owned(), account);
+        state.namespaces = vec![
+            namespace("chat", "ChatRoom", 100_000, [120, 80, 40]),
+            namespace("chat", "Archive", 0, [0; 3]),
+            // The API's largest page, exactly: the last page is a full one.
+            namespace("login", "Session", 10_000, [0; 3]),
+            impatient(),
+            preview(ACCOUNT, 1, Objects::seeded(12, 1)),
+            preview(ACCOUNT, 2, Objects::seeded(40, 2)),
+        ];
+        state
+    }
+}
+
+fn namespace(script: &str, class: &str, count: usize, daily: [u64; 3]) -> Namespace {
+    let mut namespace = Namespace::new(ACCOUNT, &format!("{script}_{class}"));
+    namespace.script = Some(script.to_owned());
+    namespace.class = Some(class.to_owned());
+    namespace.daily = daily;
+    namespace.set_objects(Objects::seeded(count, count as u64));
+    namespace
+}
+
+/// The first request to it meets the rate limit.
+fn impatient() -> Namespace {
+    let mut namespace = namespace("game", "Leaderboard", 2_500, [15, 10, 25]);
+    namespace.faults.add(When::Nth(1), Fault::too_many(Some("2")));
+    namespace
+}
+
+/// Preview deployments share the script and class of their parent.
+pub(crate) fn preview(account: &str, number: u64, objects: Objects) -> Namespace {
+    let slug = format!("pr-{number}");
+    let mut namespace = Namespace::new(account, &format!("shop_Cart_{slug}"));
+    namespace.script = Some("shop".to_owned());
+    namespace.class = Some("Cart".to_owned());
+    namespace.preview = Some(json!({ "id": format!("preview-{number}"), "slug": slug, "name": slug }));
+    namespace.set_objects(objects);
+    namespace
+}
