@@ -6,3 +6,4 @@ mod private_folder;
 mod private_server;
 mod psql;
 mod support;
+mod sync;

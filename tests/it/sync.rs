@@ -1,0 +1,47 @@
+//! The main job, by the program itself: pages become an exact record.
+
+use cloudflare_simulator::hex;
+use sqlx::{Connection, PgConnection};
+
+use crate::support::database::{TestDatabase, fresh_database};
+use crate::support::program::{ACCOUNT, run, simulator, sync};
+
+/// The present as the promised view shows it: (object_id, has_stored_data), ascending.
+async fn objects(database: &TestDatabase, namespace: &str) -> Vec<(String, Option<bool>)> {
+    let mut session = PgConnection::connect_with(&database.options).await.unwrap();
+    sqlx::query_as("select object_id, has_stored_data from inventory.objects where namespace_id = $1 order by id")
+        .bind(namespace)
+        .fetch_all(&mut session)
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_second_run_records_what_changed() {
+    let (simulator, database) = (simulator().await, fresh_database().await);
+    let namespace = simulator.add_namespace(ACCOUNT, "chat_Room");
+    simulator.seed(&namespace, 250, 1);
+    let truth = || -> Vec<_> {
+        simulator
+            .truth(&namespace)
+            .into_iter()
+            .map(|(id, flag)| (hex(&id), flag))
+            .collect()
+    };
+
+    let first = run(sync(&simulator, &database, &["--limit", "100"]));
+    assert_eq!(first.code, Some(0), "{first:#?}");
+    let told = &first.json()["namespaces"][0];
+    assert_eq!((told["objects"].as_u64(), told["pages"].as_u64()), (Some(250), Some(3)));
+    assert_eq!(told["created"], 0, "a baseline creates nothing");
+    assert_eq!(objects(&database, &namespace).await, truth());
+
+    let gone = *simulator.truth(&namespace).keys().nth(100).unwrap();
+    simulator.remove_object(&namespace, &gone);
+    simulator.put_object(&namespace, [0xab; 32], None);
+    let second = run(sync(&simulator, &database, &["--limit", "100"]));
+    assert_eq!(second.code, Some(0), "{second:#?}");
+    let told = &second.json()["namespaces"][0];
+    assert_eq!((told["created"].as_u64(), told["removed"].as_u64()), (Some(1), Some(1)));
+    assert_eq!(objects(&database, &namespace).await, truth());
+}
