@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 
-use crate::model::{AccountId, ObjectId};
+use crate::model::{AccountId, NamespaceId, ObjectId};
 use crate::select::Pattern;
 use crate::units::{self, Quota, parse_duration};
 
@@ -99,6 +99,8 @@ pub enum Command {
     Snapshots(SnapshotsArgs),
     /// Show one object's life
     History(HistoryArgs),
+    /// Check configuration, database, token and quota, and change nothing
+    Check(CheckArgs),
     /// Run psql on the configured store, the private one included
     Psql(PsqlArgs),
     /// Bring the store's schema up to date
@@ -187,16 +189,26 @@ pub struct SyncArgs {
     #[arg(long)]
     pub accept_removals: bool,
 
+    /// Walk this namespace and mend its record where it was changed by other means than this program, keeping its
+    /// history: an id, or a glob on the name; repeatable
+    #[arg(long, value_name = "ID_OR_NAME_GLOB", conflicts_with = "namespace")]
+    pub rebuild: Vec<Pattern>,
+
     #[command(flatten)]
     pub output: OutputArgs,
 }
 
 #[derive(Debug, Clone, Default, Args)]
-#[command(after_help = "\
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "\
 Examples:
-  durable-inventory namespaces
-  durable-inventory namespaces --namespace 'prod-*' --output json")]
+  durable-inventory namespaces --namespace 'prod-*' --output json
+  durable-inventory namespaces retire 5fd1cafff895419c8bcc647fc64ab8f0"
+)]
 pub struct NamespacesArgs {
+    #[command(subcommand)]
+    pub decision: Option<NamespaceDecision>,
     #[command(flatten)]
     pub filter: FilterArgs,
     #[command(flatten)]
@@ -204,15 +216,61 @@ pub struct NamespacesArgs {
 }
 
 #[derive(Debug, Clone, Default, Args)]
-#[command(after_help = "\
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "\
 Examples:
-  durable-inventory snapshots
-  durable-inventory snapshots --namespace 5fd1cafff895419c8bcc647fc64ab8f0 --output json")]
+  durable-inventory snapshots --namespace 5fd1cafff895419c8bcc647fc64ab8f0 --output json
+  durable-inventory snapshots accept 42"
+)]
 pub struct SnapshotsArgs {
+    #[command(subcommand)]
+    pub decision: Option<SnapshotDecision>,
     #[command(flatten)]
     pub filter: FilterArgs,
     #[command(flatten)]
     pub output: OutputArgs,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub enum NamespaceDecision {
+    /// Record the objects of a namespace that is missing as removed
+    #[command(after_help = "\
+Examples:
+  durable-inventory namespaces retire 5fd1cafff895419c8bcc647fc64ab8f0
+  durable-inventory namespaces retire --account 0123456789abcdef0123456789abcdef 5fd1cafff895419c8bcc647fc64ab8f0")]
+    Retire {
+        /// The namespace's id
+        #[arg(value_name = "ID")]
+        namespace: NamespaceId,
+        /// Only in this account [default: wherever it is recorded]
+        #[arg(long, value_name = "ID")]
+        account: Option<AccountId>,
+    },
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub enum SnapshotDecision {
+    /// Publish a snapshot that was held back, as it stands
+    #[command(after_help = "\
+Examples:
+  durable-inventory snapshots accept 42
+  DATABASE_URL_FILE=/run/secrets/database-url durable-inventory snapshots accept 42")]
+    Accept {
+        /// The snapshot's number
+        #[arg(value_name = "ID")]
+        snapshot: i32,
+    },
+    /// Drop a snapshot that was held back
+    #[command(after_help = "\
+Examples:
+  durable-inventory snapshots discard 42
+  DATABASE_URL_FILE=/run/secrets/database-url durable-inventory snapshots discard 42")]
+    Discard {
+        /// The snapshot's number
+        #[arg(value_name = "ID")]
+        snapshot: i32,
+    },
 }
 
 #[derive(Debug, Clone, Args)]
@@ -244,6 +302,19 @@ pub struct PsqlArgs {
     /// Handed to psql as they are [default: none, which opens a prompt]
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
     pub args: Vec<OsString>,
+}
+
+#[derive(Debug, Clone, Default, Args)]
+#[command(after_help = "\
+Exit codes: 0 all is right, 2 something is not.
+
+Examples:
+  durable-inventory check
+  durable-inventory check --deep")]
+pub struct CheckArgs {
+    /// Read every row too, and compare each namespace's digest with its newest snapshot's [default: off]
+    #[arg(long)]
+    pub deep: bool,
 }
 
 /// Which part of the record to show.

@@ -38,7 +38,7 @@ impl SetDigest {
         }))
     }
 
-    fn minus(self, other: Self) -> Self {
+    pub fn minus(self, other: Self) -> Self {
         // Two's complement: -x = !x + 1.
         self.plus(Self(other.0.map(|limb| !limb))).plus(Self([1, 0, 0, 0]))
     }

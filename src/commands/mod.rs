@@ -1,5 +1,7 @@
 //! One file a command, each ends in an exit code. Here configuration turns into what the rooms of the library ask for.
 
+mod check;
+mod decide;
 mod history;
 mod lists;
 mod store;
@@ -45,8 +47,15 @@ pub async fn run(cli: &Cli, screen: &Screen) -> Result<u8, Failure> {
     let settings = Settings::load(&cli.global, Environment::new(&lookup))?;
     match &cli.command {
         Command::Sync(args) => sync::run(&settings, &cli.global, args, screen).await,
-        Command::Namespaces(args) => lists::namespaces(&settings, &cli.global, args).await,
-        Command::Snapshots(args) => lists::snapshots(&settings, &cli.global, args).await,
+        Command::Namespaces(args) => match &args.decision {
+            Some(decision) => decide::namespace(&settings, &cli.global, decision).await,
+            None => lists::namespaces(&settings, &cli.global, args).await,
+        },
+        Command::Snapshots(args) => match &args.decision {
+            Some(decision) => decide::snapshot(&settings, &cli.global, decision).await,
+            None => lists::snapshots(&settings, &cli.global, args).await,
+        },
+        Command::Check(args) => check::run(&settings, args).await,
         Command::History(args) => history::run(&settings, &cli.global, args).await,
         Command::Psql(args) => store::psql(&settings, &cli.global, args).await,
         Command::Migrate => store::migrate(&settings, &cli.global).await,

@@ -101,7 +101,14 @@ fn configure(
             .or(own.and_then(|own| own.limit))
             .or(file.table.limit)
             .unwrap_or(10_000),
-        selection: selection(own, &args.namespace),
+        selection: selection(
+            own,
+            if args.rebuild.is_empty() {
+                &args.namespace
+            } else {
+                &args.rebuild
+            },
+        ),
     })
 }
 

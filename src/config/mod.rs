@@ -74,6 +74,7 @@ pub struct SyncConfig {
     pub max_removed_percent: u8,
     pub max_removed_floor: u64,
     pub accept_removals: bool,
+    pub rebuild: bool,
 }
 
 /// What the options, the environment and the file say, before a command has asked for its part.
@@ -133,6 +134,7 @@ impl<'a> Settings<'a> {
             max_removed_percent: args.max_removed_percent.or(file.max_removed_percent).unwrap_or(30),
             max_removed_floor: args.max_removed_floor.or(file.max_removed_floor).unwrap_or(10),
             accept_removals: args.accept_removals,
+            rebuild: !args.rebuild.is_empty(),
         })
     }
 

@@ -44,10 +44,40 @@ impl Fence {
     }
 }
 
+/// The lock session of a run, and the next one when it is lost.
+#[derive(Debug)]
+pub struct Locks<'a> {
+    store: &'a Store,
+    current: Mutex<Arc<LockSession>>,
+}
+
+impl<'a> Locks<'a> {
+    pub async fn open(store: &'a Store) -> Result<Self, StoreError> {
+        Ok(Self {
+            store,
+            current: Mutex::new(Arc::new(LockSession::open(store).await?)),
+        })
+    }
+
+    /// The session to take locks with. One that was lost is replaced first, and ended where the server has not noticed
+    /// yet: its locks would stand in our own way.
+    pub async fn session(&self) -> Result<Arc<LockSession>, StoreError> {
+        let mut current = self.current.lock().await;
+        if current.lost.is_cancelled() {
+            let next = LockSession::open(self.store).await?;
+            next.end_session(current.backend).await?;
+            *current = Arc::new(next);
+        }
+        Ok(current.clone())
+    }
+}
+
 /// The database session that holds this run's locks.
 #[derive(Debug)]
 pub struct LockSession {
     session: Arc<Mutex<PgConnection>>,
+    /// The server's process for it.
+    backend: i32,
     session_name: String,
     lost: CancellationToken,
     beat: JoinHandle<()>,
@@ -58,12 +88,13 @@ impl LockSession {
         let doing = "open the session for locks";
         let mut session = store.options.connect().await.map_err(StoreError::while_doing(doing))?;
         session.execute(SESSION).await.map_err(StoreError::while_doing(doing))?;
-        refuse_transaction_pooler(store, &mut session).await?;
+        let backend = refuse_transaction_pooler(store, &mut session).await?;
         let session = Arc::new(Mutex::new(session));
         let lost = CancellationToken::new();
         let beat = tokio::spawn(beat(session.clone(), lost.clone()));
         Ok(Self {
             session,
+            backend,
             session_name: store.session_name.clone(),
             lost,
             beat,
@@ -111,6 +142,19 @@ impl LockSession {
         Ok(Some(Fence { namespace_key, number }))
     }
 
+    async fn end_session(&self, backend: i32) -> Result<(), StoreError> {
+        sqlx::query!(
+            "select pg_terminate_backend(pid) as ended from pg_stat_activity
+             where pid = $1 and application_name = $2 and pid <> pg_backend_pid()",
+            backend,
+            self.session_name
+        )
+        .fetch_all(&mut *self.session.lock().await)
+        .await
+        .map_err(StoreError::while_doing("end the lost session for locks"))?;
+        Ok(())
+    }
+
     pub async fn let_go(&self, fence: Fence) -> Result<(), StoreError> {
         let doing = "let go of the namespace's lock";
         let mut session = self.session.lock().await;
@@ -150,8 +194,9 @@ async fn beat(session: Arc<Mutex<PgConnection>>, lost: CancellationToken) {
 }
 
 /// A pooler in transaction mode gives each transaction any server session, so a session's lock would be nobody's.
-/// It shows: while another session is in a transaction, ours is suddenly served by a different one.
-async fn refuse_transaction_pooler(store: &Store, session: &mut PgConnection) -> Result<(), StoreError> {
+/// It shows: while another session is in a transaction, ours is suddenly served by a different one. Returns the number
+/// of the server's process.
+async fn refuse_transaction_pooler(store: &Store, session: &mut PgConnection) -> Result<i32, StoreError> {
     let doing = "check that it keeps sessions";
     let backend = "select pg_backend_pid()";
     let before: i32 = sqlx::query_scalar(backend)
@@ -170,5 +215,6 @@ async fn refuse_transaction_pooler(store: &Store, session: &mut PgConnection) ->
     if before != after || before == others {
         return Err(StoreError::TransactionPooler);
     }
-    other.rollback().await.map_err(StoreError::while_doing(doing))
+    other.rollback().await.map_err(StoreError::while_doing(doing))?;
+    Ok(before)
 }

@@ -2,6 +2,7 @@
 
 mod connect;
 mod copy;
+mod decide;
 mod error;
 mod lock;
 mod namespaces;
@@ -15,7 +16,7 @@ mod staging;
 
 pub use connect::Store;
 pub use error::StoreError;
-pub use lock::{Fence, LockSession};
+pub use lock::{Fence, LockSession, Locks};
 pub use namespaces::RecordedNamespace;
 pub use publish::{ProvenWalk, Published};
 pub use read::{IntervalRow, NamespaceRow, SnapshotRow};

@@ -179,14 +179,39 @@ impl Store {
 
     /// Remembers that the API serves this namespace's ids out of order.
     pub async fn mark_unordered(&self, fence: Fence) -> Result<(), StoreError> {
+        let doing = "remember that ids come out of order";
+        let mut transaction = self.pool.begin().await.map_err(StoreError::while_doing(doing))?;
+        fence.check(&mut transaction).await?;
         sqlx::query!(
-            "update inventory.namespace set unordered = true where namespace_key = $1 and not unordered",
+            "update inventory.namespace set unordered = true where namespace_key = $1",
             fence.namespace_key
         )
-        .execute(&self.pool)
+        .execute(&mut *transaction)
         .await
-        .map_err(StoreError::while_doing("remember that ids come out of order"))?;
-        Ok(())
+        .map_err(StoreError::while_doing(doing))?;
+        transaction.commit().await.map_err(StoreError::while_doing(doing))
+    }
+
+    /// What became of a snapshot whose last statement was sent when the connection broke.
+    pub async fn snapshot_status(&self, snapshot_id: i32) -> Result<String, StoreError> {
+        sqlx::query_scalar!(
+            "select status from inventory.snapshot where snapshot_id = $1",
+            snapshot_id
+        )
+        .fetch_one(&self.pool)
+        .await
+        .map_err(StoreError::while_doing("read a snapshot's status"))
+    }
+
+    /// Gives up the walk that a namespace has in progress, if there is one.
+    pub async fn drop_unfinished_walk(&self, fence: Fence, why: &str) -> Result<(), StoreError> {
+        match self.unfinished(fence).await? {
+            Some(left) => {
+                self.abandon(fence, left.snapshot_id, Abandoned::Discarded, why, 0)
+                    .await
+            }
+            None => Ok(()),
+        }
     }
 
     async fn unfinished(&self, fence: Fence) -> Result<Option<Unfinished>, StoreError> {
@@ -194,7 +219,8 @@ impl Store {
             Unfinished,
             "select s.snapshot_id, s.spooled, s.checkpoint_at,
                     s.base_snapshot is not distinct from n.published_snapshot as \"base_is_published!\",
-                    s.digest_version
+                    s.digest_version,
+                    s.walked and s.compared_to is null and s.spooled is null as \"retirement!\"
              from inventory.snapshot s join inventory.namespace n using (namespace_key)
              where s.namespace_key = $1 and s.status in ('running', 'interrupted')",
             fence.namespace_key
@@ -213,6 +239,12 @@ impl Store {
             return Ok(Some((
                 Abandoned::Superseded,
                 "a newer snapshot was published since this walk began",
+            )));
+        }
+        if left.retirement {
+            return Ok(Some((
+                Abandoned::Discarded,
+                "its namespace's retirement was interrupted",
             )));
         }
         if left.digest_version != digest::VERSION {
@@ -363,6 +395,8 @@ struct Unfinished {
     checkpoint_at: OffsetDateTime,
     base_is_published: bool,
     digest_version: i16,
+    /// No walk, but a namespace's retirement that was killed before it was published.
+    retirement: bool,
 }
 
 pub(super) fn id_from(bytes: &[u8]) -> Result<ObjectId, StoreError> {
@@ -372,7 +406,7 @@ pub(super) fn id_from(bytes: &[u8]) -> Result<ObjectId, StoreError> {
     Ok(ObjectId::from_bytes(bytes))
 }
 
-fn digest_from(bytes: &[u8]) -> Result<SetDigest, StoreError> {
+pub(super) fn digest_from(bytes: &[u8]) -> Result<SetDigest, StoreError> {
     let bytes = bytes
         .try_into()
         .map_err(|_| inconsistent("a digest of another length than 32 bytes"))?;

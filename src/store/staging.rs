@@ -227,7 +227,7 @@ fn upper_bound(id: Option<&ObjectId>) -> &[u8] {
     id.map_or(&ABOVE_ALL, |id| id.as_bytes())
 }
 
-fn unpack(bytes: &[u8]) -> Result<Vec<Observation>, StoreError> {
+pub(super) fn unpack(bytes: &[u8]) -> Result<Vec<Observation>, StoreError> {
     let (rows, rest) = bytes.as_chunks::<33>();
     if !rest.is_empty() {
         return Err(inconsistent("an object id of another length than 32 bytes"));

@@ -1,6 +1,7 @@
 //! The main job: plan which namespaces to walk, walk their pages, compare them with the record, publish.
 
 mod compare;
+mod decide;
 mod feed;
 mod namespace;
 mod outcome;
@@ -11,6 +12,7 @@ mod settings;
 mod stop;
 mod walk;
 
+pub use decide::{DecideError, accept, discard, retire};
 pub use outcome::{AccountFailure, NamespaceOutcome, Status, Summary};
 pub use progress::{Progress, WalkProgress};
 pub use run::sync;

@@ -1,13 +1,14 @@
 //! One namespace in a run: take its lock, resume or begin its walk, publish what the walk proved, let go.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use backon::{BackoffBuilder, ExponentialBuilder};
 use tracing::{error, info, warn};
 
 use crate::cloudflare::ErrorKind;
 use crate::model::{Counts, Namespace};
-use crate::store::{Abandoned, Fence, LockSession, ProvenWalk, Published, Store, StoreError, Walk};
+use crate::store::{Abandoned, Fence, LockSession, Locks, ProvenWalk, Published, Store, StoreError, Walk};
 
 use crate::text::chain;
 
@@ -21,7 +22,7 @@ use super::walk::{WalkError, Walker, is_whole};
 pub(super) struct Run<'a> {
     pub(super) id: i64,
     pub(super) store: &'a Store,
-    pub(super) locks: &'a LockSession,
+    pub(super) locks: &'a Locks<'a>,
     pub(super) settings: &'a Settings,
     pub(super) stop: &'a Stop,
     pub(super) progress: &'a Progress,
@@ -43,6 +44,8 @@ struct End {
     requests_in_vain: u64,
     /// 401 or 403: the whole account fails.
     unauthorized: bool,
+    /// The database is what failed: when it is back, the walk may go on.
+    database_lost: bool,
 }
 
 impl End {
@@ -52,6 +55,22 @@ impl End {
             error,
             requests_in_vain: 0,
             unauthorized: false,
+            database_lost: false,
+        }
+    }
+
+    /// What the store's failure means for a namespace.
+    fn of(error: &StoreError) -> Self {
+        let database_lost = error.is_connection_lost();
+        let interrupted = database_lost || matches!(error, StoreError::FenceLost);
+        let status = if interrupted {
+            Status::Interrupted
+        } else {
+            Status::Failed
+        };
+        Self {
+            database_lost,
+            ..Self::new(status, Some(chain(error)))
         }
     }
 }
@@ -61,34 +80,72 @@ impl Run<'_> {
     /// credentials were refused.
     pub(super) async fn sync_namespace(&self, planned: &Planned<'_>) -> (NamespaceOutcome, bool) {
         let begun = Instant::now();
+        let progress = self.progress.begin(&planned.namespace.id, planned.namespace.label());
         let mut walk = None;
-        let end = match self.locks.take(planned.key).await {
-            Ok(None) => End::new(Status::Busy, Some("another run holds this namespace".to_owned())),
-            Ok(Some(fence)) => {
-                let end = self.walk_and_publish(planned, fence, &mut walk).await;
-                if let Err(error) = self.locks.let_go(fence).await {
-                    warn!(namespace = %planned.namespace.id, "{}", chain(&error));
-                }
-                end
+        let mut waits = database_waits(self.settings.retry_for).build();
+        let mut was_lost = false;
+        let end = loop {
+            let end = self.attempt(planned, &progress, &mut walk).await;
+            was_lost |= end.database_lost;
+            // After a loss, the lock may be held for a while by our own session that the server has not given up.
+            let wait = (end.database_lost || (was_lost && end.status == Status::Busy))
+                .then(|| waits.next())
+                .flatten();
+            let Some(wait) = wait else { break end };
+            warn!(
+                namespace = %planned.namespace.id, wait_s = wait.as_secs_f64(),
+                "{}; going on when the database is back", end.error.as_deref().unwrap_or_default()
+            );
+            tokio::select! {
+                biased;
+                _ = self.stop.stopped() => break end,
+                () = tokio::time::sleep(wait) => {}
             }
-            Err(error) => End::new(failed_or_interrupted(&error), Some(chain(&error))),
         };
+        progress.end();
         let outcome = outcome_of(planned, walk.as_ref(), &end, begun);
         tell(&outcome);
         (outcome, end.unauthorized)
     }
 
-    async fn walk_and_publish(&self, planned: &Planned<'_>, fence: Fence, walk: &mut Option<Walk>) -> End {
-        let progress = self.progress.begin(&planned.namespace.id, planned.namespace.label());
-        let end = match self.store.open_walk(fence, self.id, self.settings.resume_within).await {
-            Ok(opened) => {
-                let walk = walk.insert(opened);
-                self.walk_to_the_end(planned, fence, walk, &progress).await
-            }
-            Err(error) => End::new(failed_or_interrupted(&error), Some(chain(&error))),
+    async fn attempt(&self, planned: &Planned<'_>, progress: &Arc<WalkProgress>, walk: &mut Option<Walk>) -> End {
+        let locks = match self.locks.session().await {
+            Ok(locks) => locks,
+            Err(error) => return End::of(&error),
         };
-        progress.end();
+        let fence = match locks.take(planned.key).await {
+            Ok(Some(fence)) => fence,
+            Ok(None) => return End::new(Status::Busy, Some("another run holds this namespace".to_owned())),
+            Err(error) => return End::of(&error),
+        };
+        let end = match self.concluded(walk.as_ref()).await {
+            Ok(Some(end)) => end,
+            Ok(None) => match self.store.open_walk(fence, self.id, self.settings.resume_within).await {
+                Ok(opened) => {
+                    let walk = walk.insert(opened);
+                    self.walk_to_the_end(planned, fence, &locks, walk, progress).await
+                }
+                Err(error) => End::of(&error),
+            },
+            Err(error) => End::of(&error),
+        };
+        if let Err(error) = locks.let_go(fence).await {
+            warn!(namespace = %planned.namespace.id, "{}", chain(&error));
+        }
         end
+    }
+
+    /// The connection may have broken after a publication was committed and before that was told.
+    async fn concluded(&self, walk: Option<&Walk>) -> Result<Option<End>, StoreError> {
+        let Some(walk) = walk else { return Ok(None) };
+        Ok(match self.store.snapshot_status(walk.snapshot_id).await?.as_str() {
+            "complete" => Some(End::new(Status::Complete, None)),
+            "held" => Some(End::new(
+                Status::Held,
+                Some("held back: see `durable-inventory snapshots`".to_owned()),
+            )),
+            _ => None,
+        })
     }
 
     /// Walks until the end is proven. A refused cursor starts the walk over once a run, ids out of order start it over
@@ -97,6 +154,7 @@ impl Run<'_> {
         &self,
         planned: &Planned<'_>,
         fence: Fence,
+        locks: &LockSession,
         walk: &mut Walk,
         progress: &Arc<WalkProgress>,
     ) -> End {
@@ -116,7 +174,7 @@ impl Run<'_> {
                 limit: planned.account.limit,
                 fence,
                 stop: self.stop,
-                lock_lost: self.locks.lost(),
+                lock_lost: locks.lost(),
                 progress,
             };
             let error = match walker.walk(walk).await {
@@ -137,7 +195,7 @@ impl Run<'_> {
             let why = format!("{}; the walk starts over", chain(&error));
             warn!(namespace = %planned.namespace.id, "{why}");
             if let Err(error) = self.start_over(fence, walk, &error, &why).await {
-                return End::new(failed_or_interrupted(&error), Some(chain(&error)));
+                return End::of(&error);
             }
         }
     }
@@ -157,9 +215,7 @@ impl Run<'_> {
     async fn conclude(&self, planned: &Planned<'_>, fence: Fence, walk: &Walk) -> End {
         match self.publish_or_hold(planned, fence, walk).await {
             Ok(end) => end,
-            Err(error) if error.is_connection_lost() || matches!(error, StoreError::FenceLost) => {
-                End::new(Status::Interrupted, Some(chain(&error)))
-            }
+            Err(error) if error.is_connection_lost() || matches!(error, StoreError::FenceLost) => End::of(&error),
             Err(error) => self.abandon(fence, walk, Abandoned::Failed, chain(&error), 0).await,
         }
     }
@@ -184,10 +240,14 @@ impl Run<'_> {
             self.store.hold(fence, id, &why).await?;
             return Ok(End::new(Status::Held, Some(why)));
         }
+        let base_digest = match walk.base {
+            Some(_) if self.settings.rebuild => self.store.digest_of_rows(fence.namespace_key).await?,
+            base => base.map(|base| base.digest).unwrap_or_default(),
+        };
         let proven = ProvenWalk {
             snapshot_id: walk.snapshot_id,
             base_snapshot: walk.base.map(|base| base.snapshot_id),
-            base_digest: walk.base.map(|base| base.digest).unwrap_or_default(),
+            base_digest,
             digest: walk.checkpoint.digest,
             change_digest: walk.checkpoint.change_digest,
             counts: *counts,
@@ -199,9 +259,12 @@ impl Run<'_> {
                 self.abandon(fence, walk, Abandoned::Superseded, why, 0).await
             }
             Published::DigestMismatch => {
-                let why = "the stored objects and the walk's changes do not give what the walk saw: the record was \
-                           changed by other means than this program"
-                    .to_owned();
+                let why = format!(
+                    "the stored objects and the walk's changes do not give what the walk saw, so nothing was \
+                     published: the record was changed by other means than this program; `durable-inventory sync \
+                     --rebuild {}` mends it",
+                    planned.namespace.id
+                );
                 self.abandon(fence, walk, Abandoned::Failed, why, 0).await
             }
         })
@@ -211,15 +274,21 @@ impl Run<'_> {
     async fn give_up(&self, planned: &Planned<'_>, fence: Fence, walk: &Walk, error: WalkError) -> End {
         let why = chain(&error);
         match &error {
-            WalkError::Stopped(_) | WalkError::LockLost => self.interrupt(fence, walk, why, 0).await,
-            WalkError::Store(source) if matches!(source, StoreError::FenceLost) || source.is_connection_lost() => {
-                self.interrupt(fence, walk, why, 0).await
-            }
+            WalkError::Stopped(_) => self.interrupt(fence, walk, why, 0).await,
+            WalkError::LockLost => End {
+                database_lost: true,
+                ..self.interrupt(fence, walk, why, 0).await
+            },
+            WalkError::Store(source) if matches!(source, StoreError::FenceLost) => End::of(source),
+            WalkError::Store(source) if source.is_connection_lost() => End {
+                database_lost: true,
+                ..self.interrupt(fence, walk, why, 0).await
+            },
             WalkError::Api { source, .. } => {
                 let requests = u64::from(source.requests());
                 match source.kind() {
                     ErrorKind::Exhausted => self.interrupt(fence, walk, why, requests).await,
-                    ErrorKind::NotFound if !planned.listed => self.vanish(planned, fence, walk, requests).await,
+                    ErrorKind::NotFound if !planned.listed => self.vanish(fence, walk, requests).await,
                     kind => End {
                         unauthorized: kind == ErrorKind::Unauthorized,
                         ..self.abandon(fence, walk, Abandoned::Failed, why, requests).await
@@ -230,17 +299,17 @@ impl Run<'_> {
         }
     }
 
-    async fn vanish(&self, planned: &Planned<'_>, fence: Fence, walk: &Walk, requests: u64) -> End {
+    async fn vanish(&self, fence: Fence, walk: &Walk, requests: u64) -> End {
         let why = "the account no longer lists this namespace, and its object list answers 404; its objects stay as \
                    they were recorded"
             .to_owned();
         let end = self.abandon(fence, walk, Abandoned::Discarded, why, requests).await;
-        match self.store.mark_missing(planned.key).await {
+        match self.store.mark_missing(fence).await {
             Ok(()) => End {
                 status: Status::Missing,
                 ..end
             },
-            Err(error) => End::new(failed_or_interrupted(&error), Some(chain(&error))),
+            Err(error) => End::of(&error),
         }
     }
 
@@ -275,12 +344,14 @@ impl Run<'_> {
     }
 }
 
-fn failed_or_interrupted(error: &StoreError) -> Status {
-    if error.is_connection_lost() || matches!(error, StoreError::FenceLost) {
-        Status::Interrupted
-    } else {
-        Status::Failed
-    }
+/// Longer and longer, as long as it makes sense to wait for a database.
+pub(super) fn database_waits(budget: Duration) -> ExponentialBuilder {
+    ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(500))
+        .with_max_delay(Duration::from_secs(30))
+        .with_total_delay(Some(budget))
+        .without_max_times()
+        .with_jitter()
 }
 
 fn outcome_of(planned: &Planned<'_>, walk: Option<&Walk>, end: &End, begun: Instant) -> NamespaceOutcome {

@@ -2,18 +2,19 @@
 
 use std::sync::OnceLock;
 
+use backon::Retryable;
 use futures_util::StreamExt;
 use futures_util::stream;
 use tracing::error;
 
 use crate::model::Counts;
-use crate::store::{LockSession, Store, StoreError};
+use crate::store::{Locks, Store, StoreError};
 
 use crate::text::chain;
 
-use super::namespace::{Planned, Run};
+use super::namespace::{Planned, Run, database_waits};
 use super::outcome::{AccountFailure, NamespaceOutcome, Status, Summary};
-use super::plan::plan;
+use super::plan::{PlanError, plan};
 use super::progress::Progress;
 use super::settings::{Account, Settings};
 use super::stop::{Stop, StopReason};
@@ -28,7 +29,7 @@ pub async fn sync(
     progress: &Progress,
 ) -> Result<Summary, StoreError> {
     let run_id = store.begin_run().await?;
-    let locks = LockSession::open(store).await?;
+    let locks = Locks::open(store).await?;
     let run = Run {
         id: run_id,
         store,
@@ -38,7 +39,7 @@ pub async fn sync(
         progress,
     };
     let all = async {
-        let (planned, failed_accounts) = plan_accounts(store, accounts, stop).await;
+        let (planned, failed_accounts) = plan_accounts(store, accounts, settings, stop).await;
         (walk_all(&run, planned).await, failed_accounts)
     };
     let (namespaces, failed_accounts) = tokio::select! {
@@ -51,7 +52,11 @@ pub async fn sync(
         failed_accounts,
         stopped: stop.reason(),
     };
-    store.finish_run(run_id, summary.verdict().0).await?;
+    let finish = || store.finish_run(run_id, summary.verdict().0);
+    finish
+        .retry(database_waits(settings.retry_for))
+        .when(StoreError::is_connection_lost)
+        .await?;
     Ok(summary)
 }
 
@@ -67,12 +72,17 @@ async fn stop_at(deadline: Option<std::time::Duration>, stop: &Stop) -> std::con
 async fn plan_accounts<'a>(
     store: &Store,
     accounts: &'a [Account],
+    settings: &Settings,
     stop: &Stop,
 ) -> (Vec<Planned<'a>>, Vec<AccountFailure>) {
     let mut planned = Vec::new();
     let mut failures = Vec::new();
     for account in accounts {
-        match plan(store, account, stop).await {
+        let listed = (|| plan(store, account, stop))
+            .retry(database_waits(settings.retry_for))
+            .when(|error| matches!(error, PlanError::Store(error) if error.is_connection_lost()))
+            .await;
+        match listed {
             Ok(more) => planned.extend(more),
             Err(error) => {
                 let failure = AccountFailure {

@@ -24,7 +24,12 @@ pub struct Settings {
     pub deadline: Option<Duration>,
     /// How old the last page of a walk may be that is resumed.
     pub resume_within: Duration,
+    /// How long a lost database is waited for before its namespaces are left for the next run.
+    pub retry_for: Duration,
     pub breaker: Breaker,
+    /// Take the rows themselves for what was published, not the digest that says what they should be: mends a record
+    /// that was changed by other means.
+    pub rebuild: bool,
 }
 
 /// Holds back a mass removal (promise 7).

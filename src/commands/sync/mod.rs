@@ -26,7 +26,10 @@ pub async fn run(
     let config = settings.sync(args)?;
     let stop = Stop::default();
     stop_on_signals(stop.clone()).map_err(|error| Failure::new(error, 1))?;
-    let accounts = accounts(&config)?;
+    let accounts = accounts(&config)?
+        .into_iter()
+        .map(|(account, _)| account)
+        .collect::<Vec<_>>();
     // Each walk has a page's transaction open and may ask something beside it.
     let sessions = 2 * config.concurrency as u32 + 1;
     let progress = Arc::new(Progress::default());
@@ -34,6 +37,8 @@ pub async fn run(
         concurrency: config.concurrency,
         deadline: config.deadline,
         resume_within: config.resume_within,
+        retry_for: config.retry_for,
+        rebuild: config.rebuild,
         breaker: Breaker {
             max_removed_percent: config.max_removed_percent,
             max_removed_floor: config.max_removed_floor,
@@ -57,7 +62,7 @@ pub async fn run(
 }
 
 /// Accounts with the same credentials share a limiter: the quota is a token's.
-fn accounts(config: &SyncConfig) -> Result<Vec<Account>, Failure> {
+pub fn accounts(config: &SyncConfig) -> Result<Vec<(Account, Arc<Limiter>)>, Failure> {
     let mut limiters: Vec<(&CredentialsConfig, Arc<Limiter>)> = Vec::new();
     let mut accounts = Vec::new();
     for account in &config.accounts {
@@ -76,13 +81,14 @@ fn accounts(config: &SyncConfig) -> Result<Vec<Account>, Failure> {
                 limiter
             }
         };
-        accounts.push(Account {
+        let walked = Account {
             id: account.account.clone(),
-            client: client(config, account, limiter)?,
+            client: client(config, account, limiter.clone())?,
             base_url: account.base_url.to_string(),
             limit: account.limit,
             selection: account.selection.clone(),
-        });
+        };
+        accounts.push((walked, limiter));
     }
     Ok(accounts)
 }

@@ -54,6 +54,9 @@ fn row(namespace: &NamespaceOutcome) -> Vec<String> {
         (Status::Complete, true) => "complete (baseline)",
         (status, _) => status.as_str(),
     };
+    // What was not walked to its end has no totals to show.
+    let whole = matches!(namespace.status, Status::Complete | Status::Held);
+    let number = |n: u64| if whole { number(n) } else { String::new() };
     vec![
         label(namespace),
         number(counts.objects()),

@@ -1,0 +1,189 @@
+//! What a person decides: about a held snapshot, about a namespace that vanished.
+
+use super::snapshots::{digest_from, inconsistent};
+use super::{Fence, ProvenWalk, Store, StoreError};
+use crate::digest::{self, SetDigest};
+use crate::model::Counts;
+
+/// Rows that are read at once when a namespace's digest is computed from its rows.
+const CHUNK: i64 = 50_000;
+
+/// A snapshot, as far as a decision about it needs it.
+#[derive(Debug, Clone)]
+pub struct Undecided {
+    pub namespace_key: i32,
+    pub namespace: String,
+    pub status: String,
+}
+
+/// A namespace whose id a person gave.
+#[derive(Debug, Clone)]
+pub struct Found {
+    pub key: i32,
+    pub account_id: String,
+    pub label: String,
+    pub missing: bool,
+    pub published: bool,
+}
+
+impl Store {
+    pub async fn snapshot_to_decide(&self, snapshot_id: i32) -> Result<Option<Undecided>, StoreError> {
+        sqlx::query_as!(
+            Undecided,
+            "select s.namespace_key, coalesce(nullif(n.name, ''), n.namespace_id) as \"namespace!\", s.status
+             from inventory.snapshot s join inventory.namespace n using (namespace_key)
+             where s.snapshot_id = $1",
+            snapshot_id
+        )
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(StoreError::while_doing("look for a snapshot"))
+    }
+
+    /// All namespaces of that id, in whatever account.
+    pub async fn namespaces_with_id(&self, namespace_id: &str) -> Result<Vec<Found>, StoreError> {
+        sqlx::query_as!(
+            Found,
+            "select n.namespace_key as key, a.account_id, coalesce(nullif(n.name, ''), n.namespace_id) as \"label!\",
+                    n.missing_since is not null as \"missing!\", n.published_snapshot is not null as \"published!\"
+             from inventory.namespace n join inventory.account a using (account_key)
+             where n.namespace_id = $1 order by a.account_id",
+            namespace_id
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(StoreError::while_doing("look for a namespace"))
+    }
+
+    /// What a finished walk proved, from its record.
+    pub async fn proven_walk(&self, snapshot_id: i32) -> Result<ProvenWalk, StoreError> {
+        let row = sqlx::query!(
+            "select s.*, b.digest as \"base_digest?\"
+             from inventory.snapshot s left join inventory.snapshot b on b.snapshot_id = s.base_snapshot
+             where s.snapshot_id = $1",
+            snapshot_id
+        )
+        .fetch_one(&self.pool)
+        .await
+        .map_err(StoreError::while_doing("read a finished walk"))?;
+        if !row.walked {
+            return Err(inconsistent("a walk without a proven end can't be published"));
+        }
+        Ok(ProvenWalk {
+            snapshot_id,
+            base_snapshot: row.base_snapshot,
+            base_digest: row
+                .base_digest
+                .as_deref()
+                .map(digest_from)
+                .transpose()?
+                .unwrap_or_default(),
+            digest: digest_from(&row.digest)?,
+            change_digest: digest_from(&row.change_digest)?,
+            counts: Counts {
+                with_data: row.with_data as u64,
+                without_data: row.without_data as u64,
+                unknown: row.unknown as u64,
+                created: row.created as u64,
+                removed: row.removed as u64,
+                data_gained: row.data_gained as u64,
+                data_lost: row.data_lost as u64,
+                data_known: row.data_known as u64,
+                data_unknown: row.data_unknown as u64,
+            },
+        })
+    }
+
+    /// Stages the removal of all that a namespace has left, as a snapshot of its own without a single page.
+    pub async fn stage_retirement(&self, fence: Fence, run_id: i64) -> Result<ProvenWalk, StoreError> {
+        let doing = "stage a namespace's retirement";
+        let left = self.digest_of_rows(fence.namespace_key).await?;
+        let gone = SetDigest::default().minus(left).to_bytes();
+        let mut transaction = self.pool.begin().await.map_err(StoreError::while_doing(doing))?;
+        sqlx::query!("set local statement_timeout = 0")
+            .execute(&mut *transaction)
+            .await
+            .map_err(StoreError::while_doing(doing))?;
+        let snapshot_id = sqlx::query_scalar!(
+            "insert into inventory.snapshot
+                 (run_id, namespace_key, base_snapshot, digest_version, walked, finished_at, removed, change_digest)
+             select $1, namespace_key, published_snapshot, $3, true, clock_timestamp(),
+                    (select count(*) from inventory.open_interval where namespace_key = $2), $4
+             from inventory.namespace where namespace_key = $2
+             returning snapshot_id",
+            run_id,
+            fence.namespace_key,
+            digest::VERSION,
+            gone.as_slice()
+        )
+        .fetch_one(&mut *transaction)
+        .await
+        .map_err(StoreError::while_doing(doing))?;
+        sqlx::query!(
+            "insert into inventory.staged_change (snapshot_id, id, old_state, new_state)
+             select $1, id, inventory.state_of(has_stored_data), 0
+             from inventory.open_interval where namespace_key = $2 order by id",
+            snapshot_id,
+            fence.namespace_key
+        )
+        .execute(&mut *transaction)
+        .await
+        .map_err(StoreError::while_doing(doing))?;
+        fence.check(&mut transaction).await?;
+        transaction.commit().await.map_err(StoreError::while_doing(doing))?;
+        self.proven_walk(snapshot_id).await
+    }
+
+    /// The digest that a namespace's rows really have, whatever its snapshots say.
+    pub async fn digest_of_rows(&self, namespace_key: i32) -> Result<SetDigest, StoreError> {
+        let doing = "read a namespace's rows for their digest";
+        let mut transaction = self.pool.begin().await.map_err(StoreError::while_doing(doing))?;
+        sqlx::query!("set transaction isolation level repeatable read, read only")
+            .execute(&mut *transaction)
+            .await
+            .map_err(StoreError::while_doing(doing))?;
+        let mut digest = SetDigest::default();
+        let mut after = Vec::new();
+        loop {
+            let packed = sqlx::query_scalar!(
+                "select string_agg(id || state, ''::bytea order by id) from (
+                     select id, case has_stored_data when true then '\\x03'::bytea when false then '\\x02'::bytea
+                                     else '\\x01'::bytea end as state
+                     from inventory.open_interval where namespace_key = $1 and id > $2
+                     order by id limit $3) rows",
+                namespace_key,
+                after,
+                CHUNK
+            )
+            .fetch_one(&mut *transaction)
+            .await
+            .map_err(StoreError::while_doing(doing))?;
+            let rows = super::staging::unpack(&packed.unwrap_or_default())?;
+            let Some(last) = rows.last() else { return Ok(digest) };
+            after = last.id.as_bytes().to_vec();
+            rows.iter().for_each(|row| digest.add(row));
+        }
+    }
+
+    /// Published namespaces whose rows are not what their newest snapshot says: account and namespace id.
+    pub async fn namespaces_that_do_not_agree(&self) -> Result<Vec<(String, String)>, StoreError> {
+        let published = sqlx::query!(
+            "select n.namespace_key, a.account_id, n.namespace_id, s.digest, s.digest_version
+             from inventory.namespace n
+             join inventory.account a using (account_key)
+             join inventory.snapshot s on s.snapshot_id = n.published_snapshot
+             order by a.account_id, n.namespace_id"
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(StoreError::while_doing("list the published namespaces"))?;
+        let mut wrong = Vec::new();
+        for row in published {
+            let same_version = row.digest_version == digest::VERSION;
+            if same_version && self.digest_of_rows(row.namespace_key).await? != digest_from(&row.digest)? {
+                wrong.push((row.account_id, row.namespace_id));
+            }
+        }
+        Ok(wrong)
+    }
+}

@@ -1,0 +1,197 @@
+//! What is left to a person: held snapshots, vanished namespaces, a record that was changed by hand.
+
+use cloudflare_simulator::Simulator;
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+
+use crate::support::database::{TestDatabase, fresh_database};
+use crate::support::program::{ACCOUNT, Ended, program, run, simulator, sync};
+
+async fn session(database: &TestDatabase) -> PgConnection {
+    PgConnection::connect_with(&database.options).await.unwrap()
+}
+
+async fn number(database: &TestDatabase, sql: &str) -> i64 {
+    sqlx::query_scalar(AssertSqlSafe(sql))
+        .fetch_one(&mut session(database).await)
+        .await
+        .unwrap()
+}
+
+async fn objects(database: &TestDatabase) -> i64 {
+    number(database, "select count(*) from inventory.objects").await
+}
+
+/// A recorded namespace of 100 objects that has lost 31 of them since.
+async fn with_mass_removal() -> (Simulator, TestDatabase, String) {
+    let (simulator, database) = (simulator().await, fresh_database().await);
+    let namespace = simulator.add_namespace(ACCOUNT, "chat_Room");
+    simulator.seed(&namespace, 100, 1);
+    assert_eq!(run(sync(&simulator, &database, &[])).code, Some(0));
+    let lost: Vec<_> = simulator.truth(&namespace).into_keys().take(31).collect();
+    lost.iter().for_each(|id| simulator.remove_object(&namespace, id));
+    (simulator, database, namespace)
+}
+
+fn held(simulator: &Simulator, database: &TestDatabase) -> String {
+    let ended = run(sync(simulator, database, &[]));
+    assert_eq!(ended.code, Some(5), "{ended:#?}");
+    let told = &ended.json()["namespaces"][0];
+    assert_eq!(told["status"], "held");
+    let id = told["snapshot_id"].to_string();
+    let why = told["error"].as_str().unwrap();
+    for part in [
+        "31 of 100",
+        &format!("snapshots accept {id}"),
+        &format!("snapshots discard {id}"),
+    ] {
+        assert!(why.contains(part), "{why}");
+    }
+    id
+}
+
+fn decide(simulator: &Simulator, database: &TestDatabase, args: &[&str]) -> Ended {
+    run(program(simulator, database, args))
+}
+
+#[tokio::test]
+async fn a_held_snapshot_is_published_when_it_is_accepted() {
+    let (simulator, database, _) = with_mass_removal().await;
+    let id = held(&simulator, &database);
+    assert_eq!(objects(&database).await, 100, "held back: nothing is removed");
+    let accepted = decide(&simulator, &database, &["snapshots", "accept", &id]);
+    assert_eq!(accepted.code, Some(0), "{accepted:#?}");
+    assert_eq!(objects(&database).await, 69);
+    let removed = "select count(*) from inventory.changes where change = 'removed'";
+    assert_eq!(number(&database, removed).await, 31);
+    assert_eq!(
+        number(&database, "select count(*) from inventory.staged_change").await,
+        0
+    );
+
+    let again = decide(&simulator, &database, &["snapshots", "accept", &id]);
+    assert_eq!(again.code, Some(1));
+    assert!(again.stderr.contains("is complete, not held"), "{again:#?}");
+}
+
+#[tokio::test]
+async fn a_held_snapshot_leaves_nothing_when_it_is_discarded() {
+    let (simulator, database, _) = with_mass_removal().await;
+    let id = held(&simulator, &database);
+    assert_eq!(
+        decide(&simulator, &database, &["snapshots", "discard", &id]).code,
+        Some(0)
+    );
+    assert_eq!(objects(&database).await, 100);
+    assert_eq!(
+        number(&database, "select count(*) from inventory.staged_change").await,
+        0
+    );
+    assert_eq!(
+        decide(&simulator, &database, &["snapshots", "accept", &id]).code,
+        Some(1)
+    );
+    assert_eq!(
+        decide(&simulator, &database, &["snapshots", "accept", "4711"]).code,
+        Some(1)
+    );
+}
+
+#[tokio::test]
+async fn a_newer_walk_supersedes_what_is_held_and_is_judged_by_itself() {
+    let (simulator, database, namespace) = with_mass_removal().await;
+    let first = held(&simulator, &database);
+    let second = held(&simulator, &database);
+    assert_ne!(first, second);
+    assert_eq!(
+        decide(&simulator, &database, &["snapshots", "accept", &first]).code,
+        Some(1)
+    );
+    // The objects are back: nothing to hold any more, and what was held is superseded.
+    simulator.seed(&namespace, 100, 1);
+    let ended = run(sync(&simulator, &database, &[]));
+    assert_eq!(ended.code, Some(0), "{ended:#?}");
+    assert_eq!(
+        decide(&simulator, &database, &["snapshots", "accept", &second]).code,
+        Some(1)
+    );
+    assert_eq!(
+        number(
+            &database,
+            "select count(*) from inventory.snapshots where status = 'held'"
+        )
+        .await,
+        0
+    );
+    assert_eq!(objects(&database).await, 100);
+}
+
+#[tokio::test]
+async fn accept_removals_and_small_namespaces_are_not_held() {
+    let (simulator, database, _) = with_mass_removal().await;
+    let small = simulator.add_namespace(ACCOUNT, "small");
+    simulator.seed(&small, 9, 2);
+    assert_eq!(run(sync(&simulator, &database, &["--accept-removals"])).code, Some(0));
+    assert_eq!(objects(&database).await, 69 + 9);
+    simulator
+        .truth(&small)
+        .keys()
+        .for_each(|id| simulator.remove_object(&small, id));
+    assert_eq!(run(sync(&simulator, &database, &[])).code, Some(0));
+    assert_eq!(objects(&database).await, 69);
+}
+
+#[tokio::test]
+async fn a_vanished_namespace_keeps_its_objects_until_it_is_retired() {
+    let (simulator, database, namespace) = with_mass_removal().await;
+    let early = decide(&simulator, &database, &["namespaces", "retire", &namespace]);
+    assert_eq!(early.code, Some(1));
+    assert!(early.stderr.contains("is not missing"), "{early:#?}");
+
+    simulator.remove_namespace(&namespace);
+    let ended = run(sync(&simulator, &database, &[]));
+    assert_eq!(ended.code, Some(0), "a vanished namespace is a warning: {ended:#?}");
+    assert_eq!(ended.json()["namespaces"][0]["status"], "missing");
+    assert_eq!(objects(&database).await, 100);
+    let missing = "select count(*) from inventory.namespaces where missing_since is not null";
+    assert_eq!(number(&database, missing).await, 1);
+
+    let retired = decide(&simulator, &database, &["namespaces", "retire", &namespace]);
+    assert_eq!(retired.code, Some(0), "{retired:#?}");
+    assert_eq!(objects(&database).await, 0);
+    let removed = "select count(*) from inventory.changes where change = 'removed'";
+    assert_eq!(number(&database, removed).await, 100);
+}
+
+#[tokio::test]
+async fn a_record_that_was_edited_by_hand_is_noticed_and_mended() {
+    let (simulator, database) = (simulator().await, fresh_database().await);
+    let namespace = simulator.add_namespace(ACCOUNT, "chat_Room");
+    simulator.seed(&namespace, 100, 1);
+    assert_eq!(run(sync(&simulator, &database, &[])).code, Some(0));
+    let deep = || decide(&simulator, &database, &["check", "--deep"]);
+    assert_eq!(deep().code, Some(0), "{:#?}", deep());
+
+    let edit = "delete from inventory.open_interval where id in
+                    (select id from inventory.open_interval order by id limit 3);
+                update inventory.open_interval set has_stored_data = not has_stored_data
+                where id = (select id from inventory.open_interval where has_stored_data is not null
+                            order by id desc limit 1)";
+    sqlx::raw_sql(edit)
+        .execute(&mut session(&database).await)
+        .await
+        .unwrap();
+    assert_eq!(deep().code, Some(2));
+    assert!(deep().stdout.contains(&namespace), "{:#?}", deep());
+
+    let noticed = run(sync(&simulator, &database, &[]));
+    assert_eq!(noticed.code, Some(1), "{noticed:#?}");
+    assert_eq!(objects(&database).await, 97, "a mismatch publishes nothing");
+    let why = noticed.json()["namespaces"][0]["error"].as_str().unwrap().to_owned();
+    assert!(why.contains(&format!("sync --rebuild {namespace}")), "{why}");
+
+    let mended = run(sync(&simulator, &database, &["--rebuild", &namespace]));
+    assert_eq!(mended.code, Some(0), "{mended:#?}");
+    assert_eq!(objects(&database).await, 100);
+    assert_eq!(deep().code, Some(0), "{:#?}", deep());
+    assert_eq!(run(sync(&simulator, &database, &[])).code, Some(0));
+}
