@@ -17,6 +17,8 @@ use super::{Store, StoreError};
 /// "dinv": keeps our advisory locks apart from those of other programs in the same database.
 const LOCK_SPACE: i32 = 0x6469_6e76;
 const BEAT: Duration = Duration::from_secs(15);
+/// How long the server is given to end a session, in milliseconds.
+const TERMINATION_MS: i64 = 5_000;
 /// The session's end after silence; see the module's words. Sessions that beat never reach it.
 const SESSION: &str = "set idle_session_timeout = '90s'; set lock_timeout = '30s'; set statement_timeout = '60s'";
 
@@ -120,13 +122,14 @@ impl LockSession {
         // A holder that let go in order left no name. One that died may have left sessions with open transactions
         // (stopped in the midst of a COPY, say): they are ended, or this run would wait for them.
         sqlx::query!(
-            "select pg_terminate_backend(a.pid) as ended
+            "select pg_terminate_backend(a.pid, $3) as ended
              from pg_stat_activity a
              join inventory.namespace n on n.locked_by = a.application_name
              where n.namespace_key = $1 and a.application_name <> $2
                and a.usename = current_user and a.datname = current_database()",
             namespace_key,
-            self.session_name
+            self.session_name,
+            TERMINATION_MS
         )
         .fetch_all(&mut *session)
         .await
@@ -144,10 +147,11 @@ impl LockSession {
 
     async fn end_session(&self, backend: i32) -> Result<(), StoreError> {
         sqlx::query!(
-            "select pg_terminate_backend(pid) as ended from pg_stat_activity
+            "select pg_terminate_backend(pid, $3) as ended from pg_stat_activity
              where pid = $1 and application_name = $2 and pid <> pg_backend_pid()",
             backend,
-            self.session_name
+            self.session_name,
+            TERMINATION_MS
         )
         .fetch_all(&mut *self.session.lock().await)
         .await
@@ -185,8 +189,12 @@ async fn beat(session: Arc<Mutex<PgConnection>>, lost: CancellationToken) {
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         interval.tick().await;
-        let answered = async { session.lock().await.execute("select 1").await };
-        if !matches!(tokio::time::timeout(BEAT * 2, answered).await, Ok(Ok(_))) {
+        // Who uses the session right now keeps it from being idle.
+        let Ok(mut session) = session.try_lock() else { continue };
+        if !matches!(
+            tokio::time::timeout(BEAT * 2, session.execute("select 1")).await,
+            Ok(Ok(_))
+        ) {
             lost.cancel();
             return;
         }

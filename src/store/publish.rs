@@ -43,19 +43,17 @@ impl Store {
             .execute("set local statement_timeout = 0")
             .await
             .map_err(StoreError::while_doing(doing))?;
-        fence.check(&mut transaction).await?;
-        let published = sqlx::query_scalar!(
-            "select published_snapshot from inventory.namespace where namespace_key = $1",
-            fence.namespace_key
-        )
-        .fetch_one(&mut *transaction)
-        .await
-        .map_err(StoreError::while_doing(doing))?;
-        if published != walk.base_snapshot {
+        if !base_is_published(&mut transaction, fence, walk).await? {
             return Ok(Published::BaseIsStale);
         }
         if walk.base_snapshot.is_some() {
             apply(&mut transaction, fence, walk).await?;
+        }
+        // From here on the namespace's row is locked: only for the last statements, as others list namespaces meanwhile.
+        // What was true before is asked again under the lock.
+        fence.check(&mut transaction).await?;
+        if !base_is_published(&mut transaction, fence, walk).await? {
+            return Ok(Published::BaseIsStale);
         }
         supersede_held(&mut transaction, fence, walk.snapshot_id).await?;
         let recorded_at = make_visible(&mut transaction, fence, walk.snapshot_id).await?;
@@ -83,6 +81,21 @@ impl Store {
         .map_err(StoreError::while_doing(doing))?;
         transaction.commit().await.map_err(StoreError::while_doing(doing))
     }
+}
+
+async fn base_is_published(
+    transaction: &mut Transaction<'_, Postgres>,
+    fence: Fence,
+    walk: &ProvenWalk,
+) -> Result<bool, StoreError> {
+    let published = sqlx::query_scalar!(
+        "select published_snapshot from inventory.namespace where namespace_key = $1",
+        fence.namespace_key
+    )
+    .fetch_one(&mut **transaction)
+    .await
+    .map_err(StoreError::while_doing("look for the published snapshot"))?;
+    Ok(published == walk.base_snapshot)
 }
 
 /// Turns staged changes into intervals. Each statement must touch exactly the rows that the walk counted: a difference

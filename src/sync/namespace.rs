@@ -8,7 +8,7 @@ use tracing::{error, info, warn};
 
 use crate::cloudflare::ErrorKind;
 use crate::model::{Counts, Namespace};
-use crate::store::{Abandoned, Fence, LockSession, Locks, ProvenWalk, Published, Store, StoreError, Walk};
+use crate::store::{Abandoned, Fence, Locks, ProvenWalk, Published, Store, StoreError, Walk};
 
 use crate::text::chain;
 
@@ -83,14 +83,9 @@ impl Run<'_> {
         let progress = self.progress.begin(&planned.namespace.id, planned.namespace.label());
         let mut walk = None;
         let mut waits = database_waits(self.settings.retry_for).build();
-        let mut was_lost = false;
         let end = loop {
             let end = self.attempt(planned, &progress, &mut walk).await;
-            was_lost |= end.database_lost;
-            // After a loss, the lock may be held for a while by our own session that the server has not given up.
-            let wait = (end.database_lost || (was_lost && end.status == Status::Busy))
-                .then(|| waits.next())
-                .flatten();
+            let wait = end.database_lost.then(|| waits.next()).flatten();
             let Some(wait) = wait else { break end };
             warn!(
                 namespace = %planned.namespace.id, wait_s = wait.as_secs_f64(),
@@ -118,21 +113,39 @@ impl Run<'_> {
             Ok(None) => return End::new(Status::Busy, Some("another run holds this namespace".to_owned())),
             Err(error) => return End::of(&error),
         };
-        let end = match self.concluded(walk.as_ref()).await {
+        // Without its lock a walk can commit nothing, and where the network is cut it would wait for ever.
+        tokio::select! {
+            end = self.walk_with_lock(planned, fence, walk, progress) => {
+                if let Err(error) = locks.let_go(fence).await {
+                    warn!(namespace = %planned.namespace.id, "{}", chain(&error));
+                }
+                end
+            }
+            () = locks.lost().cancelled() => {
+                let why = "the database session that holds the namespace's lock is gone".to_owned();
+                End { database_lost: true, ..End::new(Status::Interrupted, Some(why)) }
+            }
+        }
+    }
+
+    async fn walk_with_lock(
+        &self,
+        planned: &Planned<'_>,
+        fence: Fence,
+        walk: &mut Option<Walk>,
+        progress: &Arc<WalkProgress>,
+    ) -> End {
+        match self.concluded(walk.as_ref()).await {
             Ok(Some(end)) => end,
             Ok(None) => match self.store.open_walk(fence, self.id, self.settings.resume_within).await {
                 Ok(opened) => {
                     let walk = walk.insert(opened);
-                    self.walk_to_the_end(planned, fence, &locks, walk, progress).await
+                    self.walk_to_the_end(planned, fence, walk, progress).await
                 }
                 Err(error) => End::of(&error),
             },
             Err(error) => End::of(&error),
-        };
-        if let Err(error) = locks.let_go(fence).await {
-            warn!(namespace = %planned.namespace.id, "{}", chain(&error));
         }
-        end
     }
 
     /// The connection may have broken after a publication was committed and before that was told.
@@ -154,7 +167,6 @@ impl Run<'_> {
         &self,
         planned: &Planned<'_>,
         fence: Fence,
-        locks: &LockSession,
         walk: &mut Walk,
         progress: &Arc<WalkProgress>,
     ) -> End {
@@ -174,7 +186,6 @@ impl Run<'_> {
                 limit: planned.account.limit,
                 fence,
                 stop: self.stop,
-                lock_lost: locks.lost(),
                 progress,
             };
             let error = match walker.walk(walk).await {
@@ -275,10 +286,6 @@ impl Run<'_> {
         let why = chain(&error);
         match &error {
             WalkError::Stopped(_) => self.interrupt(fence, walk, why, 0).await,
-            WalkError::LockLost => End {
-                database_lost: true,
-                ..self.interrupt(fence, walk, why, 0).await
-            },
             WalkError::Store(source) if matches!(source, StoreError::FenceLost) => End::of(source),
             WalkError::Store(source) if source.is_connection_lost() => End {
                 database_lost: true,

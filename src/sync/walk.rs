@@ -18,8 +18,6 @@ use super::stop::{Stop, StopReason};
 pub(super) enum WalkError {
     #[error("{0}")]
     Stopped(StopReason),
-    #[error("the database session that holds the namespace's lock is gone")]
-    LockLost,
     #[error("page {page}: {source}")]
     Api { page: u64, source: cloudflare::Error },
     #[error("page {page}: {what}")]
@@ -43,7 +41,6 @@ pub(super) struct Walker<'a> {
     pub(super) limit: u32,
     pub(super) fence: Fence,
     pub(super) stop: &'a Stop,
-    pub(super) lock_lost: &'a tokio_util::sync::CancellationToken,
     pub(super) progress: &'a Arc<WalkProgress>,
 }
 
@@ -105,7 +102,6 @@ impl Walker<'_> {
         tokio::select! {
             biased;
             reason = self.stop.stopped() => Err(WalkError::Stopped(reason)),
-            () = self.lock_lost.cancelled() => Err(WalkError::LockLost),
             answer = request => answer.map_err(|source| match source.kind() {
                 ErrorKind::CursorRefused => WalkError::CursorRefused { page, what: source.to_string() },
                 _ => WalkError::Api { page, source },
