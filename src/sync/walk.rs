@@ -50,6 +50,8 @@ struct Arrived {
     end: bool,
     /// Rows that came when the API was asked after a full last page without a cursor key: none of them may be new.
     after_the_end: Vec<Observation>,
+    /// The first page after a resume.
+    resumed: bool,
 }
 
 impl Walker<'_> {
@@ -149,6 +151,7 @@ impl Walker<'_> {
             rows: page.rows,
             end: step != Step::GoOn,
             after_the_end,
+            resumed,
         })
     }
 
@@ -324,7 +327,13 @@ async fn spool_page(
     let rows = without_duplicates(arrived.rows.clone());
     let fresh = transaction.spool(&rows).await?;
     if fresh == 0 && !rows.is_empty() && !(arrived.end && rows.len() == 1) {
-        return Err(not_advancing(page));
+        return Err(match arrived.resumed {
+            true => WalkError::CursorRefused {
+                page,
+                what: "it sends what was there before it".to_owned(),
+            },
+            false => not_advancing(page),
+        });
     }
     let after = without_duplicates(arrived.after_the_end.clone());
     if transaction.spool(&after).await? > 0 {

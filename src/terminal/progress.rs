@@ -16,7 +16,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use super::table::number;
 
 const REDRAW: Duration = Duration::from_millis(200);
-const LOG_LINE: Duration = Duration::from_secs(10);
+const LOG_LINE: Duration = Duration::from_secs(5);
 /// A bar's length: a fraction of the id space, not a number of objects.
 const STEPS: u64 = 10_000;
 

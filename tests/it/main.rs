@@ -6,5 +6,6 @@ mod decide;
 mod private_folder;
 mod private_server;
 mod psql;
+mod query_data;
 mod support;
 mod sync;

@@ -30,8 +30,8 @@ pub async fn run(
         .into_iter()
         .map(|(account, _)| account)
         .collect::<Vec<_>>();
-    // Each walk has a page's transaction open and may ask something beside it.
-    let sessions = 2 * config.concurrency as u32 + 1;
+    // A walk has one transaction open at a time.
+    let sessions = config.concurrency as u32 + 1;
     let progress = Arc::new(Progress::default());
     let asked = sync::Settings {
         concurrency: config.concurrency,
