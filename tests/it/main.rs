@@ -2,8 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod configuration;
+mod exit_codes;
 mod private_folder;
 mod private_server;
 mod psql;
+mod quota;
 mod support;
 mod sync;
+mod wire;
