@@ -2,6 +2,7 @@
 //! changes and the error says why. Every case has a record before, and a truth that has moved on since.
 
 mod bodies;
+mod credentials;
 mod cursors;
 mod lists;
 mod order;

@@ -191,12 +191,12 @@ async fn a_body_that_is_no_json_is_quoted() {
         case("HTML", |s, n| answer(s, n, Answer::html(200))).fails(&[
             "page 2",
             "objects of namespace",
-            "not JSON: HTTP 200, text/html; charset=UTF-8: <html>",
+            "not JSON: HTTP 200, text/html; charset=UTF-8: \"<html>",
         ]),
         case("plain text", |s, n| {
             answer(s, n, Answer::new(200, "text/plain", "upstream error\nat line 2"))
         })
-        .fails(&["not JSON: HTTP 200, text/plain: upstream error"]),
+        .fails(&["not JSON: HTTP 200, text/plain: \"upstream error\""]),
         case("nothing", |s, n| answer(s, n, Answer::json(200, ""))).fails(&["not JSON: HTTP 200, application/json"]),
         case("a list", |s, n| answer(s, n, Answer::json(200, "[]"))).fails(&["page 2", "unexpected shape"]),
         case("redirect", |s, n| {
@@ -207,21 +207,21 @@ async fn a_body_that_is_no_json_is_quoted() {
             s.fault(n, When::Nth(2), Fault::Answer(Answer::html(502)))
         })
         .in_requests(4)
-        .logs("HTTP 502, text/html; charset=UTF-8: <html>"),
+        .logs("HTTP 502, text/html; charset=UTF-8: \"<html>"),
         case("proxy for ever", |s, n| {
             s.fault(n, When::From(2), Fault::Answer(Answer::html(502)))
         })
         .args(&["--retry-for", "2s"])
         .is_interrupted(&[
             "page 2",
-            "HTTP 502, text/html; charset=UTF-8: <html>",
+            "HTTP 502, text/html; charset=UTF-8: \"<html>",
             "gave up after",
             "try again later",
         ]),
         case("not found, though listed", |s, n| {
             answer(s, n, Answer::new(404, "text/plain", "no such route"))
         })
-        .fails(&["page 2", "HTTP 404, text/plain: no such route"]),
+        .fails(&["page 2", "HTTP 404, text/plain: \"no such route\""]),
         case("teapot", |s, n| {
             answer(s, n, Answer::error(418, 1, "short and stout"))
         })
