@@ -120,6 +120,7 @@ async fn nothing_could_be_recorded_is_1() {
     let ended = run(command);
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""), "{ended:#?}");
     assert_eq!(ended.stderr.lines().count(), 1, "{ended:#?}");
+    assert!(ended.stderr.contains("refused"), "the cause is told: {ended:#?}");
     assert!(simulator.requests().is_empty(), "the store comes first");
 }
 
@@ -186,10 +187,7 @@ async fn a_mass_removal_is_5_until_it_is_accepted() {
         simulator.remove_object(&namespace, id);
     }
     assert_eq!(end(start(&simulator, &database, &[])).code, Some(5));
-    assert_eq!(
-        end(start(&simulator, &database, &["--accept-removals"])).code,
-        Some(0)
-    );
+    assert_eq!(end(start(&simulator, &database, &["--accept-removals"])).code, Some(0));
     assert_eq!(objects(&database, &namespace).await, truth(&simulator, &namespace));
 }
 
@@ -218,11 +216,7 @@ async fn a_signal_is_130_and_the_next_run_resumes() {
 #[tokio::test]
 async fn a_signal_while_namespaces_are_listed_is_130_too() {
     let (simulator, database, namespace) = service().await;
-    simulator.list_fault(
-        ACCOUNT,
-        When::Nth(1),
-        Fault::Delay(std::time::Duration::from_secs(600)),
-    );
+    simulator.list_fault(ACCOUNT, When::Nth(1), Fault::Delay(std::time::Duration::from_secs(600)));
     let child = start(&simulator, &database, &[]);
     while simulator.requests().is_empty() {
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
