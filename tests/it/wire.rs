@@ -6,6 +6,7 @@ mod credentials;
 mod cursors;
 mod lists;
 mod order;
+mod resume;
 mod transport;
 
 use std::process::Child;
@@ -68,12 +69,12 @@ impl Case {
         self
     }
 
-    const fn is_interrupted(mut self, error: &'static [&'static str]) -> Self {
+    const fn ends_interrupted(mut self, error: &'static [&'static str]) -> Self {
         self.expected = Expected::Not(1, "interrupted", error);
         self
     }
 
-    const fn is_held(mut self, error: &'static [&'static str]) -> Self {
+    const fn ends_held(mut self, error: &'static [&'static str]) -> Self {
         self.expected = Expected::Not(5, "held", error);
         self
     }

@@ -55,7 +55,7 @@ async fn rows_are_right_or_an_error() {
             };
             s.fault(n, When::Always, Fault::json(change));
         })
-        .is_held(&["turn to unknown", "snapshots accept"]),
+        .ends_held(&["turn to unknown", "snapshots accept"]),
         wrong_row(
             "flag is a text",
             |s, n| row_3(s, n, "hasStoredData", json!("yes")),
@@ -117,8 +117,10 @@ async fn rows_are_right_or_an_error() {
 #[tokio::test]
 async fn an_envelope_that_contradicts_itself_is_an_error() {
     check([
-        case("result is null", |s, n| page_2(s, n, |page| page["result"] = Value::Null))
-            .fails(&["page 2", "result should be a list, but is null"]),
+        case("result is null", |s, n| {
+            page_2(s, n, |page| page["result"] = Value::Null)
+        })
+        .fails(&["page 2", "result should be a list, but is null"]),
         case("result is an object", |s, n| {
             page_2(s, n, |page| page["result"] = json!({"objects": []}))
         })
@@ -212,7 +214,7 @@ async fn a_body_that_is_no_json_is_quoted() {
             s.fault(n, When::From(2), Fault::Answer(Answer::html(502)))
         })
         .args(&["--retry-for", "2s"])
-        .is_interrupted(&[
+        .ends_interrupted(&[
             "page 2",
             "HTTP 502, text/html; charset=UTF-8: \"<html>",
             "gave up after",
@@ -222,10 +224,8 @@ async fn a_body_that_is_no_json_is_quoted() {
             answer(s, n, Answer::new(404, "text/plain", "no such route"))
         })
         .fails(&["page 2", "HTTP 404, text/plain: \"no such route\""]),
-        case("teapot", |s, n| {
-            answer(s, n, Answer::error(418, 1, "short and stout"))
-        })
-        .fails(&["page 2", "HTTP 418: short and stout (code 1)"]),
+        case("teapot", |s, n| answer(s, n, Answer::error(418, 1, "short and stout")))
+            .fails(&["page 2", "HTTP 418: short and stout (code 1)"]),
     ])
     .await;
 }

@@ -40,7 +40,11 @@ async fn a_cursor_may_stand_in_either_place_and_end_in_any_way() {
         case("the two differ", |s, n| {
             s.fault(n, When::Nth(2), Fault::cursors_differ())
         })
-        .fails(&["page 2", "result_info.cursor is \"one\"", "cursors.after is \"another\""]),
+        .fails(&[
+            "page 2",
+            "result_info.cursor is \"one\"",
+            "cursors.after is \"another\"",
+        ]),
         case("one of the two says the end", |s, n| {
             s.fault(
                 n,
@@ -101,7 +105,7 @@ async fn an_end_must_be_proven() {
         case("the end comes early", |s, n| {
             s.fault(n, When::Nth(1), Fault::truncate())
         })
-        .is_held(&["150 of 250", "snapshots accept"]),
+        .ends_held(&["150 of 250", "snapshots accept"]),
         case("empty last page once", |s, n| {
             s.fault(n, When::Nth(3), Fault::empty_end())
         })
@@ -113,7 +117,7 @@ async fn an_end_must_be_proven() {
         case("empty only page twice", |s, n| {
             s.fault(n, When::First(2), Fault::empty_end())
         })
-        .is_held(&["250 of 250", "snapshots accept"]),
+        .ends_held(&["250 of 250", "snapshots accept"]),
     ])
     .await;
 }

@@ -20,6 +20,8 @@ fn rows(list: &mut Value) -> &mut Vec<Value> {
     list["result"].as_array_mut().unwrap()
 }
 
+type Setup = fn(&Simulator);
+
 fn restore_list(simulator: &Simulator) {
     simulator.with(|state| state.accounts.get_mut(ACCOUNT).unwrap().faults.clear());
 }
@@ -41,15 +43,14 @@ async fn names(database: &TestDatabase) -> Vec<String> {
 #[tokio::test]
 async fn a_list_ends_on_every_server() {
     let paged = |_: &Simulator| {};
-    let ignores_page =
-        |s: &Simulator| s.with(|state| state.accounts.get_mut(ACCOUNT).unwrap().ignores_paging = true);
+    let ignores_page = |s: &Simulator| s.with(|state| state.accounts.get_mut(ACCOUNT).unwrap().ignores_paging = true);
     let no_info = |s: &Simulator| {
         change_list(s, |list| {
             list.as_object_mut().unwrap().remove("result_info");
         })
     };
     let endless = |s: &Simulator| change_list(s, |list| list["result_info"]["total_pages"] = json!(1_000));
-    let setups: [(&str, fn(&Simulator), usize, usize); 7] = [
+    let setups: [(&str, Setup, usize, usize); 7] = [
         ("none", paged, 0, 1),
         ("one page", paged, 3, 1),
         ("two pages", paged, 130, 2),
@@ -64,11 +65,7 @@ async fn a_list_ends_on_every_server() {
             .map(|n| simulator.add_namespace(ACCOUNT, &format!("n{n:03}")))
             .collect();
         setup(&simulator);
-        let last: Vec<&str> = all
-            .last()
-            .iter()
-            .flat_map(|id| ["--namespace", id.as_str()])
-            .collect();
+        let last: Vec<&str> = all.last().iter().flat_map(|id| ["--namespace", id.as_str()]).collect();
         let ended = run(sync(&simulator, &database, &last));
         assert_eq!(ended.code, Some(0), "{name}: {ended:#?}");
         assert_eq!(list_requests(&simulator), expected, "{name}");
@@ -153,13 +150,21 @@ async fn a_list_that_is_wrong_fails_the_account_and_changes_nothing() {
         ("HTML", answer(Answer::html(200)), "not JSON: HTTP 200, text/html"),
         ("proxy", answer(Answer::html(502)), "HTTP 502, text/html"),
         ("reset", Fault::Reset, "the connection to the API broke"),
-        ("404", answer(Answer::error(404, 7003, "no route")), "HTTP 404: no route"),
+        (
+            "404",
+            answer(Answer::error(404, 7003, "no route")),
+            "HTTP 404: no route",
+        ),
         (
             "redirect",
             answer(Answer::redirect("https://example.com/")),
             "redirects to example.com",
         ),
-        ("null", body(|list| list["result"] = Value::Null), "result should be a list"),
+        (
+            "null",
+            body(|list| list["result"] = Value::Null),
+            "result should be a list",
+        ),
         (
             "no id",
             body(|list| rows(list)[1]["id"] = Value::Null),

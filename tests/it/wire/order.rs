@@ -89,7 +89,7 @@ async fn no_order_is_as_right_as_any() {
             // The first walk ends at its first page, for want of order.
             s.fault(n, When::From(2), Fault::truncate());
         })
-        .is_held(&["snapshots accept"]),
+        .ends_held(&["snapshots accept"]),
     ])
     .await;
 }

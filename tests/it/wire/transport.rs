@@ -67,7 +67,7 @@ async fn connections_that_break_are_tried_again() {
         }),
         case("reset for ever", |s, n| s.fault(n, When::From(2), Fault::Reset))
             .args(&["--retry-for", "2s"])
-            .is_interrupted(&["page 2", "the connection to the API broke", "gave up after"]),
+            .ends_interrupted(&["page 2", "the connection to the API broke", "gave up after"]),
     ])
     .await;
 }
@@ -95,7 +95,7 @@ async fn refusals_that_pass_are_tried_again() {
             page_2(s, n, Fault::too_many(Some("3600")))
         })
         .args(&["--retry-for", "2s"])
-        .is_interrupted(&["page 2", "HTTP 429", "try again later"]),
+        .ends_interrupted(&["page 2", "HTTP 429", "try again later"]),
     ])
     .await;
 }
@@ -106,8 +106,11 @@ async fn a_refused_cursor_starts_the_walk_over_once() {
         case("once", |s, n| page_2(s, n, Fault::RefuseCursor))
             .in_requests(3)
             .logs("the walk starts over"),
-        case("always", |s, n| s.fault(n, When::Always, Fault::RefuseCursor))
-            .fails(&["page 2", "does not go on from the checkpoint", "Invalid cursor"]),
+        case("always", |s, n| s.fault(n, When::Always, Fault::RefuseCursor)).fails(&[
+            "page 2",
+            "does not go on from the checkpoint",
+            "Invalid cursor",
+        ]),
         case("400 without a cursor", |s, n| {
             s.fault(
                 n,
