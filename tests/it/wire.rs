@@ -15,7 +15,7 @@ use cloudflare_simulator::{CursorKey, CursorStyle, Order, Simulator};
 use serde_json::Value;
 
 use crate::support::database::{TestDatabase, fresh_database};
-use crate::support::ledger::{everything, objects, statuses, truth};
+use crate::support::ledger::{everything, objects, statuses, texts, truth};
 use crate::support::program::{ACCOUNT, Ended, run, simulator, sync};
 
 /// 250 objects are two full pages and a short one.
@@ -147,6 +147,12 @@ fn start(simulator: &Simulator, database: &TestDatabase, row: &Row) -> Child {
     let limit = if row.case.args.contains(&"--limit") { &[] } else { LIMIT };
     let args = [limit, &["--namespace", &row.namespace], row.case.args].concat();
     sync(simulator, database, &args).spawn().unwrap()
+}
+
+/// Whether the namespace is remembered as one whose walks must be spooled.
+async fn is_unordered(database: &TestDatabase, namespace: &str) -> bool {
+    let sql = "select unordered::text from inventory.namespace where namespace_id = $1";
+    texts(database, sql, namespace).await == ["true"]
 }
 
 /// The API as it is when nothing is odd.

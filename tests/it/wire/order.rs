@@ -2,8 +2,8 @@
 
 use cloudflare_simulator::{Fault, Order, Page, Simulator, When};
 
-use super::{LIMIT, case, check, move_on};
-use crate::support::database::{TestDatabase, fresh_database};
+use super::{LIMIT, case, check, is_unordered, move_on};
+use crate::support::database::fresh_database;
 use crate::support::ledger::{objects, statuses, texts, truth};
 use crate::support::program::{ACCOUNT, run, simulator, sync};
 
@@ -92,11 +92,6 @@ async fn no_order_is_as_right_as_any() {
         .ends_held(&["snapshots accept"]),
     ])
     .await;
-}
-
-async fn is_unordered(database: &TestDatabase, namespace: &str) -> bool {
-    let sql = "select unordered::text from inventory.namespace where namespace_id = $1";
-    texts(database, sql, namespace).await == ["true"]
 }
 
 #[tokio::test]

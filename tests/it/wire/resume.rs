@@ -5,7 +5,7 @@ use cloudflare_simulator::{Answer, Fault, Simulator, When};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
-use super::{LIMIT, move_on};
+use super::{LIMIT, is_unordered, move_on};
 use crate::support::database::{TestDatabase, fresh_database};
 use crate::support::ledger::{everything, objects, statuses, truth};
 use crate::support::program::{ACCOUNT, Ended, run, simulator, sync};
@@ -60,6 +60,10 @@ async fn a_cursor_that_means_nothing_any_more_costs_one_walk() {
             statuses(&database, &namespace).await,
             ["complete", "discarded", "complete"],
             "{name}"
+        );
+        assert!(
+            !is_unordered(&database, &namespace).await,
+            "{name}: order was not the trouble"
         );
     }
 }
