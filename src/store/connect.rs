@@ -19,6 +19,9 @@ const MIGRATIONS_TABLE: &str = "inventory._sqlx_migrations";
 const SESSION: &str = "set statement_timeout = '10min'; set lock_timeout = '2min'; \
      set idle_in_transaction_session_timeout = '60s'; set timezone = 'UTC'; set client_min_messages = warning";
 
+/// How long a connection may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// The database, reached and with a schema that this program knows.
 #[derive(Debug, Clone)]
 pub struct Store {
@@ -34,9 +37,12 @@ impl Store {
     pub async fn connect(options: PgConnectOptions, sessions: u32) -> Result<Self, StoreError> {
         let session_name = format!("durable-inventory {:016x}", RandomState::new().build_hasher().finish());
         let options = options.application_name(&session_name).disable_statement_logging();
+        knock(&options)
+            .await
+            .map_err(StoreError::while_doing("be connected to"))?;
         let pool = PgPoolOptions::new()
             .max_connections(sessions)
-            .acquire_timeout(Duration::from_secs(30))
+            .acquire_timeout(PATIENCE)
             .after_connect(|session, _| {
                 Box::pin(async move {
                     session.execute(SESSION).await?;
@@ -134,6 +140,15 @@ impl Store {
         .fetch_one(&self.pool)
         .await
         .map_err(StoreError::while_doing(doing))
+    }
+}
+
+/// A pool tries a refused connection again until its time is over, and then does not say why. So one connection is made
+/// before there is a pool.
+async fn knock(options: &PgConnectOptions) -> Result<(), sqlx::Error> {
+    match tokio::time::timeout(PATIENCE, options.connect()).await {
+        Ok(connected) => connected?.close().await,
+        Err(_) => Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())),
     }
 }
 

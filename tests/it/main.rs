@@ -2,10 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod configuration;
 mod decide;
+mod exit_codes;
 mod private_folder;
 mod private_server;
 mod psql;
 mod query_data;
+mod quota;
 mod support;
 mod sync;
+mod wire;

@@ -1,5 +1,6 @@
 //! The real program as a child process, on a simulator and a database of the test's own.
 
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use cloudflare_simulator::Simulator;
@@ -80,6 +81,16 @@ pub fn sync(simulator: &Simulator, database: &TestDatabase, more: &[&str]) -> Co
         "100",
     ];
     program(simulator, database, &[&args, more].concat())
+}
+
+/// `sync` by a configuration file, which says everything but where the API and the database are.
+pub fn sync_by_file(simulator: &Simulator, database: &TestDatabase, file: &Path, more: &[&str]) -> Command {
+    let args = ["sync", "--output", "json", "--config", file.to_str().unwrap()];
+    let mut command = bare(&[&args, more].concat());
+    command
+        .env("CLOUDFLARE_API_BASE_URL", simulator.base_url())
+        .env("DATABASE_URL", database.url());
+    command
 }
 
 /// Runs a command to its end.

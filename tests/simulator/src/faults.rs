@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::answer::{Answer, Field, Page};
@@ -11,6 +11,7 @@ use crate::traffic::Request;
 
 type Hook = Arc<dyn Fn(&Request) -> Option<Answer> + Send + Sync>;
 type Edit = Arc<dyn Fn(&Request, &mut Page) + Send + Sync>;
+type Rewrite = Arc<dyn Fn(&mut Answer) + Send + Sync>;
 
 /// One thing that goes wrong. Several may hit the same request: the delays add up, the first answer wins, every edit
 /// is made, and what happens to the body happens to whatever is answered.
@@ -38,6 +39,8 @@ pub enum Fault {
     EmptyMiddle,
     /// Objects only: changes the page before it is written.
     Edit(Edit),
+    /// Changes the answer as it was written, to say what no true page can.
+    Rewrite(Rewrite),
 }
 
 impl Fault {
@@ -60,6 +63,20 @@ impl Fault {
 
     pub fn edit(edit: impl Fn(&Request, &mut Page) + Send + Sync + 'static) -> Self {
         Self::Edit(Arc::new(edit))
+    }
+
+    pub fn rewrite(rewrite: impl Fn(&mut Answer) + Send + Sync + 'static) -> Self {
+        Self::Rewrite(Arc::new(rewrite))
+    }
+
+    /// Changes an answer's JSON; one that is none stays as it is.
+    pub fn json(change: impl Fn(&mut Value) + Send + Sync + 'static) -> Self {
+        Self::rewrite(move |answer| {
+            if let Ok(mut value) = serde_json::from_slice(&answer.body) {
+                change(&mut value);
+                answer.body = value.to_string().into();
+            }
+        })
     }
 
     /// No rows, and the end: all that is left of the namespace is lost.

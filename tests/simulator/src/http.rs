@@ -78,6 +78,11 @@ async fn respond(state: &SharedState, request: &Request, account: &str, namespac
             (answer, faults)
         }
     };
+    for fault in &faults {
+        if let Fault::Rewrite(rewrite) = fault {
+            rewrite(&mut answer);
+        }
+    }
     answer.headers.extend(verdict.headers);
     lock(state).traffic.answered(verdict.number, answer.status);
     send(answer, &faults)

@@ -1,0 +1,124 @@
+//! Connections that break, answers that come late, and refusals that pass.
+
+use std::io::Write;
+use std::time::{Duration, SystemTime};
+
+use cloudflare_simulator::{Answer, Fault, Simulator, When};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+use super::{Case, case, check};
+
+fn page_2(simulator: &Simulator, namespace: &str, fault: Fault) {
+    simulator.fault(namespace, When::Nth(2), fault);
+}
+
+fn refused(simulator: &Simulator, namespace: &str, status: u16) {
+    page_2(simulator, namespace, Fault::Answer(Answer::error(status, 1, "later")));
+}
+
+/// One page is asked for twice.
+fn is_retried(name: &'static str, odd: fn(&Simulator, &str)) -> Case {
+    case(name, odd).in_requests(4).logs("trying again")
+}
+
+fn zip(answer: &mut Answer) {
+    let mut zipped = GzEncoder::new(Vec::new(), Compression::default());
+    zipped.write_all(&answer.body).unwrap();
+    answer.body = zipped.finish().unwrap().into();
+    answer.headers.push(("content-encoding".to_owned(), "gzip".to_owned()));
+}
+
+#[tokio::test]
+async fn connections_that_break_are_tried_again() {
+    check([
+        is_retried("reset", |s, n| page_2(s, n, Fault::Reset)),
+        is_retried("cut", |s, n| page_2(s, n, Fault::CutBody(2_000))),
+        is_retried("cut, and its length not told", |s, n| {
+            page_2(
+                s,
+                n,
+                Fault::rewrite(|answer| answer.body = answer.body.slice(..answer.body.len() / 2)),
+            )
+        }),
+        is_retried("no answer", |s, n| page_2(s, n, Fault::Delay(Duration::from_secs(4))))
+            .args(&["--read-timeout", "1s"])
+            .logs("did not answer in time"),
+        is_retried("the body stalls", |s, n| {
+            page_2(s, n, Fault::SlowBody(5_000, Duration::from_secs(4)))
+        })
+        .args(&["--read-timeout", "1s"]),
+        // About 10 kB: longer in all than the timeout, which is one read's.
+        case("the body trickles", |s, n| {
+            page_2(s, n, Fault::SlowBody(1_500, Duration::from_millis(300)))
+        })
+        .args(&["--read-timeout", "1500ms"])
+        .in_requests(3),
+        case("gzip", |s, n| s.fault(n, When::Always, Fault::rewrite(zip))).in_requests(3),
+        is_retried("gzip, cut", |s, n| {
+            page_2(
+                s,
+                n,
+                Fault::rewrite(|answer| {
+                    zip(answer);
+                    answer.body = answer.body.slice(..answer.body.len() / 2);
+                }),
+            )
+        }),
+        case("reset for ever", |s, n| s.fault(n, When::From(2), Fault::Reset))
+            .args(&["--retry-for", "2s"])
+            .ends_interrupted(&["page 2", "the connection to the API broke", "gave up after"]),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn refusals_that_pass_are_tried_again() {
+    check([
+        is_retried("408", |s, n| refused(s, n, 408)),
+        is_retried("500", |s, n| refused(s, n, 500)),
+        is_retried("503", |s, n| refused(s, n, 503)),
+        is_retried("503 with Retry-After", |s, n| {
+            let answer = Answer::error(503, 1, "later").header("retry-after", "1");
+            page_2(s, n, Fault::Answer(answer));
+        }),
+        is_retried("429", |s, n| page_2(s, n, Fault::too_many(Some("1")))).logs("HTTP 429: Please wait"),
+        is_retried("429 until a date", |s, n| {
+            let date = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(2));
+            page_2(s, n, Fault::too_many(Some(&date)));
+        }),
+        is_retried("429 that does not say how long", |s, n| {
+            page_2(s, n, Fault::too_many(None))
+        })
+        .args(&["--pause-without-retry-after", "1s"]),
+        case("429 for longer than anyone waits", |s, n| {
+            page_2(s, n, Fault::too_many(Some("3600")))
+        })
+        .args(&["--retry-for", "2s"])
+        .ends_interrupted(&["page 2", "HTTP 429", "try again later"]),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn a_refused_cursor_starts_the_walk_over_once() {
+    check([
+        case("once", |s, n| page_2(s, n, Fault::RefuseCursor))
+            .in_requests(3)
+            .logs("the walk starts over"),
+        case("always", |s, n| s.fault(n, When::Always, Fault::RefuseCursor)).fails(&[
+            "page 2",
+            "does not go on from the checkpoint",
+            "Invalid cursor",
+        ]),
+        case("400 without a cursor", |s, n| {
+            s.fault(
+                n,
+                When::Nth(1),
+                Fault::Answer(Answer::error(400, 10001, "limit is too low")),
+            )
+        })
+        .fails(&["page 1", "HTTP 400: limit is too low (code 10001)"]),
+    ])
+    .await;
+}
