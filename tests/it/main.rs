@@ -2,8 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod large;
 mod private_folder;
 mod private_server;
 mod psql;
+mod record_model;
 mod support;
 mod sync;
+mod workerd;
