@@ -5,11 +5,14 @@
 mod configuration;
 mod decide;
 mod exit_codes;
+mod large;
 mod private_folder;
 mod private_server;
 mod psql;
 mod query_data;
 mod quota;
+mod record_model;
 mod support;
 mod sync;
 mod wire;
+mod workerd;
