@@ -5,5 +5,6 @@
 mod private_folder;
 mod private_server;
 mod psql;
+mod simulation;
 mod support;
 mod sync;
