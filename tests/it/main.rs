@@ -12,6 +12,7 @@ mod psql;
 mod query_data;
 mod quota;
 mod record_model;
+mod simulation;
 mod support;
 mod sync;
 mod wire;
