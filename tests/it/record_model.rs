@@ -30,6 +30,8 @@ const SETTINGS: Settings = Settings {
     concurrency: 1,
     deadline: None,
     resume_within: Duration::from_secs(3600),
+    retry_for: Duration::ZERO,
+    rebuild: false,
     breaker: Breaker {
         max_removed_percent: 30,
         max_removed_floor: 10,

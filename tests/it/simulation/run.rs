@@ -74,6 +74,9 @@ pub async fn run(store: &Store, account: Account, planned: &PlannedRun, seat: &m
         } else {
             Duration::from_secs(3600)
         },
+        // A lost database ends the walks at once, so that the next run has something to resume.
+        retry_for: Duration::ZERO,
+        rebuild: false,
         breaker: Breaker {
             max_removed_percent: MAX_REMOVED_PERCENT,
             max_removed_floor: MAX_REMOVED_FLOOR,
