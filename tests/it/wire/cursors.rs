@@ -72,6 +72,23 @@ async fn an_end_must_be_proven() {
         })
         .objects(300)
         .fails(&["page 3", "the end can't be proven"]),
+        case("it starts from the front when asked whether more follows", |s, n| {
+            s.fault(n, When::Nth(1), Fault::no_cursor_key());
+            s.fault(n, When::Nth(2), Fault::IgnoreCursor);
+        })
+        .fails(&["page 1", "the end can't be proven"]),
+        case("nothing yet, and a cursor, when asked whether more follows", |s, n| {
+            s.fault(n, When::Nth(1), Fault::no_cursor_key());
+            s.fault(n, When::Nth(2), Fault::EmptyMiddle);
+        })
+        .fails(&["page 1", "the end can't be proven"]),
+        case("the last row again when asked whether more follows", |s, n| {
+            key(s, n, CursorKey::AbsentAtEnd);
+            let last = s.truth(n).into_iter().next_back().unwrap();
+            s.fault(n, When::Nth(4), Fault::edit(move |_, page| page.rows.push(last)));
+        })
+        .objects(300)
+        .in_requests(4),
         case("pages are capped", |s, n| {
             s.fault(n, When::Always, Fault::edit(|_, page| cap(page, 60)))
         })
