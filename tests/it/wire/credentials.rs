@@ -124,7 +124,11 @@ async fn an_answer_that_echoes_the_token_is_not_quoted() {
         let mut command = sync(&simulator, &database, &["--retry-for", "1ms"]);
         command.env("CLOUDFLARE_API_TOKEN", SECRET).env("RUST_LOG", "trace");
         let ended = run(command);
-        assert_eq!(ended.json()["namespaces"][0]["namespace_id"], namespace, "it was walked");
+        assert_eq!(
+            ended.json()["namespaces"][0]["namespace_id"],
+            namespace,
+            "it was walked"
+        );
         assert!(!format!("{ended:?}").contains(SECRET), "{ended:#?}");
         simulator.with_namespace(&namespace, |n| n.faults.clear());
     }

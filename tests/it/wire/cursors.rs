@@ -4,7 +4,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use cloudflare_simulator::{CursorKey, CursorStyle, Fault, Field, Page, Simulator, When, hex};
 
-use super::{case, check};
+use super::{LIMIT, case, check};
+use crate::support::database::fresh_database;
+use crate::support::ledger::{objects, truth};
+use crate::support::program::{ACCOUNT, run, simulator, sync};
 
 fn key(simulator: &Simulator, namespace: &str, key: CursorKey) {
     simulator.with_namespace(namespace, |n| n.cursor_key = key);
@@ -137,6 +140,31 @@ async fn an_end_must_be_proven() {
         .ends_held(&["250 of 250", "snapshots accept"]),
     ])
     .await;
+}
+
+/// Nothing but the proof stands between a cursor that is overlooked and a record that lacks most objects: a baseline
+/// removes nothing that could be held back.
+#[tokio::test]
+async fn a_baseline_needs_the_same_proof() {
+    for asked_after in [
+        None,
+        Some(Fault::IgnoreCursor),
+        Some(Fault::EmptyMiddle),
+        Some(Fault::RefuseCursor),
+    ] {
+        let (simulator, database) = (simulator().await, fresh_database().await);
+        let namespace = simulator.add_namespace(ACCOUNT, "room");
+        simulator.seed(&namespace, 250, 1);
+        simulator.fault(&namespace, When::Nth(1), Fault::no_cursor_key());
+        if let Some(fault) = asked_after {
+            simulator.fault(&namespace, When::Nth(2), fault);
+        }
+        let ended = run(sync(&simulator, &database, LIMIT));
+        assert_eq!(ended.code, Some(1), "{ended:#?}");
+        assert_eq!(objects(&database, &namespace).await, []);
+        assert_eq!(run(sync(&simulator, &database, LIMIT)).code, Some(0));
+        assert_eq!(objects(&database, &namespace).await, truth(&simulator, &namespace));
+    }
 }
 
 /// The first page again and again, each time with a cursor that was never seen.
