@@ -77,14 +77,14 @@ impl Summary {
     pub fn verdict(&self) -> (RunOutcome, u8) {
         let count = |wanted: &[Status]| self.namespaces.iter().filter(|n| wanted.contains(&n.status)).count();
         let failed = count(&[Status::Failed, Status::Interrupted, Status::Superseded]);
+        let failures = failed + self.failed_accounts.len();
         let well = count(&[Status::Complete, Status::Held, Status::Missing]);
         let busy = count(&[Status::Busy]);
         match self.stopped {
             Some(StopReason::Signal) => return (RunOutcome::Interrupted, 130),
-            Some(StopReason::Deadline) if failed > 0 => return (RunOutcome::Partial, 3),
+            Some(StopReason::Deadline) if failures > 0 => return (RunOutcome::Partial, 3),
             _ => {}
         }
-        let failures = failed + self.failed_accounts.len();
         if failures > 0 && well == 0 && busy == 0 {
             (RunOutcome::Failed, 1)
         } else if failures > 0 {
@@ -151,6 +151,7 @@ mod tests {
             (&[], 1, None, 1),
             (&[Complete], 1, None, 3),
             (&[Interrupted], 0, Some(StopReason::Deadline), 3),
+            (&[], 1, Some(StopReason::Deadline), 3),
             (&[Complete], 0, Some(StopReason::Deadline), 0),
             (&[Complete], 0, Some(StopReason::Signal), 130),
             (&[Failed], 1, Some(StopReason::Signal), 130),

@@ -179,19 +179,15 @@ impl Walker<'_> {
             cursor: Cursor::new(last.to_string()),
             ..asked.clone()
         };
-        match self.fetch(&after, next.pages).await {
-            Ok(page) => {
-                next.requests += u64::from(page.requests);
-                Ok(page.rows)
-            }
-            Err(WalkError::CursorRefused { .. }) => Err(WalkError::Wrong {
-                page: next.pages,
-                what:
-                    "it is full and has no cursor key, and the API does not say what comes after its last id: the end \
-                       can't be proven"
-                        .to_owned(),
-            }),
-            Err(error) => Err(error),
+        let page = match self.fetch(&after, next.pages).await {
+            Err(WalkError::CursorRefused { .. }) => return Err(unproven_end(next.pages)),
+            answer => answer?,
+        };
+        next.requests += u64::from(page.requests);
+        if says_what_follows(&page, last) {
+            Ok(page.rows)
+        } else {
+            Err(unproven_end(next.pages))
         }
     }
 
@@ -237,6 +233,22 @@ impl Walker<'_> {
             }
         }
     }
+}
+
+/// Whether the answer is one to "what comes after `last`?". A server that does not know such a cursor may start from the
+/// front again, which proves nothing, and neither does an empty page in the middle.
+fn says_what_follows(page: &Page, last: ObjectId) -> bool {
+    let more = page.rows.iter().any(|row| row.id > last);
+    let earlier = page.rows.iter().any(|row| row.id < last);
+    more || !(earlier || matches!(page.next, Next::Cursor(_)))
+}
+
+fn unproven_end(page: u64) -> WalkError {
+    let what =
+        "it is full and has no cursor key, and the API does not say what comes after its last id: the end can't \
+                be proven"
+            .to_owned();
+    WalkError::Wrong { page, what }
 }
 
 fn rows_so_far(checkpoint: &Checkpoint) -> u64 {

@@ -267,3 +267,17 @@ async fn the_deadline_is_3_and_the_next_run_resumes() {
     let ended = end(start(&simulator, &database, &["--deadline", "1h"]));
     assert_eq!(ended.code, Some(0), "{ended:#?}");
 }
+
+#[tokio::test]
+async fn a_deadline_while_namespaces_are_listed_is_3_too() {
+    let (simulator, database, namespace) = service().await;
+    let slow = Fault::Delay(std::time::Duration::from_secs(600));
+    simulator.list_fault(ACCOUNT, When::Nth(1), slow);
+    let ended = end(start(&simulator, &database, &["--deadline", "500ms"]));
+    assert_eq!(
+        (ended.code, &ended.json()["outcome"]),
+        (Some(3), &"partial".into()),
+        "{ended:#?}"
+    );
+    assert_eq!(statuses(&database, &namespace).await, [""; 0]);
+}

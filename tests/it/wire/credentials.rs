@@ -4,7 +4,7 @@ use cloudflare_simulator::{Answer, Fault, When};
 use serde_json::json;
 
 use crate::support::database::fresh_database;
-use crate::support::ledger::{objects, truth};
+use crate::support::ledger::{objects, texts, truth};
 use crate::support::program::{ACCOUNT, TOKEN, run, simulator, sync, sync_by_file};
 
 const OTHER: &str = "fedcba9876543210fedcba9876543210";
@@ -100,4 +100,40 @@ async fn refused_credentials_fail_their_account_and_no_other() {
     }
     assert_eq!(objects(&database, &others).await, truth(&simulator, &others));
     assert_eq!(sync().code, Some(0));
+}
+
+#[tokio::test]
+async fn an_answer_that_echoes_the_token_is_not_quoted() {
+    const SECRET: &str = "s3cret-0f-the-account";
+    let (simulator, database) = (simulator().await, fresh_database().await);
+    simulator.add_account(ACCOUNT, SECRET);
+    let namespace = simulator.add_namespace(ACCOUNT, "room");
+    let said = format!("you sent Bearer {SECRET}");
+    let message = json!([{ "code": 1, "message": said }]);
+    let envelope = |success: bool, errors, messages| json!({ "success": success, "errors": errors, "messages": messages, "result": [], "result_info": {} });
+    for answer in [
+        Answer::new(200, "text/html", said.clone()),
+        Answer::new(502, "text/plain", said.clone()),
+        Answer::error(403, 1, &said),
+        Answer::json(200, envelope(false, message.clone(), json!([])).to_string()),
+        Answer::json(200, envelope(true, json!([]), message.clone()).to_string()),
+        Answer::json(200, json!({ "success": true, "result": said }).to_string()),
+        Answer::redirect(&format!("https://example.com/{SECRET}")),
+    ] {
+        simulator.fault(&namespace, When::Always, Fault::Answer(answer));
+        let mut command = sync(&simulator, &database, &["--retry-for", "1ms"]);
+        command.env("CLOUDFLARE_API_TOKEN", SECRET).env("RUST_LOG", "trace");
+        let ended = run(command);
+        assert_eq!(
+            ended.json()["namespaces"][0]["namespace_id"],
+            namespace,
+            "it was walked"
+        );
+        assert!(!format!("{ended:?}").contains(SECRET), "{ended:#?}");
+        simulator.with_namespace(&namespace, |n| n.faults.clear());
+    }
+    let recorded = "select s::text from inventory.snapshot s where $1 <> ''";
+    for snapshot in texts(&database, recorded, &namespace).await {
+        assert!(!snapshot.contains(SECRET), "{snapshot}");
+    }
 }

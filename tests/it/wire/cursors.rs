@@ -4,7 +4,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use cloudflare_simulator::{CursorKey, CursorStyle, Fault, Field, Page, Simulator, When, hex};
 
-use super::{case, check};
+use super::{LIMIT, case, check};
+use crate::support::database::fresh_database;
+use crate::support::ledger::{objects, truth};
+use crate::support::program::{ACCOUNT, run, simulator, sync};
 
 fn key(simulator: &Simulator, namespace: &str, key: CursorKey) {
     simulator.with_namespace(namespace, |n| n.cursor_key = key);
@@ -72,6 +75,23 @@ async fn an_end_must_be_proven() {
         })
         .objects(300)
         .fails(&["page 3", "the end can't be proven"]),
+        case("it starts from the front when asked whether more follows", |s, n| {
+            s.fault(n, When::Nth(1), Fault::no_cursor_key());
+            s.fault(n, When::Nth(2), Fault::IgnoreCursor);
+        })
+        .fails(&["page 1", "the end can't be proven"]),
+        case("nothing yet, and a cursor, when asked whether more follows", |s, n| {
+            s.fault(n, When::Nth(1), Fault::no_cursor_key());
+            s.fault(n, When::Nth(2), Fault::EmptyMiddle);
+        })
+        .fails(&["page 1", "the end can't be proven"]),
+        case("the last row again when asked whether more follows", |s, n| {
+            key(s, n, CursorKey::AbsentAtEnd);
+            let last = s.truth(n).into_iter().next_back().unwrap();
+            s.fault(n, When::Nth(4), Fault::edit(move |_, page| page.rows.push(last)));
+        })
+        .objects(300)
+        .in_requests(4),
         case("pages are capped", |s, n| {
             s.fault(n, When::Always, Fault::edit(|_, page| cap(page, 60)))
         })
@@ -120,6 +140,31 @@ async fn an_end_must_be_proven() {
         .ends_held(&["250 of 250", "snapshots accept"]),
     ])
     .await;
+}
+
+/// Nothing but the proof stands between a cursor that is overlooked and a record that lacks most objects: a baseline
+/// removes nothing that could be held back.
+#[tokio::test]
+async fn a_baseline_needs_the_same_proof() {
+    for asked_after in [
+        None,
+        Some(Fault::IgnoreCursor),
+        Some(Fault::EmptyMiddle),
+        Some(Fault::RefuseCursor),
+    ] {
+        let (simulator, database) = (simulator().await, fresh_database().await);
+        let namespace = simulator.add_namespace(ACCOUNT, "room");
+        simulator.seed(&namespace, 250, 1);
+        simulator.fault(&namespace, When::Nth(1), Fault::no_cursor_key());
+        if let Some(fault) = asked_after {
+            simulator.fault(&namespace, When::Nth(2), fault);
+        }
+        let ended = run(sync(&simulator, &database, LIMIT));
+        assert_eq!(ended.code, Some(1), "{ended:#?}");
+        assert_eq!(objects(&database, &namespace).await, []);
+        assert_eq!(run(sync(&simulator, &database, LIMIT)).code, Some(0));
+        assert_eq!(objects(&database, &namespace).await, truth(&simulator, &namespace));
+    }
 }
 
 /// The first page again and again, each time with a cursor that was never seen.

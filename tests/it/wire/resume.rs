@@ -101,6 +101,20 @@ async fn an_accident_at_the_checkpoint_is_asked_about_again() {
     );
 }
 
+#[tokio::test]
+async fn the_row_at_the_checkpoint_may_come_again() {
+    let (simulator, database, namespace) = interrupted().await;
+    let (id, flag) = simulator.truth(&namespace).into_iter().nth(199).unwrap();
+    let flag = Some(flag != Some(true));
+    simulator.put_object(&namespace, id, flag);
+    let edit = Fault::edit(move |_, page| page.rows.insert(0, (id, flag)));
+    simulator.fault(&namespace, When::Nth(1), edit);
+    let ended = run(sync(&simulator, &database, LIMIT));
+    assert_eq!(ended.code, Some(0), "{ended:#?}");
+    assert_eq!(objects(&database, &namespace).await, truth(&simulator, &namespace));
+    assert_eq!(statuses(&database, &namespace).await, ["complete", "complete"]);
+}
+
 /// Empty pages, whose cursors lead from one to the next of seven and back.
 fn circle() -> Fault {
     Fault::hook(|request| {

@@ -1,13 +1,18 @@
 //! Connections that break, answers that come late, and refusals that pass.
 
 use std::io::Write;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use cloudflare_simulator::{Answer, Fault, Simulator, When};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::timeout;
+
 use super::{Case, case, check};
+use crate::support::database::fresh_database;
+use crate::support::program::{run, simulator, sync};
 
 fn page_2(simulator: &Simulator, namespace: &str, fault: Fault) {
     simulator.fault(namespace, When::Nth(2), fault);
@@ -121,4 +126,33 @@ async fn a_refused_cursor_starts_the_walk_over_once() {
         .fails(&["page 1", "HTTP 400: limit is too low (code 10001)"]),
     ])
     .await;
+}
+
+/// A server whose queue of connections is full: it does not refuse, it is just never there.
+#[tokio::test]
+async fn a_connection_that_never_comes_about_is_given_up() {
+    let (simulator, database) = (simulator().await, fresh_database().await);
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut waiting = Vec::new();
+    while let Ok(connection) = timeout(Duration::from_millis(500), TcpStream::connect(address)).await {
+        waiting.push(connection.unwrap());
+    }
+    let args = ["--connect-timeout", "300ms", "--retry-for", "1s"];
+    let mut command = sync(&simulator, &database, &args);
+    command.env("CLOUDFLARE_API_BASE_URL", format!("http://{address}/client/v4"));
+    let begun = Instant::now();
+    let ended = run(command);
+    assert_eq!(ended.code, Some(1), "{ended:#?}");
+    let why = ended.json()["accounts_failed"][0]["error"].as_str().unwrap().to_owned();
+    assert!(
+        why.contains("did not answer in time") && why.contains("gave up after"),
+        "{why}"
+    );
+    assert!(
+        begun.elapsed() < Duration::from_secs(20),
+        "the default of 10 s an attempt"
+    );
 }

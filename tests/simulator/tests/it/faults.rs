@@ -49,6 +49,9 @@ async fn answers_of_any_kind() {
     assert_eq!((reply.status, reply.body.as_str()), (503, "upstream connect error"));
     fault(Fault::body("[]"));
     assert_eq!(page(&simulator, &namespace, None, 10).await.body, "[]");
+    fault(Fault::json(|page| page["result"][3] = json!("odd")));
+    let result = page(&simulator, &namespace, None, 10).await.json()["result"].clone();
+    assert_eq!((&result[3], result.as_array().unwrap().len()), (&json!("odd"), 10));
 }
 
 #[tokio::test]
