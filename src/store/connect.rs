@@ -16,8 +16,13 @@ const MIGRATIONS_TABLE: &str = "inventory._sqlx_migrations";
 
 /// Limits of each working session. A process that was stopped in the middle of a transaction would otherwise keep its
 /// row locks, and with them the namespace, for ever.
+///
+/// Objects are read by their primary key, in its order, a bounded number at a time. Of a table that was just filled, a
+/// spool above all, the planner knows no statistics and takes it for small: it would collect the whole rest in a bitmap
+/// and sort it again for each such read.
 const SESSION: &str = "set statement_timeout = '10min'; set lock_timeout = '2min'; \
-     set idle_in_transaction_session_timeout = '60s'; set timezone = 'UTC'; set client_min_messages = warning";
+     set idle_in_transaction_session_timeout = '60s'; set timezone = 'UTC'; set client_min_messages = warning; \
+     set enable_bitmapscan = off";
 
 /// How long a connection may take.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -28,6 +28,9 @@ async fn random_order_gives_the_same_record_in_as_little_memory() {
             let measured = measure(sync(&simulator, &database, &["--namespace", namespace]));
             measured.show(&format!("{run}, {what}"));
             assert_eq!(measured.ended.code, Some(0), "{:#?}", measured.ended);
+            // Once learned, it is remembered: the next walk is spooled from its first page.
+            let learned = measured.ended.stderr.contains("ids do not ascend");
+            assert_eq!(learned, (run, namespace) == ("first sync", &shuffled));
             assert!(
                 measured.peak_kib < MEMORY,
                 "{run}, {what}: {} KiB of memory",

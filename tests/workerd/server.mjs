@@ -59,7 +59,8 @@ function guardWorkerd() {
 }
 // Elsewhere than on Linux, a killed server leaves workerd to whoever killed it.
 const guard = process.platform === "linux" ? guardWorkerd() : undefined;
-const agent = new http.Agent({ keepAlive: true });
+// workerd may close a connection that it has just answered on: each request gets one of its own.
+const agent = new http.Agent({ keepAlive: false });
 
 function answer(response, status, body) {
   response.writeHead(status, { "content-type": "application/json" });
