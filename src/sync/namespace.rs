@@ -235,6 +235,10 @@ impl Run<'_> {
                    they were recorded"
             .to_owned();
         let end = self.abandon(fence, walk, Abandoned::Discarded, why, requests).await;
+        if end.status == Status::Interrupted {
+            // Not marked as missing, it is asked about again, and what this walk left is cleared then.
+            return end;
+        }
         match self.store.mark_missing(fence).await {
             Ok(()) => End {
                 status: Status::Missing,

@@ -9,3 +9,4 @@ mod psql;
 mod simulation;
 mod support;
 mod sync;
+mod two_programs;
