@@ -104,7 +104,6 @@ impl Store {
     pub async fn mark_missing(&self, fence: Fence) -> Result<(), StoreError> {
         let doing = "record that a namespace vanished";
         let mut transaction = self.pool.begin().await.map_err(StoreError::while_doing(doing))?;
-        fence.check(&mut transaction).await?;
         sqlx::query!(
             "update inventory.namespace set missing_since = clock_timestamp()
              where namespace_key = $1 and missing_since is null",
@@ -113,6 +112,7 @@ impl Store {
         .execute(&mut *transaction)
         .await
         .map_err(StoreError::while_doing(doing))?;
+        fence.check(&mut transaction).await?;
         transaction.commit().await.map_err(StoreError::while_doing(doing))
     }
 }

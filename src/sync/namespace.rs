@@ -311,6 +311,10 @@ impl Run<'_> {
                    they were recorded"
             .to_owned();
         let end = self.abandon(fence, walk, Abandoned::Discarded, why, requests).await;
+        if end.status == Status::Interrupted {
+            // Not marked as missing, it is asked about again, and what this walk left is cleared then.
+            return end;
+        }
         match self.store.mark_missing(fence).await {
             Ok(()) => End {
                 status: Status::Missing,
@@ -333,7 +337,7 @@ impl Run<'_> {
     }
 
     async fn abandon(&self, fence: Fence, walk: &Walk, status: Abandoned, why: String, requests: u64) -> End {
-        let told = match status {
+        let mut told = match status {
             Abandoned::Superseded => Status::Superseded,
             Abandoned::Failed | Abandoned::Discarded => Status::Failed,
         };
@@ -342,6 +346,8 @@ impl Run<'_> {
             .abandon(fence, walk.snapshot_id, status, &why, requests)
             .await
         {
+            // Then the record does not say that it failed: a later run, or the one that took over, goes on with it.
+            told = failed_or_interrupted(&error);
             warn!("{}", chain(&error));
         }
         End {

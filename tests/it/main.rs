@@ -5,6 +5,7 @@
 mod configuration;
 mod decide;
 mod exit_codes;
+mod kills;
 mod large;
 mod private_folder;
 mod private_server;
@@ -15,5 +16,6 @@ mod record_model;
 mod simulation;
 mod support;
 mod sync;
+mod two_programs;
 mod wire;
 mod workerd;

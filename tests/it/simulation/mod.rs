@@ -5,12 +5,12 @@
 //! `SIMULATION_SCHEDULES` is how many the large test plays, `SIMULATION_SEED` the one that `one` plays again.
 
 mod coverage;
-mod model;
-mod random;
-mod record;
+pub mod model;
+pub mod random;
+pub mod record;
 mod run;
 mod schedule;
-mod served;
+pub mod served;
 mod trouble;
 mod world;
 

@@ -127,10 +127,10 @@ fn id(row: &sqlx::postgres::PgRow, column: usize) -> Id {
 }
 
 /// Staged or spooled rows of an account's snapshots that need none any more.
-pub async fn leaked(session: &mut PgConnection, account: &str) -> sqlx::Result<Vec<(i32, String, i64, i64)>> {
+pub async fn leaked(session: &mut PgConnection, account: &str) -> sqlx::Result<Vec<(String, i32, String, i64, i64)>> {
     sqlx::query_as(
         "select * from (
-             select s.snapshot_id, s.status,
+             select n.namespace_id, s.snapshot_id, s.status,
                     (select count(*) from inventory.staged_change c where c.snapshot_id = s.snapshot_id) as staged,
                     (select count(*) from inventory.spooled_object o where o.snapshot_id = s.snapshot_id) as spooled
              from inventory.snapshot s

@@ -4,3 +4,4 @@ pub mod database;
 pub mod ledger;
 pub mod private;
 pub mod program;
+pub mod witness;
