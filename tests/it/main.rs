@@ -2,8 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod escaping;
+mod grants;
+mod pooler;
 mod private_folder;
 mod private_server;
 mod psql;
+mod secrets;
 mod support;
 mod sync;
