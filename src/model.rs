@@ -4,6 +4,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::text::shown;
+
 /// A Durable Object's id: 32 bytes, shown as 64 lower-case hex digits. Ordered as its bytes are, which is the order
 /// of the hex text too.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -119,9 +121,10 @@ impl NamespaceId {
     }
 }
 
+/// For messages: an id may hold what turns the text around it.
 impl fmt::Display for NamespaceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&shown(&self.0))
     }
 }
 

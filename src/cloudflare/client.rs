@@ -248,20 +248,35 @@ impl Client {
         let response = self.http.get(url).send().await.map_err(Fault::transport)?;
         let answer = Answer::receive(response, &self.limiter).await?;
         match answer.read(parse, has_cursor) {
-            Ok(read) => Ok(read),
-            // Read again without the secret, should the answer echo it: what is wrong with it is going to be shown.
-            Err(_) => answer.with_body(|body| self.redacted(body)).read(parse, has_cursor),
+            Ok(read) if read.notices.is_none() => Ok(read),
+            // Read again without the secret, should the answer echo it: what it says is going to be shown, cut to a
+            // length that might leave half a secret. Headers and escapes in JSON can spell it, too.
+            _ => answer
+                .with_body(|body| self.redacted(body))
+                .read(parse, has_cursor)
+                .map_err(|fault| fault.retold(|text| self.redacted(text))),
         }
     }
 
     fn redacted(&self, text: &str) -> String {
-        let secret = self.credentials.secret().expose_secret();
-        if secret.is_empty() {
-            text.to_owned()
-        } else {
-            text.replace(secret, "[redacted]")
-        }
+        without(text, self.credentials.secret().expose_secret())
     }
+}
+
+/// The text without the secret, in whatever case: a host's name, for one, comes back in lower case.
+fn without(text: &str, secret: &str) -> String {
+    if secret.is_empty() {
+        return text.to_owned();
+    }
+    let (lower, wanted) = (text.to_ascii_lowercase(), secret.to_ascii_lowercase());
+    let (mut out, mut kept) = (String::new(), 0);
+    for (at, found) in lower.match_indices(&wanted) {
+        out.push_str(&text[kept..at]);
+        out.push_str("[redacted]");
+        kept = at + found.len();
+    }
+    out.push_str(&text[kept..]);
+    out
 }
 
 /// A later row of the same namespace counts, in the place of the first.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::limiter::LongPause;
 use crate::model::{AccountId, NamespaceId};
-use crate::text::shown;
+use crate::text::{chain, shown};
 
 type Source = Box<dyn std::error::Error + Send + Sync>;
 
@@ -222,6 +222,17 @@ impl Fault {
             source: Some(Box::new(error.without_url())),
         }
     }
+
+    /// The same fault, its text and that of its cause changed.
+    pub(super) fn retold(self, change: impl Fn(&str) -> String) -> Self {
+        let retold = |source: Box<dyn std::error::Error + Send + Sync>| Told(change(&chain(source.as_ref())));
+        Self {
+            message: change(&self.message),
+            source: self.source.map(|source| Box::new(retold(source)) as _),
+            ..self
+        }
+    }
+
     /// The innermost cause, for the log: "no connection" alone does not help to get one.
     pub(super) fn root_cause(&self) -> Option<String> {
         let mut cause: &dyn std::error::Error = self.source.as_deref()?;
@@ -231,6 +242,10 @@ impl Fault {
         Some(shown(&cause.to_string()))
     }
 }
+
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Told(String);
 
 /// A connection fails for want of trust in the certificate, which no waiting brings about.
 fn is_untrusted(error: &(dyn std::error::Error + 'static)) -> bool {

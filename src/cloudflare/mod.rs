@@ -3,6 +3,8 @@
 
 mod client;
 mod error;
+#[cfg(test)]
+mod fuzz;
 mod limiter;
 mod pagination;
 mod quota;

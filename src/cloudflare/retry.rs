@@ -83,7 +83,8 @@ where
         if elapsed.saturating_add(wait) > policy.budget {
             return Err(Error::exhausted(subject, fault, requests, elapsed, wait));
         }
-        let (wait_s, cause) = (wait.as_secs_f64(), fault.root_cause());
+        // Tenths are as exact as a reader of the log needs.
+        let (wait_s, cause) = ((wait.as_secs_f64() * 10.0).round() / 10.0, fault.root_cause());
         tracing::warn!(
             attempt = requests,
             wait_s,

@@ -1,6 +1,7 @@
 //! Logs on stderr: lines for people, or JSON.
 
 use durable_inventory::cli::{GlobalArgs, LogFormat};
+use time::macros::format_description;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::time::UtcTime;
 use tracing_subscriber::layer::SubscriberExt;
@@ -18,7 +19,10 @@ pub fn start(global: &GlobalArgs, screen: &Screen) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(screen.clone())
-        .with_timer(UtcTime::rfc_3339());
+        // RFC 3339, without the nanoseconds that fill a third of the line.
+        .with_timer(UtcTime::new(format_description!(
+            "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z"
+        )));
     let registry = tracing_subscriber::registry().with(filter);
     match global.log_format {
         LogFormat::Json => registry.with(lines.json()).init(),

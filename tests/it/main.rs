@@ -4,15 +4,19 @@
 
 mod configuration;
 mod decide;
+mod escaping;
 mod exit_codes;
+mod grants;
 mod kills;
 mod large;
+mod pooler;
 mod private_folder;
 mod private_server;
 mod psql;
 mod query_data;
 mod quota;
 mod record_model;
+mod secrets;
 mod simulation;
 mod support;
 mod sync;

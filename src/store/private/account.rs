@@ -15,6 +15,18 @@ pub(super) struct Account {
     pub gid: u32,
 }
 
+/// What a program may need of the environment to run at all.
+const PASSED_ON: [&str; 8] = [
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "TMPDIR",
+    "TZ",
+    "LD_LIBRARY_PATH",
+    "DYLD_LIBRARY_PATH",
+];
+
 impl Account {
     pub fn by_name(name: &str) -> Option<Self> {
         look_up(name, |account| account.name == name)
@@ -81,17 +93,17 @@ impl Runner {
     }
 
     /// A command that runs as this user in `folder`, which the user can reach: the folder and the home of who started
-    /// this program may be closed to them. Settings meant for clients and other servers stay out of it.
+    /// this program may be closed to them. Of the environment it gets what a program needs to run: tokens and database
+    /// URLs are not for a server that another user may run, settings of clients and other servers would mislead it,
+    /// and a service manager that is told about it would take it for the service.
     pub fn command(&self, program: &Path, folder: &Path) -> Command {
         let mut command = Command::new(program);
-        command.current_dir(folder).stdin(Stdio::null());
-        for (name, _) in std::env::vars_os() {
-            if name.as_encoded_bytes().starts_with(b"PG") {
-                command.env_remove(name);
-            }
-        }
-        // A server that a service manager is told about would speak for the service that runs this program.
-        command.env_remove("NOTIFY_SOCKET");
+        command.current_dir(folder).stdin(Stdio::null()).env_clear();
+        command.envs(
+            PASSED_ON
+                .iter()
+                .filter_map(|name| Some((name, std::env::var_os(name)?))),
+        );
         // Messages that are read here, and a locale that exists on every system.
         command.env("LC_ALL", "C");
         if let Self::Account(account) = self {

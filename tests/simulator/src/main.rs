@@ -103,7 +103,9 @@ async fn main() -> io::Result<()> {
     let arguments = Arguments::parse();
     let simulator = Simulator::serve(state(&arguments), arguments.port).await?;
     let mut stdout = io::stdout();
+    // Two lines that scripts read: where, and for which account.
     writeln!(stdout, "listening on {}", simulator.base_url())?;
+    writeln!(stdout, "account {}", arguments.account)?;
     stdout.flush()?;
     tokio::signal::ctrl_c().await
 }

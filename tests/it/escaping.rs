@@ -1,0 +1,113 @@
+//! Names are other people's words: none of them moves the terminal's cursor, fakes a line or turns the text around.
+
+use cloudflare_simulator::{Answer, Fault, Namespace, When};
+use serde_json::json;
+use sqlx::{Connection, PgConnection};
+
+use crate::support::database::{TestDatabase, fresh_database};
+use crate::support::program::{ACCOUNT, Ended, program, run, simulator};
+
+const STEERING: &str =
+    "n\u{1b}[2J\u{1b}]0;owned\u{7}\r\n2026 INFO faked\u{202e}drow\u{2066}\u{200b}\u{9b}31m\u{0085}end";
+
+/// All that is written on a terminal: lines, and nothing that acts on it.
+fn is_tame(what: &str, ended: &Ended) {
+    for (stream, text) in [("stdout", &ended.stdout), ("stderr", &ended.stderr)] {
+        let steers = |c: char| {
+            (c.is_control() && c != '\n')
+                || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
+        };
+        assert!(!text.contains(steers), "{what}, {stream}: {text:?}");
+        assert!(
+            !text.lines().any(|line| line.starts_with("2026 INFO faked")),
+            "{what}, {stream}: a faked line in {text:?}"
+        );
+    }
+}
+
+fn run_tame(mut command: std::process::Command, what: &str) -> Ended {
+    // RUST_LOG as verbose as this program's own logs get.
+    command.env("RUST_LOG", "durable_inventory=trace");
+    let ended = run(command);
+    is_tame(what, &ended);
+    ended
+}
+
+async fn object_id(database: &TestDatabase) -> String {
+    let mut session = PgConnection::connect_with(&database.options).await.unwrap();
+    sqlx::query_scalar("select object_id from inventory.objects order by id limit 1")
+        .fetch_one(&mut session)
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn foreign_names_never_steer_the_terminal() {
+    let (simulator, database) = (simulator().await, fresh_database().await);
+    let mut namespace = Namespace::new(ACCOUNT, STEERING);
+    namespace.script = Some(STEERING.to_owned());
+    namespace.class = Some(STEERING.to_owned());
+    namespace.preview = Some(json!({ "id": STEERING, "slug": STEERING, "name": STEERING }));
+    let namespace = simulator.add(namespace);
+    simulator.seed(&namespace, 3, 1);
+
+    let synced = run_tame(program(&simulator, &database, &["sync"]), "sync");
+    assert_eq!(synced.code, Some(0), "{synced:#?}");
+    assert!(synced.stdout.contains(r"n\u{1b}[2J"), "shown, but escaped: {synced:#?}");
+    run_tame(
+        program(&simulator, &database, &["sync", "--log-format", "json"]),
+        "json logs",
+    );
+    let object = object_id(&database).await;
+    for args in [&["namespaces"][..], &["snapshots"], &["history", &object]] {
+        let ended = run_tame(program(&simulator, &database, args), args[0]);
+        assert_eq!(ended.code, Some(0), "{ended:#?}");
+        assert!(ended.stdout.contains(r"n\u{1b}[2J"), "shown, but escaped: {ended:#?}");
+    }
+}
+
+#[tokio::test]
+async fn foreign_errors_never_steer_the_terminal() {
+    let (simulator, database) = (simulator().await, fresh_database().await);
+    let namespace = simulator.add_namespace(ACCOUNT, STEERING);
+    let answers = [
+        Answer::error(403, 1, STEERING),
+        Answer::new(404, "text/plain", STEERING),
+        Answer::new(200, "text/\u{9b}31m", STEERING),
+        Answer::redirect("https://\u{202e}.example/"),
+        Answer::json(200, json!({ "success": STEERING }).to_string()),
+        Answer::json(
+            200,
+            json!({ "success": true, "result": [{ "id": STEERING }] }).to_string(),
+        ),
+    ];
+    for answer in answers {
+        simulator.with_namespace(&namespace, |n| n.faults.clear());
+        simulator.fault(&namespace, When::Always, Fault::Answer(answer));
+        for format in ["text", "json"] {
+            let args = ["sync", "--log-format", format];
+            let ended = run_tame(program(&simulator, &database, &args), "sync");
+            assert_eq!(ended.code, Some(1), "{ended:#?}");
+        }
+    }
+    // What was said is recorded; it is shown again from there.
+    run_tame(program(&simulator, &database, &["snapshots"]), "snapshots");
+}
+
+/// An id is any text in the API's schema. One that would steer is refused or shown escaped.
+#[tokio::test]
+async fn foreign_ids_never_steer_the_terminal() {
+    let (simulator, database) = (simulator().await, fresh_database().await);
+    let row = json!({ "id": "n\u{202e}drow\u{2066}", "name": "n", "class": "C" });
+    let body = json!({ "success": true, "errors": [], "messages": [], "result": [row] });
+    let listed = Fault::Answer(Answer::json(200, body.to_string()));
+    simulator.list_fault(ACCOUNT, When::Always, listed);
+    for args in [
+        &["sync"][..],
+        &["sync", "--log-format", "json"],
+        &["namespaces"],
+        &["snapshots"],
+    ] {
+        run_tame(program(&simulator, &database, args), args[0]);
+    }
+}

@@ -1,0 +1,80 @@
+//! A role that may not change the schema: the rights that README.md names are enough for every command.
+
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+
+use crate::support::database::fresh_database;
+use crate::support::program::{ACCOUNT, bare, program, run, simulator, sync};
+
+/// The statements that README.md tells an administrator to run, for the role `inventory_sync`.
+fn grants(role: &str) -> String {
+    let readme = include_str!("../../README.md");
+    let (_, after) = readme.split_once("```sql\n-- rights of the role").unwrap();
+    let (block, _) = after.split_once("```").unwrap();
+    let (_comment, statements) = block.split_once('\n').unwrap();
+    statements.replace("inventory_sync", role)
+}
+
+#[tokio::test]
+async fn a_role_without_create_is_enough() {
+    let (simulator, database) = (simulator().await, fresh_database().await);
+    let chat = simulator.add_namespace(ACCOUNT, "chat_Room");
+    simulator.seed(&chat, 300, 1);
+    // Before the schema is there, such a role can only be told so.
+    let migrated = run(program(&simulator, &database, &["migrate"]));
+    assert_eq!(migrated.code, Some(0), "{migrated:#?}");
+
+    // Roles belong to the server, which tests share.
+    let role = format!("{}_sync", database.options.get_database().unwrap());
+    let mut owner = PgConnection::connect_with(&database.options).await.unwrap();
+    owner
+        .execute(AssertSqlSafe(format!("create role {role} login")))
+        .await
+        .unwrap();
+    owner.execute(AssertSqlSafe(grants(&role))).await.unwrap();
+
+    let user = database.options.get_username();
+    let url = database.url().replacen(&format!("{user}@"), &format!("{role}@"), 1);
+    let as_role = |more: &[&str]| {
+        let mut command = sync(
+            &simulator,
+            &database,
+            &[&["--no-migrate", "--limit", "100"], more].concat(),
+        );
+        command.env("DATABASE_URL", &url);
+        run(command)
+    };
+    let first = as_role(&[]);
+    assert_eq!(first.code, Some(0), "{first:#?}");
+    // Changes of all kinds, a mass removal that is held, and ids out of order, which are spooled.
+    simulator.seed(&chat, 200, 2);
+    assert_eq!(as_role(&[]).code, Some(5));
+    assert_eq!(as_role(&["--accept-removals"]).code, Some(0));
+    simulator.with_namespace(&chat, |n| n.order = cloudflare_simulator::Order::Shuffled(1));
+    let spooled = as_role(&[]);
+    assert_eq!(spooled.code, Some(0), "{spooled:#?}");
+    assert_eq!(spooled.json()["namespaces"][0]["objects"], 200);
+    for name in ["namespaces", "snapshots"] {
+        let mut command = bare(&["--no-migrate", name]);
+        command.env("DATABASE_URL", &url);
+        let ended = run(command);
+        assert_eq!(ended.code, Some(0), "{ended:#?}");
+    }
+
+    let mut limited = PgConnection::connect(&url).await.unwrap();
+    let refused = limited.execute("create table inventory.mine (a int)").await;
+    assert!(refused.is_err(), "the role can still not create anything");
+    limited.close().await.unwrap();
+    owner
+        .execute(AssertSqlSafe(format!("drop owned by {role}; drop role {role}")))
+        .await
+        .unwrap();
+    owner.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn without_a_schema_it_is_told_what_to_do() {
+    let (simulator, database) = (simulator().await, fresh_database().await);
+    let ended = run(sync(&simulator, &database, &["--no-migrate"]));
+    assert_eq!(ended.code, Some(1), "{ended:#?}");
+    assert!(ended.stderr.contains("run `durable-inventory migrate`"), "{ended:#?}");
+}

@@ -1,0 +1,125 @@
+//! Command lines, which every user of the machine can read: of the program and of all that it runs.
+
+use std::collections::HashMap;
+use std::fs;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use cloudflare_simulator::Simulator;
+use sqlx::{Connection, Executor, PgConnection};
+
+use super::{API_TOKEN, MARK, search, simulator, sync, with_password};
+use crate::support::database::fresh_database;
+use crate::support::private::Data;
+use crate::support::program::{ACCOUNT, Ended, bare};
+
+/// The command lines of a process and of all processes below it.
+fn command_lines(root: u32) -> Vec<String> {
+    let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
+    let pids = fs::read_dir("/proc").unwrap().flatten();
+    for pid in pids.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok()) {
+        let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else {
+            continue;
+        };
+        let parent = stat
+            .rsplit(')')
+            .next()
+            .and_then(|rest| rest.split_whitespace().nth(1)?.parse().ok());
+        children.entry(parent.unwrap_or(0)).or_default().push(pid);
+    }
+    let (mut open, mut lines) = (vec![root], Vec::new());
+    while let Some(pid) = open.pop() {
+        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        lines.push(String::from_utf8_lossy(&line).replace('\0', " "));
+        open.extend(children.remove(&pid).unwrap_or_default());
+    }
+    lines
+}
+
+fn are_searched(lines: &[String]) {
+    let found = lines.iter().find(|line| line.contains(MARK));
+    assert_eq!(found, None, "a secret in a command line");
+}
+
+async fn held_sync(simulator: &Simulator, mut command: Command, child_name: &str) {
+    let chat = simulator.add_namespace(ACCOUNT, "chat");
+    simulator.seed(&chat, 10, 1);
+    let hold = simulator.hold_at(&chat, 1);
+    command.env("RUST_LOG", "trace");
+    let child = command.spawn().unwrap();
+    // Its output is read meanwhile, or it would stop at a full pipe.
+    let pid = child.id();
+    let output = std::thread::spawn(move || child.wait_with_output().unwrap());
+    hold.wait_until_held().await;
+    let lines = command_lines(pid);
+    assert!(lines.iter().any(|line| line.contains(child_name)), "{lines:?}");
+    are_searched(&lines);
+    hold.release();
+    let ended = Ended::from(output.join().unwrap());
+    search(&ended);
+    assert_eq!(ended.code, Some(0), "{ended:#?}");
+}
+
+#[tokio::test]
+async fn no_command_line_of_sync_has_a_secret() {
+    let (simulator, database) = (simulator().await, fresh_database().await);
+    held_sync(
+        &simulator,
+        sync(&simulator, &with_password(&database)),
+        "durable-inventory",
+    )
+    .await;
+    super::database::is_searched(&database);
+}
+
+/// The private server runs as another user where root starts it: neither its command line nor its environment has
+/// what is not meant for it.
+#[tokio::test]
+async fn the_private_server_is_told_no_secret() {
+    let (simulator, data) = (simulator().await, Data::new());
+    let chat = simulator.add_namespace(ACCOUNT, "chat");
+    let hold = simulator.hold_at(&chat, 1);
+    let mut command = sync(&simulator, "");
+    command.arg("--data-dir").arg(&data.dir);
+    let child = command.spawn().unwrap();
+    let pid = child.id();
+    let output = std::thread::spawn(move || child.wait_with_output().unwrap());
+    hold.wait_until_held().await;
+    let lines = command_lines(pid);
+    assert!(lines.iter().any(|line| line.contains("postgres")), "{lines:?}");
+    are_searched(&lines);
+    let environment = fs::read(format!("/proc/{}/environ", data.server_pid().as_raw_nonzero())).unwrap();
+    assert!(
+        !String::from_utf8_lossy(&environment).contains(API_TOKEN),
+        "the token is in the server's environment"
+    );
+    hold.release();
+    let ended = Ended::from(output.join().unwrap());
+    search(&ended);
+    assert_eq!(ended.code, Some(0), "{ended:#?}");
+}
+
+#[tokio::test]
+async fn psql_is_told_the_password_by_its_environment_alone() {
+    let database = fresh_database().await;
+    let mut gate = PgConnection::connect_with(&database.options).await.unwrap();
+    gate.execute("select pg_advisory_lock(1)").await.unwrap();
+    let mut command = bare(&["psql", "-X", "-c", "select pg_advisory_lock(1)"]);
+    command
+        .env("DATABASE_URL", with_password(&database))
+        .env("RUST_LOG", "trace");
+    let child = command.spawn().unwrap();
+    let waits = "select count(*) from pg_locks where locktype = 'advisory' and not granted";
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while sqlx::query_scalar::<_, i64>(waits).fetch_one(&mut gate).await.unwrap() == 0 {
+        assert!(Instant::now() < deadline, "psql does not come to the lock");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let lines = command_lines(child.id());
+    assert!(lines.len() > 1, "{lines:?}");
+    are_searched(&lines);
+    gate.execute("select pg_advisory_unlock(1)").await.unwrap();
+    let ended = Ended::from(child.wait_with_output().unwrap());
+    search(&ended);
+    assert_eq!(ended.code, Some(0), "{ended:#?}");
+}
