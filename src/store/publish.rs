@@ -210,7 +210,11 @@ async fn make_visible(
     let doing = "make a snapshot visible";
     sqlx::query!(
         "update inventory.namespace
-         set published_snapshot = $2, baseline_snapshot = coalesce(baseline_snapshot, $2)
+         set published_snapshot = $2, baseline_snapshot = coalesce(baseline_snapshot, $2),
+             -- Learned from a walk that came to its end: a server that sends the walk round in circles looks as if
+             -- it had no order, too.
+             unordered = unordered or exists(
+                 select from inventory.snapshot where snapshot_id = $2 and spooled is not null)
          where namespace_key = $1",
         fence.namespace_key,
         snapshot_id

@@ -17,8 +17,6 @@ pub struct Walk {
     pub snapshot_id: i32,
     /// The published snapshot that it is compared with; `None` for a baseline.
     pub base: Option<Base>,
-    /// The API once served this namespace's ids out of order: spool from the start.
-    pub unordered: bool,
     pub checkpoint: Checkpoint,
 }
 
@@ -77,8 +75,8 @@ impl Abandoned {
 
 impl Store {
     /// The walk that was left unfinished, if it may be resumed, else a new one. What a run that died had no time to
-    /// clear away goes first. What may not be resumed is dropped too: a walk whose base is no longer published, one whose last page is older than `resume_within`, one whose
-    /// spool a crash of the database emptied.
+    /// clear away goes first. What may not be resumed is dropped too: a walk whose base is no longer published, one
+    /// whose last page is older than `resume_within`, one whose spool a crash of the database emptied.
     pub async fn open_walk(&self, fence: Fence, run_id: i64, resume_within: Duration) -> Result<Walk, StoreError> {
         self.clear_leftovers(fence).await?;
         if let Some(left) = self.unfinished(fence).await? {
@@ -87,22 +85,24 @@ impl Store {
                 Some((status, why)) => self.abandon(fence, left.snapshot_id, status, why, 0).await?,
             }
         }
-        self.begin_walk(fence, run_id).await
+        self.begin_walk(fence, run_id, false).await
     }
 
-    /// Starts a walk from nothing; the namespace has none in progress.
-    pub async fn begin_walk(&self, fence: Fence, run_id: i64) -> Result<Walk, StoreError> {
+    /// Starts a walk from nothing; the namespace has none in progress. It is spooled from the start when asked, or when
+    /// a published walk of the namespace was.
+    pub async fn begin_walk(&self, fence: Fence, run_id: i64, spool: bool) -> Result<Walk, StoreError> {
         let doing = "begin a snapshot";
         self.clear_hidden_rows(fence).await?;
         let mut transaction = self.pool.begin().await.map_err(StoreError::while_doing(doing))?;
         let id = sqlx::query_scalar!(
             "insert into inventory.snapshot (run_id, namespace_key, base_snapshot, spooled, digest_version)
-             select $1, namespace_key, published_snapshot, case when unordered then 0 end, $3
+             select $1, namespace_key, published_snapshot, case when unordered or $4 then 0 end, $3
              from inventory.namespace where namespace_key = $2
              returning snapshot_id",
             run_id,
             fence.namespace_key,
-            digest::VERSION
+            digest::VERSION,
+            spool
         )
         .fetch_one(&mut *transaction)
         .await
@@ -176,21 +176,6 @@ impl Store {
         transaction.commit().await.map_err(StoreError::while_doing(doing))?;
         self.clear_staging(fence, snapshot_id).await?;
         self.clear_hidden_rows(fence).await
-    }
-
-    /// Remembers that the API serves this namespace's ids out of order.
-    pub async fn mark_unordered(&self, fence: Fence) -> Result<(), StoreError> {
-        let doing = "remember that ids come out of order";
-        let mut transaction = self.pool.begin().await.map_err(StoreError::while_doing(doing))?;
-        sqlx::query!(
-            "update inventory.namespace set unordered = true where namespace_key = $1",
-            fence.namespace_key
-        )
-        .execute(&mut *transaction)
-        .await
-        .map_err(StoreError::while_doing(doing))?;
-        fence.check(&mut transaction).await?;
-        transaction.commit().await.map_err(StoreError::while_doing(doing))
     }
 
     /// What became of a snapshot whose last statement was sent when the connection broke.
@@ -273,10 +258,9 @@ impl Store {
 
     async fn walk(&self, snapshot_id: i32) -> Result<Walk, StoreError> {
         let row = sqlx::query!(
-            "select s.*, n.unordered, b.snapshot_id as \"base_id?\",
+            "select s.*, b.snapshot_id as \"base_id?\",
                     b.with_data + b.without_data + b.unknown as base_objects, b.digest as \"base_digest?\"
              from inventory.snapshot s
-             join inventory.namespace n using (namespace_key)
              left join inventory.snapshot b on b.snapshot_id = s.base_snapshot
              where s.snapshot_id = $1",
             snapshot_id
@@ -328,7 +312,6 @@ impl Store {
         Ok(Walk {
             snapshot_id,
             base,
-            unordered: row.unordered,
             checkpoint,
         })
     }

@@ -215,10 +215,8 @@ impl Run<'_> {
         self.store
             .abandon(fence, walk.snapshot_id, Abandoned::Discarded, why, 0)
             .await?;
-        if matches!(error, WalkError::OutOfOrder { .. }) {
-            self.store.mark_unordered(fence).await?;
-        }
-        *walk = self.store.begin_walk(fence, self.id).await?;
+        let spool = matches!(error, WalkError::OutOfOrder { .. }) || walk.checkpoint.spooled.is_some();
+        *walk = self.store.begin_walk(fence, self.id, spool).await?;
         Ok(())
     }
 
@@ -337,7 +335,7 @@ impl Run<'_> {
     }
 
     async fn abandon(&self, fence: Fence, walk: &Walk, status: Abandoned, why: String, requests: u64) -> End {
-        let mut told = match status {
+        let told = match status {
             Abandoned::Superseded => Status::Superseded,
             Abandoned::Failed | Abandoned::Discarded => Status::Failed,
         };
@@ -347,8 +345,11 @@ impl Run<'_> {
             .await
         {
             // Then the record does not say that it failed: a later run, or the one that took over, goes on with it.
-            told = failed_or_interrupted(&error);
             warn!("{}", chain(&error));
+            return End {
+                requests_in_vain: requests,
+                ..End::of(&error)
+            };
         }
         End {
             requests_in_vain: requests,
