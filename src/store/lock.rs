@@ -110,6 +110,22 @@ impl LockSession {
 
     /// `None`: another run holds it.
     pub async fn take(&self, namespace_key: i32) -> Result<Option<Fence>, StoreError> {
+        self.noticing_loss(self.try_take(namespace_key).await)
+    }
+
+    pub async fn let_go(&self, fence: Fence) -> Result<(), StoreError> {
+        self.noticing_loss(self.unlock(fence).await)
+    }
+
+    /// A broken session is lost to all that hold a lock by it, without waiting for the next beat.
+    fn noticing_loss<T>(&self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
+        if answer.as_ref().is_err_and(StoreError::is_connection_lost) {
+            self.lost.cancel();
+        }
+        answer
+    }
+
+    async fn try_take(&self, namespace_key: i32) -> Result<Option<Fence>, StoreError> {
         let doing = "take the namespace's lock";
         let mut session = self.session.lock().await;
         let taken = sqlx::query_scalar!("select pg_try_advisory_lock($1, $2)", LOCK_SPACE, namespace_key)
@@ -159,7 +175,7 @@ impl LockSession {
         Ok(())
     }
 
-    pub async fn let_go(&self, fence: Fence) -> Result<(), StoreError> {
+    async fn unlock(&self, fence: Fence) -> Result<(), StoreError> {
         let doing = "let go of the namespace's lock";
         let mut session = self.session.lock().await;
         sqlx::query!(

@@ -115,6 +115,7 @@ impl Store {
     async fn resume(&self, fence: Fence, run_id: i64, snapshot_id: i32) -> Result<Walk, StoreError> {
         let doing = "resume a snapshot";
         let mut transaction = self.pool.begin().await.map_err(StoreError::while_doing(doing))?;
+        fence.check(&mut transaction).await?;
         sqlx::query!(
             "update inventory.snapshot
              set status = 'running', run_id = $2, resumed = resumed + 1, error = null
@@ -125,7 +126,6 @@ impl Store {
         .execute(&mut *transaction)
         .await
         .map_err(StoreError::while_doing(doing))?;
-        fence.check(&mut transaction).await?;
         transaction.commit().await.map_err(StoreError::while_doing(doing))?;
         self.walk(snapshot_id).await
     }
@@ -134,6 +134,7 @@ impl Store {
     pub async fn interrupt(&self, fence: Fence, snapshot_id: i32, why: &str, requests: u64) -> Result<(), StoreError> {
         let doing = "record an interruption";
         let mut transaction = self.pool.begin().await.map_err(StoreError::while_doing(doing))?;
+        fence.check(&mut transaction).await?;
         sqlx::query!(
             "update inventory.snapshot set status = 'interrupted', error = $2, requests = requests + $3
              where snapshot_id = $1",
@@ -144,7 +145,6 @@ impl Store {
         .execute(&mut *transaction)
         .await
         .map_err(StoreError::while_doing(doing))?;
-        fence.check(&mut transaction).await?;
         transaction.commit().await.map_err(StoreError::while_doing(doing))
     }
 
@@ -159,6 +159,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let doing = "record that a snapshot is given up";
         let mut transaction = self.pool.begin().await.map_err(StoreError::while_doing(doing))?;
+        fence.check(&mut transaction).await?;
         sqlx::query!(
             "update inventory.snapshot
              set status = $2, error = $3, requests = requests + $4, finished_at = clock_timestamp(),
@@ -172,7 +173,6 @@ impl Store {
         .execute(&mut *transaction)
         .await
         .map_err(StoreError::while_doing(doing))?;
-        fence.check(&mut transaction).await?;
         transaction.commit().await.map_err(StoreError::while_doing(doing))?;
         self.clear_staging(fence, snapshot_id).await?;
         self.clear_hidden_rows(fence).await

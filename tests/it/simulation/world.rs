@@ -283,7 +283,9 @@ impl<'a> World<'a> {
                 continue;
             }
             let unprovable = self.simulator.with_namespace(&watched.id, |n| {
-                n.cursor_key == CursorKey::AbsentAtEnd && !n.objects().is_empty() && n.objects().len().is_multiple_of(10)
+                n.cursor_key == CursorKey::AbsentAtEnd
+                    && !n.objects().is_empty()
+                    && n.objects().len().is_multiple_of(10)
             });
             if unprovable && status == Some(Status::Failed) {
                 self.coverage.count("an end that can't be proven");
