@@ -1,6 +1,8 @@
 //! A million objects: the same record in whatever order they come, in little memory, and nothing written where nothing
 //! changed.
 
+#![expect(clippy::print_stderr, reason = "whoever runs them wants to see how long it took")]
+
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
