@@ -47,7 +47,7 @@ fn the_record_says_of_every_moment_what_the_model_says() {
 #[test]
 #[ignore = "large: many more cases"]
 fn the_record_says_of_every_moment_what_the_model_says_in_many_more_cases() {
-    check(640);
+    check(150);
 }
 
 fn check(cases: u32) {
