@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, PgPool};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, PgPool, Row};
 
 use super::StoreError;
 
@@ -51,8 +51,26 @@ impl Store {
             options,
             session_name,
         };
+        store.refuse_transaction_pooler().await?;
         store.require_server().await?;
         Ok(store)
+    }
+
+    /// A pooler in transaction mode gives each transaction any server session, so a session's lock would be nobody's.
+    /// It shows: while another session is in a transaction, ours is suddenly served by a different one. Asked before
+    /// all else, and without prepared statements, which such a pooler mixes up, too.
+    async fn refuse_transaction_pooler(&self) -> Result<(), StoreError> {
+        let failed = || StoreError::while_doing("tell whether it keeps sessions");
+        let mut ours = self.options.connect().await.map_err(failed())?;
+        let before = backend(&mut ours).await.map_err(failed())?;
+        let mut transaction = self.pool.begin().await.map_err(failed())?;
+        let others = backend(&mut transaction).await.map_err(failed())?;
+        let after = backend(&mut ours).await.map_err(failed())?;
+        if before != after || before == others {
+            return Err(StoreError::TransactionPooler);
+        }
+        transaction.rollback().await.map_err(failed())?;
+        ours.close().await.map_err(failed())
     }
 
     /// `idle_session_timeout`, which the lock relies on, came with version 14.
@@ -135,6 +153,11 @@ impl Store {
         .await
         .map_err(StoreError::while_doing(doing))
     }
+}
+
+async fn backend(session: &mut PgConnection) -> Result<i32, sqlx::Error> {
+    let row = sqlx::raw_sql("select pg_backend_pid()").fetch_one(session).await?;
+    row.try_get(0)
 }
 
 fn newest_version() -> i64 {
