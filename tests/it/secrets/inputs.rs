@@ -113,7 +113,10 @@ fn refused(simulator: &cloudflare_simulator::Simulator, file: &Path, variables: 
     // The store is never reached: each of these is an error of configuration, or the account is unknown there.
     let mut command = sync(simulator, "postgres://localhost:1/d");
     // The environment wins over the file, whose mistakes would not be looked at.
-    for (key, variable) in [("database_url", "DATABASE_URL"), ("base_url", "CLOUDFLARE_API_BASE_URL")] {
+    for (key, variable) in [
+        ("database_url", "DATABASE_URL"),
+        ("base_url", "CLOUDFLARE_API_BASE_URL"),
+    ] {
         if what.starts_with(key) {
             command.env_remove(variable);
         }
