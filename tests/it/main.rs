@@ -8,6 +8,7 @@ mod pooler;
 mod private_folder;
 mod private_server;
 mod psql;
+mod readme;
 mod secrets;
 mod support;
 mod sync;
