@@ -202,6 +202,14 @@ fn plain(message: &str) -> String {
             return format!("unknown key `{key}`: this file holds no secrets, write {instead}");
         }
     }
+    // Our keys are lower-case letters. Anything else may be a secret in the place of a key.
+    if let Some((key, expected)) = message
+        .strip_prefix("unknown field `")
+        .and_then(|rest| rest.split_once("`, "))
+        && !key.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+    {
+        return format!("unknown key, {expected}");
+    }
     let message = match message
         .strip_prefix("invalid type: string ")
         .and_then(|rest| rest.rsplit_once(", "))

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, PgPool};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, PgPool, Row};
 
 use super::StoreError;
 
@@ -42,7 +42,7 @@ impl Store {
     pub async fn connect(options: PgConnectOptions, sessions: u32) -> Result<Self, StoreError> {
         let session_name = format!("durable-inventory {:016x}", RandomState::new().build_hasher().finish());
         let options = options.application_name(&session_name).disable_statement_logging();
-        knock(&options)
+        let first = connect(&options)
             .await
             .map_err(StoreError::while_doing("be connected to"))?;
         let pool = PgPoolOptions::new()
@@ -62,8 +62,25 @@ impl Store {
             options,
             session_name,
         };
+        store.refuse_transaction_pooler(first).await?;
         store.require_server().await?;
         Ok(store)
+    }
+
+    /// A pooler in transaction mode gives each transaction any server session, so a session's lock would be nobody's.
+    /// It shows: while another session is in a transaction, ours is suddenly served by a different one. Asked before
+    /// all else, and without prepared statements, which such a pooler mixes up, too.
+    async fn refuse_transaction_pooler(&self, mut ours: PgConnection) -> Result<(), StoreError> {
+        let failed = || StoreError::while_doing("tell whether it keeps sessions");
+        let before = backend(&mut ours).await.map_err(failed())?;
+        let mut transaction = self.pool.begin().await.map_err(failed())?;
+        let others = backend(&mut transaction).await.map_err(failed())?;
+        let after = backend(&mut ours).await.map_err(failed())?;
+        if before != after || before == others {
+            return Err(StoreError::TransactionPooler);
+        }
+        transaction.rollback().await.map_err(failed())?;
+        ours.close().await.map_err(failed())
     }
 
     /// `idle_session_timeout`, which the lock relies on, came with version 14.
@@ -150,11 +167,14 @@ impl Store {
 
 /// A pool tries a refused connection again until its time is over, and then does not say why. So one connection is made
 /// before there is a pool.
-async fn knock(options: &PgConnectOptions) -> Result<(), sqlx::Error> {
-    match tokio::time::timeout(PATIENCE, options.connect()).await {
-        Ok(connected) => connected?.close().await,
-        Err(_) => Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())),
-    }
+async fn connect(options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
+    let connected = tokio::time::timeout(PATIENCE, options.connect()).await;
+    connected.unwrap_or_else(|_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())))
+}
+
+pub(super) async fn backend(session: &mut PgConnection) -> Result<i32, sqlx::Error> {
+    let row = sqlx::raw_sql("select pg_backend_pid()").fetch_one(session).await?;
+    row.try_get(0)
 }
 
 fn newest_version() -> i64 {

@@ -12,6 +12,7 @@ use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::connect::backend;
 use super::{Store, StoreError};
 
 /// "dinv": keeps our advisory locks apart from those of other programs in the same database.
@@ -90,7 +91,7 @@ impl LockSession {
         let doing = "open the session for locks";
         let mut session = store.options.connect().await.map_err(StoreError::while_doing(doing))?;
         session.execute(SESSION).await.map_err(StoreError::while_doing(doing))?;
-        let backend = refuse_transaction_pooler(store, &mut session).await?;
+        let backend = backend(&mut session).await.map_err(StoreError::while_doing(doing))?;
         let session = Arc::new(Mutex::new(session));
         let lost = CancellationToken::new();
         let beat = tokio::spawn(beat(session.clone(), lost.clone()));
@@ -215,30 +216,4 @@ async fn beat(session: Arc<Mutex<PgConnection>>, lost: CancellationToken) {
             return;
         }
     }
-}
-
-/// A pooler in transaction mode gives each transaction any server session, so a session's lock would be nobody's.
-/// It shows: while another session is in a transaction, ours is suddenly served by a different one. Returns the number
-/// of the server's process.
-async fn refuse_transaction_pooler(store: &Store, session: &mut PgConnection) -> Result<i32, StoreError> {
-    let doing = "check that it keeps sessions";
-    let backend = "select pg_backend_pid()";
-    let before: i32 = sqlx::query_scalar(backend)
-        .fetch_one(&mut *session)
-        .await
-        .map_err(StoreError::while_doing(doing))?;
-    let mut other = store.pool.begin().await.map_err(StoreError::while_doing(doing))?;
-    let others: i32 = sqlx::query_scalar(backend)
-        .fetch_one(&mut *other)
-        .await
-        .map_err(StoreError::while_doing(doing))?;
-    let after: i32 = sqlx::query_scalar(backend)
-        .fetch_one(&mut *session)
-        .await
-        .map_err(StoreError::while_doing(doing))?;
-    if before != after || before == others {
-        return Err(StoreError::TransactionPooler);
-    }
-    other.rollback().await.map_err(StoreError::while_doing(doing))?;
-    Ok(before)
 }

@@ -16,6 +16,7 @@ mod private_server;
 mod psql;
 mod query_data;
 mod quota;
+mod readme;
 mod record_model;
 mod secrets;
 mod simulation;

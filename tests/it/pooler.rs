@@ -41,7 +41,7 @@ async fn pooler(database: &TestDatabase, mode: &str) -> Pooler {
     for path in [folder.path(), &configuration] {
         chown(path, Some(owner.uid()), Some(owner.gid())).unwrap();
     }
-    let mut command = Command::new("/usr/sbin/pgbouncer");
+    let mut command = Command::new(program());
     command
         .arg(&configuration)
         .current_dir(folder.path())
@@ -64,6 +64,16 @@ async fn pooler(database: &TestDatabase, mode: &str) -> Pooler {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     pooler
+}
+
+/// Debian keeps it where only root's PATH leads.
+fn program() -> &'static str {
+    let debians = "/usr/sbin/pgbouncer";
+    if Path::new(debians).exists() {
+        debians
+    } else {
+        "pgbouncer"
+    }
 }
 
 fn ini(database: &TestDatabase, socket: &Path, mode: &str, port: u16) -> String {

@@ -112,6 +112,15 @@ async fn mistakes_show_nothing() {
 fn refused(simulator: &cloudflare_simulator::Simulator, file: &Path, variables: &[(&str, &str)], what: &str) {
     // The store is never reached: each of these is an error of configuration, or the account is unknown there.
     let mut command = sync(simulator, "postgres://localhost:1/d");
+    // The environment wins over the file, whose mistakes would not be looked at.
+    for (key, variable) in [
+        ("database_url", "DATABASE_URL"),
+        ("base_url", "CLOUDFLARE_API_BASE_URL"),
+    ] {
+        if what.starts_with(key) {
+            command.env_remove(variable);
+        }
+    }
     command
         .arg("--config")
         .arg(file)
