@@ -15,7 +15,9 @@ use tokio_util::sync::CancellationToken;
 use super::{Store, StoreError};
 
 /// "dinv": keeps our advisory locks apart from those of other programs in the same database.
-const LOCK_SPACE: i32 = 0x6469_6e76;
+pub(super) const LOCK_SPACE: i32 = 0x6469_6e76;
+/// Held by a publication in its last statements, shared by readers before they look. No namespace has this key.
+pub(super) const PUBLISHING: i32 = 0;
 const BEAT: Duration = Duration::from_secs(15);
 /// The session's end after silence; see the module's words. Sessions that beat never reach it.
 const SESSION: &str = "set idle_session_timeout = '90s'; set lock_timeout = '30s'; set statement_timeout = '60s'";

@@ -372,7 +372,7 @@ pub(super) fn id_from(bytes: &[u8]) -> Result<ObjectId, StoreError> {
     Ok(ObjectId::from_bytes(bytes))
 }
 
-fn digest_from(bytes: &[u8]) -> Result<SetDigest, StoreError> {
+pub(super) fn digest_from(bytes: &[u8]) -> Result<SetDigest, StoreError> {
     let bytes = bytes
         .try_into()
         .map_err(|_| inconsistent("a digest of another length than 32 bytes"))?;
