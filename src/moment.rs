@@ -54,7 +54,10 @@ impl FromStr for Moment {
             let back = digits.then(|| back.parse().ok()).flatten();
             return back.map(Self::Latest).ok_or(InvalidMoment::Back);
         }
-        if let Some(duration) = text.strip_suffix("ago").filter(|text| text.ends_with(char::is_whitespace)) {
+        if let Some(duration) = text
+            .strip_suffix("ago")
+            .filter(|text| text.ends_with(char::is_whitespace))
+        {
             return parse_duration(duration.trim_end())
                 .map(Self::Ago)
                 .map_err(InvalidMoment::Ago);
@@ -101,7 +104,10 @@ mod tests {
         for (text, moment) in [
             ("2026-11-01", Moment::At(datetime!(2026-11-01 0:00 UTC))),
             ("2026-11-01T06:30:00Z", Moment::At(datetime!(2026-11-01 6:30 UTC))),
-            ("2026-11-01T06:30:00.25+02:00", Moment::At(datetime!(2026-11-01 4:30:00.25 UTC))),
+            (
+                "2026-11-01T06:30:00.25+02:00",
+                Moment::At(datetime!(2026-11-01 4:30:00.25 UTC)),
+            ),
             ("7d ago", Moment::Ago(Duration::from_secs(7 * 86_400))),
             (" 90s  ago", Moment::Ago(Duration::from_secs(90))),
             ("latest", Moment::Latest(0)),

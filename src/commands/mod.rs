@@ -1,5 +1,6 @@
 //! One file a command, each ends in an exit code. Here configuration turns into what the rooms of the library ask for.
 
+mod export;
 mod history;
 mod lists;
 mod store;
@@ -48,6 +49,7 @@ pub async fn run(cli: &Cli, screen: &Screen) -> Result<u8, Failure> {
         Command::Namespaces(args) => lists::namespaces(&settings, &cli.global, args).await,
         Command::Snapshots(args) => lists::snapshots(&settings, &cli.global, args).await,
         Command::History(args) => history::run(&settings, &cli.global, args).await,
+        Command::Export(args) => export::run(&settings, &cli.global, args).await,
         Command::Psql(args) => store::psql(&settings, &cli.global, args).await,
         Command::Migrate => store::migrate(&settings, &cli.global).await,
     }

@@ -1,7 +1,7 @@
 //! The columns of an export: those of the record's view in the view's order, without `id`, which says in bytes what
 //! `object_id` says in text.
 
-use crate::model::{ObjectId, State, StoredData};
+use crate::model::{ObjectId, State};
 use crate::store::{Row, Slice, Table};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,9 +56,26 @@ pub enum InvalidColumns {
 pub fn all(table: Table) -> &'static [Column] {
     use Column::*;
     match table {
-        Table::Objects => &[AccountId, NamespaceId, ObjectId, HasStoredData, FirstSeenAt, Since, LastSeenAt],
+        Table::Objects => &[
+            AccountId,
+            NamespaceId,
+            ObjectId,
+            HasStoredData,
+            FirstSeenAt,
+            Since,
+            LastSeenAt,
+        ],
         Table::Changes => &[
-            SnapshotId, At, NotBefore, NotAfter, AccountId, NamespaceId, ObjectId, Change, OldState, NewState,
+            SnapshotId,
+            At,
+            NotBefore,
+            NotAfter,
+            AccountId,
+            NamespaceId,
+            ObjectId,
+            Change,
+            OldState,
+            NewState,
         ],
         Table::History => &[AccountId, NamespaceId, ObjectId, HasStoredData, ValidFrom, ValidTo],
     }
@@ -184,16 +201,6 @@ fn change_name(old: State, new: State) -> &'static str {
         (State::Unknown, _) => "data_known",
         (_, State::WithData) => "data_gained",
         (_, State::WithoutData) => "data_lost",
-    }
-}
-
-/// `true`, `false` and `unknown`, as `--has-data` takes them.
-pub fn stored_data(word: &str) -> Option<StoredData> {
-    match word {
-        "true" => Some(StoredData::With),
-        "false" => Some(StoredData::Without),
-        "unknown" => Some(StoredData::Unknown),
-        _ => None,
     }
 }
 

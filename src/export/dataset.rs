@@ -63,6 +63,10 @@ impl Dataset {
         columns: Vec<Column>,
         complete: bool,
     ) -> Result<Self, ExportError> {
+        tree.prepare().map_err(|source| ExportError::Write {
+            place: place.clone(),
+            source,
+        })?;
         let former = Manifest::read(&*tree, &place)?.map(|former| former.files);
         let former = former.into_iter().flatten().map(|file| file.path).collect();
         let manifest = Manifest::new(table, format, &columns, complete);

@@ -57,6 +57,26 @@ pub async fn plan(
     })
 }
 
+/// Of exactly these snapshots, each with its namespace.
+pub async fn plan_of_snapshots(reader: &mut Reader, snapshots: &[i32]) -> Result<Plan, ExportError> {
+    let mut plan = Plan {
+        slices: Vec::new(),
+        notes: Vec::new(),
+    };
+    for namespace in reader.namespaces().await? {
+        for snapshot in snapshots {
+            if let Some(until) = reader.snapshot_at(&namespace, Moment::Snapshot(*snapshot)).await? {
+                plan.slices.push(Slice {
+                    namespace: namespace.clone(),
+                    since: None,
+                    until,
+                });
+            }
+        }
+    }
+    Ok(plan)
+}
+
 async fn add(
     reader: &mut Reader,
     plan: &mut Plan,
@@ -108,5 +128,7 @@ fn named_snapshots(asked: Asked) -> impl Iterator<Item = i32> + Clone {
         Moment::Snapshot(id) => Some(id),
         _ => None,
     };
-    [asked.since.and_then(snapshot), snapshot(asked.until)].into_iter().flatten()
+    [asked.since.and_then(snapshot), snapshot(asked.until)]
+        .into_iter()
+        .flatten()
 }

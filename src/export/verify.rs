@@ -14,6 +14,8 @@ use super::read::{RowError, rows};
 use super::sink::Format;
 use crate::digest::SetDigest;
 use crate::model::Observation;
+use crate::moment::Moment;
+use crate::store::Store;
 use crate::text::{chain, shown};
 
 /// What was found. Without problems, the dataset is what its manifest says.
@@ -26,7 +28,9 @@ pub struct Verified {
     pub problems: Vec<String>,
 }
 
-type Found = HashMap<(Arc<str>, Arc<str>), SetDigest>;
+/// Account and namespace, as the rows say them.
+type Whose = (Arc<str>, Arc<str>);
+type Found = HashMap<Whose, SetDigest>;
 
 pub fn verify(tree: &dyn Tree, place: &str) -> Result<Verified, ExportError> {
     let manifest = Manifest::read(tree, place)?.ok_or_else(|| ExportError::NoManifest {
@@ -108,7 +112,7 @@ fn hash(file: &mut File) -> io::Result<(u64, String)> {
 
 fn count(format: Format, file: File, digests: &mut Found) -> Result<u64, RowError> {
     let mut count = 0;
-    let mut current: Option<((Arc<str>, Arc<str>), SetDigest)> = None;
+    let mut current: Option<(Whose, SetDigest)> = None;
     for row in rows(format, file)? {
         let row = row?;
         count += 1;
@@ -129,7 +133,7 @@ fn count(format: Format, file: File, digests: &mut Found) -> Result<u64, RowErro
     Ok(count)
 }
 
-fn keep(current: Option<((Arc<str>, Arc<str>), SetDigest)>, digests: &mut Found) {
+fn keep(current: Option<(Whose, SetDigest)>, digests: &mut Found) {
     if let Some((key, digest)) = current {
         let sum = digests.entry(key).or_default();
         *sum = sum.plus(digest);
@@ -141,7 +145,9 @@ fn compare_digests(manifest: &Manifest, digests: &Found, problems: &mut Vec<Stri
         && manifest.has_column(super::columns::Column::NamespaceId);
     if !named {
         // Rows that do not say whose they are add up to all namespaces together.
-        let all = digests.values().fold(SetDigest::default(), |sum, digest| sum.plus(*digest));
+        let all = digests
+            .values()
+            .fold(SetDigest::default(), |sum, digest| sum.plus(*digest));
         let told = manifest.namespaces.iter().filter_map(|told| digest_of(&told.digest));
         if told.fold(SetDigest::default(), SetDigest::plus) != all {
             problems.push("its rows do not have the digests that its manifest says".to_owned());
@@ -185,6 +191,49 @@ fn find_strays(
         .filter(|name| *name != manifest::NAME && !known.contains(name.as_str()))
         .collect();
     strays.sort();
-    problems.extend(strays.iter().map(|name| format!("{}: it is not in the manifest", shown(name))));
+    problems.extend(
+        strays
+            .iter()
+            .map(|name| format!("{}: it is not in the manifest", shown(name))),
+    );
     Ok(())
+}
+
+/// What the dataset's manifest says of snapshots that the record says otherwise.
+pub async fn against_record(store: &Store, manifest: &Manifest) -> Result<Vec<String>, ExportError> {
+    let mut reader = store.reader().await?;
+    let namespaces = reader.namespaces().await?;
+    let mut problems = Vec::new();
+    for told in &manifest.namespaces {
+        let recorded = namespaces
+            .iter()
+            .find(|there| there.account_id == told.account_id && there.namespace_id == told.namespace_id);
+        let snapshot = match recorded {
+            Some(namespace) => {
+                reader
+                    .snapshot_at(namespace, Moment::Snapshot(told.snapshot_id))
+                    .await?
+            }
+            None => None,
+        };
+        let label = shown(&told.namespace_id);
+        match snapshot {
+            None => problems.push(format!(
+                "namespace {label}: its snapshot {} is not in the database",
+                told.snapshot_id
+            )),
+            Some(there) => {
+                let same = hex::encode(there.digest.to_bytes()) == told.digest
+                    && there.digest_version == told.digest_version
+                    && there.objects == told.objects;
+                if !same {
+                    problems.push(format!(
+                        "namespace {label}: its snapshot {} has another digest in the database",
+                        told.snapshot_id
+                    ));
+                }
+            }
+        }
+    }
+    Ok(problems)
 }

@@ -9,10 +9,10 @@ use std::ops::ControlFlow;
 use futures_util::TryStreamExt;
 use time::OffsetDateTime;
 
+use super::StoreError;
 use super::copy_out::{Fields, RowDecoder};
 use super::moments::{ReadNamespace, Reader, SnapshotAt};
 use super::snapshots::{id_from, inconsistent};
-use super::StoreError;
 use crate::model::{ObjectId, State, StoredData};
 
 /// Rows that are handed on at once: enough that handing on costs nothing, little enough to be no memory.
@@ -147,8 +147,12 @@ fn query(table: Table, slice: &Slice, data: Option<StoredData>) -> String {
         Some(StoredData::Unknown) => "where has_stored_data is null",
     };
     // `from` is null for what the baseline found.
-    let open = format!("inventory.open_interval where namespace_key = {key} and (from_snapshot is null or from_snapshot <= {until})");
-    let closed = format!("inventory.closed_interval where namespace_key = {key} and (from_snapshot is null or from_snapshot <= {until})");
+    let open = format!(
+        "inventory.open_interval where namespace_key = {key} and (from_snapshot is null or from_snapshot <= {until})"
+    );
+    let closed = format!(
+        "inventory.closed_interval where namespace_key = {key} and (from_snapshot is null or from_snapshot <= {until})"
+    );
     match table {
         Table::Objects => format!(
             "select id, has_stored_data, first_snapshot, from_snapshot from (
@@ -158,7 +162,9 @@ fn query(table: Table, slice: &Slice, data: Option<StoredData>) -> String {
              ) i {flag} order by id"
         ),
         Table::History => {
-            let after = since.map(|since| format!(" and to_snapshot > {since}")).unwrap_or_default();
+            let after = since
+                .map(|since| format!(" and to_snapshot > {since}"))
+                .unwrap_or_default();
             format!(
                 "select id, has_stored_data, from_snapshot, to_snapshot from (
                      select id, has_stored_data, from_snapshot, null::int as to_snapshot from {open}
@@ -168,8 +174,12 @@ fn query(table: Table, slice: &Slice, data: Option<StoredData>) -> String {
             )
         }
         Table::Changes => {
-            let after = since.map(|since| format!(" and from_snapshot > {since}")).unwrap_or_default();
-            let ended_after = since.map(|since| format!(" and to_snapshot > {since}")).unwrap_or_default();
+            let after = since
+                .map(|since| format!(" and from_snapshot > {since}"))
+                .unwrap_or_default();
+            let ended_after = since
+                .map(|since| format!(" and to_snapshot > {since}"))
+                .unwrap_or_default();
             let state = match data {
                 None => "",
                 Some(StoredData::With) => "where new_state = 3",
@@ -283,7 +293,9 @@ fn stored(flag: Option<&[u8]>) -> StoredData {
 
 fn int(field: Option<&[u8]>) -> Result<Option<i32>, StoreError> {
     let Some(bytes) = field else { return Ok(None) };
-    let bytes = bytes.try_into().map_err(|_| inconsistent("a number of another length"))?;
+    let bytes = bytes
+        .try_into()
+        .map_err(|_| inconsistent("a number of another length"))?;
     Ok(Some(i32::from_be_bytes(bytes)))
 }
 

@@ -67,7 +67,6 @@ impl RowDecoder {
 }
 
 /// The first row and its length, `None` for both where it is not whole yet. The end of the rows is a row of none.
-#[expect(clippy::type_complexity, reason = "a row, its length, and whether there is one")]
 fn row(bytes: &[u8]) -> Result<Option<(Option<Fields<'_>>, usize)>, StoreError> {
     let Some(count) = bytes.first_chunk() else {
         return Ok(None);

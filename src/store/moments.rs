@@ -73,7 +73,10 @@ impl Store {
             .execute(&mut session)
             .await
             .map_err(StoreError::while_doing("wait for a publication in its last statements"))?;
-        session.execute(UNHURRIED).await.map_err(StoreError::while_doing(doing))?;
+        session
+            .execute(UNHURRIED)
+            .await
+            .map_err(StoreError::while_doing(doing))?;
         // A standby knows nothing of its primary's locks, but publications reach it in the order of their moments: up
         // to the newest that it has, nothing is missing.
         let known_until = sqlx::query_scalar!(

@@ -3,8 +3,8 @@
 use sqlx::{Executor, Postgres, Transaction};
 use time::OffsetDateTime;
 
-use super::snapshots::inconsistent;
 use super::lock::{LOCK_SPACE, PUBLISHING};
+use super::snapshots::inconsistent;
 use super::{Fence, Store, StoreError};
 use crate::digest::SetDigest;
 use crate::model::Counts;

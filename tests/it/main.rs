@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod export;
 mod private_folder;
 mod private_server;
 mod psql;

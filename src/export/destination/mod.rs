@@ -50,7 +50,8 @@ impl FromStr for Place {
         }
         if text.contains("://") {
             let url = url::Url::parse(text).map_err(|_| InvalidPlace::Scheme(text.to_owned()))?;
-            let known = matches!(url.scheme(), "s3" | "gs" | "az") && url.host_str().is_some_and(|host| !host.is_empty());
+            let known =
+                matches!(url.scheme(), "s3" | "gs" | "az") && url.host_str().is_some_and(|host| !host.is_empty());
             return known
                 .then_some(Self::Remote(url))
                 .ok_or_else(|| InvalidPlace::Scheme(text.to_owned()));
@@ -101,6 +102,8 @@ impl Output for Stdout {
 
 /// A folder or a part of an object store that holds a dataset; names in it are relative, with slashes.
 pub trait Tree: Send {
+    /// Makes it where it is missing.
+    fn prepare(&self) -> io::Result<()>;
     fn create(&self, name: &str) -> io::Result<Box<dyn Output>>;
     /// `None` where there is no such file. Of small files only.
     fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>>;
@@ -122,6 +125,10 @@ impl Folder {
 }
 
 impl Tree for Folder {
+    fn prepare(&self) -> io::Result<()> {
+        std::fs::create_dir_all(&self.0)
+    }
+
     fn create(&self, name: &str) -> io::Result<Box<dyn Output>> {
         let path = self.0.join(name);
         if let Some(parent) = path.parent() {

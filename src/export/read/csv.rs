@@ -24,8 +24,18 @@ impl<R: Read> CsvRows<R> {
     pub fn new(from: R) -> Result<Self, RowError> {
         let mut from = ReaderBuilder::new().from_reader(from);
         let header = from.headers().map_err(RowError::Csv)?;
-        let at = |column: Column| header.iter().position(|name| name.trim_start_matches('\u{feff}') == column.name());
-        let places = [Column::AccountId, Column::NamespaceId, Column::ObjectId, Column::HasStoredData].map(at);
+        let at = |column: Column| {
+            header
+                .iter()
+                .position(|name| name.trim_start_matches('\u{feff}') == column.name())
+        };
+        let places = [
+            Column::AccountId,
+            Column::NamespaceId,
+            Column::ObjectId,
+            Column::HasStoredData,
+        ]
+        .map(at);
         let [account_id, namespace_id, object_id, has_stored_data] = places;
         Ok(Self {
             from,

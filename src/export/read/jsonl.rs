@@ -51,8 +51,7 @@ impl<R: BufRead> JsonRows<R> {
         }
         self.row += 1;
         let row = self.row;
-        let line: Line<'_> =
-            serde_json::from_slice(&self.line).map_err(|source| RowError::Json { row, source })?;
+        let line: Line<'_> = serde_json::from_slice(&self.line).map_err(|source| RowError::Json { row, source })?;
         let object_id = line.object_id.map(|id| id.parse()).transpose();
         Ok(Some(FileRow {
             account_id: line.account_id.map(|text| shared(&mut self.last_account, &text)),

@@ -67,7 +67,10 @@ impl ParquetRows {
         let group = self.file.get_row_group(self.group)?;
         let schema = group.metadata().schema_descr_ptr();
         let reader = |column: Column| -> Result<Option<ColumnReader>, RowError> {
-            let at = schema.columns().iter().position(|there| there.path().string() == column.name());
+            let at = schema
+                .columns()
+                .iter()
+                .position(|there| there.path().string() == column.name());
             Ok(match at {
                 Some(at) => Some(group.get_column_reader(at)?),
                 None => None,
@@ -122,10 +125,7 @@ impl Iterator for ParquetRows {
     }
 }
 
-fn texts(
-    reader: Option<ColumnReader>,
-    column: Column,
-) -> Result<Option<ColumnReaderImpl<ByteArrayType>>, RowError> {
+fn texts(reader: Option<ColumnReader>, column: Column) -> Result<Option<ColumnReaderImpl<ByteArrayType>>, RowError> {
     match reader {
         Some(reader @ ColumnReader::ByteArrayColumnReader(_)) => Ok(Some(get_typed_column_reader(reader))),
         Some(_) => Err(RowError::Type(column.name())),
@@ -138,7 +138,6 @@ fn text_at(values: &Option<Vec<Option<ByteArray>>>, index: usize) -> Option<&str
 }
 
 /// The next values of a column, null where there is none.
-#[expect(clippy::type_complexity, reason = "a column that may be missing, of values that may be null")]
 fn values<T: DataType>(
     column: &mut Option<ColumnReaderImpl<T>>,
     count: usize,

@@ -35,7 +35,7 @@ impl Format {
 }
 
 pub enum Sink<W: Write + Send> {
-    Csv(CsvSink<W>),
+    Csv(Box<CsvSink<W>>),
     Parquet(Box<ParquetSink<W>>),
     Jsonl(JsonlSink<W>),
     Ids(W),
@@ -44,7 +44,7 @@ pub enum Sink<W: Write + Send> {
 impl<W: Write + Send> Sink<W> {
     pub fn new(format: Format, columns: &[Column], to: W) -> io::Result<Self> {
         Ok(match format {
-            Format::Csv => Self::Csv(CsvSink::new(columns, to)?),
+            Format::Csv => Self::Csv(Box::new(CsvSink::new(columns, to)?)),
             Format::Parquet => Self::Parquet(Box::new(ParquetSink::new(columns, to)?)),
             Format::Jsonl => Self::Jsonl(JsonlSink::new(columns, to)),
             Format::Ids => Self::Ids(to),

@@ -131,12 +131,14 @@ impl Cells {
             }
             Self::Flags(values, levels) => {
                 write::<BoolType>(column, values, levels)?;
-                (values.clear(), levels.clear());
+                values.clear();
+                levels.clear();
                 Ok(())
             }
             Self::Numbers(values, levels) => {
                 write::<Int64Type>(column, values, levels)?;
-                (values.clear(), levels.clear());
+                values.clear();
+                levels.clear();
                 Ok(())
             }
         }
