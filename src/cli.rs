@@ -3,12 +3,17 @@
 //!
 //! No option takes a secret: other users of a machine can read its command lines.
 
+mod export;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 
+pub use self::export::{ChangesArgs, ExportArgs, ExportCommand, FileFormat, HasData, IntervalsArgs, ObjectsArgs};
+pub use self::export::{RowsArgs, VerifyArgs};
+use crate::export::Place;
 use crate::model::{AccountId, NamespaceId, ObjectId};
 use crate::select::Pattern;
 use crate::units::{self, Quota, parse_duration};
@@ -101,6 +106,8 @@ pub enum Command {
     History(HistoryArgs),
     /// Check configuration, database, token and quota, and change nothing
     Check(CheckArgs),
+    /// Write the record to files, folders and object stores, or check what was written
+    Export(Box<ExportArgs>),
     /// Run psql on the configured store, the private one included
     Psql(PsqlArgs),
     /// Bring the store's schema up to date
@@ -193,6 +200,11 @@ pub struct SyncArgs {
     /// history: an id, or a glob on the name; repeatable
     #[arg(long, value_name = "ID_OR_NAME_GLOB", conflicts_with = "namespace")]
     pub rebuild: Vec<Pattern>,
+
+    /// Also write a Parquet dataset of the namespaces that were published in this run: a folder, or s3://, gs:// or
+    /// az:// [default: none]
+    #[arg(long, value_name = "DIR", value_parser = export::parse_tree)]
+    pub export: Option<Place>,
 
     #[command(flatten)]
     pub output: OutputArgs,

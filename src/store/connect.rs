@@ -141,6 +141,13 @@ impl Store {
         }
     }
 
+    /// A session beside the pool, with the same limits.
+    pub(super) async fn session(&self) -> Result<PgConnection, sqlx::Error> {
+        let mut session = PgConnection::connect_with(&self.options).await?;
+        session.execute(SESSION).await?;
+        Ok(session)
+    }
+
     /// Ends the sessions in order.
     pub async fn close(self) {
         self.pool.close().await;

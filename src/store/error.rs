@@ -1,5 +1,7 @@
 //! What can go wrong in the store, as far as a caller acts on it.
 
+use time::OffsetDateTime;
+
 use crate::model::{AccountId, NamespaceId};
 
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +45,21 @@ pub enum StoreError {
 
     #[error("the record holds a namespace id or account id that is no valid one: {text:?}")]
     InvalidId { text: String },
+
+    #[error("{asked} is in the future: the record can be asked for moments up to {known_until}")]
+    Future {
+        asked: OffsetDateTime,
+        known_until: OffsetDateTime,
+    },
+
+    #[error("there is no snapshot {0}: see `durable-inventory snapshots`")]
+    NoSnapshot(i32),
+
+    #[error(
+        "snapshot {snapshot} is {status}, and only a complete one is part of the record: see `durable-inventory \
+         snapshots`"
+    )]
+    Unpublished { snapshot: i32, status: String },
 
     #[error("nothing is recorded of namespace {0}: see `durable-inventory namespaces`")]
     UnknownNamespace(NamespaceId),

@@ -16,7 +16,9 @@ use super::connect::backend;
 use super::{Store, StoreError};
 
 /// "dinv": keeps our advisory locks apart from those of other programs in the same database.
-const LOCK_SPACE: i32 = 0x6469_6e76;
+pub(super) const LOCK_SPACE: i32 = 0x6469_6e76;
+/// Held by a publication in its last statements, shared by readers before they look. No namespace has this key.
+pub(super) const PUBLISHING: i32 = 0;
 const BEAT: Duration = Duration::from_secs(15);
 /// How long the server is given to end a session, in milliseconds.
 const TERMINATION_MS: i64 = 5_000;

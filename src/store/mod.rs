@@ -1,10 +1,13 @@
 //! The record in Postgres. All SQL of the program lives in this folder.
 
+mod as_of;
 mod connect;
 mod copy;
+mod copy_out;
 mod decide;
 mod error;
 mod lock;
+mod moments;
 mod namespaces;
 pub mod private;
 pub mod psql;
@@ -14,9 +17,11 @@ mod runs;
 mod snapshots;
 mod staging;
 
+pub use as_of::{Row, Slice, Table};
 pub use connect::Store;
 pub use error::StoreError;
 pub use lock::{Fence, LockSession, Locks};
+pub use moments::{ReadNamespace, Reader, SnapshotAt};
 pub use namespaces::RecordedNamespace;
 pub use publish::{ProvenWalk, Published};
 pub use read::{IntervalRow, NamespaceRow, SnapshotRow};

@@ -3,6 +3,7 @@
 use sqlx::{Executor, Postgres, Transaction};
 use time::OffsetDateTime;
 
+use super::lock::{LOCK_SPACE, PUBLISHING};
 use super::snapshots::inconsistent;
 use super::{Fence, Store, StoreError};
 use crate::digest::SetDigest;
@@ -201,7 +202,9 @@ async fn supersede_held(transaction: &mut Transaction<'_, Postgres>, fence: Fenc
 }
 
 /// The last statements before the commit. Locking the store's only row makes recorded_at strictly increase in commit
-/// order over all namespaces (promise 1: an answer about a moment never changes), and it is held only for these.
+/// order over all namespaces (promise 1: an answer about a moment never changes), and it is held only for these. The
+/// advisory lock before it lets readers wait for them: locking the row would need a privilege that a role which may
+/// only read does not have.
 async fn make_visible(
     transaction: &mut Transaction<'_, Postgres>,
     fence: Fence,
@@ -222,6 +225,12 @@ async fn make_visible(
     .execute(&mut **transaction)
     .await
     .map_err(StoreError::while_doing(doing))?;
+    // A statement of its own: the clock below is read after this lock is held, so whoever has waited for it knows that
+    // what is published later is recorded later. See `Store::reader`.
+    sqlx::query!("select pg_advisory_xact_lock($1, $2)", LOCK_SPACE, PUBLISHING)
+        .execute(&mut **transaction)
+        .await
+        .map_err(StoreError::while_doing(doing))?;
     let recorded_at = sqlx::query_scalar!(
         "update inventory.store
          set last_recorded_at = greatest(clock_timestamp(), last_recorded_at + interval '1 microsecond')

@@ -7,6 +7,7 @@ mod configuration;
 mod decide;
 mod escaping;
 mod exit_codes;
+mod export;
 mod grants;
 mod kills;
 mod large;

@@ -1,5 +1,6 @@
 //! `sync`: walk, record, and say how it went.
 
+mod export;
 mod report;
 
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use durable_inventory::config::{AccountConfig, CredentialsConfig, Settings, Sync
 use durable_inventory::sync::{self, Account, Breaker, Progress, Stop, StopReason};
 use secrecy::ExposeSecret;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing::warn;
+use tracing::{error, warn};
 
 use super::Failure;
 use super::store::with_store;
@@ -45,14 +46,28 @@ pub async fn run(
             accept_removals: config.accept_removals,
         },
     };
-    let summary = with_store(config.store, global, sessions, async |store| {
+    // Before the walk: a place that can't be used should not be told after hours.
+    let target = match &args.export {
+        Some(place) => Some(export::target(place).await?),
+        None => None,
+    };
+    let (summary, exported) = with_store(config.store, global, sessions, async |store| {
         let shown = screen.show(progress.clone(), global);
         let summary = sync::sync(store, &accounts, &asked, &stop, &progress).await;
         shown.end();
-        summary.map_err(|error| Failure::new(error, 1))
+        let summary = summary.map_err(|error| Failure::new(error, 1))?;
+        let exported = match target {
+            Some(target) => export::published(store, &summary, target, &stop).await,
+            None => Ok(()),
+        };
+        Ok((summary, exported))
     })
     .await?;
-    let (outcome, exit_code) = summary.verdict();
+    let (outcome, mut exit_code) = summary.verdict();
+    if let Err(failure) = exported {
+        error!("the run is recorded, but it was not exported: {failure}");
+        exit_code = export::exit_code(exit_code);
+    }
     let text = match args.output.format {
         OutputFormat::Json => report::json(&summary, outcome, exit_code)?,
         OutputFormat::Text => report::text(&summary, outcome),

@@ -1,0 +1,267 @@
+//! `export`: the record as files, and `export verify`: what became of them.
+
+use std::future::poll_fn;
+use std::io::IsTerminal;
+use std::path::Path;
+use std::task::Poll;
+
+use durable_inventory::cli::{ExportArgs, ExportCommand, FileFormat, GlobalArgs, HasData, RowsArgs};
+use durable_inventory::config::{Settings, StoreConfig};
+use durable_inventory::export::{self, Asked, Dataset, ExportError, FileOutput, Folder, Format, Output, Place, Stdout};
+use durable_inventory::export::{SingleFile, Target, Tree, Verified, columns};
+use durable_inventory::model::StoredData;
+use durable_inventory::moment::Moment;
+use durable_inventory::store::{Store, Table};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{info, warn};
+
+use super::Failure;
+use super::lists::Filter;
+use super::store::with_store;
+use crate::terminal;
+use crate::terminal::table::number;
+
+pub async fn run(settings: &Settings<'_>, global: &GlobalArgs, args: &ExportArgs) -> Result<u8, Failure> {
+    let (table, asked, rows, ids_only) = match &args.what {
+        ExportCommand::Objects(args) => (Table::Objects, asked(None, args.as_of), &args.rows, args.ids_only),
+        ExportCommand::Changes(args) => (Table::Changes, asked(args.since, args.until), &args.rows, false),
+        ExportCommand::History(args) => (Table::History, asked(args.since, args.until), &args.rows, false),
+        ExportCommand::Verify(args) => return verify(settings, global, &args.path).await,
+    };
+    let format = if ids_only { Format::Ids } else { format(rows) };
+    refuse_nonsense(rows, format)?;
+    let columns = columns::chosen(table, &rows.columns).map_err(|error| Failure::new(error, 2))?;
+    let job = Job {
+        table,
+        asked,
+        rows,
+        format,
+        columns,
+    };
+    with_store(settings.store()?, global, 1, async |store| job.run(store).await).await
+}
+
+fn asked(since: Option<Moment>, until: Option<Moment>) -> Asked {
+    Asked {
+        since,
+        until: until.unwrap_or(Moment::Latest(0)),
+    }
+}
+
+/// Said, or told by the file's name; else what is most useful at the place.
+fn format(rows: &RowsArgs) -> Format {
+    let by_name = |path: &Path| match path.extension().and_then(|extension| extension.to_str()) {
+        Some("parquet") => Format::Parquet,
+        Some("jsonl" | "ndjson") => Format::Jsonl,
+        _ => Format::Csv,
+    };
+    match (rows.format, &rows.output) {
+        (Some(FileFormat::Csv), _) => Format::Csv,
+        (Some(FileFormat::Parquet), _) => Format::Parquet,
+        (Some(FileFormat::Jsonl), _) => Format::Jsonl,
+        (None, Place::File(path)) => by_name(path),
+        (None, Place::Stdout) => Format::Csv,
+        (None, Place::Folder(_) | Place::Remote(_)) => Format::Parquet,
+    }
+}
+
+fn refuse_nonsense(rows: &RowsArgs, format: Format) -> Result<(), Failure> {
+    let refuse = |message: &str| {
+        Err(Failure {
+            message: message.to_owned(),
+            exit_code: 2,
+        })
+    };
+    match (format, &rows.output) {
+        (Format::Ids, Place::Folder(_) | Place::Remote(_)) => {
+            refuse("--ids-only writes one list, and a folder is for a dataset: name a file for it")
+        }
+        (Format::Parquet, Place::Stdout) if std::io::stdout().is_terminal() => {
+            refuse("Parquet is not for a terminal: name a file with --output, or pipe it")
+        }
+        _ => Ok(()),
+    }
+}
+
+struct Job<'a> {
+    table: Table,
+    asked: Asked,
+    rows: &'a RowsArgs,
+    format: Format,
+    columns: Vec<columns::Column>,
+}
+
+impl Job<'_> {
+    async fn run(&self, store: &Store) -> Result<u8, Failure> {
+        match self.write(store).await {
+            Ok(()) => Ok(0),
+            Err(error) if error.reader_left() && !matches!(self.rows.output, Place::Remote(_)) => Ok(0),
+            Err(error) => Err(failure(error)),
+        }
+    }
+
+    async fn write(&self, store: &Store) -> Result<(), ExportError> {
+        let filter = Filter::new(&self.rows.filter);
+        let mut reader = store.reader().await?;
+        let plan = export::plan(&mut reader, self.asked, |namespace| {
+            let (script, class) = (namespace.script.as_deref(), namespace.class.as_deref());
+            filter.selects(
+                &namespace.account_id,
+                &namespace.namespace_id,
+                &namespace.name,
+                script,
+                class,
+            )
+        })
+        .await?;
+        for note in &plan.notes {
+            warn!("{note}");
+        }
+        let namespaces = plan.slices.len();
+        let target = self.target().await?;
+        let data = self.rows.has_data.map(stored);
+        let written = export::export(&mut reader, self.table, plan, data, target, stopped()).await?;
+        info!(
+            "{} rows of {namespaces} namespaces are in {}",
+            number(written.rows),
+            self.rows.output
+        );
+        Ok(())
+    }
+
+    async fn target(&self) -> Result<Box<dyn Target>, ExportError> {
+        let place = self.rows.output.to_string();
+        let output: std::io::Result<Box<dyn Output>> = match &self.rows.output {
+            Place::Stdout => Ok(Box::new(Stdout::default())),
+            Place::File(path) => FileOutput::create(path).map(|file| Box::new(file) as _),
+            Place::Folder(_) | Place::Remote(_) => {
+                let complete = self.rows.has_data.is_none();
+                let columns = self.columns.clone();
+                let dataset = dataset(&self.rows.output, self.table, self.format, columns, complete).await?;
+                return Ok(Box::new(dataset));
+            }
+        };
+        Ok(Box::new(SingleFile::new(self.format, &self.columns, place, output)?))
+    }
+}
+
+pub fn failure(error: ExportError) -> Failure {
+    let exit_code = match error {
+        ExportError::Stopped => 130,
+        ExportError::Backwards { .. } | ExportError::NoObjectStores(_) => 2,
+        _ => 1,
+    };
+    Failure::new(error, exit_code)
+}
+
+fn stored(answer: HasData) -> StoredData {
+    match answer {
+        HasData::True => StoredData::With,
+        HasData::False => StoredData::Without,
+        HasData::Unknown => StoredData::Unknown,
+    }
+}
+
+/// A dataset at a place, which is asked for what it holds already.
+pub async fn dataset(
+    place: &Place,
+    table: Table,
+    format: Format,
+    columns: Vec<columns::Column>,
+    complete: bool,
+) -> Result<Dataset, ExportError> {
+    let tree = tree(place)?;
+    let place = place.to_string();
+    blocking(move || Dataset::new(tree, place, table, format, columns, complete)).await
+}
+
+fn tree(place: &Place) -> Result<Box<dyn Tree>, ExportError> {
+    match place {
+        #[cfg(feature = "object-store")]
+        Place::Remote(url) => match export::RemoteStore::new(url) {
+            Ok(store) => Ok(Box::new(store)),
+            Err(source) => Err(ExportError::Write {
+                place: place.to_string(),
+                source,
+            }),
+        },
+        #[cfg(not(feature = "object-store"))]
+        Place::Remote(url) => Err(ExportError::NoObjectStores(url.to_string())),
+        Place::File(path) | Place::Folder(path) => Ok(Box::new(Folder::new(path))),
+        Place::Stdout => Ok(Box::new(Folder::new(Path::new(".")))),
+    }
+}
+
+/// On a thread that may wait for files and answers.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|ended| std::panic::resume_unwind(ended.into_panic()))
+}
+
+/// Ends with the first signal that asks the program to stop.
+async fn stopped() {
+    let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+    let (Ok(mut interrupt), Ok(mut terminate)) = signals else {
+        // Without handlers a signal ends the process by itself.
+        return std::future::pending().await;
+    };
+    poll_fn(
+        |context| match (interrupt.poll_recv(context), terminate.poll_recv(context)) {
+            (Poll::Pending, Poll::Pending) => Poll::Pending,
+            _ => Poll::Ready(()),
+        },
+    )
+    .await;
+}
+
+async fn verify(settings: &Settings<'_>, global: &GlobalArgs, path: &Place) -> Result<u8, Failure> {
+    let tree = tree(path).map_err(failure)?;
+    let place = path.to_string();
+    let mut verified = blocking(move || export::verify(&*tree, &place))
+        .await
+        .map_err(failure)?;
+    let store = settings.store()?;
+    let given = matches!(store, StoreConfig::Url(_)) || global.data_dir.is_some();
+    if given {
+        let more = with_store(store, global, 1, async |store| {
+            let found = export::against_record(store, &verified.manifest).await;
+            found.map_err(failure)
+        })
+        .await?;
+        verified.problems.extend(more);
+    }
+    terminal::out(&report(&verified, given))?;
+    if verified.problems.is_empty() {
+        return Ok(0);
+    }
+    Err(Failure {
+        message: format!("the dataset in {path} is not what its manifest says: do not trust it, export it again"),
+        exit_code: 1,
+    })
+}
+
+fn report(verified: &Verified, given: bool) -> String {
+    let mut text: String = verified.problems.iter().map(|problem| format!("{problem}\n")).collect();
+    if !verified.problems.is_empty() {
+        return text;
+    }
+    let manifest = &verified.manifest;
+    text.push_str(&format!(
+        "{} rows of {} namespaces in {} files: sizes, checksums and rows are those of the manifest\n",
+        number(verified.rows),
+        number(manifest.namespaces.len() as u64),
+        number(manifest.files.len() as u64)
+    ));
+    text.push_str(if verified.digested {
+        "the digests are those of the rows\n"
+    } else {
+        "the digests could not be computed from the rows: they are not whole snapshots with ids and flags\n"
+    });
+    text.push_str(if given {
+        "the snapshots are those of the database\n"
+    } else {
+        "no database was given to compare with: DATABASE_URL or --data-dir names one\n"
+    });
+    text
+}

@@ -1,0 +1,203 @@
+//! Where an export's bytes go. What is written becomes visible under its name by `commit` only; dropped without it,
+//! nothing is left.
+
+mod file;
+#[cfg(feature = "object-store")]
+mod object_store;
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+pub use self::file::FileOutput;
+#[cfg(feature = "object-store")]
+pub use self::object_store::RemoteStore;
+
+/// Bytes on their way.
+pub trait Output: Write + Send {
+    /// All was written: it may be seen now.
+    fn commit(self: Box<Self>) -> io::Result<()>;
+}
+
+/// As `--output` says it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    Stdout,
+    File(PathBuf),
+    /// A dataset in a folder.
+    Folder(PathBuf),
+    /// A dataset in an object store.
+    Remote(url::Url),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidPlace {
+    #[error("an output is - for stdout, a file, a folder with a / at its end, or s3://, gs:// or az:// with a bucket")]
+    Empty,
+    #[error("'{0}' is no place that exports can go to: s3://, gs:// and az:// are, each with a bucket")]
+    Scheme(String),
+}
+
+impl FromStr for Place {
+    type Err = InvalidPlace;
+
+    /// A folder is a path that ends in a slash, or one that is there.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "" => return Err(InvalidPlace::Empty),
+            "-" => return Ok(Self::Stdout),
+            _ => {}
+        }
+        if text.contains("://") {
+            let url = url::Url::parse(text).map_err(|_| InvalidPlace::Scheme(text.to_owned()))?;
+            let known =
+                matches!(url.scheme(), "s3" | "gs" | "az") && url.host_str().is_some_and(|host| !host.is_empty());
+            return known
+                .then_some(Self::Remote(url))
+                .ok_or_else(|| InvalidPlace::Scheme(text.to_owned()));
+        }
+        let path = PathBuf::from(text);
+        Ok(if text.ends_with('/') || path.is_dir() {
+            Self::Folder(path)
+        } else {
+            Self::File(path)
+        })
+    }
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Stdout => f.write_str("stdout"),
+            Self::File(path) | Self::Folder(path) => path.display().fmt(f),
+            Self::Remote(url) => url.fmt(f),
+        }
+    }
+}
+
+/// stdout, which has no name under which something half-written could stand.
+pub struct Stdout(io::BufWriter<io::Stdout>);
+
+impl Default for Stdout {
+    fn default() -> Self {
+        Self(io::BufWriter::with_capacity(64 * 1024, io::stdout()))
+    }
+}
+
+impl Write for Stdout {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl Output for Stdout {
+    fn commit(mut self: Box<Self>) -> io::Result<()> {
+        self.flush()
+    }
+}
+
+/// A folder or a part of an object store that holds a dataset; names in it are relative, with slashes.
+pub trait Tree: Send {
+    /// Makes it where it is missing.
+    fn prepare(&self) -> io::Result<()>;
+    fn create(&self, name: &str) -> io::Result<Box<dyn Output>>;
+    /// `None` where there is no such file. Of small files only.
+    fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>>;
+    /// The file as one on this machine, to be read from its start.
+    fn open(&self, name: &str) -> io::Result<std::fs::File>;
+    fn remove(&self, name: &str) -> io::Result<()>;
+    /// All files in it, in any order.
+    fn names(&self) -> io::Result<Vec<String>>;
+}
+
+/// A folder of this machine.
+#[derive(Debug, Clone)]
+pub struct Folder(PathBuf);
+
+impl Folder {
+    pub fn new(path: &Path) -> Self {
+        Self(path.to_owned())
+    }
+}
+
+impl Tree for Folder {
+    fn prepare(&self) -> io::Result<()> {
+        std::fs::create_dir_all(&self.0)
+    }
+
+    fn create(&self, name: &str) -> io::Result<Box<dyn Output>> {
+        let path = self.0.join(name);
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent)?;
+        }
+        Ok(Box::new(FileOutput::create(&path)?))
+    }
+
+    fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
+        match std::fs::read(self.0.join(name)) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn open(&self, name: &str) -> io::Result<std::fs::File> {
+        std::fs::File::open(self.0.join(name))
+    }
+
+    /// With the folders that it leaves empty, up to the dataset's own.
+    fn remove(&self, name: &str) -> io::Result<()> {
+        let path = self.0.join(name);
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        for parent in path.ancestors().skip(1).take_while(|parent| *parent != self.0) {
+            if std::fs::remove_dir(parent).is_err() {
+                break; // it holds something else
+            }
+        }
+        Ok(())
+    }
+
+    fn names(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        let mut folders = vec![self.0.clone()];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(&folder)? {
+                let entry = entry?;
+                let path = entry.path();
+                if entry.file_type()?.is_dir() {
+                    folders.push(path);
+                } else if let Some(name) = path.strip_prefix(&self.0).ok().and_then(Path::to_str) {
+                    names.push(name.to_owned());
+                }
+            }
+        }
+        Ok(names)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slash_or_an_existing_folder_means_a_dataset() {
+        let place = |text: &str| text.parse::<Place>();
+        assert_eq!(place("-"), Ok(Place::Stdout));
+        assert_eq!(place("out.csv"), Ok(Place::File("out.csv".into())));
+        assert_eq!(place("out/"), Ok(Place::Folder("out/".into())));
+        assert_eq!(place("/tmp"), Ok(Place::Folder("/tmp".into())));
+        assert!(matches!(place("s3://bucket/a"), Ok(Place::Remote(_))));
+        assert!(matches!(place("gs://bucket"), Ok(Place::Remote(_))));
+        for wrong in ["http://host/a", "s3://", "s3:///a"] {
+            assert_eq!(place(wrong), Err(InvalidPlace::Scheme(wrong.to_owned())));
+        }
+        assert_eq!(place(""), Err(InvalidPlace::Empty));
+    }
+}

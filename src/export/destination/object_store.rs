@@ -1,0 +1,175 @@
+//! S3 and what speaks like it, Google Cloud Storage and Azure. They are configured by their usual variables.
+//!
+//! An object appears when its upload is completed, so a name never stands for half of one. The `Tree` here is for
+//! threads that may block: it hands its work to the runtime and waits.
+
+use std::fs::File;
+use std::io::{self, Seek, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures_util::TryStreamExt;
+use object_store::buffered::BufWriter;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt, parse_url_opts};
+use tokio::io::AsyncWriteExt;
+use tokio::runtime::Handle;
+use url::Url;
+
+use super::{Output, Tree};
+
+/// Of one part of an upload: at most two are under way beside the one that is filled.
+const UPLOAD_PART: usize = 8 * 1024 * 1024;
+
+#[derive(Clone)]
+pub struct RemoteStore {
+    store: Arc<dyn ObjectStore>,
+    base: Path,
+    runtime: Handle,
+}
+
+impl RemoteStore {
+    /// Inside a runtime. Variables of other programs are left alone: a bare `TOKEN` or `REGION` is none of ours.
+    pub fn new(url: &Url) -> io::Result<Self> {
+        // The process has one provider of TLS; a client of the API may have installed it already.
+        let _there = rustls::crypto::ring::default_provider().install_default();
+        let ours = ["AWS_", "GOOGLE_", "AZURE_"];
+        let variables = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .filter(|(name, _)| ours.iter().any(|prefix| name.starts_with(prefix)));
+        let (store, base) = parse_url_opts(url, variables).map_err(io_error)?;
+        Ok(Self {
+            store: store.into(),
+            base,
+            runtime: Handle::current(),
+        })
+    }
+
+    fn path(&self, name: &str) -> io::Result<Path> {
+        let whole = match self.base.as_ref() {
+            "" => name.to_owned(),
+            base => format!("{base}/{name}"),
+        };
+        // As it is: names come percent-encoded.
+        Path::parse(whole).map_err(io::Error::other)
+    }
+}
+
+impl Tree for RemoteStore {
+    /// A bucket is its owner's to make, and folders are only in names.
+    fn prepare(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn create(&self, name: &str) -> io::Result<Box<dyn Output>> {
+        let path = self.path(name)?;
+        let upload = BufWriter::with_capacity(self.store.clone(), path, UPLOAD_PART).with_max_concurrency(2);
+        Ok(Box::new(Upload {
+            upload: Some(upload),
+            runtime: self.runtime.clone(),
+        }))
+    }
+
+    fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
+        let path = self.path(name)?;
+        self.runtime.block_on(async {
+            match self.store.get(&path).await {
+                Ok(found) => Ok(Some(found.bytes().await.map_err(io_error)?.to_vec())),
+                Err(object_store::Error::NotFound { .. }) => Ok(None),
+                Err(error) => Err(io_error(error)),
+            }
+        })
+    }
+
+    /// Brought here as a file without a name.
+    fn open(&self, name: &str) -> io::Result<File> {
+        let path = self.path(name)?;
+        let mut file = nameless_file()?;
+        self.runtime.block_on(async {
+            let found = self.store.get(&path).await.map_err(io_error)?;
+            let mut bytes = found.into_stream();
+            while let Some(bytes) = bytes.try_next().await.map_err(io_error)? {
+                file.write_all(&bytes)?;
+            }
+            io::Result::Ok(())
+        })?;
+        file.rewind()?;
+        Ok(file)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        let path = self.path(name)?;
+        match self.runtime.block_on(self.store.delete(&path)) {
+            Err(object_store::Error::NotFound { .. }) | Ok(()) => Ok(()),
+            Err(error) => Err(io_error(error)),
+        }
+    }
+
+    fn names(&self) -> io::Result<Vec<String>> {
+        let base = Some(&self.base).filter(|base| !base.as_ref().is_empty());
+        let listed = self.runtime.block_on(self.store.list(base).try_collect::<Vec<_>>());
+        let prefix = base.map(|base| format!("{base}/")).unwrap_or_default();
+        let names = listed.map_err(io_error)?.into_iter();
+        Ok(names
+            .filter_map(|object| object.location.as_ref().strip_prefix(&prefix).map(str::to_owned))
+            .collect())
+    }
+}
+
+/// One object on its way up.
+struct Upload {
+    /// `None` once it was completed or given up.
+    upload: Option<BufWriter>,
+    runtime: Handle,
+}
+
+impl Write for Upload {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let upload = self.upload.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
+        self.runtime.block_on(upload.write(bytes))
+    }
+
+    /// There is nothing to see before it is complete.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Output for Upload {
+    fn commit(mut self: Box<Self>) -> io::Result<()> {
+        let Some(mut upload) = self.upload.take() else {
+            return Ok(());
+        };
+        // A completion that fails has aborted the upload by itself.
+        self.runtime.block_on(upload.shutdown())
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        if let Some(mut upload) = self.upload.take() {
+            // Parts of an upload that nobody completes are invisible, but they cost their owner.
+            let _gone = self.runtime.block_on(upload.abort());
+        }
+    }
+}
+
+/// In the folder for temporary files, its name removed at once: it lives as long as it is open.
+fn nameless_file() -> io::Result<File> {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let next = NEXT.fetch_add(1, Ordering::Relaxed);
+    let path = std::env::temp_dir().join(format!("durable-inventory-{}-{next}", std::process::id()));
+    let file = File::options().read(true).write(true).create_new(true).open(&path)?;
+    std::fs::remove_file(&path)?;
+    Ok(file)
+}
+
+fn io_error(error: object_store::Error) -> io::Error {
+    match error {
+        object_store::Error::NotFound { .. } => io::Error::new(io::ErrorKind::NotFound, error),
+        object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => {
+            io::Error::new(io::ErrorKind::PermissionDenied, error)
+        }
+        other => io::Error::other(other),
+    }
+}

@@ -1,0 +1,78 @@
+//! Why an export, or its verification, came to nothing.
+
+use std::io;
+
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::moment::Moment;
+use crate::store::StoreError;
+
+#[derive(Debug, thiserror::Error)]
+pub enum ExportError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+
+    #[error(transparent)]
+    NoRecord(#[from] NoRecord),
+
+    #[error("none of the {namespaces} namespaces has a record of {moment}: the first one begins at {first}")]
+    NoRecords {
+        namespaces: usize,
+        moment: Moment,
+        first: String,
+    },
+
+    #[error("no recorded namespace is among those asked for: see `durable-inventory namespaces`")]
+    NothingSelected,
+
+    #[error("snapshot {0} is not of a namespace that was asked for: see `durable-inventory snapshots`")]
+    OtherNamespace(i32),
+
+    #[error("{since} is later than {until}: nothing lies between them")]
+    Backwards { since: Moment, until: Moment },
+
+    #[error("{place} could not be written")]
+    Write { place: String, source: io::Error },
+
+    #[error("{place} could not be read")]
+    Read { place: String, source: io::Error },
+
+    #[error("{place} holds no dataset, or one whose export did not finish: there is no manifest.json")]
+    NoManifest { place: String },
+
+    #[error("manifest.json in {place} is none that this program writes")]
+    ForeignManifest { place: String, source: serde_json::Error },
+
+    #[error("manifest.json in {place} is of format version {found}, and this program knows {known}")]
+    ManifestVersion { place: String, found: u32, known: u32 },
+
+    #[error("the rows of namespace {0} do not have the digest of their snapshot: someone changed the record by hand")]
+    Digest(String),
+
+    #[error("{0} can't be used: this program was built without object stores")]
+    NoObjectStores(String),
+
+    #[error("stopped by a signal; nothing was left behind")]
+    Stopped,
+}
+
+impl ExportError {
+    /// Whoever read stdout and left, such as `head`, has what it wanted.
+    pub fn reader_left(&self) -> bool {
+        matches!(self, Self::Write { source, .. } if source.kind() == io::ErrorKind::BrokenPipe)
+    }
+}
+
+/// A moment before a namespace's record begins. It is not known what was there: that is not the same as nothing.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("nothing is recorded of namespace {namespace} at {moment}: its record begins at {}", shown(*.begins))]
+pub struct NoRecord {
+    pub namespace: String,
+    pub moment: Moment,
+    pub begins: OffsetDateTime,
+}
+
+pub fn shown(moment: OffsetDateTime) -> String {
+    moment.format(&Rfc3339).unwrap_or_else(|_| moment.to_string())
+}

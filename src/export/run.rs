@@ -1,0 +1,95 @@
+//! From the store to a target: reading here, writing on a thread of its own, a few batches of rows between them. Memory
+//! does not grow with rows.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::error::ExportError;
+use super::plan::Plan;
+use crate::model::StoredData;
+use crate::store::{Reader, Row, Slice, Table};
+
+/// Batches that wait for the writer.
+const WAITING: usize = 8;
+
+/// What the rows are written to. Dropped before it finished, it leaves nothing behind.
+pub trait Target: Send {
+    /// The rows that follow are of this slice.
+    fn begin(&mut self, slice: &Arc<Slice>) -> Result<(), ExportError>;
+    fn rows(&mut self, rows: &[Row]) -> Result<(), ExportError>;
+    fn finish(self: Box<Self>) -> Result<Written, ExportError>;
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Written {
+    pub rows: u64,
+    pub files: u64,
+}
+
+enum Message {
+    Begin(Arc<Slice>),
+    Rows(Vec<Row>),
+    Finish,
+}
+
+/// Writes what the plan names to the target, until `stop` ends.
+pub async fn export(
+    reader: &mut Reader,
+    table: Table,
+    plan: Plan,
+    data: Option<StoredData>,
+    target: Box<dyn Target>,
+    stop: impl Future<Output = ()>,
+) -> Result<Written, ExportError> {
+    let (sender, receiver) = mpsc::channel(WAITING);
+    let writer = tokio::task::spawn_blocking(move || write(target, receiver));
+    let fed = tokio::select! {
+        fed = feed(reader, table, plan, data, sender) => fed.map_err(ExportError::from),
+        () = stop => Err(ExportError::Stopped),
+    };
+    // The writer ends when nobody feeds it. Only now is it certain that it has left nothing behind.
+    let written = writer.await.unwrap_or_else(|ended| {
+        // It is never cancelled: it panicked.
+        std::panic::resume_unwind(ended.into_panic())
+    });
+    fed?;
+    written
+}
+
+async fn feed(
+    reader: &mut Reader,
+    table: Table,
+    plan: Plan,
+    data: Option<StoredData>,
+    sender: mpsc::Sender<Message>,
+) -> Result<(), crate::store::StoreError> {
+    let gone = |sent: Result<(), mpsc::error::SendError<Message>>| sent.is_err();
+    for slice in plan.slices {
+        let slice = Arc::new(slice);
+        if gone(sender.send(Message::Begin(slice.clone())).await) {
+            return Ok(());
+        }
+        let deliver = async |rows| match sender.send(Message::Rows(rows)).await {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_) => ControlFlow::Break(()),
+        };
+        if reader.read(table, &slice, data, deliver).await?.is_break() {
+            return Ok(()); // the writer tells why it wants no more
+        }
+    }
+    let _told = sender.send(Message::Finish).await;
+    Ok(())
+}
+
+fn write(mut target: Box<dyn Target>, mut receiver: mpsc::Receiver<Message>) -> Result<Written, ExportError> {
+    while let Some(message) = receiver.blocking_recv() {
+        match message {
+            Message::Begin(slice) => target.begin(&slice)?,
+            Message::Rows(rows) => target.rows(&rows)?,
+            Message::Finish => return target.finish(),
+        }
+    }
+    Err(ExportError::Stopped)
+}

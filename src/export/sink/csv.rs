@@ -1,0 +1,78 @@
+//! CSV: UTF-8, RFC 4180, a header row, `true`, `false` or nothing.
+
+use std::borrow::Cow;
+use std::io::{self, Write};
+
+use csv::{Terminator, Writer, WriterBuilder};
+
+use super::times::TimeText;
+use super::{hex_into, last_seen_at};
+use crate::export::columns::{Column, Kind, Value};
+use crate::store::{Row, Slice};
+
+pub struct CsvSink<W: Write> {
+    columns: Vec<(Column, TimeText)>,
+    to: Writer<W>,
+}
+
+impl<W: Write> CsvSink<W> {
+    pub fn new(columns: &[Column], to: W) -> io::Result<Self> {
+        let mut to = WriterBuilder::new()
+            .terminator(Terminator::CRLF)
+            .buffer_capacity(64 * 1024)
+            .from_writer(to);
+        to.write_record(columns.iter().map(|column| column.name()))?;
+        let columns = columns.iter().map(|column| (*column, TimeText::default())).collect();
+        Ok(Self { columns, to })
+    }
+
+    pub fn write(&mut self, slice: &Slice, rows: &[Row]) -> io::Result<()> {
+        let last_seen_at = last_seen_at(slice);
+        let mut id = [0; 64];
+        for row in rows {
+            for (column, times) in &mut self.columns {
+                match column.value(slice, last_seen_at, row) {
+                    Value::Text(text) if column.kind() == Kind::Text => self.to.write_field(&*safe(text))?,
+                    Value::Text(text) => self.to.write_field(text)?,
+                    Value::Object(_) => {
+                        hex_into(row, &mut id);
+                        self.to.write_field(id)?;
+                    }
+                    Value::Flag(Some(flag)) => self.to.write_field(if flag { "true" } else { "false" })?,
+                    Value::Time(Some(micros)) => self.to.write_field(times.of(micros))?,
+                    Value::Flag(None) | Value::Time(None) => self.to.write_field("")?,
+                    Value::Number(number) => self.to.write_field(number.to_string())?,
+                }
+            }
+            self.to.write_record(None::<&[u8]>)?;
+        }
+        Ok(())
+    }
+
+    pub fn finish(self) -> io::Result<W> {
+        self.to.into_inner().map_err(|error| error.into_error())
+    }
+}
+
+/// A spreadsheet would run a cell that begins like this as a formula. An apostrophe makes it text.
+fn safe(text: &str) -> Cow<'_, str> {
+    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+        return Cow::Owned(format!("'{text}"));
+    }
+    Cow::Borrowed(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_spreadsheet_would_run_becomes_text() {
+        for formula in ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"] {
+            assert_eq!(safe(formula), format!("'{formula}"));
+        }
+        for text in ["", "created", "a=b", "'quoted"] {
+            assert_eq!(safe(text), text);
+        }
+    }
+}

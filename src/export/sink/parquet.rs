@@ -1,0 +1,223 @@
+//! Parquet: zstd, statistics, sorted by id, and the types that readers expect: timestamps in UTC, booleans that may be
+//! null, strings in UTF-8.
+//!
+//! The rows of one row group are kept as columns until it is full; that is all the memory that it takes.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DataType, Int64Type};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::SortingColumn;
+use parquet::file::properties::{WriterProperties, WriterPropertiesPtr};
+use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter};
+use parquet::schema::parser::parse_message_type;
+use parquet::schema::types::{ColumnPath, TypePtr};
+
+use super::{hex_into, last_seen_at};
+use crate::export::columns::{Column, Kind, Value};
+use crate::store::{Row, Slice};
+
+/// Readers work row group by row group; so many rows are enough for them to be quick, and little memory for us.
+const ROW_GROUP: usize = 128 * 1024;
+
+pub struct ParquetSink<W: Write + Send> {
+    columns: Vec<(Column, Cells)>,
+    rows: usize,
+    to: SerializedFileWriter<W>,
+}
+
+/// A column of the row group in hand.
+enum Cells {
+    /// Object ids: all different, one after the other.
+    Objects(Vec<u8>),
+    /// Few different texts, many times each.
+    Texts(Vec<ByteArray>),
+    /// Values, and for each row a one, or a zero where it has no value.
+    Flags(Vec<bool>, Vec<i16>),
+    Numbers(Vec<i64>, Vec<i16>),
+}
+
+impl<W: Write + Send> ParquetSink<W> {
+    pub fn new(columns: &[Column], to: W) -> io::Result<Self> {
+        let to = SerializedFileWriter::new(to, schema(columns)?, properties(columns)?).map_err(io_error)?;
+        let columns = columns.iter().map(|column| (*column, Cells::of(*column))).collect();
+        Ok(Self { columns, rows: 0, to })
+    }
+
+    pub fn write(&mut self, slice: &Slice, rows: &[Row]) -> io::Result<()> {
+        let last_seen_at = last_seen_at(slice);
+        let mut rows = rows;
+        while !rows.is_empty() {
+            let (now, later) = rows.split_at(rows.len().min(ROW_GROUP - self.rows));
+            for (column, cells) in &mut self.columns {
+                for row in now {
+                    cells.push(row, column.value(slice, last_seen_at, row), column.nullable());
+                }
+            }
+            self.rows += now.len();
+            if self.rows == ROW_GROUP {
+                self.end_row_group()?;
+            }
+            rows = later;
+        }
+        Ok(())
+    }
+
+    fn end_row_group(&mut self) -> io::Result<()> {
+        let mut group = self.to.next_row_group().map_err(io_error)?;
+        for (_, cells) in &mut self.columns {
+            let column = group.next_column().map_err(io_error)?;
+            let mut column = column.ok_or_else(|| io::Error::other("a column that the schema does not have"))?;
+            cells.empty_into(&mut column).map_err(io_error)?;
+            column.close().map_err(io_error)?;
+        }
+        group.close().map_err(io_error)?;
+        self.rows = 0;
+        Ok(())
+    }
+
+    pub fn finish(mut self) -> io::Result<W> {
+        if self.rows > 0 {
+            self.end_row_group()?;
+        }
+        // Writes the footer too.
+        self.to.into_inner().map_err(io_error)
+    }
+}
+
+impl Cells {
+    fn of(column: Column) -> Self {
+        match column.kind() {
+            Kind::Id if column == Column::ObjectId => Self::Objects(Vec::new()),
+            Kind::Id | Kind::Text => Self::Texts(Vec::new()),
+            Kind::Boolean => Self::Flags(Vec::new(), Vec::new()),
+            Kind::Timestamp | Kind::Integer => Self::Numbers(Vec::new(), Vec::new()),
+        }
+    }
+
+    fn push(&mut self, row: &Row, value: Value<'_>, nullable: bool) {
+        match (self, value) {
+            (Self::Objects(texts), _) => {
+                let at = texts.len();
+                texts.resize(at + 64, 0);
+                hex_into(row, &mut texts[at..]);
+            }
+            (Self::Texts(values), Value::Text(text)) => {
+                let again = values.last().filter(|last| last.data() == text.as_bytes()).cloned();
+                values.push(again.unwrap_or_else(|| ByteArray::from(text)));
+            }
+            (Self::Flags(values, levels), Value::Flag(flag)) => push(values, levels, flag, nullable),
+            (Self::Numbers(values, levels), Value::Time(time)) => push(values, levels, time, nullable),
+            (Self::Numbers(values, levels), Value::Number(number)) => push(values, levels, Some(number), nullable),
+            // A column's cells are of the kind that its values are of.
+            (Self::Texts(_) | Self::Flags(..) | Self::Numbers(..), _) => {}
+        }
+    }
+
+    fn empty_into(&mut self, column: &mut SerializedColumnWriter<'_>) -> Result<(), ParquetError> {
+        match self {
+            Self::Objects(texts) => {
+                let rows = texts.len() / 64;
+                let texts = ByteArray::from(std::mem::replace(texts, Vec::with_capacity(ROW_GROUP * 64)));
+                let ids: Vec<_> = (0..rows).map(|row| texts.slice(row * 64, 64)).collect();
+                write::<ByteArrayType>(column, &ids, &[])
+            }
+            Self::Texts(values) => {
+                write::<ByteArrayType>(column, values, &[])?;
+                values.clear();
+                Ok(())
+            }
+            Self::Flags(values, levels) => {
+                write::<BoolType>(column, values, levels)?;
+                values.clear();
+                levels.clear();
+                Ok(())
+            }
+            Self::Numbers(values, levels) => {
+                write::<Int64Type>(column, values, levels)?;
+                values.clear();
+                levels.clear();
+                Ok(())
+            }
+        }
+    }
+}
+
+fn push<T>(values: &mut Vec<T>, levels: &mut Vec<i16>, value: Option<T>, nullable: bool) {
+    if nullable {
+        levels.push(i16::from(value.is_some()));
+    }
+    values.extend(value);
+}
+
+fn write<T: DataType>(
+    column: &mut SerializedColumnWriter<'_>,
+    values: &[T::T],
+    levels: &[i16],
+) -> Result<(), ParquetError> {
+    let levels = (!levels.is_empty()).then_some(levels);
+    column.typed::<T>().write_batch(values, levels, None).map(drop)
+}
+
+fn schema(columns: &[Column]) -> io::Result<TypePtr> {
+    let mut message = String::from("message durable_inventory {");
+    for column in columns {
+        let repetition = if column.nullable() { "optional" } else { "required" };
+        let name = column.name();
+        message.push_str(&match column.kind() {
+            Kind::Id | Kind::Text => format!("{repetition} binary {name} (STRING);"),
+            Kind::Boolean => format!("{repetition} boolean {name};"),
+            Kind::Timestamp => format!("{repetition} int64 {name} (TIMESTAMP(MICROS,true));"),
+            Kind::Integer => format!("{repetition} int64 {name};"),
+        });
+    }
+    message.push('}');
+    parse_message_type(&message).map(Arc::new).map_err(io_error)
+}
+
+fn properties(columns: &[Column]) -> io::Result<WriterPropertiesPtr> {
+    let object_id = ColumnPath::from(Column::ObjectId.name());
+    let properties = WriterProperties::builder()
+        .set_created_by(concat!("durable-inventory ", env!("CARGO_PKG_VERSION")).to_owned())
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(1).map_err(io_error)?))
+        .set_max_row_group_row_count(Some(ROW_GROUP))
+        // All ids differ: a dictionary would be built for nothing.
+        .set_column_dictionary_enabled(object_id, false)
+        .set_sorting_columns(Some(sorting(columns)));
+    Ok(Arc::new(properties.build()))
+}
+
+/// Rows come by account, namespace, snapshot (changes) and object. What follows a column that was left out is in no
+/// order that a reader could use.
+fn sorting(columns: &[Column]) -> Vec<SortingColumn> {
+    let at = |column: &Column| columns.iter().position(|there| there == column);
+    let by_snapshot = at(&Column::Change).is_some() || at(&Column::SnapshotId).is_some();
+    let keys = [
+        Some(Column::AccountId),
+        Some(Column::NamespaceId),
+        by_snapshot.then_some(Column::SnapshotId),
+        Some(Column::ObjectId),
+    ];
+    keys.iter()
+        .flatten()
+        .map_while(at)
+        .map(|index| SortingColumn {
+            column_idx: index as i32,
+            descending: false,
+            nulls_first: false,
+        })
+        .collect()
+}
+
+/// The destination's own error where there is one, so that whoever asks for its kind is told.
+fn io_error(error: ParquetError) -> io::Error {
+    match error {
+        ParquetError::External(source) => match source.downcast::<io::Error>() {
+            Ok(error) => *error,
+            Err(source) => io::Error::other(source),
+        },
+        other => io::Error::other(other),
+    }
+}

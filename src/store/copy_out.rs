@@ -1,0 +1,133 @@
+//! Rows as COPY sends them in its binary format: see `copy` for how that looks.
+
+use super::StoreError;
+use super::snapshots::inconsistent;
+
+const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
+/// The signature, the flags and the length of the header's extension, which no version of PostgreSQL uses.
+const HEADER: usize = 19;
+/// Fields of the widest row that is asked for.
+pub(super) const FIELDS: usize = 4;
+
+/// One row; a field is `None` where it is null.
+pub(super) type Fields<'a> = [Option<&'a [u8]>; FIELDS];
+
+/// Puts rows together again, wherever the messages cut them.
+#[derive(Default)]
+pub(super) struct RowDecoder {
+    begun: bool,
+    /// What is left of a message until the next one completes it.
+    pending: Vec<u8>,
+}
+
+impl RowDecoder {
+    pub(super) fn feed(
+        &mut self,
+        message: &[u8],
+        mut each: impl FnMut(Fields<'_>) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        if self.pending.is_empty() {
+            let used = self.decode(message, &mut each)?;
+            self.pending.extend_from_slice(&message[used..]);
+        } else {
+            let mut bytes = std::mem::take(&mut self.pending);
+            bytes.extend_from_slice(message);
+            let used = self.decode(&bytes, &mut each)?;
+            bytes.drain(..used);
+            self.pending = bytes;
+        }
+        Ok(())
+    }
+
+    /// How many bytes were whole rows.
+    fn decode(
+        &mut self,
+        bytes: &[u8],
+        each: &mut impl FnMut(Fields<'_>) -> Result<(), StoreError>,
+    ) -> Result<usize, StoreError> {
+        let mut at = 0;
+        if !self.begun {
+            if bytes.len() < HEADER {
+                return Ok(0);
+            }
+            if !bytes.starts_with(SIGNATURE) {
+                return Err(inconsistent("a COPY that does not begin as one"));
+            }
+            self.begun = true;
+            at = HEADER;
+        }
+        while let Some((fields, length)) = row(&bytes[at..])? {
+            at += length;
+            if let Some(fields) = fields {
+                each(fields)?;
+            }
+        }
+        Ok(at)
+    }
+}
+
+/// The first row and its length, `None` for both where it is not whole yet. The end of the rows is a row of none.
+fn row(bytes: &[u8]) -> Result<Option<(Option<Fields<'_>>, usize)>, StoreError> {
+    let Some(count) = bytes.first_chunk() else {
+        return Ok(None);
+    };
+    let count = match i16::from_be_bytes(*count) {
+        -1 => return Ok(Some((None, 2))),
+        count => usize::try_from(count).ok().filter(|count| *count <= FIELDS),
+    };
+    let count = count.ok_or_else(|| inconsistent("a row of another number of fields than was asked for"))?;
+    let mut fields = [None; FIELDS];
+    let mut at = 2;
+    for field in fields.iter_mut().take(count) {
+        let Some(length) = bytes.get(at..).and_then(|rest| rest.first_chunk()) else {
+            return Ok(None);
+        };
+        at += 4;
+        // Only -1, for null, is less than zero.
+        let Ok(length) = usize::try_from(i32::from_be_bytes(*length)) else {
+            continue;
+        };
+        let Some(value) = bytes.get(at..at + length) else {
+            return Ok(None);
+        };
+        *field = Some(value);
+        at += length;
+    }
+    Ok(Some((Some(fields), at)))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::copy::Rows;
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn rows_are_whole_wherever_they_are_cut(
+            rows in prop::collection::vec((any::<[u8; 32]>(), any::<Option<bool>>()), 0..20),
+            cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..8),
+        ) {
+            let mut sent = Rows::with_capacity(rows.len());
+            for (id, flag) in &rows {
+                sent.row(2).field(id).flag(*flag);
+            }
+            let sent = sent.finish();
+            let mut cuts: Vec<_> = cuts.iter().map(|cut| cut.index(sent.len())).collect();
+            cuts.extend([0, sent.len()]);
+            cuts.sort_unstable();
+            let mut decoder = RowDecoder::default();
+            let mut found = Vec::new();
+            for cut in cuts.windows(2) {
+                decoder.feed(&sent[cut[0]..cut[1]], |fields| {
+                    let id: [u8; 32] = fields[0].unwrap().try_into().unwrap();
+                    found.push((id, fields[1].map(|flag| flag == [1])));
+                    Ok(())
+                }).unwrap();
+            }
+            prop_assert_eq!(found, rows);
+            prop_assert!(decoder.pending.is_empty());
+        }
+    }
+}

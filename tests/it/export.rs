@@ -1,0 +1,92 @@
+//! Exports, by the program itself: what is written is what the record says, as of any moment, in every format.
+
+mod broken;
+mod dataset;
+mod record;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::Path;
+
+use cloudflare_simulator::{Flag, Id, Simulator};
+use durable_inventory::export::Format;
+use durable_inventory::export::read::rows;
+
+use crate::support::database::{TestDatabase, fresh_database};
+use crate::support::program::{ACCOUNT, Ended, program, run, simulator, sync};
+
+/// A namespace of 300 objects that was walked twice, with changes of every kind in between.
+struct Recorded {
+    simulator: Simulator,
+    database: TestDatabase,
+    namespace: String,
+    first: Walked,
+    second: Walked,
+}
+
+struct Walked {
+    snapshot: String,
+    truth: BTreeMap<Id, Flag>,
+}
+
+async fn recorded() -> Recorded {
+    let (simulator, database) = (simulator().await, fresh_database().await);
+    let namespace = simulator.add_namespace(ACCOUNT, "chat_Room");
+    simulator.seed(&namespace, 300, 1);
+    let first = walk(&simulator, &database, &namespace);
+    let ids: Vec<Id> = simulator.truth(&namespace).into_keys().collect();
+    for (index, id) in ids.iter().take(40).enumerate() {
+        match index % 4 {
+            0 => simulator.remove_object(&namespace, id),
+            1 => simulator.put_object(&namespace, *id, Some(true)),
+            2 => simulator.put_object(&namespace, *id, Some(false)),
+            _ => simulator.put_object(&namespace, *id, None),
+        }
+    }
+    simulator.put_object(&namespace, [0xab; 32], None);
+    let second = walk(&simulator, &database, &namespace);
+    Recorded {
+        simulator,
+        database,
+        namespace,
+        first,
+        second,
+    }
+}
+
+fn walk(simulator: &Simulator, database: &TestDatabase, namespace: &str) -> Walked {
+    let ended = run(sync(simulator, database, &["--limit", "100"]));
+    assert_eq!(ended.code, Some(0), "{ended:#?}");
+    let told = ended.json();
+    let told = told["namespaces"].as_array().unwrap();
+    let told = told.iter().find(|told| told["namespace_id"] == namespace).unwrap();
+    Walked {
+        snapshot: told["snapshot_id"].to_string(),
+        truth: simulator.truth(namespace),
+    }
+}
+
+impl Recorded {
+    fn export(&self, args: &[&str]) -> Ended {
+        run(program(&self.simulator, &self.database, &[&["export"], args].concat()))
+    }
+
+    /// stdout of an export that succeeds.
+    fn exported(&self, args: &[&str]) -> String {
+        let ended = self.export(args);
+        assert_eq!(ended.code, Some(0), "{args:?}: {ended:#?}");
+        ended.stdout
+    }
+}
+
+/// What a file says of each object; an id that comes twice fails the test, as does one out of order.
+fn objects(format: Format, path: &Path) -> BTreeMap<Id, Flag> {
+    let mut found = BTreeMap::new();
+    for row in rows(format, File::open(path).unwrap()).unwrap() {
+        let row = row.unwrap();
+        let id = *row.object_id.unwrap().as_bytes();
+        assert!(found.last_key_value().is_none_or(|(last, _)| *last < id));
+        found.insert(id, row.has_stored_data.unwrap());
+    }
+    found
+}
