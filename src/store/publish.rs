@@ -7,6 +7,7 @@ use super::snapshots::inconsistent;
 use super::{Fence, Store, StoreError};
 use crate::digest::SetDigest;
 use crate::model::Counts;
+use crate::text::chain;
 
 /// A walk whose end was proven. Only this can close an interval (promise 2).
 #[derive(Debug)]
@@ -60,7 +61,10 @@ impl Store {
         supersede_held(&mut transaction, fence, walk.snapshot_id).await?;
         let recorded_at = make_visible(&mut transaction, fence, walk.snapshot_id).await?;
         transaction.commit().await.map_err(StoreError::while_doing(doing))?;
-        self.clear_staging(fence, walk.snapshot_id).await?;
+        // Published is published: what can't be cleared now is cleared by the namespace's next walk.
+        if let Err(error) = self.clear_staging(fence, walk.snapshot_id).await {
+            tracing::warn!("{}", chain(&error));
+        }
         Ok(Published::Complete(recorded_at))
     }
 
@@ -81,7 +85,12 @@ impl Store {
         .execute(&mut *transaction)
         .await
         .map_err(StoreError::while_doing(doing))?;
-        transaction.commit().await.map_err(StoreError::while_doing(doing))
+        transaction.commit().await.map_err(StoreError::while_doing(doing))?;
+        // Its spool, which nobody asks for any more.
+        if let Err(error) = self.clear_leftovers(fence).await {
+            tracing::warn!("{}", chain(&error));
+        }
+        Ok(())
     }
 }
 

@@ -76,10 +76,11 @@ impl Abandoned {
 }
 
 impl Store {
-    /// The walk that was left unfinished, if it may be resumed, else a new one. What may not be resumed is dropped
-    /// first: a walk whose base is no longer published, one whose last page is older than `resume_within`, one whose
+    /// The walk that was left unfinished, if it may be resumed, else a new one. What a run that died had no time to
+    /// clear away goes first. What may not be resumed is dropped too: a walk whose base is no longer published, one whose last page is older than `resume_within`, one whose
     /// spool a crash of the database emptied.
     pub async fn open_walk(&self, fence: Fence, run_id: i64, resume_within: Duration) -> Result<Walk, StoreError> {
+        self.clear_leftovers(fence).await?;
         if let Some(left) = self.unfinished(fence).await? {
             match self.unfit(&left, resume_within).await? {
                 None => return self.resume(fence, run_id, left.snapshot_id).await,
@@ -179,14 +180,17 @@ impl Store {
 
     /// Remembers that the API serves this namespace's ids out of order.
     pub async fn mark_unordered(&self, fence: Fence) -> Result<(), StoreError> {
+        let doing = "remember that ids come out of order";
+        let mut transaction = self.pool.begin().await.map_err(StoreError::while_doing(doing))?;
         sqlx::query!(
             "update inventory.namespace set unordered = true where namespace_key = $1 and not unordered",
             fence.namespace_key
         )
-        .execute(&self.pool)
+        .execute(&mut *transaction)
         .await
-        .map_err(StoreError::while_doing("remember that ids come out of order"))?;
-        Ok(())
+        .map_err(StoreError::while_doing(doing))?;
+        fence.check(&mut transaction).await?;
+        transaction.commit().await.map_err(StoreError::while_doing(doing))
     }
 
     async fn unfinished(&self, fence: Fence) -> Result<Option<Unfinished>, StoreError> {
@@ -302,14 +306,50 @@ impl Store {
 
     /// Staged changes and spooled observations of a walk that ended without being published, or of one that was.
     pub(super) async fn clear_staging(&self, fence: Fence, snapshot_id: i32) -> Result<(), StoreError> {
+        self.clear(fence, snapshot_id, false).await
+    }
+
+    /// Clearing comes after the commit that ends a walk, so whoever dies in between leaves rows behind that nobody
+    /// needs. The snapshots that have rows are looked up by one index probe each: a table that holds the changes of a
+    /// large walk is not read for it.
+    pub(super) async fn clear_leftovers(&self, fence: Fence) -> Result<(), StoreError> {
+        let left = sqlx::query!(
+            "with recursive staged (id) as (
+                 (select min(snapshot_id) from inventory.staged_change)
+                 union all
+                 select (select min(c.snapshot_id) from inventory.staged_change c where c.snapshot_id > staged.id)
+                 from staged where staged.id is not null),
+             spooled (id) as (
+                 (select min(snapshot_id) from inventory.spooled_object)
+                 union all
+                 select (select min(o.snapshot_id) from inventory.spooled_object o where o.snapshot_id > spooled.id)
+                 from spooled where spooled.id is not null)
+             select s.snapshot_id, s.status = 'held' as \"held!\" from inventory.snapshot s
+             where s.namespace_key = $1 and s.status not in ('running', 'interrupted')
+               and s.snapshot_id in (
+                   select id from staged where s.status <> 'held' union all select id from spooled)",
+            fence.namespace_key
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(StoreError::while_doing("look for what a run that died left"))?;
+        for snapshot in left {
+            self.clear(fence, snapshot.snapshot_id, snapshot.held).await?;
+        }
+        Ok(())
+    }
+
+    /// A held snapshot keeps its changes until someone decides about them, and needs its observations no more.
+    async fn clear(&self, fence: Fence, snapshot_id: i32, keep_changes: bool) -> Result<(), StoreError> {
         let doing = "drop what a walk had staged";
         loop {
             let mut transaction = self.pool.begin().await.map_err(StoreError::while_doing(doing))?;
             let staged = sqlx::query!(
                 "delete from inventory.staged_change where ctid = any(array(
-                     select ctid from inventory.staged_change where snapshot_id = $1 limit $2))",
+                     select ctid from inventory.staged_change where snapshot_id = $1 and not $3 limit $2))",
                 snapshot_id,
-                DELETE_BATCH
+                DELETE_BATCH,
+                keep_changes
             )
             .execute(&mut *transaction)
             .await
