@@ -3,7 +3,7 @@
 use sqlx::types::Json;
 use time::OffsetDateTime;
 
-use super::{Store, StoreError};
+use super::{Fence, Store, StoreError};
 use crate::model::{AccountId, Namespace, NamespaceId};
 
 /// A namespace that the record knows.
@@ -101,16 +101,19 @@ impl Store {
     }
 
     /// Only for a namespace that is neither listed nor answers its object list. Its objects stay as they were.
-    pub async fn mark_missing(&self, namespace_key: i32) -> Result<(), StoreError> {
+    pub async fn mark_missing(&self, fence: Fence) -> Result<(), StoreError> {
+        let doing = "record that a namespace vanished";
+        let mut transaction = self.pool.begin().await.map_err(StoreError::while_doing(doing))?;
         sqlx::query!(
             "update inventory.namespace set missing_since = clock_timestamp()
              where namespace_key = $1 and missing_since is null",
-            namespace_key
+            fence.namespace_key
         )
-        .execute(&self.pool)
+        .execute(&mut *transaction)
         .await
-        .map_err(StoreError::while_doing("record that a namespace vanished"))?;
-        Ok(())
+        .map_err(StoreError::while_doing(doing))?;
+        fence.check(&mut transaction).await?;
+        transaction.commit().await.map_err(StoreError::while_doing(doing))
     }
 }
 

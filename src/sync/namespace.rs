@@ -219,7 +219,7 @@ impl Run<'_> {
                 let requests = u64::from(source.requests());
                 match source.kind() {
                     ErrorKind::Exhausted => self.interrupt(fence, walk, why, requests).await,
-                    ErrorKind::NotFound if !planned.listed => self.vanish(planned, fence, walk, requests).await,
+                    ErrorKind::NotFound if !planned.listed => self.vanish(fence, walk, requests).await,
                     kind => End {
                         unauthorized: kind == ErrorKind::Unauthorized,
                         ..self.abandon(fence, walk, Abandoned::Failed, why, requests).await
@@ -230,12 +230,16 @@ impl Run<'_> {
         }
     }
 
-    async fn vanish(&self, planned: &Planned<'_>, fence: Fence, walk: &Walk, requests: u64) -> End {
+    async fn vanish(&self, fence: Fence, walk: &Walk, requests: u64) -> End {
         let why = "the account no longer lists this namespace, and its object list answers 404; its objects stay as \
                    they were recorded"
             .to_owned();
         let end = self.abandon(fence, walk, Abandoned::Discarded, why, requests).await;
-        match self.store.mark_missing(planned.key).await {
+        if end.status == Status::Interrupted {
+            // Not marked as missing, it is asked about again, and what this walk left is cleared then.
+            return end;
+        }
+        match self.store.mark_missing(fence).await {
             Ok(()) => End {
                 status: Status::Missing,
                 ..end
@@ -257,7 +261,7 @@ impl Run<'_> {
     }
 
     async fn abandon(&self, fence: Fence, walk: &Walk, status: Abandoned, why: String, requests: u64) -> End {
-        let told = match status {
+        let mut told = match status {
             Abandoned::Superseded => Status::Superseded,
             Abandoned::Failed | Abandoned::Discarded => Status::Failed,
         };
@@ -266,6 +270,8 @@ impl Run<'_> {
             .abandon(fence, walk.snapshot_id, status, &why, requests)
             .await
         {
+            // Then the record does not say that it failed: a later run, or the one that took over, goes on with it.
+            told = failed_or_interrupted(&error);
             warn!("{}", chain(&error));
         }
         End {
