@@ -2,8 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod kills;
 mod private_folder;
 mod private_server;
 mod psql;
+mod resume;
+mod simulation;
 mod support;
 mod sync;
+mod two_programs;

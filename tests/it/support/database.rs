@@ -35,15 +35,20 @@ pub async fn fresh_database() -> TestDatabase {
 impl TestDatabase {
     /// As `DATABASE_URL` would say it.
     pub fn url(&self) -> String {
-        let socket = self.options.get_socket().unwrap().to_str().unwrap();
-        let user = self.options.get_username();
-        let port = self.options.get_port();
-        let host: String = url::form_urlencoded::byte_serialize(socket.as_bytes()).collect();
-        format!(
-            "postgres://{user}@localhost:{port}/{}?host={host}&sslmode=disable",
-            self.name
-        )
+        url(&self.options)
     }
+}
+
+/// As `DATABASE_URL` would say it.
+pub fn url(options: &PgConnectOptions) -> String {
+    let socket = options.get_socket().unwrap().to_str().unwrap();
+    let (user, port, name) = (
+        options.get_username(),
+        options.get_port(),
+        options.get_database().unwrap(),
+    );
+    let host: String = url::form_urlencoded::byte_serialize(socket.as_bytes()).collect();
+    format!("postgres://{user}@localhost:{port}/{name}?host={host}&sslmode=disable")
 }
 
 impl Drop for TestDatabase {

@@ -46,12 +46,16 @@ pub async fn simulator() -> Simulator {
 
 /// The program with nothing of the tester's own environment but PATH, and no limit on its pace.
 pub fn program(simulator: &Simulator, database: &TestDatabase, args: &[&str]) -> Command {
+    program_on(simulator, &database.url(), args)
+}
+
+fn program_on(simulator: &Simulator, url: &str, args: &[&str]) -> Command {
     let mut command = bare(args);
     command
         .env("CLOUDFLARE_API_BASE_URL", simulator.base_url())
         .env("CLOUDFLARE_ACCOUNT_ID", ACCOUNT)
         .env("CLOUDFLARE_API_TOKEN", TOKEN)
-        .env("DATABASE_URL", database.url());
+        .env("DATABASE_URL", url);
     command
 }
 
@@ -70,17 +74,23 @@ pub fn bare(args: &[&str]) -> Command {
 
 /// `sync` at full speed, its outcome as JSON on stdout.
 pub fn sync(simulator: &Simulator, database: &TestDatabase, more: &[&str]) -> Command {
-    let args = [
-        "sync",
-        "--output",
-        "json",
-        "--quota",
-        "1000000/1s",
-        "--quota-share",
-        "100",
-    ];
-    program(simulator, database, &[&args, more].concat())
+    program(simulator, database, &[&SYNC, more].concat())
 }
+
+/// The same, with a database that is not only a test's, but a server's.
+pub fn sync_to(simulator: &Simulator, url: &str, more: &[&str]) -> Command {
+    program_on(simulator, url, &[&SYNC, more].concat())
+}
+
+const SYNC: [&str; 7] = [
+    "sync",
+    "--output",
+    "json",
+    "--quota",
+    "1000000/1s",
+    "--quota-share",
+    "100",
+];
 
 /// Runs a command to its end.
 pub fn run(mut command: Command) -> Ended {

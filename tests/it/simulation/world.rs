@@ -1,0 +1,371 @@
+//! Plays a schedule: a simulator that serves it, the runs that walk it, and the model that the record is held against
+//! after each of them.
+
+use std::sync::Arc;
+
+use anyhow::{Context, bail, ensure};
+use cloudflare_simulator::{CursorKey, Namespace, Objects as Served, Simulator, When};
+use durable_inventory::store::Store;
+use durable_inventory::sync::Status;
+use sqlx::postgres::PgConnectOptions;
+
+use super::coverage::Coverage;
+use super::model::Model;
+use super::outcomes::{check_outcomes, has_walked};
+use super::random::Random;
+use super::record::{self, Record, Snapshot};
+use super::run::{Left, SESSIONS, Seat, account, run, settle};
+use super::schedule::{Churn, Kind, PlannedRun, Schedule};
+use super::served::Log;
+use super::trouble::{Graveyard, apply, changer, rules};
+use crate::support::program::TOKEN;
+
+/// One namespace, as it is served and as it should be recorded.
+struct Watched {
+    id: String,
+    log: Log,
+    model: Model,
+    graveyard: Graveyard,
+    /// While it is not listed.
+    gone: Option<Namespace>,
+    /// Its walk so far was told one consistent state: what is published must then be the service's own.
+    undisturbed: bool,
+}
+
+pub struct World<'a> {
+    schedule: &'a Schedule,
+    simulator: Arc<Simulator>,
+    options: PgConnectOptions,
+    account: String,
+    namespaces: Vec<Watched>,
+    coverage: &'a Coverage,
+    store: Option<Store>,
+    random: Random,
+}
+
+impl<'a> World<'a> {
+    pub fn new(
+        schedule: &'a Schedule,
+        simulator: Arc<Simulator>,
+        options: PgConnectOptions,
+        coverage: &'a Coverage,
+    ) -> Self {
+        let account = format!("schedule-{}", schedule.seed);
+        simulator.add_account(&account, TOKEN);
+        let mut random = Random::new(schedule.seed ^ 0x5eed);
+        let namespaces = (0..schedule.namespaces.len())
+            .map(|number| watch(schedule, number, &account, &simulator, &mut random))
+            .collect();
+        Self {
+            schedule,
+            simulator,
+            options,
+            account,
+            namespaces,
+            coverage,
+            store: None,
+            random,
+        }
+    }
+
+    pub async fn play(mut self, seat: &mut Seat) -> anyhow::Result<()> {
+        let played = self.play_runs(seat).await;
+        // The hooks in there keep what they watch.
+        self.simulator.with(|state| {
+            state.namespaces.retain(|namespace| namespace.account != self.account);
+            state.accounts.remove(&self.account);
+        });
+        drop(self.store.take());
+        played
+    }
+
+    async fn play_runs(&mut self, seat: &mut Seat) -> anyhow::Result<()> {
+        let last = self.schedule.runs.len() - 1;
+        for (number, planned) in self.schedule.runs.iter().enumerate() {
+            let played = self.play_run(planned, number == last, seat).await;
+            played.with_context(|| format!("run {number}"))?;
+        }
+        Ok(())
+    }
+
+    async fn play_run(&mut self, planned: &PlannedRun, last: bool, seat: &mut Seat) -> anyhow::Result<()> {
+        let before = record::snapshots(&mut seat.admin, &self.account).await?;
+        self.prepare(planned, &before);
+        let store = self.store().await?;
+        let patient = planned.faults.is_empty() && planned.list.is_none();
+        let account = account(&self.simulator.base_url(), &self.account, patient);
+        let left = run(&store, account, planned, seat).await;
+        drop(store);
+        let orderly = self.note(&left, planned, seat).await;
+        let after = record::snapshots(&mut seat.admin, &self.account).await?;
+        self.check_resumption(&before, &after)?;
+        self.check_snapshots(&after, planned)?;
+        let record = record::read(&mut seat.admin, &self.account).await?;
+        self.check_record(&record)?;
+        if let (Left::Ended(ended), true) = (&left, orderly) {
+            check_outcomes(ended, &after)?;
+            let mut leaked = record::leaked(&mut seat.admin, &self.account).await?;
+            // What an earlier run left where this one did not walk stays until the next that does.
+            leaked.retain(|(namespace, ..)| has_walked(ended, namespace));
+            ensure!(
+                leaked.is_empty(),
+                "rows are left (snapshot, status, staged, spooled): {leaked:?}"
+            );
+        }
+        if last {
+            self.check_end(&left)?;
+        }
+        Ok(())
+    }
+
+    /// A store as another process would open it, or the one that is open.
+    async fn store(&mut self) -> anyhow::Result<Store> {
+        if self.random.one_in(4) {
+            self.store = None;
+        }
+        if self.store.is_none() {
+            self.store = Some(Store::connect(self.options.clone(), SESSIONS).await?);
+        }
+        self.store.clone().context("it was opened above")
+    }
+
+    /// What changes before the run, and what will go wrong in it.
+    fn prepare(&mut self, planned: &PlannedRun, before: &[Snapshot]) {
+        for (at, watched) in self.namespaces.iter_mut().enumerate() {
+            let unfinished = before.iter().any(|s| s.namespace == watched.id && s.is_unfinished());
+            watched.undisturbed |= !unfinished;
+            for (_, churn) in planned.churn.iter().filter(|(of, _)| *of == at) {
+                if unfinished && self.schedule.still {
+                    continue;
+                }
+                watched.undisturbed &= !unfinished;
+                watched.change(*churn, &self.simulator, &mut self.random, self.coverage);
+            }
+            let faults = planned.faults.iter().filter(|(of, ..)| *of == at);
+            let mut plan = Vec::new();
+            for (_, n, trouble) in faults {
+                watched.undisturbed &= !trouble.lies();
+                let graveyard = watched.graveyard.clone();
+                let change = changer(&self.simulator, watched.id.clone(), graveyard, self.random.next());
+                plan.extend(rules(*trouble, *n, self.coverage, change));
+            }
+            plan.push((When::Always, watched.log.fault()));
+            self.simulator.with(|state| {
+                let Some(namespace) = state.namespace(&watched.id) else {
+                    return;
+                };
+                namespace.faults.clear();
+                plan.into_iter()
+                    .for_each(|(when, fault)| namespace.faults.add(when, fault));
+            });
+        }
+        self.simulator.with(|state| {
+            state.traffic.requests.clear();
+            let Some(account) = state.accounts.get_mut(&self.account) else {
+                return;
+            };
+            account.faults.clear();
+            if let Some(trouble) = planned.list {
+                let rules = rules(trouble, 1, self.coverage, |_| {});
+                rules
+                    .into_iter()
+                    .for_each(|(when, fault)| account.faults.add(when, fault));
+            }
+        });
+    }
+
+    /// Whether the run ended by itself, with all its sessions.
+    async fn note(&mut self, left: &Left, planned: &PlannedRun, seat: &mut Seat) -> bool {
+        self.coverage.count("runs");
+        match (left, planned.interruption.map(|interruption| interruption.kind)) {
+            (Left::Dropped, _) => {
+                self.store = None;
+                settle(seat).await;
+                self.coverage.count("interruption: Drop");
+                false
+            }
+            (Left::Ended(ended), kind) => {
+                if let Ok(summary) = ended.as_ref() {
+                    for outcome in &summary.namespaces {
+                        self.coverage.count(format!("outcome: {}", outcome.status.as_str()));
+                    }
+                }
+                if let Some(kind) = kind {
+                    self.coverage.count(format!("interruption: {kind:?}"));
+                }
+                matches!(kind, None | Some(Kind::Signal | Kind::Deadline | Kind::Drop))
+            }
+        }
+    }
+
+    /// A walk that is resumed asks first for the page after its last committed one, or for none (promise 4).
+    fn check_resumption(&self, before: &[Snapshot], after: &[Snapshot]) -> anyhow::Result<()> {
+        for old in before.iter().filter(|snapshot| snapshot.is_unfinished()) {
+            let Some(new) = after.iter().find(|new| new.id == old.id) else {
+                bail!("snapshot {} is gone", old.id)
+            };
+            if new.resumed == old.resumed {
+                continue;
+            }
+            self.coverage.count("walks resumed");
+            let requests = self.simulator.requests_to(&old.namespace);
+            let restarted = after
+                .iter()
+                .any(|other| other.namespace == old.namespace && other.id > old.id);
+            let first = requests.first().map(|request| request.param("cursor"));
+            ensure!(
+                !old.walked || first.is_none() || restarted,
+                "a walk that had all its pages asked for more"
+            );
+            ensure!(
+                old.walked || first.is_none_or(|cursor| cursor == old.cursor.as_deref()),
+                "resumed at {first:?}, not at {:?}",
+                old.cursor
+            );
+        }
+        Ok(())
+    }
+
+    fn check_snapshots(&mut self, snapshots: &[Snapshot], planned: &PlannedRun) -> anyhow::Result<()> {
+        for watched in &mut self.namespaces {
+            let of = |status: fn(&Snapshot) -> bool| {
+                snapshots
+                    .iter()
+                    .filter(move |s| status(s))
+                    .filter(|s| s.namespace == watched.id)
+            };
+            ensure!(of(|s| s.status == "held").count() <= 1, "two are held");
+            ensure!(of(Snapshot::is_unfinished).count() <= 1, "two walks are under way");
+            ensure!(
+                of(|s| (s.status == "complete") != s.recorded_at.is_some()).count() == 0,
+                "recorded_at and status disagree"
+            );
+            let finished = of(|s| matches!(s.status.as_str(), "complete" | "held"));
+            let new: Vec<_> = finished.filter(|s| !watched.model.is_known(s.id)).cloned().collect();
+            ensure!(new.len() <= 1, "one run finished two walks of a namespace");
+            for snapshot in new {
+                let finished = watched.finish(&snapshot, planned.accept, &self.simulator, self.coverage);
+                finished.with_context(|| format!("snapshot {}", snapshot.id))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_record(&self, record: &Record) -> anyhow::Result<()> {
+        for watched in &self.namespaces {
+            let (none, nothing) = (Vec::new(), Vec::new());
+            let present = record.present.get(&watched.id).cloned().unwrap_or_default();
+            let intervals = record.intervals.get(&watched.id).unwrap_or(&none);
+            watched.model.check_history(intervals, &present)?;
+            watched
+                .model
+                .check_changes(record.changes.get(&watched.id).unwrap_or(&nothing))?;
+        }
+        Ok(())
+    }
+
+    /// After two undisturbed runs the record is what the service holds.
+    fn check_end(&self, left: &Left) -> anyhow::Result<()> {
+        let Left::Ended(ended) = left else {
+            bail!("nothing interrupted it")
+        };
+        let summary = ended.as_ref().as_ref().map_err(|error| anyhow::anyhow!("{error}"))?;
+        for watched in &self.namespaces {
+            let status = summary
+                .namespaces
+                .iter()
+                .find(|n| n.namespace.as_str() == watched.id)
+                .map(|n| n.status);
+            if watched.gone.is_some() {
+                ensure!(
+                    matches!(status, None | Some(Status::Missing)),
+                    "{status:?}, yet it is gone"
+                );
+                continue;
+            }
+            let unprovable = self.simulator.with_namespace(&watched.id, |n| {
+                n.cursor_key == CursorKey::AbsentAtEnd
+                    && !n.objects().is_empty()
+                    && n.objects().len().is_multiple_of(10)
+            });
+            if unprovable && status == Some(Status::Failed) {
+                self.coverage.count("an end that can't be proven");
+                continue;
+            }
+            ensure!(status == Some(Status::Complete), "{status:?} though nothing went wrong");
+            let truth = self.simulator.truth(&watched.id);
+            ensure!(
+                watched.model.newest() == Some(&truth),
+                "the record is not what the service holds"
+            );
+        }
+        Ok(())
+    }
+}
+
+impl Watched {
+    fn change(&mut self, churn: Churn, simulator: &Simulator, random: &mut Random, coverage: &Coverage) {
+        match (churn, self.gone.take()) {
+            (Churn::NamespaceGoes, None) => {
+                coverage.count("a namespace goes");
+                self.gone = simulator.with(|state| {
+                    let place = state.namespaces.iter().position(|namespace| namespace.id == self.id)?;
+                    Some(state.namespaces.remove(place))
+                });
+            }
+            (Churn::NamespaceReturns, Some(namespace)) => {
+                coverage.count("a namespace returns");
+                simulator.add(namespace);
+            }
+            (_, None) if churn != Churn::NamespaceReturns => {
+                coverage.count(format!("churn: {}", format!("{churn:?}").split('(').next().unwrap()));
+                simulator.with_namespace(&self.id, |namespace| apply(namespace, churn, &self.graveyard, random));
+            }
+            (_, gone) => self.gone = gone,
+        }
+    }
+
+    /// A walk came to its end: the model takes what it was told, and says whether it had to be held.
+    fn finish(
+        &mut self,
+        snapshot: &Snapshot,
+        accept: bool,
+        simulator: &Simulator,
+        coverage: &Coverage,
+    ) -> anyhow::Result<()> {
+        let walked = self.log.walked()?;
+        if self.undisturbed && self.gone.is_none() {
+            coverage.count("finished walks that must equal the service's truth");
+            ensure!(walked == simulator.truth(&self.id), "the walk was told another truth");
+        } else {
+            coverage.count("finished walks that must equal the pages served");
+        }
+        if snapshot.status == "held" {
+            return self.model.hold(snapshot, &walked);
+        }
+        self.model.publish(snapshot, walked, accept)
+    }
+}
+
+fn namespace_id(seed: u64, number: usize) -> String {
+    format!("namespace-{seed}-{number}")
+}
+
+fn watch(schedule: &Schedule, number: usize, account: &str, simulator: &Simulator, random: &mut Random) -> Watched {
+    let served = &schedule.namespaces[number];
+    let mut namespace = Namespace::new(account, &format!("n{number}"));
+    namespace.id = namespace_id(schedule.seed, number);
+    namespace.order = served.order;
+    namespace.cursor_style = served.style;
+    namespace.cursor_key = served.key;
+    namespace.totals = served.totals;
+    namespace.set_objects(Served::seeded(served.objects as usize, random.next()));
+    Watched {
+        id: simulator.add(namespace),
+        log: Log::default(),
+        model: Model::default(),
+        graveyard: Graveyard::default(),
+        gone: None,
+        undisturbed: true,
+    }
+}
