@@ -1,5 +1,6 @@
 //! The record in Postgres. All SQL of the program lives in this folder.
 
+mod clear;
 mod connect;
 mod copy;
 mod error;
