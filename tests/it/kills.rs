@@ -165,7 +165,7 @@ async fn killed_programs_leave_an_exact_record() {
 #[ignore = "large: hundreds of kills"]
 async fn hundreds_of_killed_programs_leave_an_exact_record() {
     let begun = Instant::now();
-    let kills = number("KILLS", 200);
+    let kills = number("KILLS", 100);
     let attacked = kill_programs(kills).await;
     report(&format!("{kills} kills"), &attacked, begun);
     for place in ["between two pages", "between the end of a walk and its publication"] {
@@ -223,7 +223,7 @@ async fn stopped_servers_leave_an_exact_record() {
 #[ignore = "large: a hundred crashes of the server"]
 async fn a_hundred_stopped_servers_leave_an_exact_record() {
     let begun = Instant::now();
-    let stops = number("SERVER_STOPS", 100);
+    let stops = number("SERVER_STOPS", 50);
     let (attacked, emptied) = stop_servers(stops).await;
     report(
         &format!("{stops} server stops, {emptied} spools emptied"),

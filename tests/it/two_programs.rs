@@ -243,7 +243,7 @@ async fn a_program_that_lost_its_lock_writes_nothing_more() {
 #[tokio::test]
 #[ignore = "large: many rounds"]
 async fn programs_that_lost_their_lock_write_nothing_more() {
-    let (count, begun) = (number("ROUNDS", 60), Instant::now());
+    let (count, begun) = (number("ROUNDS", 40), Instant::now());
     let (lost, random) = rounds(count).await;
     report(&format!(
         "{count} rounds in {:?}: the stopped program held a lock in {lost}, {random} of them at a random moment",
