@@ -1,6 +1,7 @@
 //! The record in Postgres. All SQL of the program lives in this folder.
 
 mod as_of;
+mod clear;
 mod connect;
 mod copy;
 mod copy_out;

@@ -8,9 +8,6 @@ use super::{Fence, Store, StoreError};
 use crate::digest::{self, SetDigest};
 use crate::model::{Counts, ObjectId, Observation};
 
-/// Rows that one statement deletes: a bounded transaction, however large the leftover.
-const DELETE_BATCH: i64 = 50_000;
-
 /// A walk in progress: what it is compared with, and how far it came.
 #[derive(Debug, Clone)]
 pub struct Walk {
@@ -314,98 +311,6 @@ impl Store {
             base,
             checkpoint,
         })
-    }
-
-    /// Staged changes and spooled observations of a walk that ended without being published, or of one that was.
-    pub(super) async fn clear_staging(&self, fence: Fence, snapshot_id: i32) -> Result<(), StoreError> {
-        self.clear(fence, snapshot_id, false).await
-    }
-
-    /// Clearing comes after the commit that ends a walk, so whoever dies in between leaves rows behind that nobody
-    /// needs. The snapshots that have rows are looked up by one index probe each: a table that holds the changes of a
-    /// large walk is not read for it.
-    pub(super) async fn clear_leftovers(&self, fence: Fence) -> Result<(), StoreError> {
-        let left = sqlx::query!(
-            "with recursive staged (id) as (
-                 (select min(snapshot_id) from inventory.staged_change)
-                 union all
-                 select (select min(c.snapshot_id) from inventory.staged_change c where c.snapshot_id > staged.id)
-                 from staged where staged.id is not null),
-             spooled (id) as (
-                 (select min(snapshot_id) from inventory.spooled_object)
-                 union all
-                 select (select min(o.snapshot_id) from inventory.spooled_object o where o.snapshot_id > spooled.id)
-                 from spooled where spooled.id is not null)
-             select s.snapshot_id, s.status = 'held' as \"held!\" from inventory.snapshot s
-             where s.namespace_key = $1 and s.status not in ('running', 'interrupted')
-               and s.snapshot_id in (
-                   select id from staged where s.status <> 'held' union all select id from spooled)",
-            fence.namespace_key
-        )
-        .fetch_all(&self.pool)
-        .await
-        .map_err(StoreError::while_doing("look for what a run that died left"))?;
-        for snapshot in left {
-            self.clear(fence, snapshot.snapshot_id, snapshot.held).await?;
-        }
-        Ok(())
-    }
-
-    /// A held snapshot keeps its changes until someone decides about them, and needs its observations no more.
-    async fn clear(&self, fence: Fence, snapshot_id: i32, keep_changes: bool) -> Result<(), StoreError> {
-        let doing = "drop what a walk had staged";
-        loop {
-            let mut transaction = self.pool.begin().await.map_err(StoreError::while_doing(doing))?;
-            let staged = sqlx::query!(
-                "delete from inventory.staged_change where ctid = any(array(
-                     select ctid from inventory.staged_change where snapshot_id = $1 and not $3 limit $2))",
-                snapshot_id,
-                DELETE_BATCH,
-                keep_changes
-            )
-            .execute(&mut *transaction)
-            .await
-            .map_err(StoreError::while_doing(doing))?;
-            let spooled = sqlx::query!(
-                "delete from inventory.spooled_object where ctid = any(array(
-                     select ctid from inventory.spooled_object where snapshot_id = $1 limit $2))",
-                snapshot_id,
-                DELETE_BATCH
-            )
-            .execute(&mut *transaction)
-            .await
-            .map_err(StoreError::while_doing(doing))?;
-            fence.check(&mut transaction).await?;
-            transaction.commit().await.map_err(StoreError::while_doing(doing))?;
-            if staged.rows_affected() + spooled.rows_affected() == 0 {
-                return Ok(());
-            }
-        }
-    }
-
-    /// A baseline writes its rows in place, hidden as long as the namespace has no published snapshot. If it is given
-    /// up, they go.
-    async fn clear_hidden_rows(&self, fence: Fence) -> Result<(), StoreError> {
-        let doing = "drop the rows of an unfinished baseline";
-        loop {
-            let mut transaction = self.pool.begin().await.map_err(StoreError::while_doing(doing))?;
-            let hidden = sqlx::query!(
-                "delete from inventory.open_interval where ctid = any(array(
-                     select o.ctid from inventory.open_interval o
-                     join inventory.namespace n using (namespace_key)
-                     where o.namespace_key = $1 and n.published_snapshot is null limit $2))",
-                fence.namespace_key,
-                DELETE_BATCH
-            )
-            .execute(&mut *transaction)
-            .await
-            .map_err(StoreError::while_doing(doing))?;
-            fence.check(&mut transaction).await?;
-            transaction.commit().await.map_err(StoreError::while_doing(doing))?;
-            if hidden.rows_affected() == 0 {
-                return Ok(());
-            }
-        }
     }
 }
 

@@ -19,6 +19,7 @@ mod query_data;
 mod quota;
 mod readme;
 mod record_model;
+mod resume;
 mod secrets;
 mod simulation;
 mod support;

@@ -152,7 +152,11 @@ impl Seat {
     /// A role and a session beside it.
     pub async fn new(options: &sqlx::postgres::PgConnectOptions, role: String) -> Self {
         let mut admin = PgConnection::connect_with(options).await.unwrap();
-        let make = format!("drop role if exists {role}; create role {role} superuser login");
+        // No schedule crashes the server (`kills` does), so nothing has to wait for the disk.
+        let make = format!(
+            "drop role if exists {role}; create role {role} superuser login;
+             alter role {role} set synchronous_commit = off"
+        );
         sqlx::raw_sql(sqlx::AssertSqlSafe(make))
             .execute(&mut admin)
             .await

@@ -59,7 +59,7 @@ fn fault(trouble: Trouble) -> Option<Fault> {
         Trouble::Reset => Fault::Reset,
         Trouble::CutBody(bytes) => Fault::CutBody(bytes),
         Trouble::SlowBody => Fault::SlowBody(300, Duration::from_millis(2)),
-        Trouble::Stalled => Fault::Delay(STALL),
+        Trouble::Stalled => Fault::SlowBody(usize::MAX, STALL),
         Trouble::NotJson => Fault::body("<html>a captive portal</html>"),
         Trouble::WrongShape => Fault::body(r#"{"success":true,"errors":[],"result":{"objects":[]},"result_info":{}}"#),
         Trouble::ErrorsBesideSuccess => Fault::success_with_errors(),

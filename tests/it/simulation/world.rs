@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail, ensure};
 use cloudflare_simulator::{CursorKey, Namespace, Objects as Served, Simulator, When};
-use durable_inventory::store::{Store, StoreError};
-use durable_inventory::sync::{NamespaceOutcome, Status, Summary};
+use durable_inventory::store::Store;
+use durable_inventory::sync::Status;
 use sqlx::postgres::PgConnectOptions;
 
 use super::coverage::Coverage;
 use super::model::Model;
+use super::outcomes::{check_outcomes, has_walked};
 use super::random::Random;
 use super::record::{self, Record, Snapshot};
 use super::run::{Left, SESSIONS, Seat, account, run, settle};
@@ -344,39 +345,6 @@ impl Watched {
         }
         self.model.publish(snapshot, walked, accept)
     }
-}
-
-fn has_walked(ended: &Result<Summary, StoreError>, id: &str) -> bool {
-    let of = |outcome: &NamespaceOutcome| outcome.namespace.as_str() == id && outcome.snapshot_id.is_some();
-    ended.as_ref().is_ok_and(|summary| summary.namespaces.iter().any(of))
-}
-
-/// What the run told of each walk is what the record says.
-fn check_outcomes(ended: &Result<Summary, StoreError>, snapshots: &[Snapshot]) -> anyhow::Result<()> {
-    let summary = ended
-        .as_ref()
-        .map_err(|error| anyhow::anyhow!("nothing broke, yet: {error}"))?;
-    for outcome in &summary.namespaces {
-        let found = snapshots
-            .iter()
-            .find(|s| Some(s.id) == outcome.snapshot_id.map(i64::from));
-        let recorded = found.map(|snapshot| snapshot.status.as_str());
-        let fits = match outcome.status {
-            Status::Complete => recorded == Some("complete"),
-            Status::Held => recorded == Some("held"),
-            Status::Interrupted => matches!(recorded, None | Some("interrupted")),
-            Status::Failed => matches!(recorded, None | Some("failed")),
-            Status::Missing => recorded == Some("discarded"),
-            Status::Superseded | Status::Busy => false,
-        };
-        ensure!(
-            fits,
-            "told {:?} ({:?}), recorded {recorded:?}",
-            outcome.status,
-            outcome.error
-        );
-    }
-    Ok(())
 }
 
 fn namespace_id(seed: u64, number: usize) -> String {
