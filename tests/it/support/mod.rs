@@ -3,3 +3,4 @@
 pub mod database;
 pub mod private;
 pub mod program;
+pub mod python;
