@@ -2,7 +2,9 @@
 
 mod broken;
 mod dataset;
+mod readers;
 mod record;
+mod s3;
 
 use std::collections::BTreeMap;
 use std::fs::File;

@@ -51,6 +51,10 @@ impl<R: BufRead> JsonRows<R> {
         }
         self.row += 1;
         let row = self.row;
+        // An array would pass for an object whose keys have these positions.
+        if self.line.trim_ascii_start().first() != Some(&b'{') {
+            return Err(RowError::NoObject { row });
+        }
         let line: Line<'_> = serde_json::from_slice(&self.line).map_err(|source| RowError::Json { row, source })?;
         let object_id = line.object_id.map(|id| id.parse()).transpose();
         Ok(Some(FileRow {

@@ -31,6 +31,8 @@ pub enum RowError {
     #[error("it is no Parquet file")]
     Parquet(#[from] ::parquet::errors::ParquetError),
     #[error("row {row} is no JSON object")]
+    NoObject { row: u64 },
+    #[error("row {row} is not the JSON that it should be")]
     Json { row: u64, source: serde_json::Error },
     #[error("the object id of row {row} is none")]
     Id { row: u64, source: InvalidObjectId },

@@ -56,7 +56,7 @@ fn what_is_wrong_is_told_with_its_row() {
     assert!(matches!(read(Format::Ids, "abc\n"), Err(RowError::Id { row: 1, .. })));
     assert!(matches!(
         read(Format::Jsonl, "{}\n[]\n"),
-        Err(RowError::Json { row: 2, .. })
+        Err(RowError::NoObject { row: 2 })
     ));
     assert!(matches!(read(Format::Parquet, "PAR1"), Err(RowError::Parquet(_))));
 }

@@ -21,12 +21,17 @@ impl<W: Write> CsvSink<W> {
             .terminator(Terminator::CRLF)
             .buffer_capacity(64 * 1024)
             .from_writer(to);
-        to.write_record(columns.iter().map(|column| column.name()))?;
+        to.write_record(columns.iter().map(|column| column.name()))
+            .map_err(io_error)?;
         let columns = columns.iter().map(|column| (*column, TimeText::default())).collect();
         Ok(Self { columns, to })
     }
 
     pub fn write(&mut self, slice: &Slice, rows: &[Row]) -> io::Result<()> {
+        self.write_rows(slice, rows).map_err(io_error)
+    }
+
+    fn write_rows(&mut self, slice: &Slice, rows: &[Row]) -> csv::Result<()> {
         let last_seen_at = last_seen_at(slice);
         let mut id = [0; 64];
         for row in rows {
@@ -51,6 +56,14 @@ impl<W: Write> CsvSink<W> {
 
     pub fn finish(self) -> io::Result<W> {
         self.to.into_inner().map_err(|error| error.into_error())
+    }
+}
+
+/// The destination's own error, so that whoever asks for its kind is told.
+fn io_error(error: csv::Error) -> io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        other => io::Error::other(format!("{other:?}")),
     }
 }
 

@@ -4,4 +4,5 @@ pub mod database;
 pub mod ledger;
 pub mod private;
 pub mod program;
+pub mod python;
 pub mod witness;
