@@ -335,7 +335,7 @@ impl Run<'_> {
     }
 
     async fn abandon(&self, fence: Fence, walk: &Walk, status: Abandoned, why: String, requests: u64) -> End {
-        let mut told = match status {
+        let told = match status {
             Abandoned::Superseded => Status::Superseded,
             Abandoned::Failed | Abandoned::Discarded => Status::Failed,
         };

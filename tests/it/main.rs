@@ -1,7 +1,6 @@
 //! The program as its users meet it: against real servers, real files and real processes.
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
-#![expect(clippy::print_stderr, reason = "the large tests tell what they measured")]
 
 mod configuration;
 mod decide;
