@@ -197,7 +197,7 @@ pub struct SyncArgs {
     pub accept_removals: bool,
 
     /// Walk this namespace and mend its record where it was changed by other means than this program, keeping its
-    /// history: an id, or a glob on the name; repeatable
+    /// history: an id, or a glob on the name; repeatable [default: none]
     #[arg(long, value_name = "ID_OR_NAME_GLOB", conflicts_with = "namespace")]
     pub rebuild: Vec<Pattern>,
 
