@@ -34,6 +34,11 @@ pub struct Fence {
 }
 
 impl Fence {
+    /// Whether nobody else held the lock between this taking of it and the next.
+    pub fn is_followed_by(&self, next: &Self) -> bool {
+        next.number == self.number + 1
+    }
+
     /// Holds the namespace's row until the transaction ends: whoever takes the lock meanwhile waits for it, so what is
     /// committed here was written by the holder. Called before each commit.
     pub(super) async fn check(&self, transaction: &mut Transaction<'_, Postgres>) -> Result<(), StoreError> {

@@ -81,10 +81,10 @@ impl Run<'_> {
     pub(super) async fn sync_namespace(&self, planned: &Planned<'_>) -> (NamespaceOutcome, bool) {
         let begun = Instant::now();
         let progress = self.progress.begin(&planned.namespace.id, planned.namespace.label());
-        let mut walk = None;
+        let (mut walk, mut held) = (None, None);
         let mut waits = database_waits(self.settings.retry_for).build();
         let end = loop {
-            let end = self.attempt(planned, &progress, &mut walk).await;
+            let end = self.attempt(planned, &progress, &mut walk, &mut held).await;
             let wait = end.database_lost.then(|| waits.next()).flatten();
             let Some(wait) = wait else { break end };
             warn!(
@@ -103,7 +103,13 @@ impl Run<'_> {
         (outcome, end.unauthorized)
     }
 
-    async fn attempt(&self, planned: &Planned<'_>, progress: &Arc<WalkProgress>, walk: &mut Option<Walk>) -> End {
+    async fn attempt(
+        &self,
+        planned: &Planned<'_>,
+        progress: &Arc<WalkProgress>,
+        walk: &mut Option<Walk>,
+        held: &mut Option<Fence>,
+    ) -> End {
         let locks = match self.locks.session().await {
             Ok(locks) => locks,
             Err(error) => return End::of(&error),
@@ -113,6 +119,14 @@ impl Run<'_> {
             Ok(None) => return End::new(Status::Busy, Some("another run holds this namespace".to_owned())),
             Err(error) => return End::of(&error),
         };
+        if held.replace(fence).is_some_and(|before| !before.is_followed_by(&fence)) {
+            // It has walked on from here; this run, which slept meanwhile, has nothing to add.
+            if let Err(error) = locks.let_go(fence).await {
+                warn!(namespace = %planned.namespace.id, "{}", chain(&error));
+            }
+            let why = "another run took this namespace over when this one had lost its lock".to_owned();
+            return End::new(Status::Interrupted, Some(why));
+        }
         // Without its lock a walk can commit nothing, and where the network is cut it would wait for ever.
         tokio::select! {
             end = self.walk_with_lock(planned, fence, walk, progress) => {

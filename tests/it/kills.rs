@@ -25,6 +25,9 @@ const NAMESPACES: [(usize, Order); 3] = [
     (90, Order::BrokenAt(50)),
 ];
 
+/// Longer than a server takes to be back.
+const PATIENT: &str = "20s";
+
 struct Attacked {
     simulator: Simulator,
     witness: Witness,
@@ -48,12 +51,12 @@ impl Attacked {
     }
 
     /// Small pages, so that there are many moments between them, or large ones, so that publishing takes its share.
-    fn command(&mut self, options: &PgConnectOptions) -> Command {
+    fn command(&mut self, options: &PgConnectOptions, retry_for: &str) -> Command {
         let limit = if self.witness.random.one_in(3) { "1000" } else { "20" };
         sync_to(
             &self.simulator,
             &url(options),
-            &["--limit", limit, "--accept-removals", "--retry-for", "20s"],
+            &["--limit", limit, "--accept-removals", "--retry-for", retry_for],
         )
     }
 
@@ -61,10 +64,10 @@ impl Attacked {
     /// the record is what the service holds.
     async fn in_peace(&mut self, options: &PgConnectOptions) {
         let begun = Instant::now();
-        let finishing = run(self.command(options));
+        let finishing = run(self.command(options, PATIENT));
         self.usual = begun.elapsed();
         self.witness.check(options).await;
-        let fresh = run(self.command(options));
+        let fresh = run(self.command(options, PATIENT));
         assert!(
             finishing.code == Some(0) && fresh.code == Some(0),
             "{finishing:#?} {fresh:#?}"
@@ -73,9 +76,9 @@ impl Attacked {
     }
 
     /// Starts a run, and waits for a moment within its usual duration.
-    async fn until_a_moment(&mut self, options: &PgConnectOptions) -> Child {
+    async fn until_a_moment(&mut self, options: &PgConnectOptions, retry_for: &str) -> Child {
         self.witness.churn(&self.simulator, 30);
-        let program = self.command(options).spawn().unwrap();
+        let program = self.command(options, retry_for).spawn().unwrap();
         let moment = self.witness.random.below(self.usual.as_micros() as u64);
         tokio::time::sleep(Duration::from_micros(moment)).await;
         program
@@ -141,7 +144,7 @@ async fn kill_programs(kills: u64) -> Attacked {
     attacked.in_peace(&database.options).await;
     for kill in 0..kills {
         let run_before = last_run(&database.options).await;
-        let mut program = attacked.until_a_moment(&database.options).await;
+        let mut program = attacked.until_a_moment(&database.options, PATIENT).await;
         program.kill().unwrap();
         program.wait().unwrap();
         until_sessions_are_gone(&database.options).await;
@@ -193,7 +196,9 @@ async fn stop_servers(stops: u64) -> (Attacked, i64) {
     attacked.in_peace(&options).await;
     for stop in 0..stops {
         let run_before = last_run(&options).await;
-        let program = attacked.until_a_moment(&options).await;
+        // Every other run waits for the server, and goes on by itself.
+        let retry_for = if stop % 2 == 0 { "1ms" } else { PATIENT };
+        let program = attacked.until_a_moment(&options, retry_for).await;
         server = crash(&data, server).await;
         let ended = Ended::from(program.wait_with_output().unwrap());
         assert!(matches!(ended.code, Some(0 | 1 | 3)), "{ended:#?}");
