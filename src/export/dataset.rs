@@ -202,6 +202,11 @@ impl Target for Dataset {
 
 impl Drop for Dataset {
     fn drop(&mut self) {
+        if let Some(Current { part, .. }) = self.current.take() {
+            drop(part.sink);
+            // It was never seen, but its folders were made for it.
+            self.written.push(part.name);
+        }
         for name in &self.written {
             // Without a manifest it is no dataset, with or without this file.
             let _left = self.tree.remove(name);

@@ -2,6 +2,7 @@
 
 mod broken;
 mod dataset;
+mod large;
 mod readers;
 mod record;
 mod s3;

@@ -34,6 +34,8 @@ pub enum Place {
 pub enum InvalidPlace {
     #[error("an output is - for stdout, a file, a folder with a / at its end, or s3://, gs:// or az:// with a bucket")]
     Empty,
+    #[error("an object store's address holds no user, password or query: credentials come by its usual variables")]
+    Credentials,
     #[error("'{0}' is no place that exports can go to: s3://, gs:// and az:// are, each with a bucket")]
     Scheme(String),
 }
@@ -52,6 +54,9 @@ impl FromStr for Place {
             let url = url::Url::parse(text).map_err(|_| InvalidPlace::Scheme(text.to_owned()))?;
             let known =
                 matches!(url.scheme(), "s3" | "gs" | "az") && url.host_str().is_some_and(|host| !host.is_empty());
+            if !url.username().is_empty() || url.password().is_some() || url.query().is_some() {
+                return Err(InvalidPlace::Credentials);
+            }
             return known
                 .then_some(Self::Remote(url))
                 .ok_or_else(|| InvalidPlace::Scheme(text.to_owned()));
@@ -197,6 +202,9 @@ mod tests {
         assert!(matches!(place("gs://bucket"), Ok(Place::Remote(_))));
         for wrong in ["http://host/a", "s3://", "s3:///a"] {
             assert_eq!(place(wrong), Err(InvalidPlace::Scheme(wrong.to_owned())));
+        }
+        for secret in ["s3://key:secret@bucket/a", "az://container/a?sig=secret"] {
+            assert_eq!(place(secret), Err(InvalidPlace::Credentials));
         }
         assert_eq!(place(""), Err(InvalidPlace::Empty));
     }

@@ -3,6 +3,9 @@
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 
+use rustix::process::{Pid, Signal, kill_process};
+use sqlx::{Connection, PgConnection};
+
 use super::*;
 
 #[tokio::test]
@@ -89,6 +92,31 @@ async fn a_folder_that_may_not_be_written_to_is_told() {
     let ended = recorded.export(&["objects", "--output", folder.path().to_str().unwrap()]);
     assert_eq!(ended.code, Some(1), "{ended:#?}");
     assert!(ended.stderr.contains("Permission denied"), "{}", ended.stderr);
+}
+
+#[tokio::test]
+async fn a_signal_ends_an_export_and_nothing_is_left() {
+    let recorded = recorded().await;
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    // Rows can't be read for as long as this is held, but the snapshots can: the export has begun and waits.
+    let mut owner = PgConnection::connect_with(&recorded.database.options).await.unwrap();
+    let mut holding = owner.begin().await.unwrap();
+    sqlx::query("lock table inventory.closed_interval in access exclusive mode")
+        .execute(&mut *holding)
+        .await
+        .unwrap();
+    let args = ["export", "objects", "--output", &format!("{}/", out.display())];
+    let mut export = program(&recorded.simulator, &recorded.database, &args).spawn().unwrap();
+    while !out.exists() || files(&out).is_empty() {
+        assert_eq!(export.try_wait().unwrap(), None, "it did not wait");
+        tokio::task::yield_now().await;
+    }
+    let process = Pid::from_raw(export.id() as i32).unwrap();
+    kill_process(process, Signal::TERM).unwrap();
+    let ended: Ended = export.wait_with_output().unwrap().into();
+    assert_eq!(ended.code, Some(130), "{ended:#?}");
+    assert_eq!(std::fs::read_dir(&out).unwrap().count(), 0);
 }
 
 /// Relative names of all files below a folder.
