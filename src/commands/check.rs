@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use durable_inventory::cli::{CheckArgs, SyncArgs};
-use durable_inventory::config::{ConfigError, Settings};
-use durable_inventory::store::Store;
+use durable_inventory::config::{ConfigError, Settings, StoreConfig};
+use durable_inventory::store::{Store, private};
 use durable_inventory::text::{chain, shown};
 
 use super::Failure;
@@ -33,6 +33,9 @@ pub async fn run(settings: &Settings<'_>, args: &CheckArgs) -> Result<u8, Failur
     let mut findings = Findings::default();
     api(settings, &mut findings).await?;
     match settings.store() {
+        Ok(config) if is_new(&config) => {
+            findings.right("database", "no record yet; `durable-inventory sync` makes it")?
+        }
         Ok(config) => {
             match Place::find(config).await {
                 Ok(place) => {
@@ -46,6 +49,24 @@ pub async fn run(settings: &Settings<'_>, args: &CheckArgs) -> Result<u8, Failur
         Err(error) => findings.wrong("configuration", &chain(&error))?,
     }
     Ok(if findings.wrong { 2 } else { 0 })
+}
+
+/// A private server without data is not started for a look: that would create it.
+fn is_new(config: &StoreConfig) -> bool {
+    let StoreConfig::Private {
+        data_dir,
+        postgres_bin,
+        postgres_user,
+    } = config
+    else {
+        return false;
+    };
+    let settings = private::Settings {
+        data_dir: data_dir.clone(),
+        postgres_bin: postgres_bin.clone(),
+        postgres_user: postgres_user.clone(),
+    };
+    private::has_data(&settings).is_ok_and(|has_data| !has_data)
 }
 
 /// Configuration, token, permission, namespaces and quota: the list of namespaces tells them all.

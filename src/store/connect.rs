@@ -20,7 +20,7 @@ const MIGRATIONS_TABLE: &str = "inventory._sqlx_migrations";
 /// Objects are read by their primary key, in its order, a bounded number at a time. Of a table that was just filled, a
 /// spool above all, the planner knows no statistics and takes it for small: it would collect the whole rest in a bitmap
 /// and sort it again for each such read.
-const SESSION: &str = "set statement_timeout = '10min'; set lock_timeout = '2min'; \
+const SESSION: &str = "set synchronous_commit = on; set statement_timeout = '10min'; set lock_timeout = '2min'; \
      set idle_in_transaction_session_timeout = '60s'; set timezone = 'UTC'; set client_min_messages = warning; \
      set enable_bitmapscan = off";
 
@@ -99,7 +99,8 @@ impl Store {
     /// Brings the schema up to date. `create schema` is only sent where the schema is missing: it needs a privilege
     /// that a role of daily use does not have.
     pub async fn migrate(&self) -> Result<(), StoreError> {
-        let mut session = PgConnection::connect_with(&self.options)
+        let mut session = self
+            .session()
             .await
             .map_err(StoreError::while_doing("be connected to for the migrations"))?;
         let there: bool = sqlx::query_scalar("select to_regnamespace('inventory') is not null")
@@ -143,7 +144,7 @@ impl Store {
 
     /// A session beside the pool, with the same limits.
     pub(super) async fn session(&self) -> Result<PgConnection, sqlx::Error> {
-        let mut session = PgConnection::connect_with(&self.options).await?;
+        let mut session = connect(&self.options).await?;
         session.execute(SESSION).await?;
         Ok(session)
     }
@@ -174,7 +175,7 @@ impl Store {
 
 /// A pool tries a refused connection again until its time is over, and then does not say why. So one connection is made
 /// before there is a pool.
-async fn connect(options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
+pub(super) async fn connect(options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
     let connected = tokio::time::timeout(PATIENCE, options.connect()).await;
     connected.unwrap_or_else(|_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())))
 }

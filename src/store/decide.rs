@@ -91,6 +91,7 @@ impl Store {
                 data_known: row.data_known as u64,
                 data_unknown: row.data_unknown as u64,
             },
+            retires: false,
         })
     }
 
@@ -131,17 +132,38 @@ impl Store {
         .map_err(StoreError::while_doing(doing))?;
         fence.check(&mut transaction).await?;
         transaction.commit().await.map_err(StoreError::while_doing(doing))?;
-        self.proven_walk(snapshot_id).await
+        // From the rows as they are: what was edited by hand is closed, too.
+        Ok(ProvenWalk {
+            base_digest: left,
+            retires: true,
+            ..self.proven_walk(snapshot_id).await?
+        })
     }
 
     /// The digest that a namespace's rows really have, whatever its snapshots say.
     pub async fn digest_of_rows(&self, namespace_key: i32) -> Result<SetDigest, StoreError> {
+        self.digests(namespace_key).await.map(|(of_rows, _)| of_rows)
+    }
+
+    /// The digest of a namespace's rows, and what its newest snapshot says, at one moment.
+    async fn digests(&self, namespace_key: i32) -> Result<(SetDigest, Option<SetDigest>), StoreError> {
         let doing = "read a namespace's rows for their digest";
         let mut transaction = self.pool.begin().await.map_err(StoreError::while_doing(doing))?;
         sqlx::query!("set transaction isolation level repeatable read, read only")
             .execute(&mut *transaction)
             .await
             .map_err(StoreError::while_doing(doing))?;
+        let recorded = sqlx::query_scalar!(
+            "select s.digest from inventory.namespace n
+             join inventory.snapshot s on s.snapshot_id = n.published_snapshot
+             where n.namespace_key = $1 and s.digest_version = $2",
+            namespace_key,
+            digest::VERSION
+        )
+        .fetch_optional(&mut *transaction)
+        .await
+        .map_err(StoreError::while_doing(doing))?;
+        let recorded = recorded.as_deref().map(digest_from).transpose()?;
         let mut digest = SetDigest::default();
         let mut after = Vec::new();
         loop {
@@ -159,7 +181,9 @@ impl Store {
             .await
             .map_err(StoreError::while_doing(doing))?;
             let rows = super::staging::unpack(&packed.unwrap_or_default())?;
-            let Some(last) = rows.last() else { return Ok(digest) };
+            let Some(last) = rows.last() else {
+                return Ok((digest, recorded));
+            };
             after = last.id.as_bytes().to_vec();
             rows.iter().for_each(|row| digest.add(row));
         }
@@ -168,10 +192,10 @@ impl Store {
     /// Published namespaces whose rows are not what their newest snapshot says: account and namespace id.
     pub async fn namespaces_that_do_not_agree(&self) -> Result<Vec<(String, String)>, StoreError> {
         let published = sqlx::query!(
-            "select n.namespace_key, a.account_id, n.namespace_id, s.digest, s.digest_version
+            "select n.namespace_key, a.account_id, n.namespace_id
              from inventory.namespace n
              join inventory.account a using (account_key)
-             join inventory.snapshot s on s.snapshot_id = n.published_snapshot
+             where n.published_snapshot is not null
              order by a.account_id, n.namespace_id"
         )
         .fetch_all(&self.pool)
@@ -179,8 +203,8 @@ impl Store {
         .map_err(StoreError::while_doing("list the published namespaces"))?;
         let mut wrong = Vec::new();
         for row in published {
-            let same_version = row.digest_version == digest::VERSION;
-            if same_version && self.digest_of_rows(row.namespace_key).await? != digest_from(&row.digest)? {
+            let (of_rows, recorded) = self.digests(row.namespace_key).await?;
+            if recorded.is_some_and(|recorded| recorded != of_rows) {
                 wrong.push((row.account_id, row.namespace_id));
             }
         }

@@ -2,12 +2,19 @@
 
 use time::OffsetDateTime;
 
+use std::fmt;
+
 use crate::model::{AccountId, NamespaceId};
+use crate::text::shown;
 
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     #[error("the database failed while it was to {doing}")]
-    Database { doing: &'static str, source: sqlx::Error },
+    Database { doing: &'static str, source: DatabaseFault },
+
+    /// The database went back behind what it had committed: after a crash, or a change to a server that lagged.
+    #[error("the database lost pages of this walk that it had committed")]
+    CheckpointLost,
 
     /// Another process took the namespace's lock since: nothing may be written any more.
     #[error("this run no longer holds the namespace's lock, so nothing more was written: another run took it over")]
@@ -68,15 +75,45 @@ pub enum StoreError {
 impl StoreError {
     /// Says what the database was asked for when it failed: `.map_err(StoreError::while_doing("read the page"))`.
     pub fn while_doing(doing: &'static str) -> impl FnOnce(sqlx::Error) -> Self {
-        move |source| Self::Database { doing, source }
+        move |source| Self::Database {
+            doing,
+            source: DatabaseFault(source),
+        }
     }
 
     /// The database is out of reach or ended the session: what was committed is kept, and trying again may help.
     pub fn is_connection_lost(&self) -> bool {
-        let Self::Database { source, .. } = self else {
-            return false;
-        };
-        match source {
+        match self {
+            Self::CheckpointLost => true,
+            Self::Database { source, .. } => source.is_connection_lost(),
+            _ => false,
+        }
+    }
+
+    /// Nothing is wrong with the answers: a later run may go on from the checkpoint.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Database { .. } | Self::CheckpointLost | Self::FenceLost)
+    }
+}
+
+/// What the database, or the way to it, said; without the place in the server's source code.
+#[derive(Debug)]
+pub struct DatabaseFault(sqlx::Error);
+
+impl fmt::Display for DatabaseFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            sqlx::Error::Database(error) => f.write_str(&shown(error.message())),
+            error => fmt::Display::fmt(error, f),
+        }
+    }
+}
+
+impl std::error::Error for DatabaseFault {}
+
+impl DatabaseFault {
+    fn is_connection_lost(&self) -> bool {
+        match &self.0 {
             sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Protocol(_) => true,
             // Class 08: connection exception; 57P: the server or an administrator ended the session; 25P03: idle in a
             // transaction for too long, as after this process was stopped.

@@ -7,12 +7,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::{ConnectOptions, Executor, PgConnection, Postgres, Transaction};
+use sqlx::{Executor, PgConnection, Postgres, Transaction};
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::connect::backend;
+use super::connect::{backend, connect};
 use super::{Store, StoreError};
 
 /// "dinv": keeps our advisory locks apart from those of other programs in the same database.
@@ -20,10 +20,12 @@ pub(super) const LOCK_SPACE: i32 = 0x6469_6e76;
 /// Held by a publication in its last statements, shared by readers before they look. No namespace has this key.
 pub(super) const PUBLISHING: i32 = 0;
 const BEAT: Duration = Duration::from_secs(15);
+/// Longer than the server's own limits for these sessions.
+const ANSWER: Duration = Duration::from_secs(120);
 /// How long the server is given to end a session, in milliseconds.
 const TERMINATION_MS: i64 = 5_000;
 /// The session's end after silence; see the module's words. Sessions that beat never reach it.
-const SESSION: &str = "set idle_session_timeout = '90s'; set lock_timeout = '30s'; set statement_timeout = '60s'";
+const SESSION: &str = "set idle_session_timeout = '90s'; set lock_timeout = '90s'; set statement_timeout = '100s'";
 
 /// Proof that a namespace's lock was taken, and with which number. Every statement that writes for the namespace
 /// demands it.
@@ -96,7 +98,7 @@ pub struct LockSession {
 impl LockSession {
     pub async fn open(store: &Store) -> Result<Self, StoreError> {
         let doing = "open the session for locks";
-        let mut session = store.options.connect().await.map_err(StoreError::while_doing(doing))?;
+        let mut session = connect(&store.options).await.map_err(StoreError::while_doing(doing))?;
         session.execute(SESSION).await.map_err(StoreError::while_doing(doing))?;
         let backend = backend(&mut session).await.map_err(StoreError::while_doing(doing))?;
         let session = Arc::new(Mutex::new(session));
@@ -118,16 +120,24 @@ impl LockSession {
 
     /// `None`: another run holds it.
     pub async fn take(&self, namespace_key: i32) -> Result<Option<Fence>, StoreError> {
-        self.noticing_loss(self.try_take(namespace_key).await)
+        self.noticing_loss(self.try_take(namespace_key)).await
     }
 
     pub async fn let_go(&self, fence: Fence) -> Result<(), StoreError> {
-        self.noticing_loss(self.unlock(fence).await)
+        self.noticing_loss(self.unlock(fence)).await
     }
 
-    /// A broken session is lost to all that hold a lock by it, without waiting for the next beat.
-    fn noticing_loss<T>(&self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
-        if answer.as_ref().is_err_and(StoreError::is_connection_lost) {
+    /// A session that fails is given up, and with it all its locks: half of what was asked may have been done. One that
+    /// does not answer is cut off.
+    async fn noticing_loss<T>(&self, answer: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        let silent = || {
+            let source = sqlx::Error::Io(std::io::ErrorKind::TimedOut.into());
+            StoreError::while_doing("answer the session for locks")(source)
+        };
+        let answer = tokio::time::timeout(ANSWER, answer)
+            .await
+            .unwrap_or_else(|_| Err(silent()));
+        if matches!(answer, Err(StoreError::Database { .. })) {
             self.lost.cancel();
         }
         answer

@@ -47,6 +47,9 @@ impl Store {
     pub async fn record_listing(&self, account_key: i32, listed: &[Namespace]) -> Result<(), StoreError> {
         let doing = "record the list of namespaces";
         let mut transaction = self.pool.begin().await.map_err(StoreError::while_doing(doing))?;
+        // In one order, or two listings at a time could wait for each other.
+        let mut listed: Vec<_> = listed.iter().collect();
+        listed.sort_by_key(|namespace| &namespace.id);
         for namespace in listed {
             sqlx::query!(
                 "insert into inventory.namespace as n
@@ -58,11 +61,11 @@ impl Store {
                      last_listed_at = excluded.last_listed_at, missing_since = null",
                 account_key,
                 namespace.id.as_str(),
-                namespace.name.as_deref(),
-                namespace.script.as_deref(),
-                namespace.class.as_deref(),
+                namespace.name.as_deref().map(storable),
+                namespace.script.as_deref().map(storable),
+                namespace.class.as_deref().map(storable),
                 namespace.use_sqlite,
-                namespace.preview.as_ref().map(Json) as _
+                namespace.preview.as_ref().map(storable_json).map(Json) as _
             )
             .execute(&mut *transaction)
             .await
@@ -114,6 +117,24 @@ impl Store {
         .map_err(StoreError::while_doing(doing))?;
         fence.check(&mut transaction).await?;
         transaction.commit().await.map_err(StoreError::while_doing(doing))
+    }
+}
+
+/// Names are other people's words, and PostgreSQL's text has no NUL.
+fn storable(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
+fn storable_json(value: &serde_json::Value) -> serde_json::Value {
+    use serde_json::Value;
+    match value {
+        Value::String(text) => Value::String(storable(text)),
+        Value::Array(values) => values.iter().map(storable_json).collect(),
+        Value::Object(fields) => fields
+            .iter()
+            .map(|(key, value)| (storable(key), storable_json(value)))
+            .collect(),
+        other => other.clone(),
     }
 }
 

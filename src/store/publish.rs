@@ -19,6 +19,8 @@ pub struct ProvenWalk {
     pub digest: SetDigest,
     pub change_digest: SetDigest,
     pub counts: Counts,
+    /// A retirement, not a walk: void when the namespace is no longer missing.
+    pub retires: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +29,8 @@ pub enum Published {
     Complete(OffsetDateTime),
     /// Another snapshot was published since the walk began; nothing was changed.
     BaseIsStale,
+    /// The namespace that was to be retired is listed again; nothing was changed.
+    NotMissing,
     /// Stored state and changes do not give what was walked: the record was changed by someone else. Nothing was
     /// published.
     DigestMismatch,
@@ -57,11 +61,14 @@ impl Store {
         if !base_is_published(&mut transaction, fence, walk).await? {
             return Ok(Published::BaseIsStale);
         }
+        if walk.retires && !is_missing(&mut transaction, fence).await? {
+            return Ok(Published::NotMissing);
+        }
         supersede_held(&mut transaction, fence, walk.snapshot_id).await?;
         let recorded_at = make_visible(&mut transaction, fence, walk.snapshot_id).await?;
         transaction.commit().await.map_err(StoreError::while_doing(doing))?;
         // Published is published: what can't be cleared now is cleared by the namespace's next walk.
-        if let Err(error) = self.clear_staging(fence, walk.snapshot_id).await {
+        if let Err(error) = self.clear_leftovers(fence).await {
             tracing::warn!("{}", chain(&error));
         }
         Ok(Published::Complete(recorded_at))
@@ -98,14 +105,30 @@ async fn base_is_published(
     fence: Fence,
     walk: &ProvenWalk,
 ) -> Result<bool, StoreError> {
-    let published = sqlx::query_scalar!(
-        "select published_snapshot from inventory.namespace where namespace_key = $1",
-        fence.namespace_key
+    let row = sqlx::query!(
+        "select n.published_snapshot, s.digest
+         from inventory.namespace n join inventory.snapshot s using (namespace_key)
+         where n.namespace_key = $1 and s.snapshot_id = $2",
+        fence.namespace_key,
+        walk.snapshot_id
     )
     .fetch_one(&mut **transaction)
     .await
     .map_err(StoreError::while_doing("look for the published snapshot"))?;
-    Ok(published == walk.base_snapshot)
+    if row.digest != walk.digest.to_bytes() {
+        return Err(StoreError::CheckpointLost);
+    }
+    Ok(row.published_snapshot == walk.base_snapshot)
+}
+
+async fn is_missing(transaction: &mut Transaction<'_, Postgres>, fence: Fence) -> Result<bool, StoreError> {
+    sqlx::query_scalar!(
+        "select missing_since is not null as \"missing!\" from inventory.namespace where namespace_key = $1",
+        fence.namespace_key
+    )
+    .fetch_one(&mut **transaction)
+    .await
+    .map_err(StoreError::while_doing("look whether the namespace is missing"))
 }
 
 /// Turns staged changes into intervals. Each statement must touch exactly the rows that the walk counted: a difference
@@ -184,14 +207,12 @@ fn expect_rows(what: &str, found: u64, counted: u64) -> Result<(), StoreError> {
     )))
 }
 
+/// Its staged changes are cleared after the commit: there may be millions.
 async fn supersede_held(transaction: &mut Transaction<'_, Postgres>, fence: Fence, by: i32) -> Result<(), StoreError> {
     let doing = "drop the snapshot that was held before";
     sqlx::query!(
-        "with superseded as (
-             update inventory.snapshot set status = 'superseded', error = 'a newer walk of the namespace finished'
-             where namespace_key = $1 and status = 'held' and snapshot_id <> $2
-             returning snapshot_id)
-         delete from inventory.staged_change c using superseded s where c.snapshot_id = s.snapshot_id",
+        "update inventory.snapshot set status = 'superseded', error = 'a newer walk of the namespace finished'
+         where namespace_key = $1 and status = 'held' and snapshot_id <> $2",
         fence.namespace_key,
         by
     )

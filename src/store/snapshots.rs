@@ -253,7 +253,8 @@ impl Store {
         Ok((there != spooled).then_some((Abandoned::Discarded, "a crash of the database emptied its spool")))
     }
 
-    async fn walk(&self, snapshot_id: i32) -> Result<Walk, StoreError> {
+    /// A walk as the record has it.
+    pub async fn walk(&self, snapshot_id: i32) -> Result<Walk, StoreError> {
         let row = sqlx::query!(
             "select s.*, b.snapshot_id as \"base_id?\",
                     b.with_data + b.without_data + b.unknown as base_objects, b.digest as \"base_digest?\"

@@ -18,6 +18,8 @@ pub struct PageTransaction {
     snapshot_id: i32,
     /// A baseline's rows go straight to their place, hidden until it is published: a first sync writes them once.
     baseline: bool,
+    /// What this process committed last: pages, and the id compared to.
+    before: (u64, Option<ObjectId>),
 }
 
 impl Store {
@@ -31,6 +33,7 @@ impl Store {
             fence,
             snapshot_id: walk.snapshot_id,
             baseline: walk.base.is_none(),
+            before: (walk.checkpoint.pages, walk.checkpoint.compared_to),
         })
     }
 
@@ -172,12 +175,16 @@ impl PageTransaction {
         rows.finish()
     }
 
+    /// The checkpoint must be the one that this process committed before: a database that was restarted may have gone
+    /// back behind it, and pages would be missing.
+    ///
     /// The fence is checked last, so that a process that is stopped in the midst of its page blocks nobody's lock.
     pub async fn commit(mut self, checkpoint: &Checkpoint) -> Result<(), StoreError> {
         let doing = "commit a page";
         let counts = &checkpoint.counts;
         let (digest, change_digest) = (checkpoint.digest.to_bytes(), checkpoint.change_digest.to_bytes());
-        sqlx::query!(
+        let (before_pages, before_id) = self.before;
+        let written = sqlx::query!(
             "update inventory.snapshot set
                  checkpoint_at = clock_timestamp(), walked = $2,
                  finished_at = case when $2 then coalesce(finished_at, clock_timestamp()) end, cursor = $3, compared_to = $4, spooled = $5,
@@ -185,7 +192,7 @@ impl PageTransaction {
                  pages = $10, requests = $11, with_data = $12, without_data = $13, unknown = $14,
                  created = $15, removed = $16, data_gained = $17, data_lost = $18, data_known = $19,
                  data_unknown = $20, digest = $21, change_digest = $22, carried_id = $23, carried_flag = $24
-             where snapshot_id = $1",
+             where snapshot_id = $1 and pages = $25 and compared_to is not distinct from $26",
             self.snapshot_id,
             checkpoint.walked,
             checkpoint.cursor.as_deref(),
@@ -209,11 +216,16 @@ impl PageTransaction {
             digest.as_slice(),
             change_digest.as_slice(),
             checkpoint.carried.as_ref().map(|row| row.id.as_bytes().as_slice()),
-            checkpoint.carried.and_then(|row| Option::<bool>::from(row.data))
+            checkpoint.carried.and_then(|row| Option::<bool>::from(row.data)),
+            before_pages as i64,
+            before_id.as_ref().map(|id| id.as_bytes().as_slice())
         )
         .execute(&mut *self.transaction)
         .await
         .map_err(StoreError::while_doing(doing))?;
+        if written.rows_affected() != 1 {
+            return Err(StoreError::CheckpointLost);
+        }
         self.fence.check(&mut self.transaction).await?;
         self.transaction.commit().await.map_err(StoreError::while_doing(doing))
     }

@@ -127,6 +127,13 @@ async fn publish(store: &Store, fence: Fence, proven: &ProvenWalk, label: &str) 
                 .await?;
             Err(DecideError::Stale(label.to_owned()))
         }
+        Published::NotMissing => {
+            let why = "the namespace is listed again";
+            store
+                .abandon(fence, proven.snapshot_id, Abandoned::Discarded, why, 0)
+                .await?;
+            Err(DecideError::NotMissing(label.to_owned()))
+        }
         Published::DigestMismatch => Err(DecideError::Mismatch(label.to_owned())),
     }
 }

@@ -62,8 +62,7 @@ impl End {
     /// What the store's failure means for a namespace.
     fn of(error: &StoreError) -> Self {
         let database_lost = error.is_connection_lost();
-        let interrupted = database_lost || matches!(error, StoreError::FenceLost);
-        let status = if interrupted {
+        let status = if error.is_passing() {
             Status::Interrupted
         } else {
             Status::Failed
@@ -114,7 +113,14 @@ impl Run<'_> {
             Ok(locks) => locks,
             Err(error) => return End::of(&error),
         };
-        let fence = match locks.take(planned.key).await {
+        let taken = tokio::select! {
+            biased;
+            reason = self.stop.stopped() => {
+                return End::new(Status::Interrupted, Some(format!("{reason} before its walk began")));
+            }
+            taken = locks.take(planned.key) => taken,
+        };
+        let fence = match taken {
             Ok(Some(fence)) => fence,
             Ok(None) => return End::new(Status::Busy, Some("another run holds this namespace".to_owned())),
             Err(error) => return End::of(&error),
@@ -149,7 +155,7 @@ impl Run<'_> {
         walk: &mut Option<Walk>,
         progress: &Arc<WalkProgress>,
     ) -> End {
-        match self.concluded(walk.as_ref()).await {
+        match self.concluded(walk).await {
             Ok(Some(end)) => end,
             Ok(None) => match self.store.open_walk(fence, self.id, self.settings.resume_within).await {
                 Ok(opened) => {
@@ -163,16 +169,18 @@ impl Run<'_> {
     }
 
     /// The connection may have broken after a publication was committed and before that was told.
-    async fn concluded(&self, walk: Option<&Walk>) -> Result<Option<End>, StoreError> {
+    async fn concluded(&self, walk: &mut Option<Walk>) -> Result<Option<End>, StoreError> {
         let Some(walk) = walk else { return Ok(None) };
-        Ok(match self.store.snapshot_status(walk.snapshot_id).await?.as_str() {
-            "complete" => Some(End::new(Status::Complete, None)),
-            "held" => Some(End::new(
+        let end = match self.store.snapshot_status(walk.snapshot_id).await?.as_str() {
+            "complete" => End::new(Status::Complete, None),
+            "held" => End::new(
                 Status::Held,
                 Some("held back: see `durable-inventory snapshots`".to_owned()),
-            )),
-            _ => None,
-        })
+            ),
+            _ => return Ok(None),
+        };
+        *walk = self.store.walk(walk.snapshot_id).await?;
+        Ok(Some(end))
     }
 
     /// Walks until the end is proven. A refused cursor starts the walk over once a run, ids out of order start it over
@@ -208,7 +216,7 @@ impl Run<'_> {
             };
             let start_over = match &error {
                 WalkError::OutOfOrder { .. } => true,
-                WalkError::CursorRefused { .. } if !started_over => {
+                WalkError::CursorRefused { .. } | WalkError::SpoolLost if !started_over => {
                     started_over = true;
                     true
                 }
@@ -238,7 +246,7 @@ impl Run<'_> {
     async fn conclude(&self, planned: &Planned<'_>, fence: Fence, walk: &Walk) -> End {
         match self.publish_or_hold(planned, fence, walk).await {
             Ok(end) => end,
-            Err(error) if error.is_connection_lost() || matches!(error, StoreError::FenceLost) => End::of(&error),
+            Err(error) if error.is_passing() => End::of(&error),
             Err(error) => self.abandon(fence, walk, Abandoned::Failed, chain(&error), 0).await,
         }
     }
@@ -254,9 +262,14 @@ impl Run<'_> {
             && self.settings.breaker.holds(lost, base.objects)
         {
             let id = walk.snapshot_id;
+            // What a rebuild found is compared with the rows, which a held snapshot's own digest knows nothing of.
+            let accept = match self.settings.rebuild {
+                true => format!("sync --rebuild {} --accept-removals", planned.namespace.id),
+                false => format!("snapshots accept {id}"),
+            };
             let why = format!(
                 "held back: {lost} of {} objects of {} would be removed or turn to unknown; if that is right, run \
-                 `durable-inventory snapshots accept {id}`, else `durable-inventory snapshots discard {id}`",
+                 `durable-inventory {accept}`, else `durable-inventory snapshots discard {id}`",
                 base.objects,
                 planned.namespace.label()
             );
@@ -274,12 +287,17 @@ impl Run<'_> {
             digest: walk.checkpoint.digest,
             change_digest: walk.checkpoint.change_digest,
             counts: *counts,
+            retires: false,
         };
         Ok(match self.store.publish(fence, &proven).await? {
             Published::Complete(_) => End::new(Status::Complete, None),
             Published::BaseIsStale => {
                 let why = "a newer snapshot of this namespace was published meanwhile".to_owned();
                 self.abandon(fence, walk, Abandoned::Superseded, why, 0).await
+            }
+            Published::NotMissing => {
+                let what = "a walk came to publication as a retirement".to_owned();
+                return Err(StoreError::Inconsistent { what });
             }
             Published::DigestMismatch => {
                 let why = format!(
@@ -297,10 +315,15 @@ impl Run<'_> {
     async fn give_up(&self, planned: &Planned<'_>, fence: Fence, walk: &Walk, error: WalkError) -> End {
         let why = chain(&error);
         match &error {
-            WalkError::Stopped(_) => self.interrupt(fence, walk, why, 0).await,
+            WalkError::Stopped(_) => {
+                let (pages, objects) = (walk.checkpoint.pages, walk.checkpoint.counts.objects());
+                let why =
+                    format!("{why} after page {pages} ({objects} objects compared); the next run goes on from there");
+                self.interrupt(fence, walk, why, 0).await
+            }
             WalkError::Store(source) if matches!(source, StoreError::FenceLost) => End::of(source),
-            WalkError::Store(source) if source.is_connection_lost() => End {
-                database_lost: true,
+            WalkError::Store(source) if source.is_passing() => End {
+                database_lost: source.is_connection_lost(),
                 ..self.interrupt(fence, walk, why, 0).await
             },
             WalkError::Api { source, .. } => {

@@ -1,13 +1,14 @@
 //! One run: plan each account, walk its namespaces side by side, and say how it ended.
 
+use std::collections::HashMap;
 use std::sync::OnceLock;
 
 use backon::Retryable;
 use futures_util::StreamExt;
 use futures_util::stream;
-use tracing::error;
+use tracing::{error, warn};
 
-use crate::model::Counts;
+use crate::model::{AccountId, Counts};
 use crate::store::{Locks, Store, StoreError};
 
 use crate::text::chain;
@@ -39,8 +40,10 @@ pub async fn sync(
         progress,
     };
     let all = async {
-        let (planned, failed_accounts) = plan_accounts(store, accounts, settings, stop).await;
-        (walk_all(&run, planned).await, failed_accounts)
+        let (planned, mut failed_accounts) = plan_accounts(store, accounts, settings, stop).await;
+        let (namespaces, refused) = walk_all(&run, planned).await;
+        failed_accounts.extend(refused);
+        (namespaces, failed_accounts)
     };
     let (namespaces, failed_accounts) = tokio::select! {
         ended = all => ended,
@@ -53,10 +56,14 @@ pub async fn sync(
         stopped: stop.reason(),
     };
     let finish = || store.finish_run(run_id, summary.verdict().0);
-    finish
+    let finished = finish
         .retry(database_waits(settings.retry_for))
-        .when(StoreError::is_connection_lost)
-        .await?;
+        .when(|error| error.is_connection_lost() && stop.reason().is_none())
+        .await;
+    if let Err(error) = finished {
+        // What was published is published, and has to be told.
+        warn!("{}", chain(&error));
+    }
     Ok(summary)
 }
 
@@ -80,7 +87,9 @@ async fn plan_accounts<'a>(
     for account in accounts {
         let listed = (|| plan(store, account, stop))
             .retry(database_waits(settings.retry_for))
-            .when(|error| matches!(error, PlanError::Store(error) if error.is_connection_lost()))
+            .when(|error| {
+                matches!(error, PlanError::Store(error) if error.is_connection_lost()) && stop.reason().is_none()
+            })
             .await;
         match listed {
             Ok(more) => planned.extend(more),
@@ -97,36 +106,48 @@ async fn plan_accounts<'a>(
     (planned, failures)
 }
 
-async fn walk_all(run: &Run<'_>, planned: Vec<Planned<'_>>) -> Vec<NamespaceOutcome> {
+async fn walk_all(run: &Run<'_>, planned: Vec<Planned<'_>>) -> (Vec<NamespaceOutcome>, Vec<AccountFailure>) {
     // Credentials that are refused once fail the account, not namespace by namespace.
-    let refused: Vec<_> = planned
+    let refused: HashMap<_, OnceLock<String>> = planned
         .iter()
-        .map(|planned| (planned.account.id.clone(), OnceLock::new()))
+        .map(|planned| (&planned.account.id, OnceLock::new()))
         .collect();
-    let refused_of = |planned: &Planned<'_>| refused.iter().find(|(account, _)| *account == planned.account.id);
     let mut outcomes: Vec<_> = stream::iter(planned.iter().enumerate())
-        .map(|(index, planned)| async move {
-            let refused = refused_of(planned).map(|(_, refused)| refused);
-            let skipped = match (refused.and_then(OnceLock::get), run.stop.reason()) {
-                (Some(why), _) => Some((Status::Failed, String::clone(why))),
-                (None, Some(reason)) => Some((Status::Interrupted, format!("{reason} before its walk began"))),
-                (None, None) => None,
-            };
-            if let Some((status, why)) = skipped {
-                return (index, not_walked(planned, status, why));
+        .map(|(index, planned)| {
+            let refused = &refused[&planned.account.id];
+            async move {
+                if refused.get().is_some() {
+                    let why = "not walked: the account's credentials were refused".to_owned();
+                    return (index, not_walked(planned, Status::Failed, why));
+                }
+                if let Some(reason) = run.stop.reason() {
+                    let why = format!("{reason} before its walk began");
+                    return (index, not_walked(planned, Status::Interrupted, why));
+                }
+                let (outcome, unauthorized) = run.sync_namespace(planned).await;
+                if let (true, Some(why)) = (unauthorized, &outcome.error) {
+                    // Another walk of the account may have said so first.
+                    let _first = refused.set(why.clone());
+                }
+                (index, outcome)
             }
-            let (outcome, unauthorized) = run.sync_namespace(planned).await;
-            if let (true, Some(refused), Some(why)) = (unauthorized, refused, &outcome.error) {
-                // Another walk of the account may have said so first.
-                let _first = refused.set(why.clone());
-            }
-            (index, outcome)
         })
         .buffer_unordered(run.settings.concurrency)
         .collect()
         .await;
     outcomes.sort_by_key(|(index, _)| *index);
-    outcomes.into_iter().map(|(_, outcome)| outcome).collect()
+    let mut failures: Vec<_> = refused
+        .iter()
+        .filter_map(|(account, refused)| {
+            let error = refused.get()?.clone();
+            Some(AccountFailure {
+                account: AccountId::clone(account),
+                error,
+            })
+        })
+        .collect();
+    failures.sort_by(|one, other| one.account.cmp(&other.account));
+    (outcomes.into_iter().map(|(_, outcome)| outcome).collect(), failures)
 }
 
 fn not_walked(planned: &Planned<'_>, status: Status, why: String) -> NamespaceOutcome {

@@ -28,6 +28,9 @@ pub(super) enum WalkError {
     /// The walk starts over.
     #[error("page {page}: the API does not go on from the checkpoint: {what}")]
     CursorRefused { page: u64, what: String },
+    /// The walk starts over.
+    #[error("a crash of the database emptied the walk's spool")]
+    SpoolLost,
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -60,8 +63,12 @@ impl Walker<'_> {
         if !walk.checkpoint.walked {
             self.walk_pages(walk).await?;
         }
-        if walk.checkpoint.spooled.is_some() {
+        if let Some(spooled) = walk.checkpoint.spooled {
             self.feed_spool(walk).await?;
+            // The spool is not logged: rows that a crash took away would look like removals.
+            if spooled != walk.checkpoint.counts.objects() {
+                return Err(WalkError::SpoolLost);
+            }
         }
         Ok(())
     }
@@ -88,7 +95,11 @@ impl Walker<'_> {
             self.progress.reached(
                 walk.checkpoint.pages,
                 walk.checkpoint.spooled.unwrap_or(walk.checkpoint.counts.objects()),
-                walk.checkpoint.carried.as_ref().map(|row| &row.id),
+                walk.checkpoint
+                    .carried
+                    .as_ref()
+                    .map(|row| &row.id)
+                    .or(walk.checkpoint.compared_to.as_ref()),
             );
             match more {
                 Some(page) => fetched = page,
@@ -123,12 +134,12 @@ impl Walker<'_> {
     ) -> Result<Arrived, WalkError> {
         let seen = rows_so_far(next);
         next.requests += u64::from(page.requests);
-        if page.rows.is_empty() && !matches!(page.next, Next::Cursor(_)) && self.would_remove(walk).await? {
-            info!(namespace = %self.namespace, page = next.pages, "an empty last page would remove objects: asked once more");
+        if is_empty_end(&page) && self.would_lose(walk).await? {
+            info!(namespace = %self.namespace, page = next.pages, "an empty page would end the walk: asked once more");
             page = self.fetch(pagination, next.pages).await?;
             next.requests += u64::from(page.requests);
-            if resumed && page.rows.is_empty() && !matches!(page.next, Next::Cursor(_)) {
-                let what = "it says that nothing follows, which would remove everything above it".to_owned();
+            if resumed && is_empty_end(&page) {
+                let what = "it says that nothing follows, which would lose everything above it".to_owned();
                 return Err(WalkError::CursorRefused { page: next.pages, what });
             }
         }
@@ -155,15 +166,14 @@ impl Walker<'_> {
         })
     }
 
-    async fn would_remove(&self, walk: &Walk) -> Result<bool, WalkError> {
-        if walk.base.is_none() {
-            return Ok(false);
+    /// Whether an empty end here, if it came by accident, would remove objects or leave them out of a baseline.
+    async fn would_lose(&self, walk: &Walk) -> Result<bool, WalkError> {
+        let checkpoint = &walk.checkpoint;
+        let has_rows = checkpoint.carried.is_some() || checkpoint.spooled.is_some_and(|rows| rows > 0);
+        if walk.base.is_none() || checkpoint.spooled.is_some_and(|rows| rows > 0) {
+            return Ok(has_rows); // without order, nothing can be said of what is left
         }
-        let after = if walk.checkpoint.spooled.is_some_and(|rows| rows > 0) {
-            return Ok(true); // unordered: nothing can be said of what is left
-        } else {
-            walk.checkpoint.carried.map(|row| row.id)
-        };
+        let after = checkpoint.carried.map(|row| row.id);
         Ok(self.store.anything_above(self.fence, after.as_ref()).await?)
     }
 
@@ -249,6 +259,10 @@ fn unproven_end(page: u64) -> WalkError {
                 be proven"
             .to_owned();
     WalkError::Wrong { page, what }
+}
+
+fn is_empty_end(page: &Page) -> bool {
+    page.rows.is_empty() && !matches!(page.next, Next::Cursor(_))
 }
 
 fn rows_so_far(checkpoint: &Checkpoint) -> u64 {

@@ -32,15 +32,17 @@ pub(super) struct DataFolder {
 }
 
 impl DataFolder {
+    /// Whether the folder holds a cluster.
+    pub fn is_filled(settings: &Settings) -> Result<bool, Error> {
+        let path = asked_path(settings, rustix::process::geteuid().is_root())?;
+        Ok(path.join("postgres").join("PG_VERSION").exists())
+    }
+
     /// Finds the folder, creates it where it is missing, and makes sure that who runs the server, and nobody else, can
     /// use it.
     pub fn open(settings: &Settings) -> Result<Self, Error> {
         let root = rustix::process::geteuid().is_root();
-        let asked = match &settings.data_dir {
-            Some(dir) => dir.clone(),
-            None => default_path(root, env::var_os("XDG_DATA_HOME"), env::var_os("HOME"))?,
-        };
-        let asked = std::path::absolute(&asked).map_err(Error::io("find", &asked))?;
+        let asked = asked_path(settings, root)?;
         let runner = choose_runner(root, owner_of(&asked)?, &asked, settings.postgres_user.as_deref())?;
         check_parents(&asked, &runner)?;
         create(&asked, &runner)?;
@@ -108,6 +110,14 @@ impl DataFolder {
 }
 
 /// Root's data is the system's; everyone else's is theirs, as the XDG base directory specification says.
+fn asked_path(settings: &Settings, root: bool) -> Result<PathBuf, Error> {
+    let asked = match &settings.data_dir {
+        Some(dir) => dir.clone(),
+        None => default_path(root, env::var_os("XDG_DATA_HOME"), env::var_os("HOME"))?,
+    };
+    std::path::absolute(&asked).map_err(Error::io("find", &asked))
+}
+
 fn default_path(root: bool, xdg: Option<OsString>, home: Option<OsString>) -> Result<PathBuf, Error> {
     if root {
         return Ok(Path::new("/var/lib").join(OWN_NAME));

@@ -50,6 +50,11 @@ pub struct PrivateServer {
     child: Option<Child>,
 }
 
+/// Whether there is a record in the data folder yet; looks, and creates nothing.
+pub fn has_data(settings: &Settings) -> Result<bool, Error> {
+    DataFolder::is_filled(settings)
+}
+
 impl PrivateServer {
     /// Starts the server, or joins those who use it already. Where there are no data yet, they are created.
     pub async fn join(settings: &Settings) -> Result<Self, Error> {
