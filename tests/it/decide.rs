@@ -211,3 +211,52 @@ async fn a_record_that_was_edited_by_hand_is_noticed_and_mended() {
     assert_eq!(deep().code, Some(0), "{:#?}", deep());
     assert_eq!(run(sync(&simulator, &database, &[])).code, Some(0));
 }
+
+#[tokio::test]
+async fn a_namespace_that_comes_back_while_it_is_retired_keeps_its_objects() {
+    let (simulator, database, namespace) = with_mass_removal().await;
+    simulator.remove_namespace(&namespace);
+    assert_eq!(run(sync(&simulator, &database, &[])).code, Some(0));
+    // The retirement waits in the midst of its work, until the namespace is listed again.
+    let mut other = session(&database).await;
+    let mut held = other.begin().await.unwrap();
+    sqlx::raw_sql("lock table inventory.staged_change")
+        .execute(&mut *held)
+        .await
+        .unwrap();
+    let retiring = program(&simulator, &database, &["namespaces", "retire", &namespace])
+        .spawn()
+        .unwrap();
+    let waiting = "select count(*) from pg_stat_activity
+                   where wait_event_type = 'Lock' and query like '%insert into inventory.staged_change%'";
+    while number(&database, waiting).await == 0 {
+        tokio::task::yield_now().await;
+    }
+    let listed = "update inventory.namespace set missing_since = null";
+    sqlx::raw_sql(listed)
+        .execute(&mut session(&database).await)
+        .await
+        .unwrap();
+    held.rollback().await.unwrap();
+    let ended = Ended::from(retiring.wait_with_output().unwrap());
+    assert_eq!(ended.code, Some(1), "{ended:#?}");
+    assert!(ended.stderr.contains("is not missing"), "{ended:#?}");
+    assert_eq!(objects(&database).await, 100);
+    assert_eq!(
+        number(&database, "select count(*) from inventory.staged_change").await,
+        0
+    );
+}
+
+#[tokio::test]
+async fn a_name_with_a_nul_is_recorded_with_a_mark_in_its_place() {
+    let (simulator, database) = (simulator().await, fresh_database().await);
+    let mut namespace = cloudflare_simulator::Namespace::new(ACCOUNT, "nul");
+    namespace.script = Some("a\0b".to_owned());
+    namespace.preview = Some(serde_json::json!({ "slug": ["\0"], "\0": 1 }));
+    simulator.add(namespace);
+    let ended = run(sync(&simulator, &database, &[]));
+    assert_eq!(ended.code, Some(0), "{ended:#?}");
+    let marked = "select count(*) from inventory.namespaces where script = U&'a\\FFFDb'";
+    assert_eq!(number(&database, marked).await, 1);
+}

@@ -15,7 +15,7 @@ use sqlx::{Connection, PgConnection};
 
 use crate::support::database::{fresh_database, url};
 use crate::support::private::Data;
-use crate::support::program::{Ended, run, simulator, sync_to};
+use crate::support::program::{ACCOUNT, Ended, run, simulator, sync_to};
 use crate::support::witness::{Witness, until_sessions_are_gone};
 
 /// A long walk of small pages, one that is spooled, and one page with a publication that takes its time.
@@ -240,4 +240,32 @@ async fn a_hundred_stopped_servers_leave_an_exact_record() {
         "{:?}",
         attacked.hits
     );
+}
+
+#[tokio::test]
+async fn a_spool_that_a_crash_empties_in_mid_walk_is_noticed_by_the_walk_itself() {
+    let data = Data::new();
+    let server = data.join().await;
+    let options = server.connect_options();
+    let simulator = simulator().await;
+    let namespace = simulator.add_namespace(ACCOUNT, "room");
+    simulator.seed(&namespace, 1_000, 1);
+    simulator.with_namespace(&namespace, |n| n.order = Order::Shuffled(7));
+    let sync = || sync_to(&simulator, &url(&options), &["--limit", "100", "--retry-for", PATIENT]);
+    assert_eq!(sync().status().unwrap().code(), Some(0));
+    // Less than the breaker holds back is lost with the spool: nothing else would stop it.
+    let hold = simulator.hold_at(&namespace, 3);
+    let program = sync().spawn().unwrap();
+    hold.wait_until_held().await;
+    let server = crash(&data, server).await;
+    hold.release();
+    let ended = Ended::from(program.wait_with_output().unwrap());
+    assert_eq!(ended.code, Some(0), "{ended:#?}");
+    let told = &ended.json()["namespaces"][0];
+    assert_eq!(
+        (told["objects"].as_u64(), told["removed"].as_u64()),
+        (Some(1_000), Some(0)),
+        "{ended:#?}"
+    );
+    server.leave().await.unwrap();
 }

@@ -89,8 +89,17 @@ async fn refused_credentials_fail_their_account_and_no_other() {
         for namespace in told.iter().filter(|n| n["account_id"] == ACCOUNT) {
             assert_eq!(namespace["status"], "failed");
             let why = namespace["error"].as_str().unwrap();
-            assert!(why.contains("Workers Scripts Read"), "{why}");
+            assert!(
+                why.contains("Workers Scripts Read") || why.contains("credentials were refused"),
+                "{why}"
+            );
         }
+        let failed = &ended.json()["accounts_failed"];
+        assert_eq!(failed.as_array().unwrap().len(), 1, "{ended:#?}");
+        assert!(
+            failed[0]["error"].as_str().unwrap().contains("Workers Scripts Read"),
+            "{ended:#?}"
+        );
         let other = told.iter().find(|n| n["account_id"] == OTHER).unwrap();
         assert_eq!(other["status"], "complete");
         for namespace in &mine {

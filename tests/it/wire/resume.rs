@@ -176,3 +176,17 @@ async fn a_circle_is_found_over_many_runs() {
     }
     assert_eq!(statuses(&database, &namespace).await, ["failed"], "one walk in all");
 }
+
+#[tokio::test]
+async fn an_empty_end_does_not_cut_a_baseline_that_is_resumed() {
+    let (simulator, database) = (simulator().await, fresh_database().await);
+    let namespace = simulator.add_namespace(ACCOUNT, "room");
+    simulator.seed(&namespace, 250, 1);
+    assert_eq!(stop_at(&simulator, &database, &namespace, 2).await.code, Some(130));
+    simulator.fault(&namespace, When::First(2), Fault::empty_end());
+    let ended = run(sync(&simulator, &database, LIMIT));
+    assert_eq!(ended.code, Some(0), "{ended:#?}");
+    assert!(ended.stderr.contains("the walk starts over"), "{ended:#?}");
+    assert_eq!(objects(&database, &namespace).await, truth(&simulator, &namespace));
+    assert_eq!(statuses(&database, &namespace).await, ["discarded", "complete"]);
+}
