@@ -58,7 +58,9 @@ fn lines(rows: &[IntervalRow]) -> Vec<Vec<String>> {
             for_people(row.valid_from) + since,
             row.valid_to.map_or_else(|| "now".to_owned(), for_people),
         ]);
-        let next = rows.get(index + 1).filter(|next| next.namespace_id == row.namespace_id);
+        let next = rows
+            .get(index + 1)
+            .filter(|next| (&next.account_id, &next.namespace_id) == (&row.account_id, &row.namespace_id));
         let Some(gone) = row
             .valid_to
             .filter(|gone| next.is_none_or(|next| next.valid_from != *gone))

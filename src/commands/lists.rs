@@ -32,7 +32,7 @@ pub async fn namespaces(settings: &Settings<'_>, global: &GlobalArgs, args: &Nam
     });
     let text = match args.output.format {
         OutputFormat::Json => json_lines(rows.iter().map(namespace_json)),
-        OutputFormat::Text if rows.is_empty() => "no namespace is recorded; `durable-inventory sync` does it\n".into(),
+        OutputFormat::Text if rows.is_empty() => filter.nothing("namespace"),
         OutputFormat::Text => table(&NAMESPACES, rows.iter().map(namespace_cells)),
     };
     terminal::out(&text)?;
@@ -91,7 +91,7 @@ pub async fn snapshots(settings: &Settings<'_>, global: &GlobalArgs, args: &Snap
     rows.retain(|row| filter.selects(&row.account_id, &row.namespace_id, &row.name, None, None));
     let text = match args.output.format {
         OutputFormat::Json => json_lines(rows.iter().map(snapshot_json)),
-        OutputFormat::Text if rows.is_empty() => "no snapshot is recorded; `durable-inventory sync` makes one\n".into(),
+        OutputFormat::Text if rows.is_empty() => filter.nothing("snapshot"),
         OutputFormat::Text => snapshots_text(&rows),
     };
     terminal::out(&text)?;
@@ -191,6 +191,15 @@ impl<'a> Filter<'a> {
                 exclude: Vec::new(),
             },
             accounts: args.account.iter().map(|account| account.as_str()).collect(),
+        }
+    }
+
+    /// Why a list is empty.
+    fn nothing(&self, what: &str) -> String {
+        if self.accounts.is_empty() && self.selection.include.is_empty() {
+            format!("no {what} is recorded yet; `durable-inventory sync` does it\n")
+        } else {
+            format!("no recorded {what} matches --namespace and --account\n")
         }
     }
 

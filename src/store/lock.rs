@@ -27,8 +27,8 @@ const TERMINATION_MS: i64 = 5_000;
 /// The session's end after silence; see the module's words. Sessions that beat never reach it.
 const SESSION: &str = "set idle_session_timeout = '90s'; set lock_timeout = '90s'; set statement_timeout = '100s'";
 
-/// Proof that a namespace's lock was taken, and with which number. Every statement that writes for the namespace
-/// demands it.
+/// Proof that a namespace's lock was taken, and with which number. What walks and decisions write for the namespace
+/// demands it; the account's list is recorded without.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fence {
     pub namespace_key: i32,

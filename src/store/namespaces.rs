@@ -18,13 +18,15 @@ impl Store {
     /// Binds an account's record to the API that it comes from, so that a simulator never writes into a real record.
     pub async fn register_account(&self, account: &AccountId, api_base_url: &str) -> Result<i32, StoreError> {
         let doing = "register the account";
-        let row = sqlx::query!(
+        sqlx::query!(
             "insert into inventory.account (account_id, api_base_url) values ($1, $2)
              on conflict (account_id) do nothing",
             account.as_str(),
             api_base_url
-        );
-        row.execute(&self.pool).await.map_err(StoreError::while_doing(doing))?;
+        )
+        .execute(&self.pool)
+        .await
+        .map_err(StoreError::while_doing(doing))?;
         let recorded = sqlx::query!(
             "select account_key, api_base_url from inventory.account where account_id = $1",
             account.as_str()

@@ -9,7 +9,7 @@ use super::compare::compare;
 /// Rows of the record, or of the spool, that are held in memory at once.
 pub(super) const CHUNK: usize = 10_000;
 
-/// Beyond every real id: a checkpoint that has compared everything.
+/// The greatest id there can be: a checkpoint that has compared everything.
 pub(super) const LAST_ID: ObjectId = ObjectId::from_bytes([0xff; 32]);
 
 /// A row whose id is smaller than the one before it.

@@ -2,6 +2,7 @@
 
 mod compare;
 mod decide;
+mod end;
 mod feed;
 mod namespace;
 mod outcome;

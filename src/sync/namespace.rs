@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use crate::cloudflare::ErrorKind;
-use crate::model::{Counts, Namespace};
+use crate::model::Namespace;
 use crate::store::{Abandoned, Fence, Locks, ProvenWalk, Published, Store, StoreError, Walk};
-
 use crate::text::chain;
 
+use super::end::{End, tell};
 use super::outcome::{NamespaceOutcome, Status};
 use super::progress::{Progress, WalkProgress};
 use super::settings::{Account, Settings};
@@ -37,43 +37,6 @@ pub(super) struct Planned<'a> {
     pub(super) listed: bool,
 }
 
-/// What is known at the end, besides the walk.
-struct End {
-    status: Status,
-    error: Option<String>,
-    requests_in_vain: u64,
-    /// 401 or 403: the whole account fails.
-    unauthorized: bool,
-    /// The database is what failed: when it is back, the walk may go on.
-    database_lost: bool,
-}
-
-impl End {
-    fn new(status: Status, error: Option<String>) -> Self {
-        Self {
-            status,
-            error,
-            requests_in_vain: 0,
-            unauthorized: false,
-            database_lost: false,
-        }
-    }
-
-    /// What the store's failure means for a namespace.
-    fn of(error: &StoreError) -> Self {
-        let database_lost = error.is_connection_lost();
-        let status = if error.is_passing() {
-            Status::Interrupted
-        } else {
-            Status::Failed
-        };
-        Self {
-            database_lost,
-            ..Self::new(status, Some(chain(error)))
-        }
-    }
-}
-
 impl Run<'_> {
     /// Never fails: what goes wrong is in the outcome, and in the record. The second value tells that the account's
     /// credentials were refused.
@@ -97,7 +60,7 @@ impl Run<'_> {
             }
         };
         progress.end();
-        let outcome = outcome_of(planned, walk.as_ref(), &end, begun);
+        let outcome = end.outcome(planned, walk.as_ref(), begun);
         tell(&outcome);
         (outcome, end.unauthorized)
     }
@@ -403,32 +366,4 @@ pub(super) fn database_waits(budget: Duration) -> ExponentialBuilder {
         .with_total_delay(Some(budget))
         .without_max_times()
         .with_jitter()
-}
-
-fn outcome_of(planned: &Planned<'_>, walk: Option<&Walk>, end: &End, begun: Instant) -> NamespaceOutcome {
-    let checkpoint = walk.map(|walk| &walk.checkpoint);
-    NamespaceOutcome {
-        account: planned.account.id.clone(),
-        namespace: planned.namespace.id.clone(),
-        name: planned.namespace.name.clone(),
-        status: end.status,
-        snapshot_id: walk.map(|walk| walk.snapshot_id),
-        baseline: walk.is_some_and(|walk| walk.base.is_none()),
-        counts: checkpoint.map_or_else(Counts::default, |checkpoint| checkpoint.counts),
-        pages: checkpoint.map_or(0, |checkpoint| checkpoint.pages),
-        requests: checkpoint.map_or(0, |checkpoint| checkpoint.requests) + end.requests_in_vain,
-        resumed: checkpoint.map_or(0, |checkpoint| checkpoint.resumed),
-        elapsed: begun.elapsed(),
-        error: end.error.clone(),
-    }
-}
-
-fn tell(outcome: &NamespaceOutcome) {
-    let (namespace, status) = (&outcome.namespace, outcome.status.as_str());
-    let objects = outcome.counts.objects();
-    match (&outcome.error, outcome.status) {
-        (None, _) => info!(%namespace, objects, "{status}"),
-        (Some(why), Status::Failed) => error!(%namespace, "{status}: {why}"),
-        (Some(why), _) => warn!(%namespace, "{status}: {why}"),
-    }
 }
