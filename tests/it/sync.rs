@@ -1,9 +1,10 @@
 //! The main job, by the program itself: pages become an exact record.
 
-use cloudflare_simulator::hex;
+use cloudflare_simulator::{Order, hex};
 use sqlx::{Connection, PgConnection};
 
 use crate::support::database::{TestDatabase, fresh_database};
+use crate::support::ledger::truth;
 use crate::support::program::{ACCOUNT, run, simulator, sync};
 
 /// The present as the promised view shows it: (object_id, has_stored_data), ascending.
@@ -44,4 +45,28 @@ async fn a_second_run_records_what_changed() {
     let told = &second.json()["namespaces"][0];
     assert_eq!((told["created"].as_u64(), told["removed"].as_u64()), (Some(1), Some(1)));
     assert_eq!(objects(&database, &namespace).await, truth());
+}
+
+/// The record's rows of one page's range are more than are held in memory at once; the last of the first such part is
+/// one that stays, and so is the one after it.
+#[tokio::test]
+async fn a_gap_of_many_objects_is_compared_in_parts() {
+    for order in [Order::Ascending, Order::Shuffled(7)] {
+        let (simulator, database) = (simulator().await, fresh_database().await);
+        let namespace = simulator.add_namespace(ACCOUNT, "chat_Room");
+        simulator.seed(&namespace, 20_500, 1);
+        simulator.with_namespace(&namespace, |namespace| namespace.order = order);
+        assert_eq!(run(sync(&simulator, &database, &[])).code, Some(0));
+        let ids: Vec<_> = simulator.truth(&namespace).into_keys().collect();
+        for (n, id) in ids.iter().enumerate() {
+            if !matches!(n, 0 | 9_999 | 10_000 | 19_999 | 20_000) {
+                simulator.remove_object(&namespace, id);
+            }
+        }
+        let ended = run(sync(&simulator, &database, &["--accept-removals"]));
+        assert_eq!(ended.code, Some(0), "{ended:#?}");
+        let told = &ended.json()["namespaces"][0];
+        assert_eq!((&told["created"], &told["removed"]), (&0.into(), &20_495.into()), "{told}");
+        assert_eq!(objects(&database, &namespace).await, truth(&simulator, &namespace));
+    }
 }

@@ -1,5 +1,6 @@
 //! What the tests share.
 
+pub mod bench;
 pub mod database;
 pub mod ledger;
 pub mod private;

@@ -1,0 +1,160 @@
+//! Walks made by hand on a store, without a service: what no program does in this order can be tried, too.
+
+use std::collections::BTreeMap;
+
+use durable_inventory::model::{Change, Namespace, ObjectId, Observation, State};
+use durable_inventory::store::{Checkpoint, Fence, LockSession, ProvenWalk, Published, Store};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{Connection, PgConnection};
+
+use super::database::{TestDatabase, fresh_database};
+use super::program::ACCOUNT;
+
+/// A namespace's objects, by the byte that their id is made of.
+pub type Seen = BTreeMap<u8, Option<bool>>;
+
+pub struct Bench {
+    pub store: Store,
+    pub admin: PgConnection,
+    /// Of the only account's namespaces.
+    pub keys: Vec<i32>,
+    pub run: i64,
+    database: TestDatabase,
+}
+
+impl Bench {
+    pub async fn new(namespaces: u8) -> Self {
+        let database = fresh_database().await;
+        let store = Store::connect(database.options.clone(), 3).await.unwrap();
+        store.migrate().await.unwrap();
+        let account = store
+            .register_account(&ACCOUNT.parse().unwrap(), "http://127.0.0.1")
+            .await
+            .unwrap();
+        let listed: Vec<_> = (1..=namespaces).map(namespace).collect();
+        store.record_listing(account, &listed).await.unwrap();
+        let recorded = store.recorded_namespaces(account).await.unwrap();
+        Self {
+            run: store.begin_run().await.unwrap(),
+            keys: recorded.iter().map(|namespace| namespace.key).collect(),
+            admin: PgConnection::connect_with(&database.options).await.unwrap(),
+            store,
+            database,
+        }
+    }
+
+    /// As another program has it.
+    pub async fn another_store(&self) -> Store {
+        Store::connect(self.options(), 3).await.unwrap()
+    }
+
+    pub async fn take(&self, locks: &LockSession, at: usize) -> Fence {
+        locks.take(self.keys[at]).await.unwrap().unwrap()
+    }
+
+    /// A walk that came to its end, and is ready to be published.
+    pub async fn walked(&self, fence: Fence, seen: &Seen) -> ProvenWalk {
+        let walk = self.store.begin_walk(fence, self.run, false).await.unwrap();
+        let mut page = self.store.begin_page(fence, &walk).await.unwrap();
+        let stored = page.stored(None, None, 1_000).await.unwrap();
+        let observed: Vec<_> = seen.iter().map(|(id, flag)| observation(*id, *flag)).collect();
+        let changes = changes(&stored, &observed);
+        let mut next = Checkpoint {
+            walked: true,
+            compared_to: Some(ObjectId::from_bytes([0xff; 32])),
+            ..walk.checkpoint.clone()
+        };
+        for row in &observed {
+            next.counts.observe(row.data);
+            next.digest.add(row);
+        }
+        for change in &changes {
+            next.change_digest.apply(change);
+            if walk.base.is_some() {
+                next.counts.change(change.old, change.new);
+            }
+        }
+        page.stage(&changes).await.unwrap();
+        page.commit(&next).await.unwrap();
+        self.store.proven_walk(walk.snapshot_id).await.unwrap()
+    }
+
+    pub async fn published(&self, fence: Fence, seen: &Seen) -> ProvenWalk {
+        let walk = self.walked(fence, seen).await;
+        let published = self.store.publish(fence, &walk).await.unwrap();
+        assert!(matches!(published, Published::Complete(_)), "{published:?}");
+        walk
+    }
+
+    pub fn options(&self) -> PgConnectOptions {
+        self.database.options.clone()
+    }
+
+    /// Ends whatever session holds the namespace's lock.
+    pub async fn end_lock_session(&mut self, at: usize) {
+        let end = "select pg_terminate_backend(l.pid, 10000) from pg_locks l
+                   where l.locktype = 'advisory' and l.objid::int = $1
+                     and l.database = (select oid from pg_database where datname = current_database())";
+        let ended: Vec<bool> = sqlx::query_scalar(end)
+            .bind(self.keys[at])
+            .fetch_all(&mut self.admin)
+            .await
+            .unwrap();
+        assert_eq!(ended, [true]);
+    }
+
+    /// Every row of the record's tables.
+    pub async fn everything(&mut self) -> Vec<String> {
+        let all = "select t::text from inventory.namespace t union all select t::text from inventory.snapshot t
+                   union all select t::text from inventory.open_interval t
+                   union all select t::text from inventory.closed_interval t
+                   union all select t::text from inventory.staged_change t
+                   union all select t::text from inventory.store t order by 1";
+        sqlx::query_scalar(all).fetch_all(&mut self.admin).await.unwrap()
+    }
+
+    pub async fn execute(&mut self, sql: &'static str) {
+        sqlx::raw_sql(sql).execute(&mut self.admin).await.unwrap();
+    }
+}
+
+pub fn seen<const N: usize>(rows: [(u8, Option<bool>); N]) -> Seen {
+    rows.into_iter().collect()
+}
+
+fn namespace(n: u8) -> Namespace {
+    Namespace {
+        id: format!("{n:032x}").parse().unwrap(),
+        name: None,
+        script: None,
+        class: None,
+        use_sqlite: None,
+        preview: None,
+    }
+}
+
+fn observation(id: u8, flag: Option<bool>) -> Observation {
+    Observation {
+        id: ObjectId::from_bytes([id; 32]),
+        data: flag.into(),
+    }
+}
+
+fn changes(stored: &[Observation], observed: &[Observation]) -> Vec<Change> {
+    let mut states: BTreeMap<[u8; 32], (State, State)> = BTreeMap::new();
+    for row in stored {
+        states.insert(*row.id.as_bytes(), (row.data.into(), State::Absent));
+    }
+    for row in observed {
+        states
+            .entry(*row.id.as_bytes())
+            .or_insert((State::Absent, State::Absent))
+            .1 = row.data.into();
+    }
+    let all = states.into_iter().map(|(id, (old, new))| Change {
+        id: ObjectId::from_bytes(id),
+        old,
+        new,
+    });
+    all.filter(|change| change.old != change.new).collect()
+}
