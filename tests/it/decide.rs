@@ -141,6 +141,22 @@ async fn accept_removals_and_small_namespaces_are_not_held() {
 }
 
 #[tokio::test]
+async fn objects_whose_data_is_no_longer_known_count_as_lost() {
+    let (simulator, database) = (simulator().await, fresh_database().await);
+    let namespace = simulator.add_namespace(ACCOUNT, "chat_Room");
+    simulator.seed(&namespace, 100, 1);
+    let known: Vec<_> = simulator.truth(&namespace).into_keys().take(31).collect();
+    for id in &known {
+        simulator.put_object(&namespace, *id, Some(true));
+    }
+    assert_eq!(run(sync(&simulator, &database, &[])).code, Some(0));
+    for id in &known {
+        simulator.put_object(&namespace, *id, None);
+    }
+    held(&simulator, &database);
+}
+
+#[tokio::test]
 async fn a_vanished_namespace_keeps_its_objects_until_it_is_retired() {
     let (simulator, database, namespace) = with_mass_removal().await;
     let early = decide(&simulator, &database, &["namespaces", "retire", &namespace]);

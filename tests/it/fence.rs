@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use durable_inventory::store::{Abandoned, Checkpoint, LockSession, Locks, StoreError};
 
+use sqlx::{Connection, PgConnection};
+
 use crate::support::bench::{Bench, seen};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -13,6 +15,11 @@ impl Bench {
         let refused = matches!(answer, Err(StoreError::FenceLost));
         assert!(refused, "{doing}: {:?}", answer.map(drop));
         assert_eq!(self.everything().await, before, "{doing}: something was written");
+    }
+
+    /// Whoever takes the lock over ends no sessions then: only the fence is in the way.
+    async fn forget_holder(&mut self) {
+        self.execute("update inventory.namespace set locked_by = null").await;
     }
 }
 
@@ -68,6 +75,57 @@ async fn a_walk_whose_lock_was_taken_over_writes_nothing_more() {
     bench
         .refused(&before, "clear", store.open_walk(old, run, HOUR).await)
         .await;
+}
+
+/// Between its check and its commit nobody takes the lock over.
+#[tokio::test]
+async fn who_takes_the_lock_waits_for_a_write_that_has_checked_the_fence() {
+    let mut bench = Bench::new(1).await;
+    let first = LockSession::open(&bench.store).await.unwrap();
+    let fence = bench.take(&first, 0).await;
+    let walk = bench.walked(fence, &seen([(1, None)])).await;
+    bench.forget_holder().await;
+    let mut blocker = PgConnection::connect_with(&bench.options()).await.unwrap();
+    let mut block = blocker.begin().await.unwrap();
+    sqlx::raw_sql("select from inventory.snapshot for update")
+        .execute(&mut *block)
+        .await
+        .unwrap();
+    let store = bench.store.clone();
+    let hold = tokio::spawn(async move { store.hold(fence, walk.snapshot_id, "why").await });
+    bench.until_waiting(1).await;
+    bench.end_lock_session(0).await;
+    let second = LockSession::open(&bench.another_store().await).await.unwrap();
+    let key = bench.keys[0];
+    let taken = tokio::spawn(async move { second.take(key).await.unwrap().is_some() });
+    bench.until_waiting(2).await;
+    block.rollback().await.unwrap();
+    hold.await.unwrap().unwrap();
+    assert!(taken.await.unwrap());
+}
+
+#[tokio::test]
+async fn a_walk_is_not_begun_by_who_lost_the_lock_meanwhile() {
+    let mut bench = Bench::new(1).await;
+    let first = LockSession::open(&bench.store).await.unwrap();
+    let fence = bench.take(&first, 0).await;
+    bench.forget_holder().await;
+    let mut blocker = PgConnection::connect_with(&bench.options()).await.unwrap();
+    let mut block = blocker.begin().await.unwrap();
+    sqlx::raw_sql("select from inventory.run for update")
+        .execute(&mut *block)
+        .await
+        .unwrap();
+    let (store, run) = (bench.store.clone(), bench.run);
+    let begin = tokio::spawn(async move { store.begin_walk(fence, run, false).await });
+    bench.until_waiting(1).await;
+    bench.end_lock_session(0).await;
+    let second = LockSession::open(&bench.another_store().await).await.unwrap();
+    bench.take(&second, 0).await;
+    let before = bench.everything().await;
+    block.rollback().await.unwrap();
+    let begun = begin.await.unwrap();
+    bench.refused(&before, "begin", begun).await;
 }
 
 #[tokio::test]

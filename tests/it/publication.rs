@@ -1,6 +1,6 @@
 //! Publication by hand: what it checks before anything is visible, and the one clock that it sets.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use durable_inventory::model::Counts;
 use durable_inventory::store::{Fence, LockSession, ProvenWalk, Published, Store, StoreError};
@@ -38,20 +38,6 @@ impl Bench {
             answer => panic!("{what}: {answer:?}"),
         }
         assert_eq!(self.everything().await, before, "{what}");
-    }
-
-    async fn until_one_waits(&mut self) {
-        let waits = "select exists(select from pg_stat_activity
-                     where datname = current_database() and wait_event_type = 'Lock')";
-        let deadline = Instant::now() + Duration::from_secs(30);
-        loop {
-            let waiting: bool = sqlx::query_scalar(waits).fetch_one(&mut self.admin).await.unwrap();
-            if waiting {
-                return;
-            }
-            assert!(Instant::now() < deadline, "it waits for nothing");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
     }
 
     async fn clock(&mut self) -> OffsetDateTime {
@@ -148,7 +134,7 @@ async fn a_base_that_changes_while_changes_are_applied_is_noticed() {
         .await
         .unwrap();
     let publication = in_the_background(&bench.store, fence, walk);
-    bench.until_one_waits().await;
+    bench.until_waiting(1).await;
     bench
         .execute(
             "update inventory.namespace set published_snapshot = (select max(snapshot_id) from inventory.snapshot)",
@@ -187,7 +173,7 @@ async fn the_clock_is_read_when_no_reader_is_in_the_way_any_more() {
         .await
         .unwrap();
     let publication = in_the_background(&bench.store, fence, walk);
-    bench.until_one_waits().await;
+    bench.until_waiting(1).await;
     let known = bench.clock().await;
     look.rollback().await.unwrap();
     assert!(recorded_at(publication.await.unwrap()) > known);

@@ -11,7 +11,7 @@ mod transport;
 
 use std::process::Child;
 
-use cloudflare_simulator::{CursorKey, CursorStyle, Order, Simulator};
+use cloudflare_simulator::{CursorKey, CursorStyle, Flag, Id, Order, Page, Simulator, hex};
 use serde_json::Value;
 
 use crate::support::database::{TestDatabase, fresh_database};
@@ -153,6 +153,13 @@ fn start(simulator: &Simulator, database: &TestDatabase, row: &Row) -> Child {
 async fn is_unordered(database: &TestDatabase, namespace: &str) -> bool {
     let sql = "select unordered::text from inventory.namespace where namespace_id = $1";
     texts(database, sql, namespace).await == ["true"]
+}
+
+/// No other row than this, which came before, and a cursor that did not.
+fn only(page: &mut Page, (mut id, flag): (Id, Flag)) {
+    page.rows = vec![(id, flag)];
+    id[31] = id[31].wrapping_add(1);
+    page.set_next(&hex(&id));
 }
 
 /// The API as it is when nothing is odd.

@@ -1,6 +1,7 @@
 //! Walks made by hand on a store, without a service: what no program does in this order can be tried, too.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use durable_inventory::model::{Change, Namespace, ObjectId, Observation, State};
 use durable_inventory::store::{Checkpoint, Fence, LockSession, ProvenWalk, Published, Store};
@@ -101,6 +102,21 @@ impl Bench {
             .await
             .unwrap();
         assert_eq!(ended, [true]);
+    }
+
+    /// Until so many sessions wait for a lock.
+    pub async fn until_waiting(&mut self, sessions: i64) {
+        let waits = "select count(*) from pg_stat_activity
+                     where datname = current_database() and wait_event_type = 'Lock'";
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            let waiting: i64 = sqlx::query_scalar(waits).fetch_one(&mut self.admin).await.unwrap();
+            if waiting == sessions {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{waiting} wait for a lock, not {sessions}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     /// Every row of the record's tables.

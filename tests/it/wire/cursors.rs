@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use cloudflare_simulator::{CursorKey, CursorStyle, Fault, Field, Page, Simulator, When, hex};
 
-use super::{LIMIT, case, check};
+use super::{LIMIT, case, check, only};
 use crate::support::database::fresh_database;
 use crate::support::ledger::{objects, truth};
 use crate::support::program::{ACCOUNT, run, simulator, sync};
@@ -126,6 +126,12 @@ async fn an_end_must_be_proven() {
             s.fault(n, When::Nth(1), Fault::truncate())
         })
         .ends_held(&["150 of 250", "snapshots accept"]),
+        case("empty last page that removes nothing", |s, n| {
+            let last = s.truth(n).into_keys().next_back().unwrap();
+            s.fault(n, When::Nth(3), Fault::edit(move |_, page| page.set_next(&hex(&last))));
+        })
+        .objects(300)
+        .in_requests(4),
         case("empty last page once", |s, n| {
             s.fault(n, When::Nth(3), Fault::empty_end())
         })
@@ -201,6 +207,11 @@ async fn a_walk_that_would_never_end_is_an_error() {
             s.fault(n, When::Always, Fault::cursor_cycle(7));
         })
         .fails(&["never end"]),
+        case("the last row again, and a new cursor", |s, n| {
+            let last = s.truth(n).into_iter().nth(99).unwrap();
+            s.fault(n, When::Nth(2), Fault::edit(move |_, page| only(page, last)));
+        })
+        .fails(&["page 2", "does not advance"]),
         case("the same page for ever", same_page_for_ever).fails(&["page 2", "does not advance"]),
     ])
     .await;

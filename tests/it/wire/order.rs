@@ -90,6 +90,12 @@ async fn no_order_is_as_right_as_any() {
             s.fault(n, When::From(2), Fault::truncate());
         })
         .ends_held(&["snapshots accept"]),
+        case("out of order, and the cursor is elsewhere", |s, n| {
+            s.fault(n, When::Nth(1), Fault::out_of_order());
+            // While the first walk finds no order on its first page, it asks for its second.
+            s.fault(n, When::Nth(3), Fault::no_cursor_key());
+        })
+        .fails(&["page 1", "the cursor is not where it was expected"]),
     ])
     .await;
 }

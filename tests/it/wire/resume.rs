@@ -5,7 +5,7 @@ use cloudflare_simulator::{Answer, Fault, Simulator, When};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
-use super::{LIMIT, is_unordered, move_on};
+use super::{LIMIT, is_unordered, move_on, only};
 use crate::support::database::{TestDatabase, fresh_database};
 use crate::support::ledger::{everything, objects, statuses, truth};
 use crate::support::program::{ACCOUNT, Ended, run, simulator, sync};
@@ -113,6 +113,22 @@ async fn the_row_at_the_checkpoint_may_come_again() {
     assert_eq!(ended.code, Some(0), "{ended:#?}");
     assert_eq!(objects(&database, &namespace).await, truth(&simulator, &namespace));
     assert_eq!(statuses(&database, &namespace).await, ["complete", "complete"]);
+}
+
+/// A page of nothing else, with a cursor, is not the page after it.
+#[tokio::test]
+async fn the_row_at_the_checkpoint_alone_costs_one_walk() {
+    let (simulator, database, namespace) = interrupted().await;
+    let carried = simulator.truth(&namespace).into_iter().nth(199).unwrap();
+    let edit = Fault::edit(move |_, page| only(page, carried));
+    simulator.fault(&namespace, When::Nth(1), edit);
+    let ended = run(sync(&simulator, &database, LIMIT));
+    assert_eq!(ended.code, Some(0), "{ended:#?}");
+    assert_eq!(objects(&database, &namespace).await, truth(&simulator, &namespace));
+    assert_eq!(
+        statuses(&database, &namespace).await,
+        ["complete", "discarded", "complete"]
+    );
 }
 
 /// Empty pages, whose cursors lead from one to the next of seven and back.
