@@ -66,7 +66,11 @@ async fn a_gap_of_many_objects_is_compared_in_parts() {
         let ended = run(sync(&simulator, &database, &["--accept-removals"]));
         assert_eq!(ended.code, Some(0), "{ended:#?}");
         let told = &ended.json()["namespaces"][0];
-        assert_eq!((&told["created"], &told["removed"]), (&0.into(), &20_495.into()), "{told}");
+        assert_eq!(
+            (&told["created"], &told["removed"]),
+            (&0.into(), &20_495.into()),
+            "{told}"
+        );
         assert_eq!(objects(&database, &namespace).await, truth(&simulator, &namespace));
     }
 }
