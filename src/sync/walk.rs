@@ -150,9 +150,15 @@ impl Walker<'_> {
         let asked = pagination.clone();
         let step = pagination
             .advance(&page, self.limit, seen)
-            .map_err(|what: PaginationError| WalkError::Wrong {
-                page: next.pages,
-                what: what.to_string(),
+            .map_err(|what: PaginationError| {
+                let (page, again) = (next.pages, resumed && next.spooled.is_some() && !page.rows.is_empty());
+                let what = what.to_string();
+                // Without order, what was sent before the checkpoint is first known by the cursor that leads to it.
+                if again {
+                    WalkError::CursorRefused { page, what }
+                } else {
+                    WalkError::Wrong { page, what }
+                }
             })?;
         let after_the_end = match step {
             Step::AskAfter(last) => self.ask_after(last, &asked, next).await?,

@@ -1,7 +1,7 @@
 //! Odd answers to a run that goes on where another was stopped: a cursor that means something else by then costs one
 //! walk from the start, and nothing more.
 
-use cloudflare_simulator::{Answer, Fault, Simulator, When};
+use cloudflare_simulator::{Answer, Fault, Order, Simulator, When};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
@@ -113,6 +113,29 @@ async fn the_row_at_the_checkpoint_may_come_again() {
     assert_eq!(ended.code, Some(0), "{ended:#?}");
     assert_eq!(objects(&database, &namespace).await, truth(&simulator, &namespace));
     assert_eq!(statuses(&database, &namespace).await, ["complete", "complete"]);
+}
+
+#[tokio::test]
+async fn a_page_that_was_spooled_before_costs_one_walk() {
+    for faults in [vec![Fault::IgnoreCursor], vec![Fault::IgnoreCursor, Fault::truncate()]] {
+        let (simulator, database) = (simulator().await, fresh_database().await);
+        let namespace = simulator.add_namespace(ACCOUNT, "room");
+        simulator.seed(&namespace, 250, 1);
+        simulator.with_namespace(&namespace, |n| n.order = Order::Shuffled(7));
+        assert_eq!(run(sync(&simulator, &database, LIMIT)).code, Some(0));
+        move_on(&simulator, &namespace);
+        assert_eq!(stop_at(&simulator, &database, &namespace, 3).await.code, Some(130));
+        for fault in faults {
+            simulator.fault(&namespace, When::Nth(1), fault);
+        }
+        let ended = run(sync(&simulator, &database, LIMIT));
+        assert_eq!(ended.code, Some(0), "{ended:#?}");
+        assert_eq!(objects(&database, &namespace).await, truth(&simulator, &namespace));
+        assert_eq!(
+            statuses(&database, &namespace).await,
+            ["discarded", "complete", "discarded", "complete"]
+        );
+    }
 }
 
 /// A page of nothing else, with a cursor, is not the page after it.
