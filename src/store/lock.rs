@@ -36,6 +36,11 @@ pub struct Fence {
 }
 
 impl Fence {
+    /// What the record says of the last taking; it proves nothing, and any check of it fails once the lock is taken.
+    pub(super) fn last(namespace_key: i32, number: i64) -> Self {
+        Self { namespace_key, number }
+    }
+
     /// Whether nobody else held the lock between this taking of it and the next.
     pub fn is_followed_by(&self, next: &Self) -> bool {
         next.number == self.number + 1

@@ -10,6 +10,8 @@ use crate::model::{AccountId, Namespace, NamespaceId};
 #[derive(Debug, Clone, PartialEq)]
 pub struct RecordedNamespace {
     pub key: i32,
+    /// Of the last taking of its lock.
+    pub fence: Fence,
     pub namespace: Namespace,
     pub missing_since: Option<OffsetDateTime>,
 }
@@ -79,7 +81,7 @@ impl Store {
     /// All of an account's namespaces, ever.
     pub async fn recorded_namespaces(&self, account_key: i32) -> Result<Vec<RecordedNamespace>, StoreError> {
         let rows = sqlx::query!(
-            "select namespace_key, namespace_id, name, script, class, use_sqlite,
+            "select namespace_key, fence, namespace_id, name, script, class, use_sqlite,
                     preview as \"preview: serde_json::Value\", missing_since
              from inventory.namespace where account_key = $1 order by name, namespace_id",
             account_key
@@ -91,6 +93,7 @@ impl Store {
             .map(|row| {
                 Ok(RecordedNamespace {
                     key: row.namespace_key,
+                    fence: Fence::last(row.namespace_key, row.fence),
                     namespace: Namespace {
                         id: valid_namespace_id(&row.namespace_id)?,
                         name: row.name,

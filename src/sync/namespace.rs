@@ -32,6 +32,8 @@ pub(super) struct Run<'a> {
 pub(super) struct Planned<'a> {
     pub(super) account: &'a Account,
     pub(super) key: i32,
+    /// Of the last taking of its lock, when the run was planned.
+    pub(super) fence: Fence,
     pub(super) namespace: Namespace,
     /// The account's list has it. If it does not, and the object list answers 404, it has vanished.
     pub(super) listed: bool,
@@ -43,10 +45,12 @@ impl Run<'_> {
     pub(super) async fn sync_namespace(&self, planned: &Planned<'_>) -> (NamespaceOutcome, bool) {
         let begun = Instant::now();
         let progress = self.progress.begin(&planned.namespace.id, planned.namespace.label());
-        let (mut walk, mut held) = (None, None);
+        let (mut walk, mut last) = (None, None);
         let mut waits = database_waits(self.settings.retry_for).build();
         let end = loop {
-            let end = self.attempt(planned, &progress, &mut walk, &mut held).await;
+            let end = self.attempt(planned, &progress, &mut walk, &mut last).await;
+            // From the second attempt on, whoever took the lock since the first is noticed.
+            last.get_or_insert(planned.fence);
             let wait = end.database_lost.then(|| waits.next()).flatten();
             let Some(wait) = wait else { break end };
             warn!(
@@ -70,7 +74,7 @@ impl Run<'_> {
         planned: &Planned<'_>,
         progress: &Arc<WalkProgress>,
         walk: &mut Option<Walk>,
-        held: &mut Option<Fence>,
+        last: &mut Option<Fence>,
     ) -> End {
         let locks = match self.locks.session().await {
             Ok(locks) => locks,
@@ -88,7 +92,7 @@ impl Run<'_> {
             Ok(None) => return End::new(Status::Busy, Some("another run holds this namespace".to_owned())),
             Err(error) => return End::of(&error),
         };
-        if held.replace(fence).is_some_and(|before| !before.is_followed_by(&fence)) {
+        if last.replace(fence).is_some_and(|before| !before.is_followed_by(&fence)) {
             // It has walked on from here; this run, which slept meanwhile, has nothing to add.
             if let Err(error) = locks.let_go(fence).await {
                 warn!(namespace = %planned.namespace.id, "{}", chain(&error));

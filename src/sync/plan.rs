@@ -47,6 +47,7 @@ pub(super) async fn plan<'a>(store: &Store, account: &'a Account, stop: &Stop) -
             (worth_asking && account.selection.selects(&recorded.namespace)).then_some(Planned {
                 account,
                 key: recorded.key,
+                fence: recorded.fence,
                 namespace: recorded.namespace,
                 listed,
             })

@@ -173,8 +173,10 @@ impl Way {
     /// Leaves out what the service could not be proven to end with, or the simulator can't serve rightly.
     fn provable(mut self) -> Self {
         let opaque = self.order != Order::Ascending || self.cursor_style == CursorStyle::Opaque;
-        if opaque && self.cursor_key == CursorKey::AbsentAtEnd {
-            // A full last page without a cursor key: nobody can be asked what comes after it.
+        // A full last page without a cursor key: nobody can be asked what comes after it, or the answer would begin with
+        // rows that came before.
+        let unprovable = opaque || !matches!(self.duplicates, Duplicates::None);
+        if unprovable && self.cursor_key == CursorKey::AbsentAtEnd {
             self.cursor_key = CursorKey::NullAtEnd;
         }
         if !opaque {

@@ -91,7 +91,12 @@ pub async fn run(store: &Store, account: Account, planned: &PlannedRun, seat: &m
         return Left::Ended(Box::new(ended));
     }
     match kind {
-        Kind::Drop => return Left::Dropped,
+        Kind::Drop => {
+            drop(run);
+            // As those of a killed program end: what it had sent, a commit among it, is not carried out later.
+            end_sessions(seat, Kind::EndAllSessions).await;
+            return Left::Dropped;
+        }
         Kind::Signal => stop.stop(StopReason::Signal),
         Kind::Deadline => stop.stop(StopReason::Deadline),
         Kind::EndAllSessions | Kind::EndLockSession | Kind::EndWorkSessions => end_sessions(seat, kind).await,

@@ -98,6 +98,8 @@ impl Trouble {
                 | Self::Truncated
                 | Self::NoCursorKey
                 | Self::IgnoreCursor
+                // It may lead a walk that starts over to a place where the one before it had been.
+                | Self::CursorCycle
                 | Self::DuplicateRow
                 | Self::ChurnInWalk(_)
         )
