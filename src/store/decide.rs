@@ -1,9 +1,8 @@
 //! What a person decides: about a held snapshot, about a namespace that vanished.
 
 use super::snapshots::{digest_from, inconsistent};
-use super::{Fence, ProvenWalk, Store, StoreError};
+use super::{Fence, ProvenWalk, Store, StoreError, Walk};
 use crate::digest::{self, SetDigest};
-use crate::model::Counts;
 
 /// Rows that are read at once when a namespace's digest is computed from its rows.
 const CHUNK: i64 = 50_000;
@@ -57,40 +56,17 @@ impl Store {
 
     /// What a finished walk proved, from its record.
     pub async fn proven_walk(&self, snapshot_id: i32) -> Result<ProvenWalk, StoreError> {
-        let row = sqlx::query!(
-            "select s.*, b.digest as \"base_digest?\"
-             from inventory.snapshot s left join inventory.snapshot b on b.snapshot_id = s.base_snapshot
-             where s.snapshot_id = $1",
-            snapshot_id
-        )
-        .fetch_one(&self.pool)
-        .await
-        .map_err(StoreError::while_doing("read a finished walk"))?;
-        if !row.walked {
+        let Walk { base, checkpoint, .. } = self.walk(snapshot_id).await?;
+        if !checkpoint.walked {
             return Err(inconsistent("a walk without a proven end can't be published"));
         }
         Ok(ProvenWalk {
             snapshot_id,
-            base_snapshot: row.base_snapshot,
-            base_digest: row
-                .base_digest
-                .as_deref()
-                .map(digest_from)
-                .transpose()?
-                .unwrap_or_default(),
-            digest: digest_from(&row.digest)?,
-            change_digest: digest_from(&row.change_digest)?,
-            counts: Counts {
-                with_data: row.with_data as u64,
-                without_data: row.without_data as u64,
-                unknown: row.unknown as u64,
-                created: row.created as u64,
-                removed: row.removed as u64,
-                data_gained: row.data_gained as u64,
-                data_lost: row.data_lost as u64,
-                data_known: row.data_known as u64,
-                data_unknown: row.data_unknown as u64,
-            },
+            base_snapshot: base.map(|base| base.snapshot_id),
+            base_digest: base.map(|base| base.digest).unwrap_or_default(),
+            digest: checkpoint.digest,
+            change_digest: checkpoint.change_digest,
+            counts: checkpoint.counts,
             retires: false,
         })
     }
