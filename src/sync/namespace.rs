@@ -1,9 +1,9 @@
 //! One namespace in a run: take its lock, resume or begin its walk, publish what the walk proved, let go.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use backon::{BackoffBuilder, ExponentialBuilder};
+use backon::BackoffBuilder;
 use tracing::{info, warn};
 
 use crate::cloudflare::ErrorKind;
@@ -13,6 +13,7 @@ use crate::text::chain;
 
 use super::end::{End, tell};
 use super::outcome::{NamespaceOutcome, Status};
+use super::patience::database_waits;
 use super::progress::{Progress, WalkProgress};
 use super::settings::{Account, Settings};
 use super::stop::Stop;
@@ -360,14 +361,4 @@ impl Run<'_> {
             ..End::new(told, Some(why))
         }
     }
-}
-
-/// Longer and longer, as long as it makes sense to wait for a database.
-pub(super) fn database_waits(budget: Duration) -> ExponentialBuilder {
-    ExponentialBuilder::default()
-        .with_min_delay(Duration::from_millis(500))
-        .with_max_delay(Duration::from_secs(30))
-        .with_total_delay(Some(budget))
-        .without_max_times()
-        .with_jitter()
 }

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
-use backon::Retryable;
 use futures_util::StreamExt;
 use futures_util::stream;
 use tracing::{error, warn};
@@ -13,8 +12,9 @@ use crate::store::{Locks, Store, StoreError};
 
 use crate::text::chain;
 
-use super::namespace::{Planned, Run, database_waits};
+use super::namespace::{Planned, Run};
 use super::outcome::{AccountFailure, NamespaceOutcome, Status, Summary};
+use super::patience::with_patience;
 use super::plan::{PlanError, plan};
 use super::progress::Progress;
 use super::settings::{Account, Settings};
@@ -29,8 +29,9 @@ pub async fn sync(
     stop: &Stop,
     progress: &Progress,
 ) -> Result<Summary, StoreError> {
-    let run_id = store.begin_run().await?;
-    let locks = Locks::open(store).await?;
+    let lost = StoreError::is_connection_lost;
+    let run_id = with_patience(settings, stop, lost, async || store.begin_run().await).await?;
+    let locks = with_patience(settings, stop, lost, async || Locks::open(store).await).await?;
     let run = Run {
         id: run_id,
         store,
@@ -55,11 +56,8 @@ pub async fn sync(
         failed_accounts,
         stopped: stop.reason(),
     };
-    let finish = || store.finish_run(run_id, summary.verdict().0);
-    let finished = finish
-        .retry(database_waits(settings.retry_for))
-        .when(|error| error.is_connection_lost() && stop.reason().is_none())
-        .await;
+    let outcome = summary.verdict().0;
+    let finished = with_patience(settings, stop, lost, async || store.finish_run(run_id, outcome).await).await;
     if let Err(error) = finished {
         // What was published is published, and has to be told.
         warn!("{}", chain(&error));
@@ -85,13 +83,8 @@ async fn plan_accounts<'a>(
     let mut planned = Vec::new();
     let mut failures = Vec::new();
     for account in accounts {
-        let listed = (|| plan(store, account, stop))
-            .retry(database_waits(settings.retry_for))
-            .when(|error| {
-                matches!(error, PlanError::Store(error) if error.is_connection_lost()) && stop.reason().is_none()
-            })
-            .await;
-        match listed {
+        let lost = |error: &PlanError| matches!(error, PlanError::Store(error) if error.is_connection_lost());
+        match with_patience(settings, stop, lost, async || plan(store, account, stop).await).await {
             Ok(more) => planned.extend(more),
             Err(error) => {
                 let failure = AccountFailure {

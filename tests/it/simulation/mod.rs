@@ -23,6 +23,7 @@ use cloudflare_simulator::Simulator;
 use durable_inventory::store::Store;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::runtime::Handle;
+use tokio::sync::Mutex;
 
 use self::coverage::Coverage;
 use self::run::Seat;
@@ -129,6 +130,9 @@ fn number(variable: &str) -> Option<u64> {
 }
 
 async fn simulate(seeds: std::ops::Range<u64>) -> Coverage {
+    // One at a time: the sessions of two would use up the server's 100.
+    static ALONE: Mutex<()> = Mutex::const_new(());
+    let _alone = ALONE.lock().await;
     let database = fresh_database().await;
     let store = Store::connect(database.options.clone(), 1).await.unwrap();
     store.migrate().await.unwrap();

@@ -3,6 +3,7 @@
 use anyhow::ensure;
 use durable_inventory::store::StoreError;
 use durable_inventory::sync::{NamespaceOutcome, Status, Summary};
+use durable_inventory::text::chain;
 
 use super::record::Snapshot;
 
@@ -16,7 +17,7 @@ pub fn has_walked(ended: &Result<Summary, StoreError>, id: &str) -> bool {
 pub fn check_outcomes(ended: &Result<Summary, StoreError>, snapshots: &[Snapshot]) -> anyhow::Result<()> {
     let summary = ended
         .as_ref()
-        .map_err(|error| anyhow::anyhow!("nothing broke, yet: {error}"))?;
+        .map_err(|error| anyhow::anyhow!("nothing broke, yet: {}", chain(error)))?;
     for outcome in &summary.namespaces {
         let found = snapshots
             .iter()

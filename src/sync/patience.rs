@@ -1,0 +1,44 @@
+//! Waiting for a database that is out of reach: longer and longer, up to `--retry-for`, and no longer than the run.
+
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use tracing::warn;
+
+use crate::text::chain;
+
+use super::settings::Settings;
+use super::stop::Stop;
+
+pub(super) fn database_waits(budget: Duration) -> ExponentialBuilder {
+    ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(500))
+        .with_max_delay(Duration::from_secs(30))
+        .with_total_delay(Some(budget))
+        .without_max_times()
+        .with_jitter()
+}
+
+/// Tries again what failed because the database was `lost`, until it answers, the time is over, or the run is to stop:
+/// then the last error is the outcome.
+pub(super) async fn with_patience<T, E: std::error::Error>(
+    settings: &Settings,
+    stop: &Stop,
+    lost: impl Fn(&E) -> bool,
+    attempt: impl AsyncFn() -> Result<T, E>,
+) -> Result<T, E> {
+    let mut waits = database_waits(settings.retry_for).build();
+    loop {
+        let error = match attempt().await {
+            Err(error) if lost(&error) && stop.reason().is_none() => error,
+            ended => return ended,
+        };
+        let Some(wait) = waits.next() else { return Err(error) };
+        warn!(wait_s = wait.as_secs_f64(), "{}; trying again", chain(&error));
+        tokio::select! {
+            biased;
+            _ = stop.stopped() => return Err(error),
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
+}
