@@ -46,6 +46,8 @@ create table inventory.namespace (
     locked_by text,
     -- The API once served this namespace's ids out of order: its walks are spooled and sorted from the start.
     unordered boolean not null default false,
+    -- The API once took an id that was made up for another cursor than it means: walks read on one cursor.
+    one_cursor boolean not null default false,
     -- The first published snapshot, and the newest. Rows of open_interval are hidden as long as there is none.
     baseline_snapshot int,
     published_snapshot int,

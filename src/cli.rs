@@ -16,7 +16,7 @@ pub use self::export::{RowsArgs, VerifyArgs};
 use crate::export::Place;
 use crate::model::{AccountId, NamespaceId, ObjectId};
 use crate::select::Pattern;
-use crate::units::{self, Quota, parse_duration};
+use crate::units::{self, Cursors, Quota, parse_duration};
 
 /// Keeps an exact, queryable record of which Cloudflare Durable Objects exist, which hold stored data, and how that
 /// changes.
@@ -151,6 +151,11 @@ pub struct SyncArgs {
     /// Namespaces walked side by side, 1 to 64 [default: 4]
     #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(units::CONCURRENCY))]
     pub concurrency: Option<u16>,
+
+    /// Requests for one namespace's pages that are under way at a time: `auto` or 1 to 32. Auto is one, or as many as
+    /// it takes to use the quota on a large namespace where the API answers slowly [default: auto]
+    #[arg(long, value_name = "auto|N")]
+    pub cursors: Option<Cursors>,
 
     /// Stop after this long, at the end of a page; the next run goes on from there [default: none]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use crate::text::shown;
 
@@ -266,6 +267,11 @@ impl Cursor {
         (!text.is_empty()).then_some(Self(text))
     }
 
+    /// Of what comes after an id, for an API whose cursors are ids.
+    pub fn after(id: &ObjectId) -> Self {
+        Self(id.to_string())
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -285,6 +291,8 @@ pub struct Page {
     pub total_count: Option<u64>,
     /// HTTP requests that were sent to get it, retries included.
     pub requests: u32,
+    /// How long the API took to answer the last of them.
+    pub took: Duration,
 }
 
 /// What a page says of the pages after it.

@@ -57,6 +57,32 @@ pub fn parse_duration(text: &str) -> Result<Duration, InvalidDuration> {
     }
 }
 
+/// On how many cursors the pages of one namespace are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Cursors {
+    /// As many as the answers' time and the quota ask for.
+    #[default]
+    Auto,
+    /// 1 to 32. A small namespace is read on one, whatever is asked for.
+    Exactly(u16),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("cursors are `auto` or a number from 1 to 32")]
+pub struct InvalidCursors;
+
+impl FromStr for Cursors {
+    type Err = InvalidCursors;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.parse() {
+            _ if text == "auto" => Ok(Self::Auto),
+            Ok(number @ 1..=32) => Ok(Self::Exactly(number)),
+            _ => Err(InvalidCursors),
+        }
+    }
+}
+
 /// So many requests in any window of that length. Neither is ever zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quota {

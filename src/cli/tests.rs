@@ -62,7 +62,7 @@ fn global_options_stand_before_or_after_the_command() {
 
 #[test]
 fn sync_reads_its_options() {
-    let args = "sync --namespace a --namespace b* --account acc --limit 10 --concurrency 64 --deadline 50m --quota 600/5m \
+    let args = "sync --namespace a --namespace b* --account acc --limit 10 --concurrency 64 --cursors 8 --deadline 50m --quota 600/5m \
                 --quota-share 100 --retry-for 1s --max-removed-percent 0 --accept-removals --output json";
     let cli = parse(&args.split_whitespace().collect::<Vec<_>>()).unwrap();
     let Command::Sync(sync) = cli.command else {
@@ -71,6 +71,7 @@ fn sync_reads_its_options() {
     assert_eq!(sync.namespace.len(), 2);
     assert_eq!(sync.account[0].as_str(), "acc");
     assert_eq!((sync.limit, sync.concurrency), (Some(10), Some(64)));
+    assert_eq!(sync.cursors, Some(Cursors::Exactly(8)));
     assert_eq!(sync.deadline, Some(Duration::from_secs(3_000)));
     assert_eq!(sync.quota.unwrap().to_string(), "600/300s");
     assert_eq!((sync.quota_share, sync.max_removed_percent), (Some(100), Some(0)));
@@ -85,6 +86,9 @@ fn values_out_of_range_are_usage_errors() {
         "--limit=10001",
         "--concurrency=0",
         "--concurrency=65",
+        "--cursors=0",
+        "--cursors=33",
+        "--cursors=all",
         "--quota-share=0",
         "--quota-share=101",
         "--max-removed-percent=101",

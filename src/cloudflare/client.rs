@@ -6,7 +6,7 @@ mod answer;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
@@ -106,6 +106,15 @@ pub struct Listing {
     pub requests: u32,
 }
 
+/// An answer, and what it took to get it.
+struct Got<T> {
+    value: T,
+    /// Sent, retries included.
+    requests: u32,
+    /// From the sending of the last one to the end of its answer.
+    took: Duration,
+}
+
 /// Asks for one page at a time. Share it: it keeps the connections.
 pub struct Client {
     http: reqwest::Client,
@@ -161,14 +170,11 @@ impl Client {
                 .get(subject, &url, false, wire::namespaces)
                 .await
                 .map_err(|error| error.after(requests))?;
-            let (
-                NamespacePage {
-                    namespaces: page,
-                    total_pages,
-                },
-                sent,
-            ) = read;
-            requests += sent;
+            requests += read.requests;
+            let NamespacePage {
+                namespaces: page,
+                total_pages,
+            } = read.value;
             let before = namespaces.len();
             for namespace in page {
                 merge(&mut namespaces, &mut places, namespace);
@@ -199,8 +205,17 @@ impl Client {
         if let Some(cursor) = cursor {
             url.query_pairs_mut().append_pair("cursor", cursor.as_str());
         }
-        let (page, requests) = self.get(subject, &url, cursor.is_some(), wire::objects).await?;
-        Ok(Page { requests, ..page })
+        let got = self.get(subject, &url, cursor.is_some(), wire::objects).await?;
+        Ok(Page {
+            requests: got.requests,
+            took: got.took,
+            ..got.value
+        })
+    }
+
+    /// Requests a second that the token's share of the quota allows.
+    pub fn pace(&self) -> f64 {
+        self.limiter.pace()
     }
 
     fn namespaces_url(&self, account: &AccountId, page: u32) -> Result<Url, Error> {
@@ -228,15 +243,21 @@ impl Client {
         url: &Url,
         has_cursor: bool,
         parse: fn(&[u8]) -> Result<Read<T>, Misread>,
-    ) -> Result<(T, u32), Error> {
-        let (read, requests) = retry::run(&self.retry, &self.limiter, subject, || {
-            self.try_once(url.clone(), has_cursor, parse)
+    ) -> Result<Got<T>, Error> {
+        let ((read, took), requests) = retry::run(&self.retry, &self.limiter, subject, || async {
+            let begun = Instant::now();
+            let read = self.try_once(url.clone(), has_cursor, parse).await?;
+            Ok((read, begun.elapsed()))
         })
         .await?;
         if let Some(notices) = read.notices {
             tracing::info!("{subject}: the API says: {}", self.redacted(&notices));
         }
-        Ok((read.value, requests))
+        Ok(Got {
+            value: read.value,
+            requests,
+            took,
+        })
     }
 
     async fn try_once<T>(

@@ -100,6 +100,12 @@ impl Limiter {
         }
     }
 
+    /// Requests a second in the long run.
+    pub(super) fn pace(&self) -> f64 {
+        let Quota { requests, window } = self.pace.quota;
+        f64::from(requests) * f64::from(self.pace.share_percent) / 100.0 / window.as_secs_f64()
+    }
+
     pub fn stats(&self) -> Stats {
         self.gate().stats
     }

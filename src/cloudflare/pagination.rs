@@ -135,6 +135,7 @@ mod tests {
             per_page: None,
             total_count: None,
             requests: 1,
+            took: std::time::Duration::ZERO,
         }
     }
 

@@ -6,6 +6,7 @@ mod loose;
 
 use std::borrow::Cow;
 use std::str::FromStr;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -131,6 +132,7 @@ pub(super) fn objects(body: &[u8]) -> Result<Read<Page>, Misread> {
         total_count: info.total_count.number(),
         count: info.count.number(),
         requests: 0,
+        took: Duration::ZERO,
     };
     Ok(Read {
         value: page,

@@ -14,7 +14,7 @@ use super::error::{ConfigError, Place};
 use super::secret::Source;
 use crate::model::{AccountId, NamespaceId};
 use crate::select::{InvalidPattern, Parts, Pattern};
-use crate::units::{self, Quota, parse_duration};
+use crate::units::{self, Cursors, Quota, parse_duration};
 
 /// The file's content; without a file, one that says nothing.
 #[derive(Default)]
@@ -32,6 +32,8 @@ pub(super) struct Table {
     pub limit: Option<u32>,
     #[serde(deserialize_with = "concurrency")]
     pub concurrency: Option<u16>,
+    #[serde(deserialize_with = "cursors")]
+    pub cursors: Option<Cursors>,
     pub quota: Option<Text<Quota>>,
     #[serde(deserialize_with = "quota_share")]
     pub quota_share: Option<u8>,
@@ -284,6 +286,22 @@ fn limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::E
 
 fn concurrency<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u16>, D::Error> {
     within(deserializer, units::CONCURRENCY)
+}
+
+/// A number, or `"auto"`.
+fn cursors<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Cursors>, D::Error> {
+    #[derive(serde::Deserialize)]
+    #[serde(untagged)]
+    enum Given {
+        Number(i64),
+        Text(String),
+    }
+    let text = match Given::deserialize(deserializer) {
+        Ok(Given::Number(number)) => number.to_string(),
+        Ok(Given::Text(text)) => text,
+        Err(_) => String::new(),
+    };
+    text.parse().map(Some).map_err(D::Error::custom)
 }
 
 fn quota_share<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u8>, D::Error> {

@@ -26,7 +26,7 @@ use self::file::ConfigFile;
 use crate::cli::{GlobalArgs, SyncArgs};
 use crate::model::AccountId;
 use crate::select::Selection;
-use crate::units::Quota;
+use crate::units::{Cursors, Quota};
 
 /// Where the record is kept.
 #[derive(Debug, Clone)]
@@ -65,6 +65,7 @@ pub struct SyncConfig {
     /// At least one, each account once.
     pub accounts: Vec<AccountConfig>,
     pub concurrency: usize,
+    pub cursors: Cursors,
     pub deadline: Option<Duration>,
     pub pause_without_retry_after: Duration,
     pub retry_for: Duration,
@@ -122,6 +123,7 @@ impl<'a> Settings<'a> {
             accounts: accounts::resolve(&self.file, &self.environment, args)?,
             store: self.store()?,
             concurrency: usize::from(args.concurrency.or(file.concurrency).unwrap_or(4)),
+            cursors: args.cursors.or(file.cursors).unwrap_or_default(),
             deadline: args.deadline,
             pause_without_retry_after: args
                 .pause_without_retry_after

@@ -108,6 +108,21 @@ impl Store {
             .collect()
     }
 
+    /// From now on its walks read on one cursor.
+    pub async fn remember_one_cursor(&self, fence: Fence) -> Result<(), StoreError> {
+        let doing = "remember that a namespace is read on one cursor";
+        let mut transaction = self.pool.begin().await.map_err(StoreError::while_doing(doing))?;
+        fence.check(&mut transaction).await?;
+        sqlx::query!(
+            "update inventory.namespace set one_cursor = true where namespace_key = $1",
+            fence.namespace_key
+        )
+        .execute(&mut *transaction)
+        .await
+        .map_err(StoreError::while_doing(doing))?;
+        transaction.commit().await.map_err(StoreError::while_doing(doing))
+    }
+
     /// Only for a namespace that is neither listed nor answers its object list. Its objects stay as they were.
     pub async fn mark_missing(&self, fence: Fence) -> Result<(), StoreError> {
         let doing = "record that a namespace vanished";

@@ -14,6 +14,8 @@ pub struct Walk {
     pub snapshot_id: i32,
     /// The published snapshot that it is compared with; `None` for a baseline.
     pub base: Option<Base>,
+    /// The API once took a made-up cursor of this namespace for something else than it means.
+    pub one_cursor: bool,
     pub checkpoint: Checkpoint,
 }
 
@@ -256,9 +258,10 @@ impl Store {
     /// A walk as the record has it.
     pub async fn walk(&self, snapshot_id: i32) -> Result<Walk, StoreError> {
         let row = sqlx::query!(
-            "select s.*, b.snapshot_id as \"base_id?\",
+            "select s.*, n.one_cursor, b.snapshot_id as \"base_id?\",
                     b.with_data + b.without_data + b.unknown as base_objects, b.digest as \"base_digest?\"
              from inventory.snapshot s
+             join inventory.namespace n using (namespace_key)
              left join inventory.snapshot b on b.snapshot_id = s.base_snapshot
              where s.snapshot_id = $1",
             snapshot_id
@@ -310,6 +313,7 @@ impl Store {
         Ok(Walk {
             snapshot_id,
             base,
+            one_cursor: row.one_cursor,
             checkpoint,
         })
     }

@@ -6,6 +6,7 @@ mod end;
 mod feed;
 mod namespace;
 mod outcome;
+mod pages;
 mod patience;
 mod plan;
 mod progress;

@@ -13,6 +13,7 @@ use crate::text::chain;
 
 use super::end::{End, tell};
 use super::outcome::{NamespaceOutcome, Status};
+use super::pages::Source;
 use super::patience::database_waits;
 use super::progress::{Progress, WalkProgress};
 use super::settings::{Account, Settings};
@@ -168,14 +169,18 @@ impl Run<'_> {
         }
         let mut started_over = false;
         loop {
-            let walker = Walker {
-                client: &planned.account.client,
-                store: self.store,
-                account: &planned.account.id,
-                namespace: &planned.namespace.id,
+            let source = Source {
+                client: planned.account.client.clone(),
+                account: planned.account.id.clone(),
+                namespace: planned.namespace.id.clone(),
                 limit: planned.account.limit,
+                stop: self.stop.clone(),
+            };
+            let walker = Walker {
+                source,
+                cursors: self.settings.cursors,
+                store: self.store,
                 fence,
-                stop: self.stop,
                 progress,
             };
             let error = match walker.walk(walk).await {

@@ -1,15 +1,17 @@
 //! What a run is asked to do. Plain values: where they come from is not this module's concern.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cloudflare::Client;
 use crate::model::AccountId;
 use crate::select::Selection;
+use crate::units::Cursors;
 
 /// One account that is walked. Accounts with the same token share the limiter inside their clients.
 pub struct Account {
     pub id: AccountId,
-    pub client: Client,
+    pub client: Arc<Client>,
     /// What the account's record is bound to.
     pub base_url: String,
     /// Objects a page: 10 to 10,000.
@@ -21,6 +23,8 @@ pub struct Account {
 pub struct Settings {
     /// Namespaces that are walked side by side.
     pub concurrency: usize,
+    /// Per namespace.
+    pub cursors: Cursors,
     pub deadline: Option<Duration>,
     /// How old the last page of a walk may be that is resumed.
     pub resume_within: Duration,

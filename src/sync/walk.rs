@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use tracing::{info, warn};
 
-use crate::cloudflare::{self, Client, CycleSearch, ErrorKind, Pagination, PaginationError, Step};
-use crate::model::{AccountId, Cursor, NamespaceId, Next, ObjectId, Observation, Page};
+use crate::cloudflare::{self, CycleSearch, Pagination, PaginationError, Step};
+use crate::model::{Cursor, Next, ObjectId, Observation, Page};
 use crate::store::{Checkpoint, Fence, PageTransaction, Store, StoreError, Walk};
+use crate::units::Cursors;
 
 use super::feed::{self, CHUNK, OutOfOrder, ascending, compare_range, without_duplicates};
+use super::pages::{FetchError, Pages, Reached, Source};
 use super::progress::WalkProgress;
-use super::stop::{Stop, StopReason};
+use super::stop::StopReason;
 
 /// Why a walk did not come to a proven end. None of these publishes or removes anything (promise 2).
 #[derive(Debug, thiserror::Error)]
@@ -37,13 +39,10 @@ pub(super) enum WalkError {
 
 /// What one walk needs.
 pub(super) struct Walker<'a> {
-    pub(super) client: &'a Client,
+    pub(super) source: Source,
+    pub(super) cursors: Cursors,
     pub(super) store: &'a Store,
-    pub(super) account: &'a AccountId,
-    pub(super) namespace: &'a NamespaceId,
-    pub(super) limit: u32,
     pub(super) fence: Fence,
-    pub(super) stop: &'a Stop,
     pub(super) progress: &'a Arc<WalkProgress>,
 }
 
@@ -76,7 +75,9 @@ impl Walker<'_> {
     async fn walk_pages(&self, walk: &mut Walk) -> Result<(), WalkError> {
         let mut resumed = walk.checkpoint.cursor.is_some();
         let mut pagination = pagination_of(&walk.checkpoint);
-        let mut fetched = self.fetch(&pagination, walk.checkpoint.pages + 1).await;
+        let several = walk.checkpoint.spooled.is_none() && !walk.one_cursor;
+        let mut pages = Pages::new(self.source.clone(), self.cursors, several);
+        let mut fetched = self.following(&mut pages, &pagination, &walk.checkpoint, &[]).await;
         loop {
             let mut next = walk.checkpoint.clone();
             next.pages += 1;
@@ -87,7 +88,7 @@ impl Walker<'_> {
                 if arrived.end {
                     None
                 } else {
-                    Some(self.fetch(&pagination, next.pages + 1).await)
+                    Some(self.following(&mut pages, &pagination, &next, &arrived.rows).await)
                 }
             };
             let (written, more) = tokio::join!(self.write(walk, next.clone(), &arrived), more);
@@ -108,18 +109,32 @@ impl Walker<'_> {
         }
     }
 
-    async fn fetch(&self, pagination: &Pagination, page: u64) -> Result<Page, WalkError> {
-        let request = self
-            .client
-            .list_objects(self.account, self.namespace, self.limit, pagination.cursor.as_ref());
-        tokio::select! {
-            biased;
-            reason = self.stop.stopped() => Err(WalkError::Stopped(reason)),
-            answer = request => answer.map_err(|source| match source.kind() {
-                ErrorKind::CursorRefused => WalkError::CursorRefused { page, what: source.to_string() },
-                _ => WalkError::Api { page, source },
-            }),
+    /// The page after `rows`, which came after what `checkpoint` has seen.
+    async fn following(
+        &self,
+        pages: &mut Pages,
+        pagination: &Pagination,
+        checkpoint: &Checkpoint,
+        rows: &[Observation],
+    ) -> Result<Page, WalkError> {
+        let reached = rows.last().map(|last| Reached {
+            rows: rows_so_far(checkpoint) + rows.len() as u64,
+            last: last.id,
+        });
+        let fetched = pages.next(pagination, reached).await;
+        if let Some(dropped) = pages.take_dropped() {
+            warn!(namespace = %self.source.namespace, "going on with one cursor: {}", dropped.why);
+            if dropped.for_good {
+                self.store.remember_one_cursor(self.fence).await?;
+            }
         }
+        fetched.map_err(|error| not_fetched(error, checkpoint.pages + 1))
+    }
+
+    /// The same page once more, or one that the walk does not go on from.
+    async fn fetch(&self, pagination: &Pagination, page: u64) -> Result<Page, WalkError> {
+        let fetched = self.source.page(pagination.cursor.as_ref()).await;
+        fetched.map_err(|error| not_fetched(error, page))
     }
 
     /// Decides what a page means. An end is believed when it is proven, and an empty one that would remove objects
@@ -135,7 +150,7 @@ impl Walker<'_> {
         let seen = rows_so_far(next);
         next.requests += u64::from(page.requests);
         if is_empty_end(&page) && self.would_lose(walk).await? {
-            info!(namespace = %self.namespace, page = next.pages, "an empty page would end the walk: asked once more");
+            info!(namespace = %self.source.namespace, page = next.pages, "an empty page would end the walk: asked once more");
             page = self.fetch(pagination, next.pages).await?;
             next.requests += u64::from(page.requests);
             if resumed && is_empty_end(&page) {
@@ -149,7 +164,7 @@ impl Walker<'_> {
         self.warn_of_counts(&page, seen, next.pages);
         let asked = pagination.clone();
         let step = pagination
-            .advance(&page, self.limit, seen)
+            .advance(&page, self.source.limit, seen)
             .map_err(|what: PaginationError| {
                 let (page, again) = (next.pages, resumed && next.spooled.is_some() && !page.rows.is_empty());
                 let what = what.to_string();
@@ -190,7 +205,7 @@ impl Walker<'_> {
         asked: &Pagination,
         next: &mut Checkpoint,
     ) -> Result<Vec<Observation>, WalkError> {
-        info!(namespace = %self.namespace, page = next.pages, "a full page without a cursor: asked what comes after it");
+        info!(namespace = %self.source.namespace, page = next.pages, "a full page without a cursor: asked what comes after it");
         let after = Pagination {
             cursor: Cursor::new(last.to_string()),
             ..asked.clone()
@@ -211,7 +226,7 @@ impl Walker<'_> {
         let rows = page.rows.len() as u64;
         if let Some(count) = page.count.filter(|count| *count != rows && *count != seen + rows) {
             warn!(
-                namespace = %self.namespace, page = number, count, rows, so_far = seen + rows,
+                namespace = %self.source.namespace, page = number, count, rows, so_far = seen + rows,
                 "the page's count fits neither the page nor the running total"
             );
         }
@@ -233,7 +248,7 @@ impl Walker<'_> {
     /// The sorted spool takes the place of the pages.
     async fn feed_spool(&self, walk: &mut Walk) -> Result<(), WalkError> {
         loop {
-            if let Some(reason) = self.stop.reason() {
+            if let Some(reason) = self.source.stop.reason() {
                 return Err(WalkError::Stopped(reason));
             }
             let mut next = walk.checkpoint.clone();
@@ -265,6 +280,18 @@ fn unproven_end(page: u64) -> WalkError {
                 be proven"
             .to_owned();
     WalkError::Wrong { page, what }
+}
+
+fn not_fetched(error: FetchError, page: u64) -> WalkError {
+    match error {
+        FetchError::Stopped(reason) => WalkError::Stopped(reason),
+        FetchError::CursorRefused(source) => WalkError::CursorRefused {
+            page,
+            what: source.to_string(),
+        },
+        FetchError::Api(source) => WalkError::Api { page, source },
+        FetchError::Contradiction(what) => WalkError::Wrong { page, what },
+    }
 }
 
 fn is_empty_end(page: &Page) -> bool {

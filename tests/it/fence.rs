@@ -1,12 +1,15 @@
 //! The lock and its fence, write by write: whoever lost a namespace's lock changes nothing of it any more.
 
+use std::pin::pin;
 use std::time::Duration;
 
+use durable_inventory::model::{Change, ObjectId, State};
 use durable_inventory::store::{Abandoned, Checkpoint, LockSession, Locks, StoreError};
 
 use sqlx::{Connection, PgConnection};
 
 use crate::support::bench::{Bench, seen};
+use crate::support::polled::polled;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -52,6 +55,9 @@ async fn a_walk_whose_lock_was_taken_over_writes_nothing_more() {
         .await;
     bench
         .refused(&before, "mark as missing", store.mark_missing(old).await)
+        .await;
+    bench
+        .refused(&before, "remember", store.remember_one_cursor(old).await)
         .await;
     let page = store.begin_page(old, &walk).await.unwrap();
     bench
@@ -102,6 +108,34 @@ async fn who_takes_the_lock_waits_for_a_write_that_has_checked_the_fence() {
     block.rollback().await.unwrap();
     hold.await.unwrap().unwrap();
     assert!(taken.await.unwrap());
+}
+
+/// The driver puts a session back into its pool that was left in the midst of a COPY, and what the server says of it
+/// would then be taken for the answer to the next question.
+#[tokio::test]
+async fn sessions_that_were_left_in_the_midst_of_a_page_are_not_used_again() {
+    let bench = Bench::new(1).await;
+    let locks = LockSession::open(&bench.store).await.unwrap();
+    let fence = bench.take(&locks, 0).await;
+    let walk = bench.store.open_walk(fence, bench.run, HOUR).await.unwrap();
+    let created = |n: u8| Change {
+        id: ObjectId::from_bytes([n; 32]),
+        old: State::Absent,
+        new: State::WithData,
+    };
+    let changes: Vec<_> = (0..=u8::MAX).map(created).collect();
+    let mut finished = 0;
+    for polls in 0..40 {
+        let mut page = bench.store.begin_page(fence, &walk).await.unwrap();
+        finished += u32::from(polled(pin!(page.stage(&changes)), polls).await.is_some());
+        drop(page);
+        // More often than there are sessions in the pool.
+        for _ in 0..4 {
+            let status = bench.store.snapshot_status(walk.snapshot_id).await;
+            assert_eq!(status.unwrap(), "running", "left after {polls} polls");
+        }
+    }
+    assert!((1..40).contains(&finished), "none, or all, were left: {finished}");
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod configuration;
+mod cursors;
 mod decide;
 mod escaping;
 mod exit_codes;

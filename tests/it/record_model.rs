@@ -15,6 +15,7 @@ use durable_inventory::cloudflare::{Client, Credentials, Endpoint, Limiter, Pace
 use durable_inventory::select::Selection;
 use durable_inventory::store::Store;
 use durable_inventory::sync::{Account, Breaker, NamespaceOutcome, Progress, Settings, Status, Stop, sync};
+use durable_inventory::units::Cursors;
 use durable_inventory::units::Quota;
 use proptest::test_runner::{Config, TestRunner};
 use sqlx::{Connection, PgConnection};
@@ -28,6 +29,7 @@ use crate::support::program::TOKEN;
 
 const SETTINGS: Settings = Settings {
     concurrency: 1,
+    cursors: Cursors::Exactly(1),
     deadline: None,
     resume_within: Duration::from_secs(3600),
     retry_for: Duration::ZERO,
@@ -150,7 +152,9 @@ impl Bench {
         let endpoint = Endpoint::new(base_url.parse().unwrap(), Credentials::Token(TOKEN.into()));
         Account {
             id: id.parse().unwrap(),
-            client: Client::new(endpoint, Arc::new(Limiter::new(pace)), RetryPolicy::default()).unwrap(),
+            client: Client::new(endpoint, Arc::new(Limiter::new(pace)), RetryPolicy::default())
+                .unwrap()
+                .into(),
             base_url,
             limit: 10,
             selection: Selection::default(),

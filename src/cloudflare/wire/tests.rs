@@ -49,6 +49,7 @@ fn the_documented_answer_is_read() {
         total_count: Some(2000),
         count: Some(1),
         requests: 0,
+        took: std::time::Duration::ZERO,
     };
     assert_eq!(
         objects(documented).unwrap(),

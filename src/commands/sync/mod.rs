@@ -36,6 +36,7 @@ pub async fn run(
     let progress = Arc::new(Progress::default());
     let asked = sync::Settings {
         concurrency: config.concurrency,
+        cursors: config.cursors,
         deadline: config.deadline,
         resume_within: config.resume_within,
         retry_for: config.retry_for,
@@ -98,7 +99,7 @@ pub fn accounts(config: &SyncConfig) -> Result<Vec<(Account, Arc<Limiter>)>, Fai
         };
         let walked = Account {
             id: account.account.clone(),
-            client: client(config, account, limiter.clone())?,
+            client: Arc::new(client(config, account, limiter.clone())?),
             base_url: account.base_url.to_string(),
             limit: account.limit,
             selection: account.selection.clone(),

@@ -108,7 +108,7 @@ fn of_the_file_as_such() {
     assert_errors(&[
         (
             toml("\nlimit = 10\nlimits = 5"),
-            "inventory.toml:3: unknown key `limits`, expected one of `base_url`, `limit`, `concurrency`, `quota`, `quota_share`, `pause_without_retry_after`, `retry_for`, `max_removed_percent`, `max_removed_floor`, `resume_within`, `database_url_file`, `database_url_env`, `accounts`",
+            "inventory.toml:3: unknown key `limits`, expected one of `base_url`, `limit`, `concurrency`, `cursors`, `quota`, `quota_share`, `pause_without_retry_after`, `retry_for`, `max_removed_percent`, `max_removed_floor`, `resume_within`, `database_url_file`, `database_url_env`, `accounts`",
         ),
         (toml("limit 10"), "inventory.toml:1: key with no value, expected `=`"),
         (toml("\nlimit = 9"), "inventory.toml:2: limit: 9 is not in 10 to 10000"),
@@ -119,6 +119,14 @@ fn of_the_file_as_such() {
         (
             toml("quota_share = 0"),
             "inventory.toml:1: quota_share: 0 is not in 1 to 100",
+        ),
+        (
+            toml("cursors = 33"),
+            "inventory.toml:1: cursors: cursors are `auto` or a number from 1 to 32",
+        ),
+        (
+            toml("cursors = 'many'"),
+            "inventory.toml:1: cursors: cursors are `auto` or a number from 1 to 32",
         ),
         (
             toml("max_removed_percent = 300"),

@@ -1,5 +1,6 @@
 use super::*;
 use crate::model::Namespace;
+use crate::units::Cursors;
 
 const TWO_ACCOUNTS: &str = r#"
 limit = 500
@@ -8,6 +9,7 @@ quota = "1000/300s"
 quota_share = 50
 pause_without_retry_after = "200s"
 retry_for = "20m"
+cursors = 1
 max_removed_percent = 0
 max_removed_floor = 100
 resume_within = "1d"
@@ -74,7 +76,7 @@ fn the_defaults_are_the_documented_ones() {
 #[test]
 fn the_file_wins_over_the_defaults() {
     let config = two_accounts().sync().unwrap();
-    assert_eq!(config.concurrency, 8);
+    assert_eq!((config.concurrency, config.cursors), (8, Cursors::Exactly(1)));
     assert_eq!(config.pause_without_retry_after.as_secs(), 200);
     assert_eq!(config.retry_for.as_secs(), 1_200);
     assert_eq!(config.resume_within.as_secs(), 86_400);
@@ -103,8 +105,8 @@ fn the_file_wins_over_the_defaults() {
 
 #[test]
 fn options_win_over_the_file() {
-    let options = "--limit 77 --concurrency 2 --quota 90/60s --quota-share 99 --pause-without-retry-after 7s --retry-for 8s \
-                   --read-timeout 9s --connect-timeout 10ms --resume-within 11s --max-removed-percent 12 \
+    let options = "--limit 77 --concurrency 2 --cursors auto --quota 90/60s --quota-share 99 \
+                   --pause-without-retry-after 7s --retry-for 8s --read-timeout 9s --connect-timeout 10ms --resume-within 11s --max-removed-percent 12 \
                    --max-removed-floor 13 --accept-removals --deadline 14s";
     let config = two_accounts()
         .options(&options.split_whitespace().collect::<Vec<_>>())
@@ -127,6 +129,7 @@ fn options_win_over_the_file() {
         (config.concurrency, config.max_removed_percent, config.max_removed_floor),
         (2, 12, 13)
     );
+    assert_eq!(config.cursors, Cursors::Auto);
     assert!(config.accept_removals);
 }
 

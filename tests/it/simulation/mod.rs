@@ -4,15 +4,15 @@
 //!
 //! `SIMULATION_SCHEDULES` is how many the large test plays, `SIMULATION_SEED` the one that `one` plays again.
 
-mod coverage;
+pub mod coverage;
 pub mod model;
 mod outcomes;
 pub mod random;
 pub mod record;
-mod run;
-mod schedule;
+pub mod run;
+pub mod schedule;
 pub mod served;
-mod trouble;
+pub mod trouble;
 mod world;
 
 use std::sync::Arc;

@@ -1,9 +1,6 @@
 //! One run through the library, interrupted where its schedule says so.
 
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use durable_inventory::cloudflare::{Client, Credentials, Endpoint, Limiter, Pace, RetryPolicy};
@@ -13,6 +10,7 @@ use sqlx::{Connection, PgConnection};
 
 use super::model::{MAX_REMOVED_FLOOR, MAX_REMOVED_PERCENT};
 use super::schedule::{Interruption, Kind, PlannedRun};
+use crate::support::polled::polled;
 use crate::support::program::TOKEN;
 
 /// Objects a page: the least that the API allows, so that small namespaces have several.
@@ -57,7 +55,7 @@ pub fn account(base_url: &str, account: &str, patient: bool) -> Account {
     };
     Account {
         id: account.parse().unwrap(),
-        client: Client::new(endpoint, Arc::new(limiter), retry).unwrap(),
+        client: Arc::new(Client::new(endpoint, Arc::new(limiter), retry).unwrap()),
         base_url: base_url.to_owned(),
         limit: LIMIT,
         selection: Default::default(),
@@ -68,6 +66,7 @@ pub async fn run(store: &Store, account: Account, planned: &PlannedRun, seat: &m
     let (stop, progress, accounts) = (Stop::default(), Progress::default(), [account]);
     let settings = Settings {
         concurrency: CONCURRENCY,
+        cursors: planned.cursors,
         deadline: None,
         resume_within: if planned.resume_expired {
             Duration::ZERO
@@ -102,19 +101,6 @@ pub async fn run(store: &Store, account: Account, planned: &PlannedRun, seat: &m
         Kind::EndAllSessions | Kind::EndLockSession | Kind::EndWorkSessions => end_sessions(seat, kind).await,
     }
     Left::Ended(Box::new(run.await))
-}
-
-/// Drives a future until it ends, or was polled so many times.
-async fn polled<F: Future>(mut future: Pin<&mut F>, polls: u64) -> Option<F::Output> {
-    let mut left = polls;
-    poll_fn(|context| {
-        if left == 0 {
-            return Poll::Ready(None);
-        }
-        left -= 1;
-        future.as_mut().poll(context).map(Some)
-    })
-    .await
 }
 
 /// As an administrator would, or a restart of the server. Each is waited for.

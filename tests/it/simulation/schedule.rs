@@ -2,6 +2,7 @@
 //! what goes wrong in it, and how it is interrupted.
 
 use cloudflare_simulator::{CursorKey, CursorStyle, Order};
+use durable_inventory::units::Cursors;
 
 use super::random::Random;
 
@@ -38,6 +39,7 @@ pub struct PlannedRun {
     pub accept: bool,
     /// `--resume-within` is over for whatever was left.
     pub resume_expired: bool,
+    pub cursors: Cursors,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -204,6 +206,8 @@ impl PlannedRun {
             }),
             interruption: random.one_in(2).then(|| Interruption::new(random)),
             accept: random.one_in(4),
+            // The model follows one chain of pages; `cursors` is about several.
+            cursors: Cursors::Exactly(1),
             resume_expired: random.one_in(10),
         }
     }

@@ -1,0 +1,146 @@
+//! Where a walk's pages come from: one cursor, or several that read ahead.
+//!
+//! One cursor has one request under way. Where the API takes two seconds to answer, that is an eighth of what the quota
+//! allows. So a namespace of many pages is read on several cursors; what the walk sees is the same, page after page.
+
+mod ahead;
+mod plan;
+mod range;
+mod seam;
+mod source;
+
+use tracing::info;
+
+use crate::cloudflare::Pagination;
+use crate::model::{Cursor, ObjectId, Page};
+use crate::units::Cursors;
+
+use self::ahead::{Ahead, Dropped};
+pub use self::plan::Reached;
+use self::plan::plan;
+use self::seam::Beyond;
+use self::source::Served;
+pub use self::source::{FetchError, Source};
+
+pub struct Pages {
+    source: Source,
+    cursors: Cursors,
+    reading: Reading,
+    dropped: Option<Dropped>,
+}
+
+enum Reading {
+    OneCursor,
+    /// As before, and the last page may be one to find out from how the API takes made-up cursors.
+    OneCursorYet(Option<Served>),
+    Ahead(Box<Ahead>),
+}
+
+impl Pages {
+    /// `several`: whether more than one cursor may be used.
+    pub fn new(source: Source, cursors: Cursors, several: bool) -> Self {
+        let reading = match several {
+            true => Reading::OneCursorYet(None),
+            false => Reading::OneCursor,
+        };
+        Self {
+            source,
+            cursors,
+            reading,
+            dropped: None,
+        }
+    }
+
+    /// The page after those that the walk has seen; how far it has come by them decides how it is read.
+    pub async fn next(&mut self, pagination: &Pagination, reached: Option<Reached>) -> Result<Page, FetchError> {
+        let mut spent = 0;
+        if let (Reading::OneCursorYet(last), Some(reached)) = (&mut self.reading, reached)
+            && let (Some(last), Some(cursor)) = (last.take(), &pagination.cursor)
+        {
+            spent = self.consider(&last, cursor.clone(), reached).await?;
+        }
+        if let Reading::Ahead(ahead) = &mut self.reading {
+            let page = ahead.next().await;
+            self.dropped = self.dropped.take().or(ahead.dropped.take());
+            if let Some(page) = page? {
+                return Ok(charged(page, spent));
+            }
+            self.reading = Reading::OneCursor;
+        }
+        let served = self.source.served(pagination.cursor.clone()).await?;
+        if let Reading::OneCursorYet(last) = &mut self.reading {
+            *last = Some(served.clone());
+        }
+        Ok(charged(served.page, spent))
+    }
+
+    /// Why the ranges were given up, if they were since this was asked last.
+    pub fn take_dropped(&mut self) -> Option<Dropped> {
+        self.dropped.take()
+    }
+
+    /// Reads ahead from here on, if it is worth it and the API takes a made-up cursor for what it means. Returns how
+    /// many requests it took to find out.
+    async fn consider(&mut self, last: &Served, cursor: Cursor, reached: Reached) -> Result<u32, FetchError> {
+        let rows = last.page.rows.len();
+        let plan = plan(
+            self.cursors,
+            self.source.client.pace(),
+            last.page.took,
+            reached,
+            rows as u64,
+        );
+        // Elsewhere a cursor may be anything. That is no reason not to ask again in the next walk.
+        let (Some(plan), true) = (plan, cursor.as_str().parse::<ObjectId>().is_ok()) else {
+            return Ok(0);
+        };
+        let (proven, spent) = self.probe(last).await?;
+        self.reading = if proven {
+            info!(
+                namespace = %self.source.namespace, cursors = plan.cursors, range_pages = plan.range_pages,
+                "reading on several cursors"
+            );
+            let ahead = Ahead::new(self.source.clone(), plan, rows, cursor, &reached.last);
+            Reading::Ahead(Box::new(ahead))
+        } else {
+            let why = "what came after an id that was made up is not what had come after it before, twice".to_owned();
+            self.dropped = Some(Dropped { why, for_good: true });
+            Reading::OneCursor
+        };
+        Ok(spent)
+    }
+
+    /// Asks for what comes after an id in the middle of a page that was just read, and once more for both if that is
+    /// something else: objects come and go.
+    async fn probe(&self, last: &Served) -> Result<(bool, u32), FetchError> {
+        let Some(middle) = last.ids().nth(last.page.rows.len() / 2) else {
+            return Ok((false, 0));
+        };
+        let Some(before) = middle.predecessor() else {
+            return Ok((false, 0));
+        };
+        let (mut spent, mut page) = (0, last.clone());
+        for again in [false, true] {
+            if again {
+                page = self.source.served(last.cursor.clone()).await?;
+                spent += page.page.requests;
+            }
+            let probed = match self.source.served(Some(Cursor::after(&before))).await {
+                Err(FetchError::CursorRefused(_)) => return Ok((false, spent + 1)),
+                answer => answer?,
+            };
+            spent += probed.page.requests;
+            let expected: Vec<ObjectId> = page.ids().filter(|id| *id > before).collect();
+            let found = Beyond::of([&probed], None);
+            if found.ids.starts_with(&expected) {
+                return Ok((true, spent));
+            }
+        }
+        Ok((false, spent))
+    }
+}
+
+fn charged(page: Page, spent: u32) -> Page {
+    let requests = page.requests + spent;
+    Page { requests, ..page }
+}

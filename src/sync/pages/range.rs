@@ -1,0 +1,111 @@
+//! One range of ids, and the task that reads it ahead of the walk.
+
+use std::collections::VecDeque;
+
+use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::model::{Cursor, ObjectId};
+
+use super::seam::{Beyond, MOST_PAGES};
+use super::source::{FetchError, Served, Source};
+
+/// Dropped, it reads no more.
+pub struct Range {
+    /// The last id that belongs to it; `None`: the rest of the namespace.
+    pub upper: Option<ObjectId>,
+    /// Read already, and looked at.
+    head: VecDeque<Served>,
+    pages: mpsc::Receiver<Result<Served, FetchError>>,
+    _reader: AbortOnDropHandle<()>,
+}
+
+impl Range {
+    /// Reads from `cursor` on, after what was read already, up to `room` pages ahead. The reader goes on beyond the
+    /// range's end until it has read a page's worth of the next range, which proves the seam.
+    pub fn read(
+        source: Source,
+        cursor: Option<Cursor>,
+        upper: Option<ObjectId>,
+        head: Vec<Served>,
+        page_rows: usize,
+        room: usize,
+    ) -> Self {
+        let (sender, pages) = mpsc::channel(room);
+        let beyond = head.iter().map(|served| rows_above(served, upper.as_ref())).sum();
+        let task = tokio::spawn(read(source, cursor, upper, beyond, page_rows, sender));
+        Self {
+            upper,
+            head: head.into(),
+            pages,
+            _reader: AbortOnDropHandle::new(task),
+        }
+    }
+
+    /// `None`: the reader is done.
+    pub async fn receive(&mut self) -> Result<Option<Served>, FetchError> {
+        match self.head.pop_front() {
+            Some(served) => Ok(Some(served)),
+            None => self.pages.recv().await.transpose(),
+        }
+    }
+
+    /// The page that reaches the seam, and those after it.
+    pub async fn chain(
+        &mut self,
+        crossing: Served,
+        seam: &ObjectId,
+        page_rows: usize,
+    ) -> Result<Vec<Served>, FetchError> {
+        let mut chain = vec![crossing];
+        while chain.len() < MOST_PAGES && !Beyond::of(&chain, Some(seam)).is_enough(page_rows) {
+            match self.receive().await? {
+                Some(served) => chain.push(served),
+                None => break,
+            }
+        }
+        Ok(chain)
+    }
+
+    /// What its first pages hold; they stay to be received.
+    pub async fn look_ahead(&mut self, page_rows: usize) -> Result<Beyond, FetchError> {
+        loop {
+            let beyond = Beyond::of(&self.head, None);
+            if self.head.len() >= MOST_PAGES || beyond.is_enough(page_rows) {
+                return Ok(beyond);
+            }
+            match self.pages.recv().await.transpose()? {
+                Some(served) => self.head.push_back(served),
+                None => return Ok(beyond),
+            }
+        }
+    }
+
+    pub fn take_head(&mut self) -> Vec<Served> {
+        self.head.drain(..).collect()
+    }
+}
+
+async fn read(
+    source: Source,
+    mut cursor: Option<Cursor>,
+    upper: Option<ObjectId>,
+    mut beyond: usize,
+    page_rows: usize,
+    pages: mpsc::Sender<Result<Served, FetchError>>,
+) {
+    while beyond < page_rows
+        && let Some(asked) = cursor
+    {
+        let served = source.served(Some(asked)).await;
+        cursor = served.as_ref().ok().and_then(|served| served.next().cloned());
+        beyond += served.as_ref().map_or(0, |served| rows_above(served, upper.as_ref()));
+        if pages.send(served).await.is_err() {
+            return; // nobody wants them any more
+        }
+    }
+}
+
+fn rows_above(served: &Served, upper: Option<&ObjectId>) -> usize {
+    upper.map_or(0, |upper| served.ids().filter(|id| id > upper).count())
+}
