@@ -7,6 +7,8 @@ use crate::units::Cursors;
 
 /// Fewer pages are soon walked on one cursor: 200,000 objects, at 10,000 a page.
 const FEWEST_PAGES: f64 = 20.0;
+/// Ids that would promise more lie close together: they are not spread uniformly.
+const MOST_OBJECTS: f64 = 1e10;
 /// More cursors than this would only be wanted where the API takes longer to answer than was ever seen of it.
 const MOST_CURSORS: u16 = 16;
 /// Pages a second beyond which comparing them is what takes the time, not waiting for them.
@@ -54,7 +56,7 @@ pub fn plan(cursors: Cursors, pace: f64, took: Duration, reached: Reached, page_
     let position = leading(&reached.last);
     let page_width = (position as f64 / reached.rows as f64 * page_rows as f64) as u64;
     let pages_left = (u64::MAX - position) as f64 / page_width.max(1) as f64;
-    if page_width == 0 || pages_left < FEWEST_PAGES {
+    if page_width == 0 || pages_left < FEWEST_PAGES || pages_left * page_rows as f64 > MOST_OBJECTS {
         return None;
     }
     let fair = pages_left as u64 / (2 * u64::from(wanted));
