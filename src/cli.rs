@@ -108,6 +108,8 @@ pub enum Command {
     Check(CheckArgs),
     /// Write the record to files, folders and object stores, or check what was written
     Export(Box<ExportArgs>),
+    /// Drop history that is older than a horizon, and what ended walks left
+    Prune(PruneArgs),
     /// Run psql on the configured store, the private one included
     Psql(PsqlArgs),
     /// Bring the store's schema up to date
@@ -297,6 +299,31 @@ pub struct HistoryArgs {
     pub object: ObjectId,
     #[command(flatten)]
     pub filter: FilterArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+The present stays whole, and so does every answer about the horizon and later; asking for an earlier moment is an error \
+from then on. When an object was first seen stays known. A namespace that a run holds is left out, and said so. A prune \
+that was killed is gone on with by the next one.
+
+Examples:
+  durable-inventory prune --older-than 180d --dry-run
+  durable-inventory sync && durable-inventory prune --older-than 180d")]
+pub struct PruneArgs {
+    /// The horizon: so long before now
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub older_than: Duration,
+
+    /// Only say how much would be dropped [default: off]
+    #[arg(long)]
+    pub dry_run: bool,
+
+    #[command(flatten)]
+    pub filter: FilterArgs,
+
     #[command(flatten)]
     pub output: OutputArgs,
 }

@@ -7,6 +7,7 @@ pub mod digest;
 pub mod export;
 pub mod model;
 pub mod moment;
+pub mod prune;
 pub mod select;
 pub mod store;
 pub mod sync;

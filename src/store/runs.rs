@@ -52,7 +52,7 @@ impl Store {
     }
 
     /// A run that was killed could not say so: none of its sessions is left.
-    async fn end_dead_runs(&self) -> Result<(), StoreError> {
+    pub(super) async fn end_dead_runs(&self) -> Result<(), StoreError> {
         sqlx::query!(
             "update inventory.run r set outcome = 'interrupted'
              where outcome = 'running'
