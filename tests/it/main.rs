@@ -14,6 +14,7 @@ mod large;
 mod pooler;
 mod private_folder;
 mod private_server;
+mod prune;
 mod psql;
 mod publication;
 mod query_data;
