@@ -1,13 +1,15 @@
 //! What the command line looks like: types and help, no decisions. An option that the environment or a configuration
 //! file may set too is an `Option` here; `config` knows which of them wins and what the default is.
 //!
-//! No option takes a secret: other users of a machine can read its command lines.
+//! No option takes a secret that opens something: other users of a machine can read its command lines.
 
 mod export;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
+
+use secrecy::SecretString;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 
@@ -207,6 +209,16 @@ pub struct SyncArgs {
     /// az:// [default: none]
     #[arg(long, value_name = "DIR", value_parser = export::parse_tree)]
     pub export: Option<Place>,
+
+    /// Write the run's metrics to this file, for the textfile collector of Prometheus' node_exporter [default: none]
+    #[arg(long, value_name = "FILE")]
+    pub metrics_file: Option<PathBuf>,
+
+    /// Call URL/start, then URL/EXIT_CODE, as healthchecks.io has it; who knows the URL can speak for the job, so on a
+    /// shared machine name it by the variable, or in a file by DURABLE_INVENTORY_PING_URL_FILE [env:
+    /// DURABLE_INVENTORY_PING_URL] [default: none]
+    #[arg(long, value_name = "URL", hide_default_value = true)]
+    pub ping_url: Option<SecretString>,
 
     #[command(flatten)]
     pub output: OutputArgs,

@@ -14,6 +14,15 @@ pub enum RunOutcome {
 }
 
 impl RunOutcome {
+    pub const ALL: [Self; 6] = [
+        Self::Done,
+        Self::Partial,
+        Self::Failed,
+        Self::Held,
+        Self::Busy,
+        Self::Interrupted,
+    ];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Done => "done",
