@@ -27,5 +27,6 @@ mod simulation;
 mod support;
 mod sync;
 mod two_programs;
+mod watched;
 mod wire;
 mod workerd;
