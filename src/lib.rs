@@ -15,3 +15,6 @@ pub mod store;
 pub mod sync;
 pub mod text;
 pub mod units;
+
+/// The version, and the commit where it is known.
+pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), env!("DURABLE_INVENTORY_COMMIT_SUFFIX"));

@@ -5,6 +5,7 @@ mod decide;
 mod export;
 mod history;
 mod lists;
+mod manual;
 mod prune;
 mod store;
 mod sync;
@@ -45,6 +46,12 @@ impl From<ConfigError> for Failure {
 }
 
 pub async fn run(cli: &Cli, screen: &Screen) -> Result<u8, Failure> {
+    // What the program is asked about itself needs no configuration, right or wrong.
+    match &cli.command {
+        Command::Completions { shell } => return manual::completions(*shell),
+        Command::Man { folder } => return manual::pages(folder.as_deref()),
+        _ => {}
+    }
     let lookup = |name: &str| std::env::var_os(name);
     let settings = Settings::load(&cli.global, Environment::new(&lookup))?;
     match &cli.command {
@@ -62,6 +69,7 @@ pub async fn run(cli: &Cli, screen: &Screen) -> Result<u8, Failure> {
         Command::Export(args) => export::run(&settings, &cli.global, args).await,
         Command::Prune(args) => prune::run(&settings, &cli.global, args).await,
         Command::Psql(args) => store::psql(&settings, &cli.global, args).await,
+        Command::Completions { .. } | Command::Man { .. } => Ok(0),
         Command::Migrate => store::migrate(&settings, &cli.global).await,
     }
 }

@@ -11,6 +11,7 @@ mod fence;
 mod grants;
 mod kills;
 mod large;
+mod manual;
 mod pooler;
 mod private_folder;
 mod private_server;
