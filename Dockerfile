@@ -8,6 +8,9 @@ WORKDIR /build
 # .dockerignore names what gets in. The tests are among it because cargo reads the manifests of the whole workspace and
 # wants each target that they name to exist, even when it builds one package.
 COPY . .
+# There is no history in here to ask: --build-arg COMMIT=$(git rev-parse HEAD) tells it to `--version`.
+ARG COMMIT=
+ENV DURABLE_INVENTORY_COMMIT=${COMMIT}
 # The caches are mounts, not layers: a changed source file does not build every dependency again.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/build/target \

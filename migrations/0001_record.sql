@@ -51,6 +51,11 @@ create table inventory.namespace (
     -- The first published snapshot, and the newest. Rows of open_interval are hidden as long as there is none.
     baseline_snapshot int,
     published_snapshot int,
+    -- Moved by prune before it drops anything: the record can't be asked for moments before the horizon. Its snapshot is
+    -- the newest that was published by then; what ended with that one or before it is dropped, or about to be.
+    horizon timestamptz,
+    horizon_snapshot int,
+    check ((horizon is null) = (horizon_snapshot is null)),
     unique (account_key, namespace_id)
 );
 
@@ -60,8 +65,8 @@ create table inventory.snapshot (
     namespace_key int not null references inventory.namespace,
     status text not null default 'running'
         check (status in ('running', 'complete', 'interrupted', 'failed', 'held', 'discarded', 'superseded')),
-    -- The published snapshot that this walk is compared with; null for a baseline.
-    base_snapshot int references inventory.snapshot,
+    -- The published snapshot that this walk is compared with; null for a baseline. Long after, prune may have dropped it.
+    base_snapshot int,
     started_at timestamptz not null default clock_timestamp(),
     finished_at timestamptz,
     recorded_at timestamptz unique,
@@ -97,13 +102,15 @@ create table inventory.snapshot (
     check ((status = 'complete') = (recorded_at is not null))
 );
 create index snapshot_of_namespace on inventory.snapshot (namespace_key, snapshot_id);
+create index snapshot_of_run on inventory.snapshot (run_id);
 -- At most one walk in progress, and at most one held, a namespace.
 create unique index snapshot_walking on inventory.snapshot (namespace_key) where status in ('running', 'interrupted');
 create unique index snapshot_held on inventory.snapshot (namespace_key) where status = 'held';
 
 alter table inventory.namespace
     add foreign key (baseline_snapshot) references inventory.snapshot,
-    add foreign key (published_snapshot) references inventory.snapshot;
+    add foreign key (published_snapshot) references inventory.snapshot,
+    add foreign key (horizon_snapshot) references inventory.snapshot;
 
 -- What is there now. Null snapshots mean the namespace's baseline: a first sync writes its rows once, as small as
 -- they can be, and the index on from_snapshot holds nothing for them.
@@ -130,6 +137,15 @@ create table inventory.closed_interval (
 );
 create index closed_interval_to on inventory.closed_interval (to_snapshot);
 create index closed_interval_from on inventory.closed_interval (from_snapshot) where from_snapshot is not null;
+
+-- What prune leaves of an object that is gone: if it comes back, it was first seen then. A row may stay when the object is
+-- back; nothing asks for it as long as the object has an interval.
+create table inventory.pruned_object (
+    namespace_key int not null,
+    first_snapshot int,  -- as in open_interval
+    id bytea not null check (octet_length(id) = 32),
+    primary key (namespace_key, id)
+);
 
 -- Changes of walks that are not published: in progress, interrupted or held. Logged, so that a crash of the
 -- database loses no checkpoint.

@@ -26,7 +26,7 @@ select run_id, started_at, finished_at, outcome, version from inventory.run;
 create view inventory.namespaces as
 select
     a.account_id, n.namespace_id, n.name, n.script, n.class, n.use_sqlite, n.preview,
-    n.first_seen_at, n.last_listed_at, n.missing_since
+    n.first_seen_at, n.last_listed_at, n.missing_since, n.horizon
 from inventory.namespace n
 join inventory.account a using (account_key);
 
@@ -76,7 +76,8 @@ join inventory.account a on a.account_key = n.account_key
 left join inventory.snapshot started on started.snapshot_id = coalesce(i.from_snapshot, n.baseline_snapshot)
 left join inventory.snapshot ended on ended.snapshot_id = i.to_snapshot;
 
--- Derived from the intervals: an end is a change, and so is a start that no end precedes.
+-- Derived from the intervals: an end is a change, and so is a start that no end precedes. Up to the horizon's snapshot
+-- prune has dropped ends, so starts tell nothing there.
 create view inventory.changes as
 select
     s.snapshot_id::bigint as snapshot_id, s.recorded_at as at,
@@ -109,17 +110,20 @@ from (
 join inventory.snapshot s on s.snapshot_id = c.snapshot_id
 join inventory.snapshot base on base.snapshot_id = s.base_snapshot
 join inventory.namespace n on n.namespace_key = c.namespace_key
-join inventory.account a on a.account_key = n.account_key;
+join inventory.account a on a.account_key = n.account_key
+where n.horizon_snapshot is null or c.snapshot_id > n.horizon_snapshot;
 
 comment on schema inventory is 'durable-inventory: which Durable Objects exist, which hold stored data, and how that changed';
 comment on view inventory.namespaces is 'every Durable Object namespace that was ever listed';
 comment on column inventory.namespaces.missing_since is 'the namespace is no longer listed and its object list answers 404; its objects stay as they were';
-comment on view inventory.snapshots is 'one row a walk over a namespace; status complete = published';
+comment on column inventory.namespaces.horizon is 'history before this moment was pruned: ask object_history and changes for moments from here on only; null = nothing was pruned';
+comment on view inventory.snapshots is 'one row a walk over a namespace; status complete = published. Prune drops those before the horizon that no surviving row names';
 comment on column inventory.snapshots.recorded_at is 'when the snapshot became visible: the moment that valid_from and valid_to hold';
 comment on column inventory.snapshots.digest is 'additive hash over the set of (id, flag): equal digests, equal sets';
 comment on view inventory.objects is 'the present: every object of each namespace''s newest published snapshot. Look an object up by id = ''\x...'' and namespace_id';
 comment on column inventory.objects.has_stored_data is 'null = unknown';
 comment on column inventory.objects.since is 'start of the present state';
-comment on view inventory.object_history is 'half-open intervals; at a moment t: valid_from <= t and (valid_to is null or valid_to > t)';
-comment on view inventory.changes is 'what each published snapshot changed; the change happened between not_before and not_after';
+comment on column inventory.objects.first_seen_at is 'when the object was first recorded; it stays true when its first intervals are pruned';
+comment on view inventory.object_history is 'half-open intervals; at a moment t: valid_from <= t and (valid_to is null or valid_to > t). Of moments before namespaces.horizon it does not hold everything: intervals that ended by then were pruned';
+comment on view inventory.changes is 'what each published snapshot changed; the change happened between not_before and not_after. Complete after namespaces.horizon, empty before it';
 comment on view inventory.runs is 'one row a sync';

@@ -1,22 +1,25 @@
 //! What the command line looks like: types and help, no decisions. An option that the environment or a configuration
 //! file may set too is an `Option` here; `config` knows which of them wins and what the default is.
 //!
-//! No option takes a secret: other users of a machine can read its command lines.
+//! No option takes a secret that opens something: other users of a machine can read its command lines.
 
+mod decide;
 mod export;
+mod sync;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use self::decide::{NamespaceDecision, SnapshotDecision};
 pub use self::export::{ChangesArgs, ExportArgs, ExportCommand, FileFormat, HasData, IntervalsArgs, ObjectsArgs};
 pub use self::export::{RowsArgs, VerifyArgs};
-use crate::export::Place;
-use crate::model::{AccountId, NamespaceId, ObjectId};
+pub use self::sync::SyncArgs;
+use crate::model::{AccountId, ObjectId};
 use crate::select::Pattern;
-use crate::units::{self, Cursors, Quota, parse_duration};
+use crate::units::parse_duration;
 
 /// Keeps an exact, queryable record of which Cloudflare Durable Objects exist, which hold stored data, and how that
 /// changes.
@@ -25,7 +28,7 @@ use crate::units::{self, Cursors, Quota, parse_duration};
 #[derive(Debug, Parser)]
 #[command(
     name = "durable-inventory",
-    version,
+    version = crate::VERSION,
     after_help = "\
 Secrets come by environment or file only:
   CLOUDFLARE_API_TOKEN, or a file named by CLOUDFLARE_API_TOKEN_FILE
@@ -108,6 +111,8 @@ pub enum Command {
     Check(CheckArgs),
     /// Write the record to files, folders and object stores, or check what was written
     Export(Box<ExportArgs>),
+    /// Drop history that is older than a horizon, and what ended walks left
+    Prune(PruneArgs),
     /// Run psql on the configured store, the private one included
     Psql(PsqlArgs),
     /// Bring the store's schema up to date
@@ -116,103 +121,26 @@ Examples:
   durable-inventory migrate
   DATABASE_URL_FILE=/run/secrets/owner-url durable-inventory migrate")]
     Migrate,
-}
-
-#[derive(Debug, Clone, Default, Args)]
-#[command(after_help = "\
-A duration is a whole number and a unit: 500ms, 300s, 15m, 36h, 180d.
-
-Exit codes, the first that applies:
-  2    usage or configuration
-  130  ended by a signal; the next run goes on from there
-  1    every namespace failed, or nothing could be recorded
-  3    some namespaces failed, or the deadline came
-  5    a mass removal was held back
-  4    another run holds every namespace asked for
-  0    done
-
+    /// Write a shell's completions to stdout
+    #[command(after_help = "\
 Examples:
-  durable-inventory sync
-  durable-inventory sync --namespace 'prod-*' --deadline 50m --output json")]
-pub struct SyncArgs {
-    /// Only this namespace: its id, or a glob on its name; repeatable, in place of the file's `namespaces`
-    /// [default: all that the account lists]
-    #[arg(long, value_name = "ID_OR_NAME_GLOB")]
-    pub namespace: Vec<Pattern>,
-
-    /// Only this account; repeatable [env: CLOUDFLARE_ACCOUNT_ID] [default: all accounts of the file]
-    #[arg(long, value_name = "ID")]
-    pub account: Vec<AccountId>,
-
-    /// Objects a page, 10 to 10000 [default: 10000]
-    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(units::LIMIT))]
-    pub limit: Option<u32>,
-
-    /// Namespaces walked side by side, 1 to 64 [default: 4]
-    #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(units::CONCURRENCY))]
-    pub concurrency: Option<u16>,
-
-    /// Requests for one namespace's pages that are under way at a time: `auto` or 1 to 32. Auto is one, or as many as
-    /// it takes to use the quota on a large namespace where the API answers slowly [default: auto]
-    #[arg(long, value_name = "auto|N")]
-    pub cursors: Option<Cursors>,
-
-    /// Stop after this long, at the end of a page; the next run goes on from there [default: none]
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
-    pub deadline: Option<Duration>,
-
-    /// What a token may send: requests in any window of that length [default: 1200/300s]
-    #[arg(long, value_name = "REQUESTS/DURATION")]
-    pub quota: Option<Quota>,
-
-    /// Percent of the quota to use, 1 to 100; the rest is left to colleagues and dashboards [default: 80]
-    #[arg(long, value_name = "PERCENT", value_parser = value_parser!(u8).range(units::QUOTA_SHARE))]
-    pub quota_share: Option<u8>,
-
-    /// How long to pause after an answer 429 that does not say for how long [default: 300s]
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
-    pub pause_without_retry_after: Option<Duration>,
-
-    /// How long to try a request again before its namespace is given up for this run [default: 15m]
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
-    pub retry_for: Option<Duration>,
-
-    /// How long to wait for more of an answer [default: 60s]
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
-    pub read_timeout: Option<Duration>,
-
-    /// How long to wait for a connection [default: 10s]
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
-    pub connect_timeout: Option<Duration>,
-
-    /// Go on with an interrupted walk that is at most this old; start an older one over [default: 36h]
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
-    pub resume_within: Option<Duration>,
-
-    /// Hold a snapshot back that removes more than this percentage of a namespace's objects, 0 to 100 [default: 30]
-    #[arg(long, value_name = "PERCENT", value_parser = value_parser!(u8).range(units::PERCENT))]
-    pub max_removed_percent: Option<u8>,
-
-    /// Do not hold back removals in a namespace of fewer objects than this [default: 10]
-    #[arg(long, value_name = "N")]
-    pub max_removed_floor: Option<u64>,
-
-    /// Record mass removals too, instead of holding them back [default: off]
-    #[arg(long)]
-    pub accept_removals: bool,
-
-    /// Walk this namespace and mend its record where it was changed by other means than this program, keeping its
-    /// history: an id, or a glob on the name; repeatable [default: none]
-    #[arg(long, value_name = "ID_OR_NAME_GLOB", conflicts_with = "namespace")]
-    pub rebuild: Vec<Pattern>,
-
-    /// Also write a Parquet dataset of the namespaces that were published in this run: a folder, or s3://, gs:// or
-    /// az:// [default: none]
-    #[arg(long, value_name = "DIR", value_parser = export::parse_tree)]
-    pub export: Option<Place>,
-
-    #[command(flatten)]
-    pub output: OutputArgs,
+  durable-inventory completions bash > /usr/share/bash-completion/completions/durable-inventory
+  durable-inventory completions zsh > ~/.zfunc/_durable-inventory")]
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual page to stdout, or a page for every command to a folder
+    #[command(after_help = "\
+Examples:
+  durable-inventory man | man -l -
+  durable-inventory man /usr/local/share/man/man1")]
+    Man {
+        /// The folder, which has to be there [default: none: one page, to stdout]
+        #[arg(value_name = "DIR")]
+        folder: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Clone, Default, Args)]
@@ -249,47 +177,6 @@ pub struct SnapshotsArgs {
     pub output: OutputArgs,
 }
 
-#[derive(Debug, Clone, Subcommand)]
-pub enum NamespaceDecision {
-    /// Record the objects of a namespace that is missing as removed
-    #[command(after_help = "\
-Examples:
-  durable-inventory namespaces retire 5fd1cafff895419c8bcc647fc64ab8f0
-  durable-inventory namespaces retire --account 0123456789abcdef0123456789abcdef 5fd1cafff895419c8bcc647fc64ab8f0")]
-    Retire {
-        /// The namespace's id
-        #[arg(value_name = "ID")]
-        namespace: NamespaceId,
-        /// Only in this account [default: wherever it is recorded]
-        #[arg(long, value_name = "ID")]
-        account: Option<AccountId>,
-    },
-}
-
-#[derive(Debug, Clone, Subcommand)]
-pub enum SnapshotDecision {
-    /// Publish a snapshot that was held back, as it stands
-    #[command(after_help = "\
-Examples:
-  durable-inventory snapshots accept 42
-  DATABASE_URL_FILE=/run/secrets/database-url durable-inventory snapshots accept 42")]
-    Accept {
-        /// The snapshot's number
-        #[arg(value_name = "ID")]
-        snapshot: i32,
-    },
-    /// Drop a snapshot that was held back
-    #[command(after_help = "\
-Examples:
-  durable-inventory snapshots discard 42
-  DATABASE_URL_FILE=/run/secrets/database-url durable-inventory snapshots discard 42")]
-    Discard {
-        /// The snapshot's number
-        #[arg(value_name = "ID")]
-        snapshot: i32,
-    },
-}
-
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 Examples:
@@ -302,6 +189,31 @@ pub struct HistoryArgs {
     pub object: ObjectId,
     #[command(flatten)]
     pub filter: FilterArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+The present stays whole, and so does every answer about the horizon and later; asking for an earlier moment is an error \
+from then on. When an object was first seen stays known. A namespace that a run holds is left out, and said so. A prune \
+that was killed is gone on with by the next one.
+
+Examples:
+  durable-inventory prune --older-than 180d --dry-run
+  durable-inventory sync && durable-inventory prune --older-than 180d")]
+pub struct PruneArgs {
+    /// The horizon: so long before now
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub older_than: Duration,
+
+    /// Only say how much would be dropped [default: off]
+    #[arg(long)]
+    pub dry_run: bool,
+
+    #[command(flatten)]
+    pub filter: FilterArgs,
+
     #[command(flatten)]
     pub output: OutputArgs,
 }

@@ -5,10 +5,16 @@ pub mod cloudflare;
 pub mod config;
 pub mod digest;
 pub mod export;
+pub mod metrics;
 pub mod model;
 pub mod moment;
+pub mod ping;
+pub mod prune;
 pub mod select;
 pub mod store;
 pub mod sync;
 pub mod text;
 pub mod units;
+
+/// The version, and the commit where it is known.
+pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), env!("DURABLE_INVENTORY_COMMIT_SUFFIX"));

@@ -35,6 +35,10 @@ pub enum ExportCommand {
 }
 
 #[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  durable-inventory export objects --has-data true --output with-data.csv
+  durable-inventory export objects --as-of '7d ago' --namespace 'prod-*' --ids-only")]
 pub struct ObjectsArgs {
     /// The moment [default: latest]
     #[arg(long, value_name = "MOMENT")]
@@ -49,8 +53,12 @@ pub struct ObjectsArgs {
 }
 
 #[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  durable-inventory export changes --since '7d ago' --format jsonl
+  durable-inventory export changes --since latest~1 --output since-the-last-run.parquet")]
 pub struct ChangesArgs {
-    /// Only what was published after this moment [default: all since each namespace's baseline]
+    /// Only what was published after this moment [default: all since each namespace's baseline, or its horizon]
     #[arg(long, value_name = "MOMENT")]
     pub since: Option<Moment>,
 
@@ -63,8 +71,12 @@ pub struct ChangesArgs {
 }
 
 #[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  durable-inventory export history --namespace 'prod-*' --output history.parquet
+  durable-inventory export history --since 2026-11-01 --output s3://bucket/history/")]
 pub struct IntervalsArgs {
-    /// Only intervals that had not ended by this moment [default: all since each namespace's baseline]
+    /// Only intervals that had not ended by this moment [default: all since each namespace's baseline, or its horizon]
     #[arg(long, value_name = "MOMENT")]
     pub since: Option<Moment>,
 
@@ -106,7 +118,11 @@ The database is asked where DATABASE_URL or --data-dir says which one.
 
 Exit codes:
   0  the dataset is what its manifest says
-  1  it is not")]
+  1  it is not
+
+Examples:
+  durable-inventory export verify s3://bucket/inventory/
+  DATABASE_URL_FILE=/run/secrets/database-url durable-inventory export verify ./dataset")]
 pub struct VerifyArgs {
     /// The dataset: a folder, or s3://, gs:// or az://
     #[arg(value_name = "PATH", value_parser = parse_tree)]

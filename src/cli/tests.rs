@@ -29,7 +29,10 @@ fn clap_finds_no_fault() {
 fn every_option_is_explained_and_every_command_has_two_examples() {
     let mut root = Cli::command();
     root.build();
-    for command in root.get_subcommands().filter(|c| c.get_name() != "help") {
+    let mut all: Vec<_> = root.get_subcommands().filter(|c| c.get_name() != "help").collect();
+    let within: Vec<_> = all.iter().flat_map(|c| c.get_subcommands()).collect();
+    all.extend(within.into_iter().filter(|c| c.get_name() != "help"));
+    for command in all {
         let name = command.get_name();
         for arg in command.get_arguments() {
             assert!(arg.get_help().is_some(), "{name}: {}", arg.get_id());

@@ -45,6 +45,8 @@ impl Default for Pace {
 /// What the limiter has seen so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Stats {
+    /// Requests that were let through.
+    pub sent: u64,
     /// Answers 429.
     pub throttled: u64,
     /// Requests that the newest answer with a `Ratelimit` header left, others' use included.
@@ -200,6 +202,7 @@ impl Gate {
             ));
         }
         self.last_sent = Some(now);
+        self.stats.sent += 1;
         Ok(())
     }
 

@@ -15,11 +15,14 @@ use durable_inventory::store::{Store, Table};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
+use durable_inventory::text::shown;
+
 use super::Failure;
 use super::lists::Filter;
 use super::store::with_store;
 use crate::terminal;
 use crate::terminal::table::number;
+use crate::terminal::times::for_people;
 
 pub async fn run(settings: &Settings<'_>, global: &GlobalArgs, args: &ExportArgs) -> Result<u8, Failure> {
     let (table, asked, rows, ids_only) = match &args.what {
@@ -117,6 +120,9 @@ impl Job<'_> {
         for note in &plan.notes {
             warn!("{note}");
         }
+        if self.table != Table::Objects {
+            warn_of_pruned(&plan);
+        }
         let namespaces = plan.slices.len();
         let target = self.target().await?;
         let data = self.rows.has_data.map(stored);
@@ -142,6 +148,16 @@ impl Job<'_> {
             }
         };
         Ok(Box::new(SingleFile::new(self.format, &self.columns, place, output)?))
+    }
+}
+
+/// Who asks for all that is known should hear that it is not all that ever was.
+fn warn_of_pruned(plan: &export::Plan) {
+    for slice in plan.slices.iter().filter(|slice| slice.since.is_none()) {
+        if let Some(horizon) = slice.namespace.horizon() {
+            let (label, horizon) = (shown(slice.namespace.label()), for_people(horizon));
+            warn!("namespace {label} is told from {horizon} on: what was before it was pruned");
+        }
     }
 }
 
@@ -222,6 +238,7 @@ async fn verify(settings: &Settings<'_>, global: &GlobalArgs, path: &Place) -> R
         .await
         .map_err(failure)?;
     let store = settings.store()?;
+    let mut pruned = 0;
     let given = matches!(store, StoreConfig::Url(_)) || global.data_dir.is_some();
     if given {
         let more = with_store(store, global, 1, async |store| {
@@ -229,9 +246,10 @@ async fn verify(settings: &Settings<'_>, global: &GlobalArgs, path: &Place) -> R
             found.map_err(failure)
         })
         .await?;
-        verified.problems.extend(more);
+        verified.problems.extend(more.problems);
+        pruned = more.pruned;
     }
-    terminal::out(&report(&verified, given))?;
+    terminal::out(&report(&verified, given, pruned))?;
     if verified.problems.is_empty() {
         return Ok(0);
     }
@@ -241,7 +259,7 @@ async fn verify(settings: &Settings<'_>, global: &GlobalArgs, path: &Place) -> R
     })
 }
 
-fn report(verified: &Verified, given: bool) -> String {
+fn report(verified: &Verified, given: bool, pruned: usize) -> String {
     let mut text: String = verified.problems.iter().map(|problem| format!("{problem}\n")).collect();
     if !verified.problems.is_empty() {
         return text;
@@ -263,5 +281,11 @@ fn report(verified: &Verified, given: bool) -> String {
     } else {
         "no database was given to compare with: DATABASE_URL or --data-dir names one\n"
     });
+    if pruned > 0 {
+        let count = number(pruned as u64);
+        text.push_str(&format!(
+            "but {count} of them were pruned there, and could not be compared\n"
+        ));
+    }
     text
 }

@@ -3,7 +3,7 @@
 use comfy_table::CellAlignment::Left;
 use durable_inventory::cli::{GlobalArgs, HistoryArgs, OutputFormat};
 use durable_inventory::config::Settings;
-use durable_inventory::store::IntervalRow;
+use durable_inventory::store::{IntervalRow, StoreError};
 use durable_inventory::text::shown;
 use serde_json::json;
 
@@ -15,21 +15,31 @@ use crate::terminal::table::{Column, table};
 use crate::terminal::times::{for_people, for_programs};
 
 pub async fn run(settings: &Settings<'_>, global: &GlobalArgs, args: &HistoryArgs) -> Result<u8, Failure> {
-    let mut rows = with_store(settings.store()?, global, 2, async |store| {
-        store
-            .object_life(&args.object)
-            .await
-            .map_err(|error| Failure::new(error, 1))
+    let (mut rows, pruned) = with_store(settings.store()?, global, 2, async |store| {
+        let life = async {
+            Ok((
+                store.object_life(&args.object).await?,
+                store.pruned_object(&args.object).await?,
+            ))
+        };
+        life.await.map_err(|error: StoreError| Failure::new(error, 1))
     })
     .await?;
     let filter = Filter::new(&args.filter);
     rows.retain(|row| filter.selects(&row.account_id, &row.namespace_id, &row.name, None, None));
     if rows.is_empty() {
-        let message = format!(
-            "no snapshot has ever listed object {}: check the id, and `durable-inventory namespaces` for what is \
-             recorded",
-            args.object
-        );
+        let message = match pruned {
+            Some(first_seen_at) => format!(
+                "object {} was first seen at {}, but it is gone and its history was pruned",
+                args.object,
+                for_people(first_seen_at)
+            ),
+            None => format!(
+                "no snapshot has ever listed object {}: check the id, and `durable-inventory namespaces` for what is \
+                 recorded",
+                args.object
+            ),
+        };
         return Err(Failure { message, exit_code: 1 });
     }
     let text = match args.output.format {
@@ -47,6 +57,10 @@ fn lines(rows: &[IntervalRow]) -> Vec<Vec<String>> {
     let mut lines = Vec::new();
     for (index, row) in rows.iter().enumerate() {
         let label = shown(row.name.as_deref().unwrap_or(&row.namespace_id));
+        if is_first_left(rows, index) && row.first_seen_at < row.valid_from {
+            let (seen, from) = (for_people(row.first_seen_at), for_people(row.valid_from));
+            lines.push(vec![label.clone(), "(pruned)".to_owned(), seen, from]);
+        }
         let since = if row.since_baseline {
             " or earlier (baseline)"
         } else {
@@ -73,6 +87,11 @@ fn lines(rows: &[IntervalRow]) -> Vec<Vec<String>> {
     lines
 }
 
+fn is_first_left(rows: &[IntervalRow], index: usize) -> bool {
+    let of = |row: &IntervalRow| (row.account_id.clone(), row.namespace_id.clone());
+    index == 0 || of(&rows[index - 1]) != of(&rows[index])
+}
+
 fn state(has_stored_data: Option<bool>) -> &'static str {
     match has_stored_data {
         Some(true) => "with data",
@@ -89,5 +108,6 @@ fn interval_json(row: &IntervalRow, object_id: &str) -> serde_json::Value {
         "has_stored_data": row.has_stored_data,
         "valid_from": for_programs(row.valid_from),
         "valid_to": row.valid_to.map(for_programs),
+        "first_seen_at": for_programs(row.first_seen_at),
     })
 }

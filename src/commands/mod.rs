@@ -5,6 +5,8 @@ mod decide;
 mod export;
 mod history;
 mod lists;
+mod manual;
+mod prune;
 mod store;
 mod sync;
 
@@ -44,6 +46,12 @@ impl From<ConfigError> for Failure {
 }
 
 pub async fn run(cli: &Cli, screen: &Screen) -> Result<u8, Failure> {
+    // What the program is asked about itself needs no configuration, right or wrong.
+    match &cli.command {
+        Command::Completions { shell } => return manual::completions(*shell),
+        Command::Man { folder } => return manual::pages(folder.as_deref()),
+        _ => {}
+    }
     let lookup = |name: &str| std::env::var_os(name);
     let settings = Settings::load(&cli.global, Environment::new(&lookup))?;
     match &cli.command {
@@ -59,7 +67,9 @@ pub async fn run(cli: &Cli, screen: &Screen) -> Result<u8, Failure> {
         Command::Check(args) => check::run(&settings, args).await,
         Command::History(args) => history::run(&settings, &cli.global, args).await,
         Command::Export(args) => export::run(&settings, &cli.global, args).await,
+        Command::Prune(args) => prune::run(&settings, &cli.global, args).await,
         Command::Psql(args) => store::psql(&settings, &cli.global, args).await,
+        Command::Completions { .. } | Command::Man { .. } => Ok(0),
         Command::Migrate => store::migrate(&settings, &cli.global).await,
     }
 }

@@ -116,6 +116,17 @@ impl<'a> Settings<'a> {
         })
     }
 
+    /// Whom a job tells that it began and ended; asked for before all else that a job needs.
+    pub fn ping_url(&self, args: &SyncArgs) -> Result<Option<SecretString>, ConfigError> {
+        match &args.ping_url {
+            Some(url) => Ok(Some(url.clone())),
+            None => Ok(self
+                .environment
+                .secret("DURABLE_INVENTORY_PING_URL")?
+                .map(secret::Found::into_value)),
+        }
+    }
+
     pub fn sync(&self, args: &SyncArgs) -> Result<SyncConfig, ConfigError> {
         const MINUTE: Duration = Duration::from_secs(60);
         let file = &self.file.table;

@@ -19,6 +19,10 @@ impl Found {
         Self { place, value }
     }
 
+    pub fn into_value(self) -> SecretString {
+        self.value
+    }
+
     pub fn place(self) -> Place {
         self.place
     }

@@ -26,4 +26,4 @@ pub use self::plan::{Asked, Plan, plan, plan_of_snapshots};
 pub use self::run::{Target, Written, export};
 pub use self::single::SingleFile;
 pub use self::sink::Format;
-pub use self::verify::{Verified, against_record, verify};
+pub use self::verify::{InRecord, Verified, against_record, verify};

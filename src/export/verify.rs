@@ -199,16 +199,29 @@ fn find_strays(
     Ok(())
 }
 
-/// What the dataset's manifest says of snapshots that the record says otherwise.
-pub async fn against_record(store: &Store, manifest: &Manifest) -> Result<Vec<String>, ExportError> {
+/// A dataset's snapshots, held against the record.
+#[derive(Debug, Default)]
+pub struct InRecord {
+    /// What the manifest says of them that the record says otherwise.
+    pub problems: Vec<String>,
+    /// Those that can't be compared any more: their history was pruned.
+    pub pruned: usize,
+}
+
+pub async fn against_record(store: &Store, manifest: &Manifest) -> Result<InRecord, ExportError> {
     let mut reader = store.reader().await?;
     let namespaces = reader.namespaces().await?;
-    let mut problems = Vec::new();
+    let mut found = InRecord::default();
     for told in &manifest.namespaces {
         let recorded = namespaces
             .iter()
             .find(|there| there.account_id == told.account_id && there.namespace_id == told.namespace_id);
         let snapshot = match recorded {
+            // A dataset may be kept for longer than the history in the database.
+            Some(namespace) if namespace.is_pruned(told.snapshot_id) => {
+                found.pruned += 1;
+                continue;
+            }
             Some(namespace) => {
                 reader
                     .snapshot_at(namespace, Moment::Snapshot(told.snapshot_id))
@@ -218,7 +231,7 @@ pub async fn against_record(store: &Store, manifest: &Manifest) -> Result<Vec<St
         };
         let label = shown(&told.namespace_id);
         match snapshot {
-            None => problems.push(format!(
+            None => found.problems.push(format!(
                 "namespace {label}: its snapshot {} is not in the database",
                 told.snapshot_id
             )),
@@ -227,7 +240,7 @@ pub async fn against_record(store: &Store, manifest: &Manifest) -> Result<Vec<St
                     && there.digest_version == told.digest_version
                     && there.objects == told.objects;
                 if !same {
-                    problems.push(format!(
+                    found.problems.push(format!(
                         "namespace {label}: its snapshot {} has another digest in the database",
                         told.snapshot_id
                     ));
@@ -235,5 +248,5 @@ pub async fn against_record(store: &Store, manifest: &Manifest) -> Result<Vec<St
             }
         }
     }
-    Ok(problems)
+    Ok(found)
 }

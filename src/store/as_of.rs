@@ -139,7 +139,9 @@ impl Reader {
 fn query(table: Table, slice: &Slice, data: Option<StoredData>) -> String {
     let key = slice.namespace.key;
     let until = slice.until.snapshot_id;
+    // What ended by the horizon was pruned, or is about to be: it would be told in part.
     let since = slice.since.as_ref().map(|since| since.snapshot_id);
+    let since = since.max(slice.namespace.horizon_snapshot);
     let flag = match data {
         None => "",
         Some(StoredData::With) => "where has_stored_data",

@@ -1,10 +1,11 @@
 //! What can go wrong in the store, as far as a caller acts on it.
 
-use time::OffsetDateTime;
+use time::{OffsetDateTime, UtcOffset};
 
 use std::fmt;
 
 use crate::model::{AccountId, NamespaceId};
+use crate::moment::Moment;
 use crate::text::shown;
 
 #[derive(Debug, thiserror::Error)]
@@ -59,7 +60,16 @@ pub enum StoreError {
         known_until: OffsetDateTime,
     },
 
-    #[error("there is no snapshot {0}: see `durable-inventory snapshots`")]
+    #[error(
+        "{moment} is too early for namespace {}: its history before {} was pruned, so ask for that moment or a later one",
+        shown(.namespace), utc(*.horizon)
+    )]
+    Pruned {
+        namespace: String,
+        moment: Moment,
+        horizon: OffsetDateTime,
+    },
+    #[error("there is no snapshot {0}, or it was pruned: see `durable-inventory snapshots`")]
     NoSnapshot(i32),
 
     #[error(
@@ -70,6 +80,10 @@ pub enum StoreError {
 
     #[error("nothing is recorded of namespace {0}: see `durable-inventory namespaces`")]
     UnknownNamespace(NamespaceId),
+}
+
+fn utc(moment: OffsetDateTime) -> Moment {
+    Moment::At(moment.to_offset(UtcOffset::UTC))
 }
 
 impl StoreError {

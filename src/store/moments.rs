@@ -37,6 +37,9 @@ pub struct ReadNamespace {
     /// Of the baseline: nothing is known of moments before it.
     pub(super) baseline_snapshot: i32,
     pub recorded_since: OffsetDateTime,
+    /// What was before it was pruned; the newest snapshot by then is the first that can be asked for.
+    pub(super) horizon: Option<OffsetDateTime>,
+    pub(super) horizon_snapshot: Option<i32>,
 }
 
 impl ReadNamespace {
@@ -44,6 +47,35 @@ impl ReadNamespace {
     pub fn label(&self) -> &str {
         let name = self.name.as_deref().filter(|name| !name.is_empty());
         name.unwrap_or(&self.namespace_id)
+    }
+
+    /// The first moment that can be asked for, where history was pruned.
+    pub fn horizon(&self) -> Option<OffsetDateTime> {
+        self.horizon
+    }
+
+    /// Whether prune may have dropped the snapshot, or what it needs to be read.
+    pub fn is_pruned(&self, snapshot_id: i32) -> bool {
+        self.horizon_snapshot.is_some_and(|first| snapshot_id < first)
+    }
+
+    fn require_kept(&self, moment: Moment, by: Option<OffsetDateTime>, found: Option<i32>) -> Result<(), StoreError> {
+        let Some(horizon) = self.horizon else { return Ok(()) };
+        let too_early = match (by, found) {
+            // Before the baseline nothing was known anyway.
+            (Some(by), _) => by >= self.recorded_since && by < horizon,
+            (None, Some(found)) => self.is_pruned(found),
+            // So many snapshots back there is none left; a snapshot's id may be another namespace's.
+            (None, None) => matches!(moment, Moment::Latest(_)),
+        };
+        if too_early {
+            return Err(StoreError::Pruned {
+                namespace: self.label().to_owned(),
+                moment,
+                horizon,
+            });
+        }
+        Ok(())
     }
 }
 
@@ -106,7 +138,8 @@ impl Reader {
         sqlx::query_as!(
             ReadNamespace,
             "select n.namespace_key as key, a.account_id, n.namespace_id, n.name, n.script, n.class,
-                    n.baseline_snapshot as \"baseline_snapshot!\", s.recorded_at as \"recorded_since!\"
+                    n.baseline_snapshot as \"baseline_snapshot!\", s.recorded_at as \"recorded_since!\",
+                    n.horizon, n.horizon_snapshot
              from inventory.namespace n
              join inventory.account a using (account_key)
              join inventory.snapshot s on s.snapshot_id = n.baseline_snapshot
@@ -119,7 +152,8 @@ impl Reader {
     }
 
     /// The newest snapshot of the namespace that was published by then; `None` where there is no record of that
-    /// moment. A snapshot of another namespace is none of this one.
+    /// moment. A snapshot of another namespace is none of this one. A moment before the horizon is an error: what is left
+    /// of it is not all that was there.
     pub async fn snapshot_at(
         &mut self,
         namespace: &ReadNamespace,
@@ -150,6 +184,7 @@ impl Reader {
         .fetch_optional(&mut self.session)
         .await
         .map_err(StoreError::while_doing("find the snapshot of a moment"))?;
+        namespace.require_kept(moment, by, row.as_ref().map(|row| row.snapshot_id))?;
         row.map(|row| {
             Ok(SnapshotAt {
                 snapshot_id: row.snapshot_id,

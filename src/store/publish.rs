@@ -177,16 +177,20 @@ async fn apply(transaction: &mut Transaction<'_, Postgres>, fence: Fence, walk: 
     .await
     .map_err(StoreError::while_doing(doing))?;
     expect_rows("changed", changed.rows_affected(), flipped)?;
-    // An object that comes back keeps its first interval's snapshot; null means the baseline, so `k.found` tells
-    // whether there was one.
+    // An object that comes back keeps its first interval's snapshot, even where prune dropped all its intervals; null
+    // means the baseline, so `k.found` tells whether there was one.
     let created = sqlx::query!(
         "insert into inventory.open_interval (namespace_key, from_snapshot, first_snapshot, has_stored_data, id)
          select $1, $2, case when k.found then k.first_snapshot else $2 end,
                 case c.new_state when 3 then true when 2 then false end, c.id
          from inventory.staged_change c
          left join lateral (
-             select true as found, e.first_snapshot from inventory.closed_interval e
-             where e.namespace_key = $1 and e.id = c.id limit 1) k on true
+             (select true as found, e.first_snapshot from inventory.closed_interval e
+              where e.namespace_key = $1 and e.id = c.id limit 1)
+             union all
+             (select true, p.first_snapshot from inventory.pruned_object p
+              where p.namespace_key = $1 and p.id = c.id)
+             limit 1) k on true
          where c.snapshot_id = $2 and c.old_state = 0
          order by c.id",
         fence.namespace_key,

@@ -62,6 +62,8 @@ pub struct IntervalRow {
     pub valid_to: Option<OffsetDateTime>,
     /// It begins with the namespace's baseline: the object was there by then, it may be older.
     pub since_baseline: bool,
+    /// Of the object. Earlier than its first interval where earlier ones were pruned.
+    pub first_seen_at: OffsetDateTime,
 }
 
 impl Store {
@@ -110,16 +112,17 @@ impl Store {
             IntervalRow,
             "select a.account_id, n.namespace_id, n.name, i.has_stored_data,
                     started.recorded_at as \"valid_from!\", ended.recorded_at as \"valid_to?\",
-                    i.from_snapshot is null as \"since_baseline!\"
+                    i.from_snapshot is null as \"since_baseline!\", first.recorded_at as \"first_seen_at!\"
              from inventory.namespace n
              join inventory.account a using (account_key)
              cross join lateral (
-                 select from_snapshot, null::int as to_snapshot, has_stored_data
+                 select from_snapshot, first_snapshot, null::int as to_snapshot, has_stored_data
                  from inventory.open_interval where namespace_key = n.namespace_key and id = $1
                  union all
-                 select from_snapshot, to_snapshot, has_stored_data
+                 select from_snapshot, first_snapshot, to_snapshot, has_stored_data
                  from inventory.closed_interval where namespace_key = n.namespace_key and id = $1) i
              join inventory.snapshot started on started.snapshot_id = coalesce(i.from_snapshot, n.baseline_snapshot)
+             join inventory.snapshot first on first.snapshot_id = coalesce(i.first_snapshot, n.baseline_snapshot)
              left join inventory.snapshot ended on ended.snapshot_id = i.to_snapshot
              where n.published_snapshot is not null
              order by a.account_id, n.namespace_id, started.recorded_at",
@@ -128,5 +131,18 @@ impl Store {
         .fetch_all(&self.pool)
         .await
         .map_err(StoreError::while_doing("read an object's history"))
+    }
+
+    /// When an object was first seen of which nothing else is left: all its intervals were pruned.
+    pub async fn pruned_object(&self, id: &ObjectId) -> Result<Option<OffsetDateTime>, StoreError> {
+        sqlx::query_scalar!(
+            "select min(first.recorded_at) from inventory.namespace n
+             join inventory.pruned_object p on p.namespace_key = n.namespace_key and p.id = $1
+             join inventory.snapshot first on first.snapshot_id = coalesce(p.first_snapshot, n.baseline_snapshot)",
+            id.as_bytes().as_slice()
+        )
+        .fetch_one(&self.pool)
+        .await
+        .map_err(StoreError::while_doing("look for a pruned object"))
     }
 }

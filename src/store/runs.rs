@@ -14,6 +14,15 @@ pub enum RunOutcome {
 }
 
 impl RunOutcome {
+    pub const ALL: [Self; 6] = [
+        Self::Done,
+        Self::Partial,
+        Self::Failed,
+        Self::Held,
+        Self::Busy,
+        Self::Interrupted,
+    ];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Done => "done",
@@ -52,7 +61,7 @@ impl Store {
     }
 
     /// A run that was killed could not say so: none of its sessions is left.
-    async fn end_dead_runs(&self) -> Result<(), StoreError> {
+    pub(super) async fn end_dead_runs(&self) -> Result<(), StoreError> {
         sqlx::query!(
             "update inventory.run r set outcome = 'interrupted'
              where outcome = 'running'

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use time::OffsetDateTime;
-
 use super::{Fence, Store, StoreError};
 use crate::digest::{self, SetDigest};
 use crate::model::{Counts, ObjectId, Observation};
@@ -202,7 +200,8 @@ impl Store {
     async fn unfinished(&self, fence: Fence) -> Result<Option<Unfinished>, StoreError> {
         sqlx::query_as!(
             Unfinished,
-            "select s.snapshot_id, s.spooled, s.checkpoint_at,
+            "select s.snapshot_id, s.spooled,
+                    extract(epoch from clock_timestamp() - s.checkpoint_at)::float8 as \"age_s!\",
                     s.base_snapshot is not distinct from n.published_snapshot as \"base_is_published!\",
                     s.digest_version,
                     s.walked and s.compared_to is null and s.spooled is null as \"retirement!\"
@@ -238,7 +237,7 @@ impl Store {
                 "another version of the program, with another digest, began it",
             )));
         }
-        if OffsetDateTime::now_utc() - left.checkpoint_at > resume_within {
+        if left.age_s > resume_within.as_secs_f64() {
             return Ok(Some((
                 Abandoned::Discarded,
                 "its last page is older than --resume-within allows",
@@ -322,7 +321,8 @@ impl Store {
 struct Unfinished {
     snapshot_id: i32,
     spooled: Option<i64>,
-    checkpoint_at: OffsetDateTime,
+    /// Of its last page, both times by the database's clock: this machine's may differ.
+    age_s: f64,
     base_is_published: bool,
     digest_version: i16,
     /// No walk, but a namespace's retirement that was killed before it was published.

@@ -53,8 +53,8 @@ async fn a_role_without_create_is_enough() {
     let spooled = as_role(&[]);
     assert_eq!(spooled.code, Some(0), "{spooled:#?}");
     assert_eq!(spooled.json()["namespaces"][0]["objects"], 200);
-    for name in ["namespaces", "snapshots"] {
-        let mut command = bare(&["--no-migrate", name]);
+    for args in [&["namespaces"][..], &["snapshots"], &["prune", "--older-than", "1ms"]] {
+        let mut command = bare(&[&["--no-migrate"], args].concat());
         command.env("DATABASE_URL", &url);
         let ended = run(command);
         assert_eq!(ended.code, Some(0), "{ended:#?}");

@@ -1,8 +1,10 @@
-//! The record against a plain model: whatever a namespace goes through, and however it is served, what the views say of
-//! every moment is what a list of maps would say.
+//! The record against a plain model: whatever a namespace goes through, however it is served, and whatever is pruned
+//! meanwhile, what the views say of every moment is what a list of maps would say.
 
 mod cases;
 mod model;
+mod pruning;
+mod reader;
 mod served;
 mod views;
 
@@ -62,7 +64,9 @@ fn check(cases: u32) {
     let (store, session) = runtime.block_on(async {
         let store = Store::connect(database.options.clone(), 3).await.unwrap();
         store.migrate().await.unwrap();
-        (store, PgConnection::connect_with(&database.options).await.unwrap())
+        let mut session = PgConnection::connect_with(&database.options).await.unwrap();
+        pruning::lay_fuse(&mut session).await;
+        (store, session)
     });
     // Each case is an account of its own: many of them fit into one database.
     let bench = Bench {
@@ -103,7 +107,7 @@ impl Bench {
         let mut account = self.account(&account);
         let mut model = Model::default();
         let mut session = self.session.lock().await;
-        for (state, way) in case.states() {
+        for (state, way, prune) in case.states() {
             serve(&self.simulator, &namespace, &state, &way);
             account.limit = way.limit;
             let changed_at = OffsetDateTime::now_utc();
@@ -126,7 +130,13 @@ impl Bench {
             );
             assert_eq!(snapshot.base_snapshot_id, model.base_snapshot());
             compare(&mut session, &namespace, &model).await;
+            if let Some(prune) = prune {
+                pruning::prune(&self.store, &mut session, &namespace, &mut model, &prune).await;
+                compare(&mut session, &namespace, &model).await;
+                reader::compare(&self.store, &namespace, &model).await;
+            }
         }
+        reader::compare(&self.store, &namespace, &model).await;
     }
 
     async fn sync(&self, account: &Account) -> NamespaceOutcome {

@@ -2,6 +2,7 @@
 
 mod export;
 mod report;
+mod watch;
 
 use std::sync::Arc;
 
@@ -13,24 +14,38 @@ use secrecy::ExposeSecret;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, warn};
 
+use self::watch::Watch;
 use super::Failure;
 use super::store::with_store;
 use crate::terminal;
 use crate::terminal::progress::Screen;
 
+/// Tells whoever watches the job, and does it.
 pub async fn run(
     settings: &Settings<'_>,
     global: &GlobalArgs,
     args: &SyncArgs,
     screen: &Screen,
 ) -> Result<u8, Failure> {
+    let mut watch = Watch::begin(settings, args)?;
+    let ended = record(settings, global, args, screen, &mut watch).await;
+    let exit_code = ended.as_ref().unwrap_or_else(|failure| &failure.exit_code);
+    watch.end(*exit_code).await;
+    ended
+}
+
+async fn record(
+    settings: &Settings<'_>,
+    global: &GlobalArgs,
+    args: &SyncArgs,
+    screen: &Screen,
+    watch: &mut Watch,
+) -> Result<u8, Failure> {
     let config = settings.sync(args)?;
     let stop = Stop::default();
     stop_on_signals(stop.clone()).map_err(|error| Failure::new(error, 1))?;
-    let accounts = accounts(&config)?
-        .into_iter()
-        .map(|(account, _)| account)
-        .collect::<Vec<_>>();
+    let (accounts, limiters): (Vec<_>, Vec<_>) = accounts(&config)?.into_iter().unzip();
+    watch.limiters(limiters);
     // A walk has one transaction open at a time.
     let sessions = config.concurrency as u32 + 1;
     let progress = Arc::new(Progress::default());
@@ -61,17 +76,20 @@ pub async fn run(
             Some(target) => export::published(store, &summary, target, &stop).await,
             None => Ok(()),
         };
+        watch.recorded(store).await;
         Ok((summary, exported))
     })
     .await?;
+    let summary = watch.summary.insert(summary);
     let (outcome, mut exit_code) = summary.verdict();
     if let Err(failure) = exported {
         error!("the run is recorded, but it was not exported: {failure}");
         exit_code = export::exit_code(exit_code);
     }
     let text = match args.output.format {
-        OutputFormat::Json => report::json(&summary, outcome, exit_code)?,
-        OutputFormat::Text => report::text(&summary, outcome),
+        OutputFormat::Json => report::json(summary, outcome, exit_code)?,
+        OutputFormat::Text if global.quiet => report::last_line(summary, outcome),
+        OutputFormat::Text => report::text(summary, outcome),
     };
     terminal::out(&text)?;
     Ok(exit_code)

@@ -82,7 +82,8 @@ fn label(namespace: &NamespaceOutcome) -> String {
     )
 }
 
-fn last_line(summary: &Summary, outcome: RunOutcome) -> String {
+/// All that a job's mail needs: what went wrong is in the warnings.
+pub fn last_line(summary: &Summary, outcome: RunOutcome) -> String {
     let complete = summary
         .namespaces
         .iter()

@@ -12,7 +12,17 @@ use super::model::State;
 pub struct Case {
     /// The objects that may exist.
     ids: BTreeSet<Id>,
-    steps: Vec<(Step, Way)>,
+    steps: Vec<(Step, Way, Option<Prune>)>,
+}
+
+/// A prune after a state was recorded.
+#[derive(Debug, Clone)]
+pub struct Prune {
+    /// Which of the moments so far is the horizon.
+    pub moment: prop::sample::Index,
+    pub batch: u32,
+    /// It dies at its n-th deletion, if it has so many.
+    pub dies_at: Option<i64>,
 }
 
 /// Absent, or listed with a flag.
@@ -54,11 +64,11 @@ pub enum Duplicates {
 }
 
 impl Case {
-    pub fn states(&self) -> Vec<(State, Way)> {
+    pub fn states(&self) -> Vec<(State, Way, Option<Prune>)> {
         let mut now = State::new();
-        let steps = self.steps.iter().map(|(step, way)| {
+        let steps = self.steps.iter().map(|(step, way, prune)| {
             self.take(step, &mut now);
-            (now.clone(), way.clone())
+            (now.clone(), way.clone(), prune.clone())
         });
         steps.collect()
     }
@@ -82,8 +92,8 @@ const MOST_OBJECTS: usize = 60;
 
 pub fn any_case() -> impl Strategy<Value = Case> {
     let ids = prop::collection::btree_set(any_id(), 1..MOST_OBJECTS);
-    let first = (prop_oneof![9 => anew(), 1 => Just(Step::Empty)], any_way());
-    let more = prop::collection::vec((any_step(), any_way()), 0..6);
+    let first = (prop_oneof![9 => anew(), 1 => Just(Step::Empty)], any_way(), any_prune());
+    let more = prop::collection::vec((any_step(), any_way(), any_prune()), 0..6);
     (ids, first, more).prop_map(|(ids, first, more)| Case {
         ids,
         steps: std::iter::once(first).chain(more).collect(),
@@ -121,6 +131,13 @@ fn any_step() -> impl Strategy<Value = Step> {
         3 => anew(),
         2 => Just(Step::Empty),
     ]
+}
+
+fn any_prune() -> impl Strategy<Value = Option<Prune>> {
+    let dies_at = prop::option::weighted(0.4, 1..6_i64);
+    let prune = (any::<prop::sample::Index>(), 1..30_u32, dies_at);
+    let prune = prune.prop_map(|(moment, batch, dies_at)| Prune { moment, batch, dies_at });
+    prop::option::weighted(0.4, prune)
 }
 
 fn any_way() -> impl Strategy<Value = Way> {

@@ -22,6 +22,8 @@ pub struct Published {
 #[derive(Default)]
 pub struct Model {
     snapshots: Vec<Published>,
+    /// What was before it was pruned.
+    horizon: Option<OffsetDateTime>,
 }
 
 impl Model {
@@ -30,6 +32,36 @@ impl Model {
             assert!(last.recorded_at < snapshot.recorded_at, "the publish clock stood still");
         }
         self.snapshots.push(snapshot);
+    }
+
+    pub fn prune(&mut self, before: OffsetDateTime) {
+        if self.snapshots[0].recorded_at <= before {
+            self.horizon = self.horizon.max(Some(before));
+        }
+    }
+
+    pub fn horizon(&self) -> Option<OffsetDateTime> {
+        self.horizon
+    }
+
+    /// The newest snapshot that was published by the horizon.
+    fn first_left(&self) -> Option<&Published> {
+        let horizon = self.horizon?;
+        self.snapshots.iter().rev().find(|s| s.recorded_at <= horizon)
+    }
+
+    /// Visible at the moment.
+    pub fn snapshot_at(&self, moment: OffsetDateTime) -> Option<&Published> {
+        self.snapshots.iter().rev().find(|s| s.recorded_at <= moment)
+    }
+
+    pub fn snapshots(&self) -> &[Published] {
+        &self.snapshots
+    }
+
+    pub fn is_pruned(&self, snapshot: &Published) -> bool {
+        self.first_left()
+            .is_some_and(|first| snapshot.snapshot_id < first.snapshot_id)
     }
 
     pub fn is_baseline(&self) -> bool {
@@ -55,7 +87,7 @@ impl Model {
     pub fn newest_counts(&self) -> Counts {
         let snapshot = self.newest();
         let with = |flag: Flag| snapshot.state.values().filter(|f| **f == flag).count() as u64;
-        let changes = self.changes();
+        let changes = self.all_changes();
         let made = |change: &str| {
             let made = changes
                 .iter()
@@ -77,24 +109,41 @@ impl Model {
 
     /// `inventory.objects`, by id.
     pub fn objects(&self) -> Vec<ObjectRow> {
-        let present = &self.newest().state;
-        let rows = present.iter().map(|(id, flag)| {
-            let first = self.snapshots.iter().find(|s| s.state.contains_key(id)).unwrap();
-            let same = |s: &&Published| s.state.get(id) == Some(flag);
-            let since = self.snapshots.iter().rev().take_while(same).last().unwrap();
+        self.objects_of(self.newest())
+    }
+
+    /// The same, when that snapshot was the newest.
+    pub fn objects_of(&self, snapshot: &Published) -> Vec<ObjectRow> {
+        let known = self
+            .snapshots
+            .iter()
+            .take_while(|s| s.snapshot_id <= snapshot.snapshot_id);
+        let known: Vec<_> = known.collect();
+        let rows = snapshot.state.iter().map(|(id, flag)| {
+            let first = known.iter().find(|s| s.state.contains_key(id)).unwrap();
+            let same = |s: &&&Published| s.state.get(id) == Some(flag);
+            let since = known.iter().rev().take_while(same).last().unwrap();
             ObjectRow {
                 object_id: hex(id),
                 has_stored_data: *flag,
                 first_seen_at: first.recorded_at,
                 since: since.recorded_at,
-                last_seen_at: self.newest().recorded_at,
+                last_seen_at: snapshot.recorded_at,
             }
         });
         rows.collect()
     }
 
-    /// Every moment at which an answer could turn, just before and after it, and between two of them.
+    /// The moments that can be asked for.
     pub fn moments(&self) -> Vec<OffsetDateTime> {
+        let mut moments = self.all_moments();
+        moments.retain(|moment| self.horizon.is_none_or(|horizon| *moment >= horizon));
+        moments.extend(self.horizon);
+        moments
+    }
+
+    /// Every moment at which an answer could turn, just before and after it, and between two of them.
+    pub fn all_moments(&self) -> Vec<OffsetDateTime> {
         let tick = Duration::from_micros(1);
         let at = self.snapshots.iter().map(|s| s.recorded_at);
         let around = at.clone().flat_map(|at| [at - tick, at, at + tick]);
@@ -118,8 +167,15 @@ impl Model {
         rows
     }
 
-    /// `inventory.changes`, by snapshot and id. A baseline has none.
+    /// `inventory.changes`, by snapshot and id. A baseline has none, nor has what was pruned.
     pub fn changes(&self) -> Vec<ChangeRow> {
+        let first = self.first_left().map_or(0, |first| first.snapshot_id);
+        let mut changes = self.all_changes();
+        changes.retain(|change| change.snapshot_id > first);
+        changes
+    }
+
+    fn all_changes(&self) -> Vec<ChangeRow> {
         let pairs = self.snapshots.iter().zip(self.snapshots.iter().skip(1));
         pairs
             .flat_map(|(base, snapshot)| changes_between(base, snapshot))

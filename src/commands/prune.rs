@@ -1,0 +1,150 @@
+//! `prune`: drops history before a horizon, and says how much that was, or would be.
+
+use comfy_table::CellAlignment::{Left, Right};
+use durable_inventory::cli::{GlobalArgs, OutputFormat, PruneArgs};
+use durable_inventory::config::Settings;
+use durable_inventory::prune::{self, Dropped, Outcome, Pruned, PrunedNamespace};
+use durable_inventory::text::shown;
+use serde_json::json;
+use tracing::warn;
+
+use super::Failure;
+use super::lists::Filter;
+use super::store::with_store;
+use crate::terminal;
+use crate::terminal::table::{Column, number, table};
+use crate::terminal::times::{for_people, for_programs};
+
+pub async fn run(settings: &Settings<'_>, global: &GlobalArgs, args: &PruneArgs) -> Result<u8, Failure> {
+    let filter = Filter::new(&args.filter);
+    let pruned = with_store(settings.store()?, global, 2, async |store| {
+        let work = async {
+            let asked = prune::Settings {
+                before: store.moment_ago(args.older_than).await?,
+                dry_run: args.dry_run,
+                batch: prune::BATCH,
+            };
+            prune::prune(store, &asked, |namespace| {
+                let (script, class) = (namespace.script.as_deref(), namespace.class.as_deref());
+                let (account, id) = (&namespace.account_id, &namespace.namespace_id);
+                filter.selects(account, id, &namespace.name, script, class)
+            })
+            .await
+        };
+        work.await.map_err(|error| Failure::new(error, 1))
+    })
+    .await?;
+    let text = match args.output.format {
+        OutputFormat::Json => format!("{}\n", as_json(&pruned, args.dry_run)),
+        OutputFormat::Text if pruned.namespaces.is_empty() => filter.nothing("namespace"),
+        OutputFormat::Text => as_text(&pruned, args.dry_run),
+    };
+    terminal::out(&text)?;
+    refuse_silence(&pruned)
+}
+
+/// A namespace that is left out now and then is no harm. Where each prune meets a run, nothing is ever dropped.
+fn refuse_silence(pruned: &Pruned) -> Result<u8, Failure> {
+    let busy = pruned.namespaces.iter().filter(|n| n.outcome == Outcome::Busy);
+    for namespace in busy.clone() {
+        warn!(
+            "{} is left out: a run holds it; the next prune takes its turn",
+            label(namespace)
+        );
+    }
+    match busy.count() {
+        busy if busy > 0 && busy == pruned.namespaces.len() => Err(Failure {
+            message: "nothing was pruned: a run holds every namespace; prune when it has ended".to_owned(),
+            exit_code: 1,
+        }),
+        _ => Ok(0),
+    }
+}
+
+const COLUMNS: [Column; 5] = [
+    ("namespace", Left),
+    ("horizon", Left),
+    ("intervals", Right),
+    ("snapshots", Right),
+    ("leftovers", Right),
+];
+
+fn as_text(pruned: &Pruned, dry_run: bool) -> String {
+    let touched = pruned
+        .namespaces
+        .iter()
+        .filter(|n| n.outcome != Outcome::Pruned(Dropped::default()));
+    let mut text = match touched.clone().count() {
+        0 => String::new(),
+        _ => table(&COLUMNS, touched.map(cells)),
+    };
+    let sum = |of: fn(&Dropped) -> u64| number(dropped(pruned).map(of).sum());
+    text.push_str(&format!(
+        "{} {} intervals, {} snapshots, {} leftover rows and {} runs\n",
+        if dry_run { "would drop" } else { "dropped" },
+        sum(|dropped| dropped.intervals),
+        sum(|dropped| dropped.snapshots),
+        sum(|dropped| dropped.leftovers),
+        number(pruned.runs)
+    ));
+    text
+}
+
+fn cells(namespace: &PrunedNamespace) -> Vec<String> {
+    let label = label(namespace);
+    match namespace.outcome {
+        Outcome::Busy => vec![label, "busy".to_owned(), String::new(), String::new(), String::new()],
+        Outcome::Pruned(dropped) => vec![
+            label,
+            dropped
+                .horizon
+                .map(|horizon| for_people(horizon.at))
+                .unwrap_or_default(),
+            number(dropped.intervals),
+            number(dropped.snapshots),
+            number(dropped.leftovers),
+        ],
+    }
+}
+
+fn label(namespace: &PrunedNamespace) -> String {
+    let namespace = &namespace.namespace;
+    let name = namespace.name.as_deref().filter(|name| !name.is_empty());
+    shown(name.unwrap_or(&namespace.namespace_id))
+}
+
+fn dropped(pruned: &Pruned) -> impl Iterator<Item = &Dropped> {
+    pruned
+        .namespaces
+        .iter()
+        .filter_map(|namespace| match &namespace.outcome {
+            Outcome::Pruned(dropped) => Some(dropped),
+            Outcome::Busy => None,
+        })
+}
+
+/// Version 1. Scripts depend on it: fields are added, never changed.
+fn as_json(pruned: &Pruned, dry_run: bool) -> serde_json::Value {
+    let namespaces = pruned.namespaces.iter().map(|pruned| {
+        let (status, dropped) = match pruned.outcome {
+            Outcome::Busy => ("busy", Dropped::default()),
+            Outcome::Pruned(dropped) => ("pruned", dropped),
+        };
+        json!({
+            "account_id": pruned.namespace.account_id,
+            "namespace_id": pruned.namespace.namespace_id,
+            "name": pruned.namespace.name,
+            "status": status,
+            "horizon": dropped.horizon.map(|horizon| for_programs(horizon.at)),
+            "intervals": dropped.intervals,
+            "snapshots": dropped.snapshots,
+            "leftovers": dropped.leftovers,
+        })
+    });
+    json!({
+        "version": 1,
+        "dry_run": dry_run,
+        "runs": pruned.runs,
+        "namespaces": namespaces.collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,103 @@
+//! Who watches the job: a file of metrics, and an address to ping. Neither holds it up, and neither fails it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use durable_inventory::cli::SyncArgs;
+use durable_inventory::cloudflare::Limiter;
+use durable_inventory::config::Settings;
+use durable_inventory::metrics::{self, RunMetrics};
+use durable_inventory::ping::Ping;
+use durable_inventory::store::{NamespaceRow, RunOutcome, Store};
+use durable_inventory::sync::Summary;
+use durable_inventory::text::chain;
+use time::OffsetDateTime;
+use tracing::{error, warn};
+
+use crate::commands::Failure;
+
+pub struct Watch {
+    begun: Instant,
+    ping: Option<Ping>,
+    metrics_file: Option<PathBuf>,
+    limiters: Vec<Arc<Limiter>>,
+    rows: Option<Vec<NamespaceRow>>,
+    pub summary: Option<Summary>,
+}
+
+impl Watch {
+    /// Tells that the job began.
+    pub fn begin(settings: &Settings<'_>, args: &SyncArgs) -> Result<Self, Failure> {
+        let refuse = |error| Failure {
+            message: format!("--ping-url or DURABLE_INVENTORY_PING_URL: {error}"),
+            exit_code: 2,
+        };
+        let ping = match settings.ping_url(args)? {
+            Some(url) => {
+                let mut ping = Ping::new(&url).map_err(refuse)?;
+                ping.start();
+                Some(ping)
+            }
+            None => None,
+        };
+        Ok(Self {
+            begun: Instant::now(),
+            ping,
+            metrics_file: args.metrics_file.clone(),
+            limiters: Vec::new(),
+            rows: None,
+            summary: None,
+        })
+    }
+
+    /// Accounts with the same token share one, which counts once.
+    pub fn limiters(&mut self, limiters: Vec<Arc<Limiter>>) {
+        for limiter in limiters {
+            if !self.limiters.iter().any(|known| Arc::ptr_eq(known, &limiter)) {
+                self.limiters.push(limiter);
+            }
+        }
+    }
+
+    /// What the record says after the run.
+    pub async fn recorded(&mut self, store: &Store) {
+        if self.metrics_file.is_none() {
+            return;
+        }
+        match store.namespace_rows().await {
+            Ok(rows) => self.rows = Some(rows),
+            Err(error) => warn!("{}", chain(&error)),
+        }
+    }
+
+    /// Tells how the job ended.
+    pub async fn end(self, exit_code: u8) {
+        if let Some(path) = &self.metrics_file
+            && let Err(error) = metrics::write(path, &self.metrics(exit_code))
+        {
+            error!("--metrics-file {}: it could not be written: {error}", path.display());
+        }
+        if let Some(ping) = self.ping {
+            ping.end(exit_code).await;
+        }
+    }
+
+    fn metrics(&self, exit_code: u8) -> RunMetrics<'_> {
+        let stats = self.limiters.iter().map(|limiter| limiter.stats());
+        let outcome = self
+            .summary
+            .as_ref()
+            .map_or(RunOutcome::Failed, |summary| summary.verdict().0);
+        RunMetrics {
+            ended_at: OffsetDateTime::now_utc(),
+            elapsed: self.begun.elapsed(),
+            exit_code,
+            outcome,
+            requests: stats.clone().map(|stats| stats.sent).sum(),
+            throttled: stats.map(|stats| stats.throttled).sum(),
+            summary: self.summary.as_ref(),
+            recorded: self.rows.as_deref(),
+        }
+    }
+}

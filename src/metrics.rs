@@ -1,0 +1,235 @@
+//! A run in Prometheus' text format, for node_exporter's textfile collector.
+//!
+//! What is there now (objects, last success) comes from the record, of every namespace in it: a run that failed, or that
+//! was about one namespace only, must not make the others' series vanish. The rest is about this run.
+
+use std::fmt::Write;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use time::OffsetDateTime;
+
+use crate::model::Counts;
+use crate::store::{NamespaceRow, RunOutcome};
+use crate::sync::{NamespaceOutcome, Summary};
+
+/// What is told of a run, whatever became of it.
+#[derive(Debug)]
+pub struct RunMetrics<'a> {
+    pub ended_at: OffsetDateTime,
+    pub elapsed: Duration,
+    pub exit_code: u8,
+    pub outcome: RunOutcome,
+    /// Requests that were sent, the lists of namespaces and tries again included.
+    pub requests: u64,
+    /// Answers 429.
+    pub throttled: u64,
+    /// `None` where the run did not come so far.
+    pub summary: Option<&'a Summary>,
+    /// `None` where the record could not be read.
+    pub recorded: Option<&'a [NamespaceRow]>,
+}
+
+/// Families that tell of the record, not of the run.
+const OF_RECORD: [&str; 4] = [
+    "durable_inventory_namespace_objects",
+    "durable_inventory_namespace_objects_with_data",
+    "durable_inventory_namespace_last_success_timestamp_seconds",
+    "durable_inventory_namespace_missing",
+];
+
+/// Beside the file first, then by rename: the collector never sees half a file. Of a record that can't be read now, what
+/// the file said before stays.
+pub fn write(path: &Path, run: &RunMetrics<'_>) -> io::Result<()> {
+    let mut text = render(run);
+    if run.recorded.is_none() {
+        text.push_str(&of_record(&std::fs::read_to_string(path).unwrap_or_default()));
+    }
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidFilename)?;
+    // Not one that the collector reads: those end in .prom.
+    let beside = path.with_file_name(format!(".{}.{}", name.display(), std::process::id()));
+    let written = std::fs::write(&beside, text).and_then(|()| std::fs::rename(&beside, path));
+    if written.is_err() {
+        // What failed is told; what is left of it is of no use.
+        let _gone = std::fs::remove_file(&beside);
+    }
+    written
+}
+
+/// The lines of an earlier file that tell of the record.
+fn of_record(earlier: &str) -> String {
+    let kept = earlier.lines().filter(|line| {
+        let line = line
+            .strip_prefix("# HELP ")
+            .or(line.strip_prefix("# TYPE "))
+            .unwrap_or(line);
+        let name = line.split(['{', ' ']).next().unwrap_or_default();
+        OF_RECORD.contains(&name)
+    });
+    kept.map(|line| format!("{line}\n")).collect()
+}
+
+pub fn render(run: &RunMetrics<'_>) -> String {
+    let mut text = Text::default();
+    text.gauge("run_last_timestamp_seconds", "When the last sync ended.");
+    text.sample(&[], seconds(run.ended_at));
+    text.gauge("run_seconds", "How long the last sync took.");
+    text.sample(&[], run.elapsed.as_secs_f64());
+    text.gauge("run_exit_code", "The exit code of the last sync.");
+    text.sample(&[], f64::from(run.exit_code));
+    text.gauge("run_outcome", "How the last sync ended: the one outcome that is 1.");
+    for outcome in RunOutcome::ALL {
+        text.sample(&[("outcome", outcome.as_str())], one_if(outcome == run.outcome));
+    }
+    text.gauge("run_requests", "Requests that the last sync sent.");
+    text.sample(&[], run.requests as f64);
+    text.gauge(
+        "run_throttled",
+        "Answers 429 (too many requests) that the last sync got.",
+    );
+    text.sample(&[], run.throttled as f64);
+    of_the_walks(&mut text, run.summary.map_or(&[], |summary| &summary.namespaces));
+    if let Some(recorded) = run.recorded {
+        of_the_namespaces(&mut text, recorded);
+    }
+    text.0
+}
+
+fn of_the_walks(text: &mut Text, walked: &[NamespaceOutcome]) {
+    text.gauge(
+        "namespace_outcome",
+        "How the last sync left the namespace: the outcome that is 1.",
+    );
+    for namespace in walked {
+        let labels = labels_of(namespace);
+        text.sample(&[&labels[..], &[("outcome", namespace.status.as_str())]].concat(), 1.0);
+    }
+    text.gauge("namespace_changes", "Changes that the last sync recorded, by kind.");
+    for namespace in walked {
+        let published = namespace.status == crate::sync::Status::Complete;
+        let counts = if published { namespace.counts } else { Counts::default() };
+        for (kind, count) in [
+            ("created", counts.created),
+            ("removed", counts.removed),
+            ("data_gained", counts.data_gained),
+            ("data_lost", counts.data_lost),
+            ("data_known", counts.data_known),
+            ("data_unknown", counts.data_unknown),
+        ] {
+            text.sample(&[&labels_of(namespace)[..], &[("change", kind)]].concat(), count as f64);
+        }
+    }
+    text.gauge("namespace_requests", "Requests of the namespace's walk.");
+    for namespace in walked {
+        text.sample(&labels_of(namespace), namespace.requests as f64);
+    }
+    text.gauge("namespace_seconds", "How long the last sync was at the namespace.");
+    for namespace in walked {
+        text.sample(&labels_of(namespace), namespace.elapsed.as_secs_f64());
+    }
+}
+
+fn of_the_namespaces(text: &mut Text, recorded: &[NamespaceRow]) {
+    text.gauge("namespace_objects", "Objects that the newest published snapshot lists.");
+    for row in recorded {
+        text.sample_if(row, row.objects.map(|n| n as f64));
+    }
+    text.gauge("namespace_objects_with_data", "Those of them that hold stored data.");
+    for row in recorded {
+        text.sample_if(row, row.with_data.map(|n| n as f64));
+    }
+    text.gauge(
+        "namespace_last_success_timestamp_seconds",
+        "When the newest snapshot of the namespace was published.",
+    );
+    for row in recorded {
+        text.sample_if(row, row.recorded_at.map(seconds));
+    }
+    text.gauge("namespace_missing", "1 where the namespace is no longer there.");
+    for row in recorded {
+        text.sample_if(row, Some(one_if(row.missing_since.is_some())));
+    }
+}
+
+type Label<'a> = (&'static str, &'a str);
+
+fn labels_of(namespace: &NamespaceOutcome) -> [Label<'_>; 3] {
+    [
+        ("account_id", namespace.account.as_str()),
+        ("namespace_id", namespace.namespace.as_str()),
+        ("name", namespace.name.as_deref().unwrap_or_default()),
+    ]
+}
+
+fn seconds(moment: OffsetDateTime) -> f64 {
+    moment.unix_timestamp_nanos() as f64 / 1e9
+}
+
+fn one_if(is_so: bool) -> f64 {
+    if is_so { 1.0 } else { 0.0 }
+}
+
+/// The format's lines; writing to a string can't fail.
+#[derive(Default)]
+struct Text(String, String);
+
+impl Text {
+    fn gauge(&mut self, name: &str, help: &str) {
+        self.1 = format!("durable_inventory_{name}");
+        let _ = write!(self.0, "# HELP {0} {help}\n# TYPE {0} gauge\n", self.1);
+    }
+
+    fn sample_if(&mut self, row: &NamespaceRow, value: Option<f64>) {
+        let labels = [
+            ("account_id", row.account_id.as_str()),
+            ("namespace_id", row.namespace_id.as_str()),
+            ("name", row.name.as_deref().unwrap_or_default()),
+        ];
+        if let Some(value) = value {
+            self.sample(&labels, value);
+        }
+    }
+
+    fn sample(&mut self, labels: &[Label<'_>], value: f64) {
+        let labels: Vec<_> = labels
+            .iter()
+            .map(|(name, value)| format!("{name}=\"{}\"", escaped(value)))
+            .collect();
+        let labels = match labels.is_empty() {
+            true => String::new(),
+            false => format!("{{{}}}", labels.join(",")),
+        };
+        let _ = writeln!(self.0, "{}{labels} {value}", self.1);
+    }
+}
+
+/// Names are other people's words.
+fn escaped(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_file_said_of_the_record_stays() {
+        let earlier = "# HELP durable_inventory_run_seconds x\ndurable_inventory_run_seconds 1\n\
+                       # HELP durable_inventory_namespace_objects y\n# TYPE durable_inventory_namespace_objects gauge\n\
+                       durable_inventory_namespace_objects{name=\"a b\"} 3\n\
+                       durable_inventory_namespace_seconds{name=\"a\"} 3\n";
+        let kept: Vec<_> = earlier
+            .lines()
+            .skip(2)
+            .take(3)
+            .map(|line| format!("{line}\n"))
+            .collect();
+        assert_eq!(of_record(earlier), kept.concat());
+    }
+
+    #[test]
+    fn labels_are_escaped() {
+        assert_eq!(escaped("a\\b\"c\nd{}"), "a\\\\b\\\"c\\nd{}");
+    }
+}

@@ -1,0 +1,95 @@
+//! Tells a watcher such as healthchecks.io that the job began and how it ended: `URL/start`, then `URL/EXIT_CODE`.
+//!
+//! A watcher that is slow, broken or gone neither holds the job up nor fails it. The URL alone lets anyone speak in the
+//! job's name, so it is shown nowhere.
+
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use tokio::task::JoinHandle;
+use tracing::warn;
+use url::Url;
+
+use crate::text::chain;
+
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The end is told again if it was not heard: a watcher that misses it wakes someone up.
+const TRIES_AT_THE_END: u32 = 2;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PingError {
+    #[error("it is no address to ping: it starts with https://, or with http:// for a loopback address")]
+    Address,
+    #[error("HTTPS is not possible here, check the CA certificates of this machine")]
+    Setup,
+}
+
+/// A job that is watched.
+pub struct Ping {
+    http: reqwest::Client,
+    url: Url,
+    started: Option<JoinHandle<()>>,
+}
+
+impl Ping {
+    pub fn new(url: &SecretString) -> Result<Self, PingError> {
+        let url = Url::parse(url.expose_secret()).map_err(|_| PingError::Address)?;
+        // The TLS library takes its cryptography from a default of the process. One that is set already is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut http = reqwest::Client::builder()
+            .user_agent(concat!("durable-inventory/", env!("CARGO_PKG_VERSION")))
+            .redirect(reqwest::redirect::Policy::none())
+            .timeout(PATIENCE);
+        http = match (url.scheme(), crate::cloudflare::is_loopback(&url)) {
+            ("https", _) => http,
+            ("http", true) => http.no_proxy().tls_certs_only([]),
+            _ => return Err(PingError::Address),
+        };
+        let http = http.build().map_err(|_| PingError::Setup)?;
+        Ok(Self {
+            http,
+            url,
+            started: None,
+        })
+    }
+
+    /// Does not wait for an answer.
+    pub fn start(&mut self) {
+        let request = self.request("start");
+        self.started = Some(tokio::spawn(async move {
+            if let Err(why) = send(request).await {
+                warn!("the start could not be told to --ping-url: {why}");
+            }
+        }));
+    }
+
+    /// Waits for an answer, but not for long.
+    pub async fn end(mut self, exit_code: u8) {
+        if let Some(started) = self.started.take() {
+            // In order; its time is limited, too.
+            let _told = started.await;
+        }
+        for left in (0..TRIES_AT_THE_END).rev() {
+            match send(self.request(&exit_code.to_string())).await {
+                Ok(()) => return,
+                Err(why) if left == 0 => warn!("the end could not be told to --ping-url: {why}"),
+                Err(_) => {}
+            }
+        }
+    }
+
+    fn request(&self, what: &str) -> reqwest::RequestBuilder {
+        let mut url = self.url.clone();
+        url.set_path(&format!("{}/{what}", self.url.path().trim_end_matches('/')));
+        self.http.get(url)
+    }
+}
+
+async fn send(request: reqwest::RequestBuilder) -> Result<(), String> {
+    match request.send().await {
+        Ok(answer) if answer.status().is_success() => Ok(()),
+        Ok(answer) => Err(format!("it answers {}", answer.status())),
+        Err(error) if error.is_timeout() => Err(format!("no answer within {} s", PATIENCE.as_secs())),
+        Err(error) => Err(chain(&error.without_url())),
+    }
+}

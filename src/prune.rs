@@ -1,0 +1,127 @@
+//! `prune`: history before a horizon goes, namespace by namespace. See `store::prune` for what stays, and why no answer
+//! about the horizon and later changes.
+
+use time::OffsetDateTime;
+
+use crate::store::{Fence, Horizon, LockSession, PrunableNamespace, Store, StoreError};
+
+/// Rows that one transaction drops.
+pub const BATCH: u32 = 50_000;
+
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// What ended before this moment goes.
+    pub before: OffsetDateTime,
+    /// Count only: nothing is written.
+    pub dry_run: bool,
+    /// Rows a transaction.
+    pub batch: u32,
+}
+
+/// What was dropped, or would be.
+#[derive(Debug, Default)]
+pub struct Pruned {
+    pub namespaces: Vec<PrunedNamespace>,
+    /// Runs that have no snapshots left.
+    pub runs: u64,
+}
+
+#[derive(Debug)]
+pub struct PrunedNamespace {
+    pub namespace: PrunableNamespace,
+    pub outcome: Outcome,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    Pruned(Dropped),
+    /// A run holds it: the next prune takes its turn.
+    Busy,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Dropped {
+    /// `None` where nothing was published by then.
+    pub horizon: Option<Horizon>,
+    pub intervals: u64,
+    pub snapshots: u64,
+    /// Rows that walks had staged, which nobody needs any more.
+    pub leftovers: u64,
+}
+
+/// Takes each namespace's lock as a walk does. Killed half-way, it has moved some horizons and dropped some batches; the
+/// next prune drops the rest.
+pub async fn prune(
+    store: &Store,
+    settings: &Settings,
+    selects: impl Fn(&PrunableNamespace) -> bool,
+) -> Result<Pruned, StoreError> {
+    let all = store.prunable_namespaces().await?;
+    let everything = all.iter().all(&selects);
+    let mut pruned = Pruned::default();
+    let mut droppable = Vec::new();
+    let locks = match settings.dry_run {
+        true => None,
+        false => Some(LockSession::open(store).await?),
+    };
+    for namespace in all.into_iter().filter(&selects) {
+        let outcome = match &locks {
+            None => Outcome::Pruned(count(store, settings, namespace.key, &mut droppable).await?),
+            Some(locks) => one(store, settings, locks, namespace.key).await?,
+        };
+        pruned.namespaces.push(PrunedNamespace { namespace, outcome });
+    }
+    // A run is about all namespaces of its accounts.
+    if everything {
+        pruned.runs = match settings.dry_run {
+            true => store.count_runs(settings.before, &droppable).await?,
+            false => store.drop_runs(settings.before, settings.batch).await?,
+        };
+    }
+    Ok(pruned)
+}
+
+async fn one(store: &Store, settings: &Settings, locks: &LockSession, key: i32) -> Result<Outcome, StoreError> {
+    let Some(fence) = locks.take(key).await? else {
+        return Ok(Outcome::Busy);
+    };
+    let dropped = drop_all(store, settings, fence).await;
+    locks.let_go(fence).await?;
+    dropped.map(Outcome::Pruned)
+}
+
+async fn drop_all(store: &Store, settings: &Settings, fence: Fence) -> Result<Dropped, StoreError> {
+    let Settings { before, batch, .. } = *settings;
+    let horizon = store.horizon_at(fence.namespace_key, before).await?;
+    let mut intervals = 0;
+    if let Some(horizon) = horizon {
+        store.move_horizon(fence, horizon).await?;
+        intervals = store.drop_ended_intervals(fence, horizon, batch).await?;
+    }
+    let leftovers = store.drop_leftovers(fence, before).await?;
+    let snapshots = store.droppable_snapshots(fence.namespace_key, before, horizon).await?;
+    store.drop_snapshots(fence, &snapshots, batch).await?;
+    Ok(Dropped {
+        horizon,
+        intervals,
+        snapshots: snapshots.len() as u64,
+        leftovers,
+    })
+}
+
+async fn count(store: &Store, settings: &Settings, key: i32, droppable: &mut Vec<i32>) -> Result<Dropped, StoreError> {
+    let horizon = store.horizon_at(key, settings.before).await?;
+    let intervals = match horizon {
+        Some(horizon) => store.count_ended_intervals(key, horizon).await?,
+        None => 0,
+    };
+    let leftovers = store.count_leftovers(key, settings.before).await?;
+    let snapshots = store.droppable_snapshots(key, settings.before, horizon).await?;
+    droppable.extend(&snapshots);
+    Ok(Dropped {
+        horizon,
+        intervals,
+        snapshots: snapshots.len() as u64,
+        leftovers,
+    })
+}

@@ -1,0 +1,303 @@
+//! Pruning: history that is older than a horizon goes, in bounded transactions that each check the namespace's fence.
+//!
+//! The horizon moves first, so that nobody is answered from a record that is half dropped; whoever dies after that leaves
+//! rows behind that the next prune drops. What stays makes every answer about the horizon and later the same as before
+//! (promise 1):
+//!
+//! - the newest snapshot that was published by then, and every interval that had not ended with it;
+//! - of an object that is gone, which snapshot saw it first (`pruned_object`), should it come back;
+//! - a snapshot that a surviving row names, for its moment. Each object names the one that saw it first, so all that
+//!   created something stay.
+
+use std::time::Duration;
+
+use time::OffsetDateTime;
+
+use super::{Fence, Store, StoreError};
+
+const DROPPING: &str = "drop history before the horizon";
+
+/// A namespace, as far as pruning it goes.
+#[derive(Debug, Clone)]
+pub struct PrunableNamespace {
+    pub key: i32,
+    pub account_id: String,
+    pub namespace_id: String,
+    pub name: Option<String>,
+    pub script: Option<String>,
+    pub class: Option<String>,
+}
+
+/// Where a namespace's record begins after a prune.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Horizon {
+    /// Later than what was asked for where an earlier prune went further.
+    pub at: OffsetDateTime,
+    /// The newest that was published by then.
+    pub snapshot_id: i32,
+}
+
+impl Store {
+    /// So long before the database's present.
+    pub async fn moment_ago(&self, ago: Duration) -> Result<OffsetDateTime, StoreError> {
+        sqlx::query_scalar!(
+            "select clock_timestamp() - make_interval(secs => $1) as \"moment!\"",
+            ago.as_secs_f64()
+        )
+        .fetch_one(&self.pool)
+        .await
+        .map_err(StoreError::while_doing("tell the time"))
+    }
+
+    pub async fn prunable_namespaces(&self) -> Result<Vec<PrunableNamespace>, StoreError> {
+        sqlx::query_as!(
+            PrunableNamespace,
+            "select n.namespace_key as key, a.account_id, n.namespace_id, n.name, n.script, n.class
+             from inventory.namespace n join inventory.account a using (account_key)
+             order by a.account_id, n.name, n.namespace_id"
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(StoreError::while_doing("list the namespaces"))
+    }
+
+    /// Where the horizon would be. `None` where nothing was published by then: there is no history to drop.
+    pub async fn horizon_at(&self, namespace_key: i32, before: OffsetDateTime) -> Result<Option<Horizon>, StoreError> {
+        sqlx::query_as!(
+            Horizon,
+            "select greatest(n.horizon, $2) as \"at!\", s.snapshot_id
+             from inventory.namespace n join inventory.snapshot s using (namespace_key)
+             where n.namespace_key = $1 and s.status = 'complete' and s.recorded_at <= greatest(n.horizon, $2)
+             order by s.recorded_at desc limit 1",
+            namespace_key,
+            before
+        )
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(StoreError::while_doing("find the newest snapshot before the horizon"))
+    }
+
+    /// From here on nobody is answered about moments before it. It never moves back.
+    pub async fn move_horizon(&self, fence: Fence, horizon: Horizon) -> Result<(), StoreError> {
+        let doing = "move the horizon";
+        let mut transaction = self.pool.begin().await.map_err(StoreError::while_doing(doing))?;
+        fence.check(&mut transaction).await?;
+        sqlx::query!(
+            "update inventory.namespace set horizon = $2, horizon_snapshot = $3
+             where namespace_key = $1 and (horizon is null or horizon <= $2)",
+            fence.namespace_key,
+            horizon.at,
+            horizon.snapshot_id
+        )
+        .execute(&mut *transaction)
+        .await
+        .map_err(StoreError::while_doing(doing))?;
+        transaction.commit().await.map_err(StoreError::while_doing(doing))
+    }
+
+    /// How many intervals had ended with the horizon's snapshot, or before.
+    pub async fn count_ended_intervals(&self, namespace_key: i32, horizon: Horizon) -> Result<u64, StoreError> {
+        let count = sqlx::query_scalar!(
+            "select count(*) as \"count!\"
+             from inventory.snapshot s join inventory.closed_interval c on c.to_snapshot = s.snapshot_id
+             where s.namespace_key = $1 and s.status = 'complete' and s.snapshot_id <= $2",
+            namespace_key,
+            horizon.snapshot_id
+        )
+        .fetch_one(&self.pool)
+        .await
+        .map_err(StoreError::while_doing("count the intervals before the horizon"))?;
+        Ok(count as u64)
+    }
+
+    /// Drops them. Returns how many there were.
+    pub async fn drop_ended_intervals(&self, fence: Fence, horizon: Horizon, batch: u32) -> Result<u64, StoreError> {
+        // In the order of their ends: whether an object is gone shows at the last of its intervals.
+        let ends = sqlx::query_scalar!(
+            "select s.snapshot_id from inventory.snapshot s
+             where s.namespace_key = $1 and s.status = 'complete' and s.snapshot_id <= $2
+               and exists (select from inventory.closed_interval c where c.to_snapshot = s.snapshot_id)
+             order by s.snapshot_id",
+            fence.namespace_key,
+            horizon.snapshot_id
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(StoreError::while_doing(DROPPING))?;
+        let mut dropped = 0;
+        for end in ends {
+            loop {
+                let batch_of = self.drop_intervals_that_ended_with(fence, end, batch).await?;
+                dropped += batch_of;
+                if batch_of < u64::from(batch) {
+                    break;
+                }
+            }
+        }
+        Ok(dropped)
+    }
+
+    async fn drop_intervals_that_ended_with(&self, fence: Fence, end: i32, batch: u32) -> Result<u64, StoreError> {
+        let mut transaction = self.pool.begin().await.map_err(StoreError::while_doing(DROPPING))?;
+        let dropped = sqlx::query_scalar!(
+            "with dropped as (
+                 delete from inventory.closed_interval where ctid = any(array(
+                     select ctid from inventory.closed_interval where to_snapshot = $2 limit $3))
+                 returning id, first_snapshot, next_state),
+             gone as (
+                 insert into inventory.pruned_object (namespace_key, first_snapshot, id)
+                 select $1, d.first_snapshot, d.id from dropped d
+                 where d.next_state = 0
+                   and not exists (
+                       select from inventory.open_interval o where o.namespace_key = $1 and o.id = d.id)
+                   and not exists (
+                       select from inventory.closed_interval later
+                       where later.namespace_key = $1 and later.id = d.id and later.to_snapshot > $2)
+                 on conflict do nothing)
+             select count(*) as \"count!\" from dropped",
+            fence.namespace_key,
+            end,
+            i64::from(batch)
+        )
+        .fetch_one(&mut *transaction)
+        .await
+        .map_err(StoreError::while_doing(DROPPING))?;
+        fence.check(&mut transaction).await?;
+        transaction.commit().await.map_err(StoreError::while_doing(DROPPING))?;
+        Ok(dropped as u64)
+    }
+
+    /// Gives up a walk that nobody went on with since before the horizon, and clears what ended walks left. Returns the
+    /// rows that such a walk had staged.
+    pub async fn drop_leftovers(&self, fence: Fence, before: OffsetDateTime) -> Result<u64, StoreError> {
+        let rows = self.count_leftovers(fence.namespace_key, before).await?;
+        if self.has_old_walk(fence.namespace_key, before).await? {
+            self.drop_unfinished_walk(fence, "pruned: nobody went on with it")
+                .await?;
+        }
+        self.clear_leftovers(fence).await?;
+        Ok(rows)
+    }
+
+    /// Rows that walks staged or spooled which ended without clearing them, or which nobody went on with.
+    pub async fn count_leftovers(&self, namespace_key: i32, before: OffsetDateTime) -> Result<u64, StoreError> {
+        let count = sqlx::query_scalar!(
+            "select coalesce(sum(
+                 case when s.status = 'held' then 0
+                      else (select count(*) from inventory.staged_change c where c.snapshot_id = s.snapshot_id) end
+                 + (select count(*) from inventory.spooled_object o where o.snapshot_id = s.snapshot_id)
+             ), 0)::bigint as \"count!\"
+             from inventory.snapshot s
+             where s.namespace_key = $1
+               and (s.status not in ('running', 'interrupted') or s.checkpoint_at < $2)",
+            namespace_key,
+            before
+        )
+        .fetch_one(&self.pool)
+        .await
+        .map_err(StoreError::while_doing("count what ended walks left"))?;
+        Ok(count as u64)
+    }
+
+    async fn has_old_walk(&self, namespace_key: i32, before: OffsetDateTime) -> Result<bool, StoreError> {
+        sqlx::query_scalar!(
+            "select exists (
+                 select from inventory.snapshot
+                 where namespace_key = $1 and status in ('running', 'interrupted') and checkpoint_at < $2
+             ) as \"old!\"",
+            namespace_key,
+            before
+        )
+        .fetch_one(&self.pool)
+        .await
+        .map_err(StoreError::while_doing("look for an unfinished walk"))
+    }
+
+    /// Snapshots before the horizon that no row names, once the intervals are dropped: published ones that created
+    /// nothing, and walks that came to nothing. A held one waits for a decision, however long.
+    pub async fn droppable_snapshots(
+        &self,
+        namespace_key: i32,
+        before: OffsetDateTime,
+        horizon: Option<Horizon>,
+    ) -> Result<Vec<i32>, StoreError> {
+        sqlx::query_scalar!(
+            "select s.snapshot_id
+             from inventory.snapshot s join inventory.namespace n using (namespace_key)
+             where s.namespace_key = $1 and (
+                 s.status in ('failed', 'discarded', 'superseded', 'running', 'interrupted') and s.checkpoint_at < $2
+                 or s.status = 'complete' and s.snapshot_id < $3 and s.snapshot_id <> n.baseline_snapshot
+                     and s.created = 0
+                     and not exists (select from inventory.open_interval o where o.from_snapshot = s.snapshot_id)
+                     and not exists (
+                         select from inventory.closed_interval c
+                         where c.from_snapshot = s.snapshot_id and c.to_snapshot > $3))
+             order by s.snapshot_id",
+            namespace_key,
+            before,
+            horizon.map(|horizon| horizon.snapshot_id)
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(StoreError::while_doing("look for snapshots before the horizon"))
+    }
+
+    /// Drops them, after all that named them is gone.
+    pub async fn drop_snapshots(&self, fence: Fence, snapshots: &[i32], batch: u32) -> Result<(), StoreError> {
+        for some in snapshots.chunks(batch as usize) {
+            let mut transaction = self.pool.begin().await.map_err(StoreError::while_doing(DROPPING))?;
+            sqlx::query!(
+                "delete from inventory.snapshot where namespace_key = $1 and snapshot_id = any($2)",
+                fence.namespace_key,
+                some
+            )
+            .execute(&mut *transaction)
+            .await
+            .map_err(StoreError::while_doing(DROPPING))?;
+            fence.check(&mut transaction).await?;
+            transaction.commit().await.map_err(StoreError::while_doing(DROPPING))?;
+        }
+        Ok(())
+    }
+
+    /// Runs that ended before then and have no snapshots left, once these are dropped.
+    pub async fn count_runs(&self, before: OffsetDateTime, dropped_snapshots: &[i32]) -> Result<u64, StoreError> {
+        let count = sqlx::query_scalar!(
+            "select count(*) as \"count!\" from inventory.run r
+             where r.outcome <> 'running' and coalesce(r.finished_at, r.started_at) < $1
+               and not exists (
+                   select from inventory.snapshot s
+                   where s.run_id = r.run_id and s.snapshot_id <> all($2))",
+            before,
+            dropped_snapshots
+        )
+        .fetch_one(&self.pool)
+        .await
+        .map_err(StoreError::while_doing("count the runs before the horizon"))?;
+        Ok(count as u64)
+    }
+
+    /// A run that has ended begins no more snapshots, so no lock is needed.
+    pub async fn drop_runs(&self, before: OffsetDateTime, batch: u32) -> Result<u64, StoreError> {
+        self.end_dead_runs().await?;
+        let mut dropped = 0;
+        loop {
+            let some = sqlx::query!(
+                "delete from inventory.run where run_id = any(array(
+                     select r.run_id from inventory.run r
+                     where r.outcome <> 'running' and coalesce(r.finished_at, r.started_at) < $1
+                       and not exists (select from inventory.snapshot s where s.run_id = r.run_id)
+                     limit $2))",
+                before,
+                i64::from(batch)
+            )
+            .execute(&self.pool)
+            .await
+            .map_err(StoreError::while_doing("drop the runs before the horizon"))?;
+            dropped += some.rows_affected();
+            if some.rows_affected() < u64::from(batch) {
+                return Ok(dropped);
+            }
+        }
+    }
+}
