@@ -8,6 +8,7 @@ import pathlib
 import pwd
 import shutil
 import signal
+import socket
 import statistics
 import subprocess
 import sys
@@ -36,11 +37,17 @@ def say(*words):
     print(*words, file=sys.stderr, flush=True)
 
 
+def free_port():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return taken.getsockname()[1]
+
+
 class Server:
     """A cluster in a temporary folder, reachable by its socket and on the loopback address, gone at the end."""
 
-    def __init__(self, port=54330):
-        self.port = port
+    def __init__(self, port=None):
+        self.port = port or free_port()
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="durable-inventory-bench-"))
         self.bin = self._programs()
         self.user = None
@@ -50,7 +57,7 @@ class Server:
             os.chown(self.folder, owner.pw_uid, owner.pw_gid)
         data = self.folder / "data"
         self._run("initdb", "-D", data, "-U", "inventory", "-A", "trust", "--locale=C", "-E", "UTF8")
-        options = f"-p {port} -k {self.folder} -c listen_addresses=127.0.0.1"
+        options = f"-p {self.port} -k {self.folder} -c listen_addresses=127.0.0.1"
         self._run("pg_ctl", "-D", data, "-l", self.folder / "log", "-o", options, "-w", "start")
         self.pid = int((data / "postmaster.pid").read_text().split()[0])
 
