@@ -46,8 +46,8 @@ def free_port():
 class Server:
     """A cluster in a temporary folder, reachable by its socket and on the loopback address, gone at the end."""
 
-    def __init__(self, port=None):
-        self.port = port or free_port()
+    def __init__(self, settings=""):
+        self.port = free_port()
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="durable-inventory-bench-"))
         self.bin = self._programs()
         self.user = None
@@ -57,7 +57,7 @@ class Server:
             os.chown(self.folder, owner.pw_uid, owner.pw_gid)
         data = self.folder / "data"
         self._run("initdb", "-D", data, "-U", "inventory", "-A", "trust", "--locale=C", "-E", "UTF8")
-        options = f"-p {self.port} -k {self.folder} -c listen_addresses=127.0.0.1"
+        options = f"-p {self.port} -k {self.folder} -c listen_addresses=127.0.0.1 {settings}"
         self._run("pg_ctl", "-D", data, "-l", self.folder / "log", "-o", options, "-w", "start")
         self.pid = int((data / "postmaster.pid").read_text().split()[0])
 
@@ -81,7 +81,7 @@ class Server:
         command = ["psql", "-h", "127.0.0.1", "-p", str(self.port), "-U", "inventory", "-d", database, "-qXAt"]
         command += ["-v", "ON_ERROR_STOP=1", *arguments]
         done = subprocess.run(command, env=ENVIRONMENT, check=True, stdout=subprocess.PIPE, text=True, **more)
-        return done.stdout.strip()
+        return done.stdout.strip("\n")
 
     def fresh(self, database):
         self.psql("postgres", "-c", f"drop database if exists {database} with (force)")
@@ -125,7 +125,7 @@ class Simulator:
     """The service, in a process of its own; every request is answered at once."""
 
     def __init__(self, objects):
-        command = [TARGET / "release/cloudflare-simulator", "--namespace", f"chat_Room={objects}"]
+        command = [TARGET / "release/cloudflare-simulator", "--namespace", f"chat_Room={objects}", "--both-cursors"]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT)
         self.base_url = self.process.stdout.readline().split()[-1]
         self.process.stdout.readline()
