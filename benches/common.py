@@ -75,7 +75,7 @@ class Server:
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd="/", **switch)
 
     def url(self, database):
-        return f"postgres://inventory@127.0.0.1:{self.port}/{database}?sslmode=disable"
+        return f"postgres://inventory:trusted@127.0.0.1:{self.port}/{database}?sslmode=disable"
 
     def psql(self, database, *arguments, **more):
         command = ["psql", "-h", "127.0.0.1", "-p", str(self.port), "-U", "inventory", "-d", database, "-qXAt"]
