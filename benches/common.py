@@ -13,6 +13,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -145,17 +146,40 @@ class Cost:
 
 
 def measured(server, command, environment=None, **more):
-    """Runs a command to its end; it must succeed. The memory is the largest of the processes that it was."""
+    """Runs a command to its end; it must succeed."""
     wal, cpu = server.wal(), server.cpu()
     started = time.monotonic()
     process = subprocess.Popen([str(word) for word in command], env={**ENVIRONMENT, **(environment or {})}, **more)
+    peak = Peak(process.pid)
     _, status, usage = os.wait4(process.pid, 0)
     seconds = time.monotonic() - started
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command)
-    return Cost(seconds, usage.ru_utime + usage.ru_stime, server.cpu() - cpu, server.wal() - wal,
-                usage.ru_maxrss * 1024)
+    time.sleep(0.2)  # a backend that has ended counts as soon as the postmaster has noticed
+    return Cost(seconds, usage.ru_utime + usage.ru_stime, server.cpu() - cpu, server.wal() - wal, peak.end())
+
+
+class Peak(threading.Thread):
+    """The most memory that a process had, as the kernel keeps it; getrusage would tell that of the process that
+    started it, where that is more."""
+
+    def __init__(self, pid):
+        super().__init__()
+        self.status, self.bytes, self.ended = pathlib.Path(f"/proc/{pid}/status"), 0, threading.Event()
+        self.start()
+
+    def run(self):
+        while not self.ended.wait(0.02):
+            with contextlib.suppress(OSError):
+                for line in self.status.read_text().splitlines():
+                    if line.startswith("VmHWM:"):
+                        self.bytes = max(self.bytes, int(line.split()[1]) * 1024)
+
+    def end(self):
+        self.ended.set()
+        self.join()
+        return self.bytes
 
 
 def spread(values, digits=2):

@@ -12,6 +12,7 @@ import argparse
 import json
 import statistics
 import subprocess
+import sys
 import urllib.request
 
 from common import ACCOUNT, PROGRAM, ROOT, TARGET, TOKEN, Server, Simulator, build, machine, measured, say, spread, table
@@ -139,13 +140,13 @@ class Bench:
                     f"{max(cost.memory for cost in costs) / 1e6:.0f}",
                 ]
 
-    def show(self, objects):
+    def show(self, objects, to=sys.stdout):
         version = self.server.psql("postgres", "-c", "show server_version")
         rounds = len(self.costs[OURS, PHASES[-1]])
-        print(f"{objects:,} objects, {rounds} rounds, PostgreSQL {version}, {machine()}\n")
+        print(f"{objects:,} objects, {rounds} rounds, PostgreSQL {version}, {machine()}\n", file=to)
         header = ["", "by", "seconds: min / median / max", "times ours", "client CPU s", "server CPU s", "WAL MB",
                   "peak MB"]
-        print(table(header, self.rows()), flush=True)
+        print(table(header, self.rows()), file=to, flush=True)
 
 
 def main():
@@ -163,7 +164,7 @@ def main():
             say(f"round {number} of {options.rounds}")
             bench.round()
             if number < options.rounds:
-                say("")
+                bench.show(options.objects, sys.stderr)
         bench.show(options.objects)
 
 
