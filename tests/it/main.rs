@@ -26,6 +26,7 @@ mod record_model;
 mod resume;
 mod secrets;
 mod simulation;
+mod sql_page;
 mod support;
 mod sync;
 mod two_programs;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use cloudflare_simulator::{
-    Account, Computed, DEMO_ACCOUNT, DEMO_TOKEN, Namespace, Objects, Order, Quota, Simulator, State,
+    Account, Computed, CursorKey, DEMO_ACCOUNT, DEMO_TOKEN, Namespace, Objects, Order, Quota, Simulator, State,
 };
 
 /// Serves Cloudflare's Durable Object listings on the loopback address
@@ -34,6 +34,9 @@ struct Arguments {
     /// Keeps a rate limit, such as 1200/300s
     #[arg(long, value_parser = quota)]
     quota: Option<Quota>,
+    /// Hands out cursors in both places: the official SDKs look for them in another than the documented one
+    #[arg(long)]
+    both_cursors: bool,
     /// Serves the added namespaces in no order, with opaque cursors
     #[arg(long)]
     shuffled: bool,
@@ -88,6 +91,9 @@ fn state(arguments: &Arguments) -> State {
     for (seed, Named { name, count }) in (0..).zip(&arguments.namespace) {
         let mut namespace = Namespace::new(&arguments.account, name);
         namespace.set_objects(Objects::Computed(Computed { count: *count, seed }));
+        if arguments.both_cursors {
+            namespace.cursor_key = CursorKey::Both;
+        }
         if arguments.shuffled {
             namespace.order = Order::Shuffled(seed);
         }

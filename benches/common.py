@@ -1,0 +1,202 @@
+"""What the benchmarks share: a PostgreSQL of their own with its default settings, the program and the simulator, and
+what a run costs in time, CPU, memory and WAL."""
+
+import contextlib
+import glob
+import os
+import pathlib
+import pwd
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve()
+PROGRAM = TARGET / "release/durable-inventory"
+ACCOUNT, TOKEN = "00000000000000000000000000000d0d", "demo-token"
+# What is set for a real account or database must not reach a benchmark.
+ENVIRONMENT = {
+    name: value
+    for name, value in os.environ.items()
+    if not name.startswith(("PG", "CLOUDFLARE_", "DATABASE_URL", "RUST_LOG"))
+}
+
+
+def build(*packages):
+    """In release, as users have it."""
+    named = [word for package in packages for word in ("-p", package)]
+    subprocess.run(["cargo", "build", "--release", "--locked", "--quiet", *named], cwd=ROOT, check=True)
+
+
+def say(*words):
+    print(*words, file=sys.stderr, flush=True)
+
+
+def free_port():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return taken.getsockname()[1]
+
+
+class Server:
+    """A cluster in a temporary folder, reachable by its socket and on the loopback address, gone at the end."""
+
+    def __init__(self, settings=""):
+        self.port = free_port()
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="durable-inventory-bench-"))
+        self.bin = self._programs()
+        self.user = None
+        if os.geteuid() == 0:  # PostgreSQL refuses to run as root
+            self.user = "postgres"
+            owner = pwd.getpwnam(self.user)
+            os.chown(self.folder, owner.pw_uid, owner.pw_gid)
+        data = self.folder / "data"
+        self._run("initdb", "-D", data, "-U", "inventory", "-A", "trust", "--locale=C", "-E", "UTF8")
+        options = f"-p {self.port} -k {self.folder} -c listen_addresses=127.0.0.1 {settings}"
+        self._run("pg_ctl", "-D", data, "-l", self.folder / "log", "-o", options, "-w", "start")
+        self.pid = int((data / "postmaster.pid").read_text().split()[0])
+
+    @staticmethod
+    def _programs():
+        found = [shutil.which("initdb")] + sorted(glob.glob("/usr/lib/postgresql/*/bin/initdb"), reverse=True)
+        found = [path for path in found if path]
+        if not found:
+            sys.exit("PostgreSQL's server programs are not here: scripts/prerequisites postgres")
+        return pathlib.Path(found[0]).parent
+
+    def _run(self, program, *arguments):
+        switch = {"user": self.user, "group": self.user, "extra_groups": []} if self.user else {}
+        command = [self.bin / program, *arguments]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd="/", **switch)
+
+    def url(self, database):
+        return f"postgres://inventory:trusted@127.0.0.1:{self.port}/{database}?sslmode=disable"
+
+    def psql(self, database, *arguments, **more):
+        command = ["psql", "-h", "127.0.0.1", "-p", str(self.port), "-U", "inventory", "-d", database, "-qXAt"]
+        command += ["-v", "ON_ERROR_STOP=1", *arguments]
+        done = subprocess.run(command, env=ENVIRONMENT, check=True, stdout=subprocess.PIPE, text=True, **more)
+        return done.stdout.strip("\n")
+
+    def fresh(self, database):
+        self.psql("postgres", "-c", f"drop database if exists {database} with (force)")
+        self.psql("postgres", "-c", f"create database {database}")
+        return self.url(database)
+
+    def wal(self):
+        return int(self.psql("postgres", "-c", "select pg_current_wal_insert_lsn() - '0/0'"))
+
+    def cpu(self):
+        """Seconds of the postmaster, of the children that it has waited for, and of those that live."""
+        total = sum(ticks(self.pid, 13, 17))
+        for stat in glob.glob("/proc/[0-9]*/stat"):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                if fields(stat)[3] == str(self.pid):
+                    total += sum(ticks(stat.split("/")[2], 13, 15))
+        return total / os.sysconf("SC_CLK_TCK")
+
+    def close(self):
+        self._run("pg_ctl", "-D", self.folder / "data", "-m", "immediate", "-w", "stop")
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.close()
+
+
+def fields(stat):
+    """From the third on: the second, the program's name, may hold anything."""
+    text = pathlib.Path(stat).read_text()
+    return ["", ""] + text.rsplit(")", 1)[1].split()
+
+
+def ticks(pid, first, end):
+    return [int(value) for value in fields(f"/proc/{pid}/stat")[first:end]]
+
+
+class Simulator:
+    """The service, in a process of its own; every request is answered at once."""
+
+    def __init__(self, objects):
+        command = [TARGET / "release/cloudflare-simulator", "--namespace", f"chat_Room={objects}", "--both-cursors"]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT)
+        self.base_url = self.process.stdout.readline().split()[-1]
+        self.process.stdout.readline()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait()
+
+
+class Cost:
+    def __init__(self, seconds, client_cpu, server_cpu, wal, memory):
+        self.seconds, self.client_cpu, self.server_cpu, self.wal, self.memory = (
+            seconds, client_cpu, server_cpu, wal, memory)
+
+
+def measured(server, command, environment=None, **more):
+    """Runs a command to its end; it must succeed."""
+    wal, cpu = server.wal(), server.cpu()
+    started = time.monotonic()
+    process = subprocess.Popen([str(word) for word in command], env={**ENVIRONMENT, **(environment or {})}, **more)
+    peak = Peak(process.pid)
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.monotonic() - started
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    time.sleep(0.2)  # a backend that has ended counts as soon as the postmaster has noticed
+    return Cost(seconds, usage.ru_utime + usage.ru_stime, server.cpu() - cpu, server.wal() - wal, peak.end())
+
+
+class Peak(threading.Thread):
+    """The most memory that a process had, as the kernel keeps it; getrusage would tell that of the process that
+    started it, where that is more."""
+
+    def __init__(self, pid):
+        super().__init__()
+        self.status, self.bytes, self.ended = pathlib.Path(f"/proc/{pid}/status"), 0, threading.Event()
+        self.start()
+
+    def run(self):
+        while not self.ended.wait(0.02):
+            with contextlib.suppress(OSError):
+                for line in self.status.read_text().splitlines():
+                    if line.startswith("VmHWM:"):
+                        self.bytes = max(self.bytes, int(line.split()[1]) * 1024)
+
+    def end(self):
+        self.ended.set()
+        self.join()
+        return self.bytes
+
+
+def spread(values, digits=2):
+    values = list(values)
+    return " / ".join(f"{value:.{digits}f}" for value in (min(values), statistics.median(values), max(values)))
+
+
+def table(header, rows):
+    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+    lines += ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def machine():
+    model = "unknown CPU"
+    for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            model = line.split(":", 1)[1].strip()
+            break
+    return f"{os.cpu_count()} cores ({model})"
