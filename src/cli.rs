@@ -4,6 +4,7 @@
 //! No option takes a secret: other users of a machine can read its command lines.
 
 mod export;
+mod report;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 
 pub use self::export::{ChangesArgs, ExportArgs, ExportCommand, FileFormat, HasData, IntervalsArgs, ObjectsArgs};
 pub use self::export::{RowsArgs, VerifyArgs};
+pub use self::report::ReportArgs;
 use crate::export::Place;
 use crate::model::{AccountId, NamespaceId, ObjectId};
 use crate::select::Pattern;
@@ -104,6 +106,8 @@ pub enum Command {
     Snapshots(SnapshotsArgs),
     /// Show one object's life
     History(HistoryArgs),
+    /// Show totals, growth and what needs attention, in the terminal or as a page
+    Report(ReportArgs),
     /// Check configuration, database, token and quota, and change nothing
     Check(CheckArgs),
     /// Write the record to files, folders and object stores, or check what was written

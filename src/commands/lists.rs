@@ -195,7 +195,7 @@ impl<'a> Filter<'a> {
     }
 
     /// Why a list is empty.
-    fn nothing(&self, what: &str) -> String {
+    pub fn nothing(&self, what: &str) -> String {
         if self.accounts.is_empty() && self.selection.include.is_empty() {
             format!("no {what} is recorded yet; `durable-inventory sync` does it\n")
         } else {

@@ -5,6 +5,7 @@ mod decide;
 mod export;
 mod history;
 mod lists;
+mod report;
 mod store;
 mod sync;
 
@@ -58,6 +59,7 @@ pub async fn run(cli: &Cli, screen: &Screen) -> Result<u8, Failure> {
         },
         Command::Check(args) => check::run(&settings, args).await,
         Command::History(args) => history::run(&settings, &cli.global, args).await,
+        Command::Report(args) => report::run(&settings, &cli.global, args).await,
         Command::Export(args) => export::run(&settings, &cli.global, args).await,
         Command::Psql(args) => store::psql(&settings, &cli.global, args).await,
         Command::Migrate => store::migrate(&settings, &cli.global).await,
