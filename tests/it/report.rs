@@ -2,4 +2,5 @@
 
 mod figures;
 mod history;
+mod page;
 mod text;

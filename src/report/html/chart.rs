@@ -12,28 +12,20 @@ use crate::text::number;
 
 /// Units of a day, and of a picture's height.
 const STEP: usize = 10;
-const HEIGHT: u64 = 100;
+const HEIGHT: u64 = 200;
 /// Of the bars: half of it up, half of it down.
 const BARS: u64 = 40;
 
-/// Objects and those with data above, created and removed a day below, the numbers in a table that opens. `of` is fit
-/// to show, `height` is in pixels.
+/// Objects and those with data above, created and removed a day below. Its numbers are those of [`numbers`], under the
+/// same id. `of` is fit to show, `height` is in pixels.
 pub fn figure(id: &str, of: &str, days: &[Day], height: u32) -> Markup {
     let width = days.len() * STEP;
     let most = days.iter().filter_map(|day| day.objects).max();
-    let churn = days
-        .iter()
-        .flat_map(|day| [day.created, day.removed])
-        .flatten()
-        .max()
-        .unwrap_or(0);
-    let table = format!("{id}-days");
+    let moved = days.iter().flat_map(|day| [day.created, day.removed]).flatten().max();
+    let first = days.first().map(|day| day.date.to_string()).unwrap_or_default();
     html! {
-        figure.chart data-of=(of) data-table=(table) data-days=(days.len())
-            data-first=(days.first().map(|day| day.date.to_string()).unwrap_or_default()) {
-            div.axis aria-hidden="true" {
-                span { (most.map(number).unwrap_or_else(|| words::NONE.to_owned())) }
-            }
+        figure.chart data-of=(of) data-table={ (id) "-days" } data-days=(days.len()) data-first=(first) {
+            p.axis aria-hidden="true" { span { (most.map_or_else(|| words::NONE.to_owned(), number)) } }
             div.plot {
                 svg.course role="img" aria-label=(course(of, days)) viewBox={ "0 0 " (width) " " (HEIGHT) }
                     preserveAspectRatio="none" height=(height) {
@@ -43,19 +35,24 @@ pub fn figure(id: &str, of: &str, days: &[Day], height: u32) -> Markup {
                 }
                 svg.churn role="img" aria-label=(churned(of, days)) viewBox={ "0 0 " (width) " " (BARS) }
                     preserveAspectRatio="none" height=(BARS) {
-                    path.created d=(bars(days, churn, true)) {}
-                    path.removed d=(bars(days, churn, false)) {}
+                    path.created d=(bars(days, moved.unwrap_or(0), true)) {}
+                    path.removed d=(bars(days, moved.unwrap_or(0), false)) {}
                 }
             }
-            div.axis aria-hidden="true" {
-                @if let (Some(first), Some(last)) = (days.first(), days.last()) {
-                    span { (first.date) } span { (last.date) }
-                }
+            p.axis aria-hidden="true" {
+                span { (first) }
+                @if let Some(moved) = moved { span { "up to " (number(moved)) " a day" } }
+                @if let Some(last) = days.last() { span { (last.date) } }
             }
-            details {
-                summary { "Numbers by day" }
-                (numbers(&table, of, days))
-            }
+        }
+    }
+}
+
+pub fn legend() -> Markup {
+    html! {
+        p.legend {
+            span.key.objects { "objects" } " " span.key.data { "with data" } " "
+            span.key.created { "created a day" } " " span.key.removed { "removed a day" }
         }
     }
 }
@@ -68,7 +65,7 @@ pub fn spark(days: &[Day]) -> Markup {
     // From the fewest to the most, or a line in the middle where nothing moved.
     let place = |objects: u64| match most - least {
         0 => HEIGHT / 2,
-        range => 5 + scaled(objects - least, range, HEIGHT - 10),
+        range => 10 + scaled(objects - least, range, HEIGHT - 20),
     };
     let path = path(days, |day| day.objects.map(place));
     html! {
@@ -80,11 +77,13 @@ pub fn spark(days: &[Day]) -> Markup {
 
 /// Only days that say something new: where one is left out, the objects are as the day before, and nothing was created
 /// or removed.
-fn numbers(id: &str, of: &str, days: &[Day]) -> Markup {
+pub fn numbers(id: &str, of: &str, days: &[Day]) -> Markup {
     let cell = |n: Option<u64>| n.map_or_else(|| words::NONE.to_owned(), number);
     html! {
-        table id=(id) {
-            caption { (of) ", by day. Days on which nothing changed are left out." }
+        details {
+        summary { "Numbers by day" }
+        table id={ (id) "-days" } {
+            caption { bdi { (of) } ", by day. Days on which nothing changed are left out." }
             thead {
                 tr {
                     th scope="col" { "Day" }
@@ -106,6 +105,7 @@ fn numbers(id: &str, of: &str, days: &[Day]) -> Markup {
                 }
             }
         }
+    }
     }
 }
 
@@ -160,8 +160,8 @@ fn bars(days: &[Day], most: u64, up: bool) -> String {
         let n = if up { day.created } else { day.removed }.unwrap_or(0);
         if n > 0 {
             let height = scaled(n, most, BARS / 2 - 1).max(1);
-            let (x, sign) = (index * STEP + 1, if up { "-" } else { "" });
-            let _ = write!(bars, "M{x} {}v{sign}{height}h8V{}z", BARS / 2, BARS / 2);
+            let (x, sign) = (index * STEP + 2, if up { "-" } else { "" });
+            let _ = write!(bars, "M{x} {}v{sign}{height}h6V{}z", BARS / 2, BARS / 2);
         }
     }
     bars

@@ -52,7 +52,8 @@ pub fn page(report: &Report) -> String {
                     (reading(report))
                 }
                 footer { p { "Written by durable-inventory " (env!("CARGO_PKG_VERSION")) "." } }
-                div #tip role="presentation" hidden {}
+                // Said to screen readers by the sliders themselves.
+                div #tip aria-hidden="true" hidden {}
                 script { (PreEscaped(SCRIPT)) }
             }
         }
@@ -119,9 +120,12 @@ fn reading(report: &Report) -> Markup {
     }
 }
 
-/// Fit to show, and kept apart from the text around it.
+/// Fit to show, kept apart from the text around it, and broken where its words end.
 fn name(figures: &NamespaceFigures) -> Markup {
-    html! { bdi { (shown(figures.label())) } }
+    let label = shown(figures.label());
+    html! {
+        bdi { @for part in label.split_inclusive(['_', '-', '.', '/', ':']) { (part) wbr; } }
+    }
 }
 
 /// A change, or a dash.

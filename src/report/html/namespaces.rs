@@ -26,7 +26,7 @@ pub fn table(report: &Report) -> Markup {
                         }
                         th.trend scope="col" { "Trend" }
                         th.wide scope="col" { "Last snapshot" }
-                        th.n scope="col" { "Age" }
+                        th.n.narrow scope="col" { "Age" }
                     }
                 }
                 tbody {
@@ -54,7 +54,7 @@ fn row(report: &Report, figures: &NamespaceFigures, index: usize, accounts: bool
             }
             td.trend { (chart::spark(&figures.days)) }
             td.wide { (or_dash(figures.newest.map(|newest| for_people(newest.recorded_at)))) }
-            td.n { (or_dash(figures.age(report.at).map(words::age))) }
+            td.n.narrow { (or_dash(figures.age(report.at).map(words::age))) }
         }
     }
 }
@@ -73,7 +73,7 @@ fn total(report: &Report, accounts: bool) -> Markup {
             }
             td.trend { (chart::spark(&totals.days)) }
             td.wide {}
-            td.n {}
+            td.n.narrow {}
         }
     }
 }
@@ -84,45 +84,43 @@ fn or_dash(text: Option<String>) -> String {
 
 /// Small multiples: the same chart for each, so that they can be compared at a glance.
 pub fn cards(report: &Report) -> Markup {
-    let days = report.asked.days;
     html! {
         section aria-labelledby="course" {
-            h2 #course { "The last " (days) " days" }
-            p.legend {
-                span.key.objects { "objects" } " " span.key.data { "with data" } " "
-                span.key.created { "created a day" } " " span.key.removed { "removed a day" }
-            }
+            h2 #course { "The last " (report.asked.days) " days" }
+            (chart::legend())
             div.cards {
                 @for (index, figures) in report.present().enumerate() {
-                    (card(report, figures, index))
+                    (card(report, figures, &format!("n{index}")))
                 }
             }
         }
     }
 }
 
-fn card(report: &Report, figures: &NamespaceFigures, index: usize) -> Markup {
-    let id = format!("n{index}");
+fn card(report: &Report, figures: &NamespaceFigures, id: &str) -> Markup {
+    let of = shown(figures.label());
     html! {
         article.card id=(id) {
             h3 { (name(figures)) }
-            p.muted.small { (place(report, figures)) }
+            (place(report, figures))
             @match figures.newest {
-                None => p { "Not recorded yet." },
+                None => p.sum { "Not recorded yet." },
                 Some(newest) => {
                     p.sum {
                         strong { (number(newest.count.objects)) } " objects, "
-                        (number(newest.count.with_data)) " with data"
-                        @if let Some(share) = newest.count.share() { " (" (words::percent(share)) ")" }
-                        @if newest.count.unknown > 0 { ", " (number(newest.count.unknown)) " unknown" }
+                        span { (number(newest.count.with_data)) " with data" }
+                        @if let Some(share) = newest.count.share() { ", " span { (words::percent(share)) } }
+                        @if newest.count.unknown > 0 { ", " span { (number(newest.count.unknown)) " unknown" } }
                     }
-                    (chart::figure(&id, &shown(figures.label()), &figures.days, 96))
-                    p.muted.small {
+                    (chart::figure(id, &of, &figures.days, 96))
+                    dl {
                         @for (days, of) in PERIODS.iter().zip(figures.changes) {
-                            (words::period(*days)) ": " span.plain-n { (change(of)) } ". "
+                            div { dt { (words::period(*days)) } dd { (change(of)) } }
                         }
-                        "Snapshot " (newest.snapshot_id) ", " (for_people(newest.recorded_at)) "."
+                        div { dt { "age" } dd { (or_dash(figures.age(report.at).map(words::age))) } }
                     }
+                    p.muted.small { "Snapshot " (newest.snapshot_id) ", " (for_people(newest.recorded_at)) }
+                    (chart::numbers(id, &of, &figures.days))
                 }
             }
         }
@@ -131,13 +129,20 @@ fn card(report: &Report, figures: &NamespaceFigures, index: usize) -> Markup {
 
 /// Where it belongs: script and class, account, id.
 fn place(report: &Report, figures: &NamespaceFigures) -> Markup {
-    let words = [&figures.script, &figures.class]
+    let of = [&figures.script, &figures.class]
         .into_iter()
         .flatten()
         .map(|word| shown(word));
-    let account = report.several_accounts().then(|| figures.account_id.clone());
+    let words: Vec<_> = of
+        .chain(report.several_accounts().then(|| figures.account_id.clone()))
+        .collect();
     html! {
-        @for word in words.chain(account) { bdi { (word) } " \u{b7} " }
-        span.id { (shown(&figures.namespace_id)) }
+        p.muted.small {
+            @for (index, word) in words.iter().enumerate() {
+                @if index > 0 { " \u{b7} " }
+                bdi { (word) }
+            }
+        }
+        p.muted.id { (shown(&figures.namespace_id)) }
     }
 }

@@ -12,10 +12,10 @@ pub fn section(report: &Report) -> Markup {
         section.overview aria-label="Totals" {
             div.figures {
                 p.figure.main { strong { (number(totals.count.objects)) } " objects" }
-                p.figure { strong { (number(totals.count.with_data)) } " with data"
+                p.figure.half { strong { (number(totals.count.with_data)) } " with data"
                     @if let Some(share) = totals.count.share() { ", " (words::percent(share)) }
                 }
-                p.figure { strong { (number(totals.namespaces as u64)) }
+                p.figure.half { strong { (number(totals.namespaces as u64)) }
                     @if totals.namespaces == 1 { " namespace" } @else { " namespaces" }
                 }
                 @for (days, change) in PERIODS.iter().zip(totals.changes) {
@@ -23,7 +23,9 @@ pub fn section(report: &Report) -> Markup {
                 }
             }
             @for note in notes(report) { p.muted.note { (note) "." } }
+            (chart::legend())
             (chart::figure("total", "All namespaces", &totals.days, 160))
+            (chart::numbers("total", "All namespaces", &totals.days))
         }
     }
 }

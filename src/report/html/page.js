@@ -58,11 +58,25 @@
       open = null;
     };
 
+    const place = () => {
+      const box = plot.getBoundingClientRect();
+      const x = ((at + 0.5) / count) * box.width;
+      guide.style.left = x + "px";
+      const { width, height } = tip.getBoundingClientRect();
+      const room = document.documentElement.clientWidth;
+      const beside = box.left + x + 12 + width > room - 8 ? box.left + x - 12 - width : box.left + x + 12;
+      tip.style.left = Math.max(8, Math.min(room - width - 8, beside)) + "px";
+      const above = box.top - height - 8;
+      tip.style.top = (above > 8 ? above : box.bottom + 8) + "px";
+    };
+
+    const moved = () => (document.activeElement === handle ? place() : hide());
+
     const show = (index) => {
       days ??= read(figure);
       at = Math.max(0, Math.min(count - 1, index));
-      if (open && open !== hide) open();
-      open = hide;
+      if (open && open.hide !== hide) open.hide();
+      open = { hide, moved };
       const { date, values } = days[at];
       const text = values.map((value, n) => value + " " + NAMES[n]).join(", ");
       handle.setAttribute("aria-valuenow", String(at + 1));
@@ -73,17 +87,9 @@
         line.append(element("span", "key " + KINDS[n], NAMES[n]), element("b", "", value));
         tip.append(line);
       });
-      const box = plot.getBoundingClientRect();
-      const x = ((at + 0.5) / count) * box.width;
-      guide.style.left = x + "px";
       guide.hidden = false;
       tip.hidden = false;
-      const { width, height } = tip.getBoundingClientRect();
-      const room = document.documentElement.clientWidth;
-      const beside = box.left + x + 12 + width > room - 8 ? box.left + x - 12 - width : box.left + x + 12;
-      tip.style.left = Math.max(8, Math.min(room - width - 8, beside)) + "px";
-      const above = box.top - height - 8;
-      tip.style.top = (above > 8 ? above : box.bottom + 8) + "px";
+      place();
     };
 
     const point = (event) => {
@@ -113,5 +119,6 @@
   };
 
   for (const figure of document.querySelectorAll("figure.chart")) arm(figure);
-  window.addEventListener("scroll", () => open && open(), { passive: true });
+  window.addEventListener("scroll", () => open && open.moved(), { passive: true });
+  window.addEventListener("resize", () => open && open.moved());
 })();

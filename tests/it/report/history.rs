@@ -112,6 +112,29 @@ impl Record {
         .unwrap();
     }
 
+    /// Namespaces whose every snapshot changes something.
+    pub async fn many(&mut self, namespaces: i32, snapshots: i32) {
+        self.sql(&format!(
+            "insert into inventory.namespace (account_key, namespace_id, name, script, class)
+             select 1, md5(n::text), 'worker-' || n || '_Room', 'worker-' || n, 'Room'
+             from generate_series(1, {namespaces}) n;
+             insert into inventory.snapshot (run_id, namespace_key, status, finished_at, recorded_at, pages, with_data,
+                                             without_data, created, removed)
+             select 1, namespace_key, 'complete', now(), now() - namespace_key * interval '1 second' - s * interval '1 hour',
+                    1, 5000 + s * 7 % 911, 1000 + s * 5 % 501, 100 + s % 50, 90 + s % 40
+             from inventory.namespace cross join generate_series(1, {snapshots}) s order by namespace_key, s;
+             update inventory.snapshot s set base_snapshot = s.snapshot_id - 1
+             where exists (select from inventory.snapshot b where b.snapshot_id = s.snapshot_id - 1
+                           and b.namespace_key = s.namespace_key);
+             update inventory.namespace n set
+                 baseline_snapshot = (select min(snapshot_id) from inventory.snapshot s
+                                      where s.namespace_key = n.namespace_key),
+                 published_snapshot = (select max(snapshot_id) from inventory.snapshot s
+                                       where s.namespace_key = n.namespace_key)"
+        ))
+        .await;
+    }
+
     /// A walk of today that was not published.
     pub async fn unpublished(&mut self, key: i32, status: &str, error: &str) {
         sqlx::query(
