@@ -106,11 +106,13 @@ fn card(report: &Report, figures: &NamespaceFigures, id: &str) -> Markup {
             @match figures.newest {
                 None => p.sum { "Not recorded yet." },
                 Some(newest) => {
-                    p.sum {
-                        strong { (number(newest.count.objects)) } " objects, "
-                        span { (number(newest.count.with_data)) " with data" }
-                        @if let Some(share) = newest.count.share() { ", " span { (words::percent(share)) } }
-                        @if newest.count.unknown > 0 { ", " span { (number(newest.count.unknown)) " unknown" } }
+                    p.sum { strong { (number(newest.count.objects)) }
+                        @if newest.count.objects == 1 { " object" } @else { " objects" }
+                    }
+                    p.part {
+                        (number(newest.count.with_data)) " with data"
+                        @if let Some(share) = newest.count.share() { ", " (words::percent(share)) }
+                        @if newest.count.unknown > 0 { ", " (number(newest.count.unknown)) " unknown" }
                     }
                     (chart::figure(id, &of, &figures.days, 96))
                     dl {

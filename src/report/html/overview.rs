@@ -11,7 +11,9 @@ pub fn section(report: &Report) -> Markup {
     html! {
         section.overview aria-label="Totals" {
             div.figures {
-                p.figure.main { strong { (number(totals.count.objects)) } " objects" }
+                p.figure.main { strong { (number(totals.count.objects)) }
+                    @if totals.count.objects == 1 { " object" } @else { " objects" }
+                }
                 p.figure.half { strong { (number(totals.count.with_data)) } " with data"
                     @if let Some(share) = totals.count.share() { ", " (words::percent(share)) }
                 }

@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 use super::history::{Record, Was, days};
 use crate::support::database::{TestDatabase, fresh_database};
-use crate::support::program::{ACCOUNT, program, run, simulator, sync};
+use crate::support::program::{ACCOUNT, bare, program, run, simulator, sync};
 
 fn named<'a>(report: &'a Value, name: &str) -> &'a Value {
     let namespaces = report["namespaces"].as_array().unwrap();
@@ -135,6 +135,33 @@ async fn sudden_growth_is_told_by_factor_and_floor() {
     );
     assert_eq!(told(&["--growth-floor", "109"]).len(), 1);
     assert_eq!(told(&["--growth-floor", "111"]), []);
+}
+
+#[tokio::test]
+async fn a_role_that_may_only_read_is_enough() {
+    let mut record = Record::new().await;
+    record
+        .namespace(ACCOUNT, "a_B", &days(9, 0, |day| 5 + day, 0.5, 0))
+        .await;
+    let role = format!("{}_reader", record.database.options.get_database().unwrap());
+    record
+        .sql(&format!(
+            "create role {role} login; grant usage on schema inventory to {role};
+             grant select on all tables in schema inventory to {role};
+             alter role {role} set default_transaction_read_only = on"
+        ))
+        .await;
+    let user = record.database.options.get_username();
+    let url = record
+        .database
+        .url()
+        .replacen(&format!("{user}@"), &format!("{role}@"), 1);
+    let mut command = bare(&["report", "--no-migrate", "--output", "json"]);
+    command.env("DATABASE_URL", url);
+    let ended = run(command);
+    record.sql(&format!("drop owned by {role}; drop role {role}")).await;
+    assert_eq!(ended.code, Some(0), "{ended:#?}");
+    assert_eq!(ended.json()["totals"]["objects"], 14);
 }
 
 /// The shape that scripts depend on: fields may be added, none may go.
