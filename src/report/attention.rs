@@ -95,7 +95,7 @@ pub(super) fn of_namespace(
     }
     if let Some(growth) = figures.growth.filter(|_| figures.sudden) {
         let why = format!(
-            "grew by {} objects in the last day, and usually grows by {} a day",
+            "its latest growth is {} objects a day, its usual {} a day",
             words::decimal(growth.latest),
             words::decimal(growth.usual)
         );

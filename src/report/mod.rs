@@ -14,7 +14,7 @@ pub use self::attention::{Attention, Trouble};
 pub use self::figures::{Asked, Change, Count, NamespaceFigures, Newest, PERIODS, Presence, Report, Totals};
 pub use self::series::{Day, Growth, Point, Series};
 
-use time::Duration;
+use time::{Duration, OffsetDateTime};
 
 use self::series::dates_until;
 use crate::store::{LastRun, PointRow, Reader, ReportRow, StoreError};
@@ -36,11 +36,16 @@ pub async fn read(
     let since = first_day.map_or(now - LOOK_BACK, |first| first.min(now - LOOK_BACK));
     let mut rows = reader.report_rows().await?;
     let recorded = rows.len();
+    // What was published between the look at the clock and the look at the record is in the report, too.
+    let at = rows
+        .iter()
+        .filter_map(|row| row.recorded_at)
+        .fold(now, OffsetDateTime::max);
     rows.retain(selects);
     let points: Vec<PointRow> = match rows.is_empty() {
         true => Vec::new(),
         false => reader.report_points(since).await?,
     };
     let last_run: Option<LastRun> = reader.last_run().await?;
-    Ok(Report::new(asked, now, recorded, &rows, &points, last_run))
+    Ok(Report::new(asked, at, recorded, &rows, &points, last_run))
 }

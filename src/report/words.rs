@@ -47,6 +47,18 @@ pub fn age(age: Duration) -> String {
     }
 }
 
+/// As it was asked for.
+pub fn duration(duration: std::time::Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        _ if duration.subsec_millis() > 0 => format!("{} ms", duration.as_millis()),
+        _ if seconds.is_multiple_of(86_400) => format!("{} d", seconds / 86_400),
+        _ if seconds.is_multiple_of(3_600) => format!("{} h", seconds / 3_600),
+        _ if seconds.is_multiple_of(60) => format!("{} min", seconds / 60),
+        _ => format!("{seconds} s"),
+    }
+}
+
 pub fn day(moment: OffsetDateTime) -> String {
     moment.to_offset(UtcOffset::UTC).date().to_string()
 }
@@ -159,6 +171,8 @@ mod tests {
             [-5, 59, 60, 3_599, 3_600, 172_799, 172_800].map(|seconds| age(Duration::seconds(seconds))),
             ["0 s", "59 s", "1 min", "59 min", "1 h", "47 h", "2 d"]
         );
+        let durations = [1_500, 90_000, 5_400_000, 129_600_000, 172_800_000].map(std::time::Duration::from_millis);
+        assert_eq!(durations.map(duration), ["1500 ms", "90 s", "90 min", "36 h", "2 d"]);
         assert_eq!(day(datetime!(2026-11-24 23:30 -2)), "2026-11-25");
     }
 

@@ -131,6 +131,10 @@ for (const width of [1280, 375]) {
   const { context, page } = await opened({});
   const scripts = await page.locator("script").count();
   assert.equal(scripts, 1, "the page's own script");
+  const handlers = await page.evaluate(() =>
+    [...document.querySelectorAll("*")].flatMap((element) =>
+      element.getAttributeNames().filter((name) => name.startsWith("on") || name === "style")));
+  assert.deepEqual(handlers, [], "a name became an attribute");
   let asked = 0;
   const elsewhere = createServer((_, answer) => answer.end(String((asked += 1))));
   await new Promise((listening) => elsewhere.listen(0, "127.0.0.1", listening));

@@ -153,15 +153,16 @@ fn area(days: &[Day], most: Option<u64>) -> String {
     area
 }
 
-/// From the middle, what came up and what went down; one object is seen, too.
+/// From the middle, what came up and what went down; one object is seen, too. Strokes are shorter than outlines, and as
+/// wide as days are on the page.
 fn bars(days: &[Day], most: u64, up: bool) -> String {
     let mut bars = String::new();
     for (index, day) in days.iter().enumerate() {
         let n = if up { day.created } else { day.removed }.unwrap_or(0);
         if n > 0 {
             let height = scaled(n, most, BARS / 2 - 1).max(1);
-            let (x, sign) = (index * STEP + 2, if up { "-" } else { "" });
-            let _ = write!(bars, "M{x} {}v{sign}{height}h6V{}z", BARS / 2, BARS / 2);
+            let (x, sign) = (index * STEP + STEP / 2, if up { "-" } else { "" });
+            let _ = write!(bars, "M{x} {}v{sign}{height}", BARS / 2);
         }
     }
     bars

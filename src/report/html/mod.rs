@@ -109,12 +109,13 @@ fn reading(report: &Report) -> Markup {
                       what the day\u{2019}s snapshots found, and a namespace\u{2019}s first snapshot says only what was there." }
                 li { "The share is of objects that hold data among all; some may be unknown." }
                 li { "Stale: no snapshot for more than "
-                     (words::age(time::Duration::try_from(asked.stale_after).unwrap_or(time::Duration::MAX))) ". "
+                     (words::duration(asked.stale_after)) ". "
                      "Growth: more than " (words::decimal(asked.growth_factor)) " times the usual in the last day, and "
                      (words::objects(asked.growth_floor)) " or more. The usual is the average of up to 29 days before \
                      that, of which 7 have to be recorded; days on which a namespace shrank count as days without growth." }
                 li { "Missing: no longer listed by the account, and its object list answers 404. Its objects stay as they \
-                      were recorded and are in no total. Retired: missing, and nothing is left of it." }
+                      were recorded and are in no total. Retired: missing, and nothing is left of it. The chart of all \
+                      namespaces counts each from its first snapshot to the day on which it was found missing." }
             }
         }
     }

@@ -52,9 +52,9 @@ impl Record {
             .unwrap();
     }
 
-    /// A namespace with these snapshots, the oldest first. Its id is made of its name, or given by what follows `#`.
+    /// A namespace with these snapshots, the oldest first. Its id is made of its name.
     pub async fn namespace(&mut self, account: &str, name: &str, past: &[Was]) -> i32 {
-        let id = format!("{:x}", md5_like(name));
+        let id = format!("{:x}", id_of(name));
         let (script, class) = name.split_once('_').unwrap_or((name, name));
         let key: i32 = sqlx::query_scalar(
             "insert into inventory.namespace (account_key, namespace_id, name, script, class, first_seen_at)
@@ -161,7 +161,7 @@ impl Record {
 }
 
 /// 32 hex digits that a name always gets, as an id.
-fn md5_like(name: &str) -> u128 {
+fn id_of(name: &str) -> u128 {
     name.bytes()
         .fold(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d, |hash: u128, byte| {
             (hash ^ u128::from(byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b)

@@ -60,8 +60,6 @@ async fn foreign_names_are_words_and_nothing_else() {
     assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;") && page.contains(r"a\u{202e}gnp.exe"));
     assert!(page.contains("&amp;lt;b&amp;gt;"), "it is told as it is written");
     assert!(page.contains("غرفة_<wbr>דלת"));
-    // An apostrophe and what follows stay in their attribute, whose quotes are double.
-    assert!(!page.contains(" onmouseover=") || page.contains("' onmouseover='"));
 }
 
 #[tokio::test]

@@ -23,8 +23,8 @@ fn pictures_are_drawn_from_the_first_recorded_day() {
     ];
     assert_eq!(line(&days, Some(100), |day| day.objects), "M15 101l10 -99l10 0");
     assert_eq!(area(&days, Some(100)), "M15 101l10 -99l10 0V200H15z");
-    assert_eq!(bars(&days, 60, true), "M22 20v-19h6V20z");
-    assert_eq!(bars(&days, 60, false), "M22 20v3h6V20z");
+    assert_eq!(bars(&days, 60, true), "M25 20v-19");
+    assert_eq!(bars(&days, 60, false), "M25 20v3");
     assert_eq!(
         course("chat_Room", &days),
         "chat_Room: from 50 objects with 0 holding data on 2026-11-02 to 100 objects with 25 holding data on 2026-11-04"
