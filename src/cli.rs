@@ -5,6 +5,7 @@
 
 mod decide;
 mod export;
+mod report;
 mod sync;
 
 use std::ffi::OsString;
@@ -16,8 +17,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use self::decide::{NamespaceDecision, SnapshotDecision};
 pub use self::export::{ChangesArgs, ExportArgs, ExportCommand, FileFormat, HasData, IntervalsArgs, ObjectsArgs};
 pub use self::export::{RowsArgs, VerifyArgs};
+pub use self::report::ReportArgs;
 pub use self::sync::SyncArgs;
 use crate::model::{AccountId, ObjectId};
+
 use crate::select::Pattern;
 use crate::units::parse_duration;
 
@@ -107,6 +110,8 @@ pub enum Command {
     Snapshots(SnapshotsArgs),
     /// Show one object's life
     History(HistoryArgs),
+    /// Show totals, growth and what needs attention, in the terminal or as a page
+    Report(ReportArgs),
     /// Check configuration, database, token and quota, and change nothing
     Check(CheckArgs),
     /// Write the record to files, folders and object stores, or check what was written

@@ -10,10 +10,12 @@ pub mod model;
 pub mod moment;
 pub mod ping;
 pub mod prune;
+pub mod report;
 pub mod select;
 pub mod store;
 pub mod sync;
 pub mod text;
+pub mod times;
 pub mod units;
 
 /// The version, and the commit where it is known.

@@ -44,6 +44,19 @@ pub fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// With thousands apart: 1,234,567.
+pub fn number(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 /// Control characters, and those that reorder or hide the text around them.
 fn is_invisible(c: char) -> bool {
     c.is_control()

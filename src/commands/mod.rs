@@ -7,6 +7,7 @@ mod history;
 mod lists;
 mod manual;
 mod prune;
+mod report;
 mod store;
 mod sync;
 
@@ -66,6 +67,7 @@ pub async fn run(cli: &Cli, screen: &Screen) -> Result<u8, Failure> {
         },
         Command::Check(args) => check::run(&settings, args).await,
         Command::History(args) => history::run(&settings, &cli.global, args).await,
+        Command::Report(args) => report::run(&settings, &cli.global, args).await,
         Command::Export(args) => export::run(&settings, &cli.global, args).await,
         Command::Prune(args) => prune::run(&settings, &cli.global, args).await,
         Command::Psql(args) => store::psql(&settings, &cli.global, args).await,

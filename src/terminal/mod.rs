@@ -3,9 +3,10 @@
 pub mod logs;
 pub mod progress;
 pub mod table;
-pub mod times;
 
 use std::io::{ErrorKind, Write};
+
+pub use durable_inventory::times;
 
 use crate::commands::Failure;
 

@@ -2,6 +2,8 @@
 
 use comfy_table::{CellAlignment, Table, presets};
 
+pub use durable_inventory::text::number;
+
 /// A heading and how its column is aligned.
 pub type Column = (&'static str, CellAlignment);
 
@@ -19,19 +21,6 @@ pub fn table(columns: &[Column], rows: impl Iterator<Item = Vec<String>>) -> Str
         column.set_padding((0, 2));
     }
     table.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
-}
-
-/// With thousands apart: 1,234,567.
-pub fn number(n: u64) -> String {
-    let digits = n.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 #[cfg(test)]

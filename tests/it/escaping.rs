@@ -59,7 +59,7 @@ async fn foreign_names_never_steer_the_terminal() {
         "json logs",
     );
     let object = object_id(&database).await;
-    for args in [&["namespaces"][..], &["snapshots"], &["history", &object]] {
+    for args in [&["namespaces"][..], &["snapshots"], &["history", &object], &["report"]] {
         let ended = run_tame(program(&simulator, &database, args), args[0]);
         assert_eq!(ended.code, Some(0), "{ended:#?}");
         assert!(ended.stdout.contains(r"n\u{1b}[2J"), "shown, but escaped: {ended:#?}");
@@ -91,7 +91,9 @@ async fn foreign_errors_never_steer_the_terminal() {
         }
     }
     // What was said is recorded; it is shown again from there.
-    run_tame(program(&simulator, &database, &["snapshots"]), "snapshots");
+    for command in ["snapshots", "report"] {
+        run_tame(program(&simulator, &database, &[command]), command);
+    }
 }
 
 /// An id is any text in the API's schema. One that would steer is refused or shown escaped.

@@ -23,6 +23,7 @@ mod query_data;
 mod quota;
 mod readme;
 mod record_model;
+mod report;
 mod resume;
 mod secrets;
 mod simulation;

@@ -1,0 +1,68 @@
+//! `report`: how the record grows, and what needs attention.
+
+mod json;
+mod text;
+
+use std::io::{self, Write};
+
+use durable_inventory::cli::{GlobalArgs, OutputFormat, ReportArgs};
+use durable_inventory::config::Settings;
+use durable_inventory::export::{FileOutput, Output, Place};
+use durable_inventory::report::{self, Asked, Report, html};
+use tracing::info;
+
+use super::Failure;
+use super::lists::Filter;
+use super::store::with_store;
+use crate::terminal;
+
+pub async fn run(settings: &Settings<'_>, global: &GlobalArgs, args: &ReportArgs) -> Result<u8, Failure> {
+    let asked = Asked {
+        growth_factor: args.growth_factor,
+        growth_floor: args.growth_floor,
+        stale_after: args.stale_after,
+        days: args.days,
+    };
+    let filter = Filter::new(&args.filter);
+    let report = with_store(settings.store()?, global, 1, async |store| {
+        let failed = |error| Failure::new(error, 1);
+        let mut reader = store.reader().await.map_err(failed)?;
+        let selects = |row: &durable_inventory::store::ReportRow| {
+            let (script, class) = (row.script.as_deref(), row.class.as_deref());
+            filter.selects(&row.account_id, &row.namespace_id, &row.name, script, class)
+        };
+        report::read(&mut reader, asked, selects).await.map_err(failed)
+    })
+    .await?;
+    match &args.html {
+        Some(place) => page(&report, place)?,
+        None => {
+            let text = match args.output.format {
+                OutputFormat::Json => json::json(&report),
+                // Not an error: a record that has just been set up is as it should be.
+                OutputFormat::Text if report.namespaces.is_empty() => filter.nothing("namespace"),
+                OutputFormat::Text => text::text(&report),
+            };
+            terminal::out(&text)?;
+        }
+    }
+    Ok(0)
+}
+
+fn page(report: &Report, place: &Place) -> Result<(), Failure> {
+    let page = html::page(report);
+    let Place::File(path) = place else {
+        return terminal::out(&page);
+    };
+    let written = || -> io::Result<()> {
+        let mut file = Box::new(FileOutput::create(path)?);
+        file.write_all(page.as_bytes())?;
+        file.commit()
+    };
+    written().map_err(|error| Failure {
+        message: format!("{place} could not be written: {error}"),
+        exit_code: 1,
+    })?;
+    info!("the report is in {place}");
+    Ok(())
+}

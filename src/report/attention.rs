@@ -1,0 +1,129 @@
+//! What is not as it should be, and what a person can do about it.
+
+use time::{Duration, OffsetDateTime};
+
+use super::figures::{Asked, NamespaceFigures, Presence};
+use super::words;
+use crate::store::ReportRow;
+use crate::text::shown;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    /// A snapshot waits for a decision.
+    Held,
+    /// The newest walk ended with wrong answers.
+    Failed,
+    /// The newest published snapshot is too old, or there is none.
+    Stale,
+    Missing,
+    SuddenGrowth,
+}
+
+impl Trouble {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Held => "held",
+            Self::Failed => "failed",
+            Self::Stale => "stale",
+            Self::Missing => "missing",
+            Self::SuddenGrowth => "growth",
+        }
+    }
+
+    /// The most urgent first.
+    pub(super) const fn rank(self) -> u8 {
+        self as u8
+    }
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Attention {
+    pub trouble: Trouble,
+    pub account_id: String,
+    pub namespace_id: String,
+    /// Fit to show.
+    pub label: String,
+    /// In plain words, fit to show.
+    pub why: String,
+    pub snapshot_id: Option<i32>,
+}
+
+/// A namespace may have more than one.
+pub(super) fn of_namespace(
+    asked: &Asked,
+    at: OffsetDateTime,
+    row: &ReportRow,
+    figures: &NamespaceFigures,
+    found: &mut Vec<Attention>,
+) {
+    let mut tell = |trouble, snapshot_id, why| {
+        found.push(Attention {
+            trouble,
+            account_id: row.account_id.clone(),
+            namespace_id: row.namespace_id.clone(),
+            label: shown(figures.label()),
+            why,
+            snapshot_id,
+        });
+    };
+    match figures.presence {
+        // Nothing more is to be expected of it, and nothing is left to do.
+        Presence::Retired => return,
+        Presence::Missing => {
+            let since = figures.missing_since.unwrap_or(at);
+            let objects = figures.newest.map_or(0, |newest| newest.count.objects);
+            let why = format!(
+                "no longer listed since {}; {} recorded until `durable-inventory namespaces retire {}`",
+                words::day(since),
+                words::stay(objects),
+                shown(&row.namespace_id)
+            );
+            return tell(Trouble::Missing, None, why);
+        }
+        Presence::Present => {}
+    }
+    if let Some(held) = row.held_snapshot_id {
+        let why = row.held_error.as_deref().map_or_else(|| "held back".to_owned(), shown);
+        tell(Trouble::Held, Some(held), why);
+    }
+    let last_failed = row.last_status.as_deref() == Some("failed");
+    if last_failed {
+        tell(Trouble::Failed, row.last_snapshot_id, last_error(row));
+    }
+    if let Some(why) = stale(asked, at, row, figures) {
+        tell(Trouble::Stale, figures.newest.map(|newest| newest.snapshot_id), why);
+    }
+    if let Some(growth) = figures.growth.filter(|_| figures.sudden) {
+        let why = format!(
+            "its latest growth is {} objects a day, its usual {} a day",
+            words::decimal(growth.latest),
+            words::decimal(growth.usual)
+        );
+        tell(
+            Trouble::SuddenGrowth,
+            figures.newest.map(|newest| newest.snapshot_id),
+            why,
+        );
+    }
+}
+
+fn last_error(row: &ReportRow) -> String {
+    row.last_error
+        .as_deref()
+        .map_or_else(|| "no reason was recorded".to_owned(), shown)
+}
+
+fn stale(asked: &Asked, at: OffsetDateTime, row: &ReportRow, figures: &NamespaceFigures) -> Option<String> {
+    let limit = Duration::try_from(asked.stale_after).unwrap_or(Duration::MAX);
+    let why = match figures.age(at) {
+        Some(age) if age > limit => format!("its newest snapshot is {} old", words::age(age)),
+        None if at - row.first_seen_at > limit => {
+            format!("listed since {}, and not recorded yet", words::day(row.first_seen_at))
+        }
+        _ => return None,
+    };
+    Some(match row.last_status.as_deref() {
+        Some("interrupted") => format!("{why}; the last walk was interrupted: {}", last_error(row)),
+        _ => why,
+    })
+}

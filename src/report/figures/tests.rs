@@ -1,0 +1,181 @@
+use proptest::prelude::*;
+use time::macros::datetime;
+
+use super::*;
+use crate::report::Trouble;
+
+const NOW: OffsetDateTime = datetime!(2026-11-24 12:00 UTC);
+
+const ASKED: Asked = Asked {
+    growth_factor: 3.0,
+    growth_floor: 100,
+    stale_after: StdDuration::from_secs(36 * 3600),
+    days: 30,
+};
+
+fn point(key: i32, days_ago: i64, objects: i64) -> PointRow {
+    PointRow {
+        key,
+        at: NOW - Duration::days(days_ago),
+        objects,
+        with_data: objects / 2,
+        created: 2,
+        removed: 1,
+        baseline: false,
+    }
+}
+
+/// A namespace of which the last of these points is the newest.
+fn row(key: i32, points: &[PointRow]) -> ReportRow {
+    let newest = points.iter().rfind(|point| point.key == key);
+    ReportRow {
+        key,
+        account_id: "account".to_owned(),
+        namespace_id: format!("id-{key}"),
+        name: Some(format!("name-{key}")),
+        script: None,
+        class: None,
+        first_seen_at: NOW - Duration::days(100),
+        missing_since: None,
+        snapshot_id: newest.map(|_| key),
+        recorded_at: newest.map(|newest| newest.at),
+        with_data: newest.map(|newest| newest.with_data),
+        without_data: newest.map(|newest| newest.objects - newest.with_data),
+        unknown: newest.map(|_| 0),
+        held_snapshot_id: None,
+        held_error: None,
+        last_snapshot_id: None,
+        last_status: None,
+        last_error: None,
+    }
+}
+
+fn report(rows: &[ReportRow], points: &[PointRow]) -> Report {
+    Report::new(ASKED, NOW, rows.len(), rows, points, None)
+}
+
+fn troubles(report: &Report) -> Vec<(Trouble, &str)> {
+    let entries = report.attention.iter();
+    entries.map(|entry| (entry.trouble, entry.label.as_str())).collect()
+}
+
+#[test]
+fn a_change_needs_a_number_at_both_ends() {
+    let points = [point(1, 7, 40), point(1, 0, 50), point(2, 0, 10)];
+    let report = report(&[row(1, &points), row(2, &points)], &points);
+    let objects = |change: Option<Change>| change.map(|change| (change.objects, change.namespaces));
+    assert_eq!(
+        report.namespaces[0].changes.map(objects),
+        [Some((10, 1)), Some((10, 1)), None]
+    );
+    assert_eq!(report.namespaces[1].changes.map(objects), [None; 3]);
+    assert_eq!(report.totals.changes.map(objects), [Some((10, 1)), Some((10, 1)), None]);
+    assert_eq!(report.totals.count.objects, 60);
+    assert_eq!(
+        words_of(&report),
+        Some("total changes are of the namespaces that were recorded then; 1 day: 1 of 2, 7 days: 1 of 2".to_owned())
+    );
+}
+
+fn words_of(report: &Report) -> Option<String> {
+    crate::report::words::partial_changes(report)
+}
+
+#[test]
+fn the_missing_count_up_to_the_day_on_which_they_were() {
+    let points = [point(1, 20, 40), point(2, 20, 7)];
+    let gone = ReportRow {
+        missing_since: Some(NOW - Duration::days(3)),
+        ..row(2, &points)
+    };
+    let report = report(&[row(1, &points), gone], &points);
+    let by_day: Vec<_> = report.totals.days.iter().rev().take(5).map(|day| day.objects).collect();
+    assert_eq!(by_day, [Some(40), Some(40), Some(40), Some(40), Some(47)]);
+    assert_eq!((report.totals.missing, report.totals.missing_objects), (1, 7));
+    assert_eq!(report.totals.count.objects, 40);
+    assert_eq!(report.present().count(), 1);
+    assert_eq!(
+        troubles(&report),
+        [(Trouble::Stale, "name-1"), (Trouble::Missing, "name-2")]
+    );
+}
+
+#[test]
+fn the_most_urgent_comes_first_and_the_retired_need_nothing() {
+    let points = [point(1, 3, 5), point(2, 0, 5), point(3, 0, 0), point(4, 0, 5)];
+    let rows = [
+        row(1, &points),
+        ReportRow {
+            last_status: Some("failed".to_owned()),
+            last_error: Some("a\u{1b}[2J".to_owned()),
+            ..row(2, &points)
+        },
+        ReportRow {
+            missing_since: Some(NOW),
+            last_status: Some("failed".to_owned()),
+            ..row(3, &points)
+        },
+        ReportRow {
+            held_snapshot_id: Some(9),
+            held_error: Some("why".to_owned()),
+            last_status: Some("running".to_owned()),
+            ..row(4, &points)
+        },
+    ];
+    let report = report(&rows, &points);
+    assert_eq!(
+        troubles(&report),
+        [
+            (Trouble::Held, "name-4"),
+            (Trouble::Failed, "name-2"),
+            (Trouble::Stale, "name-1")
+        ]
+    );
+    assert_eq!(report.attention[1].why, r"a\u{1b}[2J");
+    assert_eq!(report.totals.retired, 1);
+}
+
+#[test]
+fn a_namespace_that_is_new_is_not_stale_yet() {
+    let fresh = ReportRow {
+        first_seen_at: NOW - Duration::hours(36),
+        ..row(1, &[])
+    };
+    let old = row(2, &[]);
+    let report = report(&[fresh, old], &[]);
+    assert_eq!(troubles(&report), [(Trouble::Stale, "name-2")]);
+    assert_eq!((report.totals.namespaces, report.totals.unrecorded), (2, 2));
+    assert_eq!(report.totals.count.share(), None);
+}
+
+proptest! {
+    /// Whatever the namespaces went through, the totals are the sums of what is shown.
+    #[test]
+    fn totals_are_sums(past in proptest::collection::vec(
+        proptest::collection::btree_map(0i64..60, 0i64..1_000, 0..8), 0..6)
+    ) {
+        let points: Vec<_> = past
+            .iter()
+            .enumerate()
+            .flat_map(|(key, points)| points.iter().rev().map(move |(ago, objects)| point(key as i32, *ago, *objects)))
+            .collect();
+        let rows: Vec<_> = (0..past.len()).map(|key| row(key as i32, &points)).collect();
+        let report = report(&rows, &points);
+        let sum = |of: fn(&NamespaceFigures) -> i64| report.present().map(of).sum::<i64>();
+        prop_assert_eq!(
+            report.totals.count.objects as i64,
+            sum(|figures| figures.newest.map_or(0, |newest| newest.count.objects as i64))
+        );
+        for period in 0..3 {
+            let changes: Vec<_> = report.present().filter_map(|figures| figures.changes[period]).collect();
+            let total = report.totals.changes[period].unwrap_or_default();
+            prop_assert_eq!(total.objects, changes.iter().map(|change| change.objects).sum::<i64>());
+            prop_assert_eq!(total.namespaces, changes.len());
+        }
+        if let Some(today) = report.totals.days.last() {
+            prop_assert_eq!(today.objects.unwrap_or(0), report.totals.count.objects);
+        }
+        let sizes: Vec<_> = report.namespaces.iter().map(|figures| figures.newest.map(|n| n.count.objects)).collect();
+        prop_assert!(sizes.is_sorted_by(|one, other| one >= other));
+    }
+}

@@ -1,0 +1,200 @@
+//! Charts as SVG with the numbers beside them as a table: the picture needs no script, and the script needs no data but
+//! the table's.
+//!
+//! A day is ten units wide; pictures are stretched to the width that there is, with strokes that are not.
+
+use std::fmt::Write;
+
+use maud::{Markup, html};
+
+use crate::report::{Day, words};
+use crate::text::number;
+
+/// Units of a day, and of a picture's height.
+const STEP: usize = 10;
+const HEIGHT: u64 = 200;
+/// Of the bars: half of it up, half of it down.
+const BARS: u64 = 40;
+
+/// Objects and those with data above, created and removed a day below. Its numbers are those of [`numbers`], under the
+/// same id. `of` is fit to show, `height` is in pixels.
+pub fn figure(id: &str, of: &str, days: &[Day], height: u32) -> Markup {
+    let width = days.len() * STEP;
+    let most = days.iter().filter_map(|day| day.objects).max();
+    let moved = days.iter().flat_map(|day| [day.created, day.removed]).flatten().max();
+    let first = days.first().map(|day| day.date.to_string()).unwrap_or_default();
+    html! {
+        figure.chart data-of=(of) data-table={ (id) "-days" } data-days=(days.len()) data-first=(first) {
+            p.axis aria-hidden="true" { span { (most.map_or_else(|| words::NONE.to_owned(), number)) } }
+            div.plot {
+                svg.course role="img" aria-label=(course(of, days)) viewBox={ "0 0 " (width) " " (HEIGHT) }
+                    preserveAspectRatio="none" height=(height) {
+                    path.area d=(area(days, most)) {}
+                    path.line.objects d=(line(days, most, |day| day.objects)) {}
+                    path.line.data d=(line(days, most, |day| day.with_data)) {}
+                }
+                svg.churn role="img" aria-label=(churned(of, days)) viewBox={ "0 0 " (width) " " (BARS) }
+                    preserveAspectRatio="none" height=(BARS) {
+                    path.created d=(bars(days, moved.unwrap_or(0), true)) {}
+                    path.removed d=(bars(days, moved.unwrap_or(0), false)) {}
+                }
+            }
+            p.axis aria-hidden="true" {
+                span { (first) }
+                @if let Some(moved) = moved { span { "up to " (number(moved)) " a day" } }
+                @if let Some(last) = days.last() { span { (last.date) } }
+            }
+        }
+    }
+}
+
+pub fn legend() -> Markup {
+    html! {
+        p.legend {
+            span.key.objects { "objects" } " " span.key.data { "with data" } " "
+            span.key.created { "created a day" } " " span.key.removed { "removed a day" }
+        }
+    }
+}
+
+/// The objects of the last days, for a cell.
+pub fn spark(days: &[Day]) -> Markup {
+    let days = &days[days.len().saturating_sub(30)..];
+    let objects = || days.iter().filter_map(|day| day.objects);
+    let (least, most) = (objects().min().unwrap_or(0), objects().max().unwrap_or(0));
+    // From the fewest to the most, or a line in the middle where nothing moved.
+    let place = |objects: u64| match most - least {
+        0 => HEIGHT / 2,
+        range => 10 + scaled(objects - least, range, HEIGHT - 20),
+    };
+    let path = path(days, |day| day.objects.map(place));
+    html! {
+        svg.spark aria-hidden="true" viewBox={ "0 0 " (days.len() * STEP) " " (HEIGHT) } preserveAspectRatio="none" {
+            path.line.objects d=(path) {}
+        }
+    }
+}
+
+/// Only days that say something new: where one is left out, the objects are as the day before, and nothing was created
+/// or removed.
+pub fn numbers(id: &str, of: &str, days: &[Day]) -> Markup {
+    let cell = |n: Option<u64>| n.map_or_else(|| words::NONE.to_owned(), number);
+    html! {
+        details {
+        summary { "Numbers by day" }
+        table id={ (id) "-days" } {
+            caption { bdi { (of) } ", by day. Days on which nothing changed are left out." }
+            thead {
+                tr {
+                    th scope="col" { "Day" }
+                    th.n scope="col" { "Objects" }
+                    th.n scope="col" { "With data" }
+                    th.n scope="col" { "Created" }
+                    th.n scope="col" { "Removed" }
+                }
+            }
+            tbody {
+                @for day in telling(days) {
+                    tr {
+                        th scope="row" { (day.date) }
+                        td { (cell(day.objects)) }
+                        td { (cell(day.with_data)) }
+                        td { (cell(day.created)) }
+                        td { (cell(day.removed)) }
+                    }
+                }
+            }
+        }
+    }
+    }
+}
+
+fn telling(days: &[Day]) -> impl Iterator<Item = &Day> {
+    days.iter().enumerate().filter_map(|(index, day)| {
+        let before = index.checked_sub(1).map(|before| &days[before]);
+        let same = before.is_some_and(|before| (before.objects, before.with_data) == (day.objects, day.with_data));
+        let still = day.created == Some(0) && day.removed == Some(0);
+        (day.objects.is_some() && !(same && still)).then_some(day)
+    })
+}
+
+fn scaled(n: u64, most: u64, height: u64) -> u64 {
+    (n as f64 / most.max(1) as f64 * height as f64).round() as u64
+}
+
+/// Through the middle of the days; it begins with the first that is recorded. Heights are counted from the bottom.
+fn path(days: &[Day], height: impl Fn(&Day) -> Option<u64>) -> String {
+    let mut path = String::new();
+    let mut at = None;
+    for (index, day) in days.iter().enumerate() {
+        let Some(height) = height(day) else { continue };
+        let y = HEIGHT as i64 - height as i64;
+        // Relative steps are shorter. Writing to a text does not fail.
+        let _ = match at {
+            None => write!(path, "M{} {y}", index * STEP + STEP / 2),
+            Some(last) => write!(path, "l{STEP} {}", y - last),
+        };
+        at = Some(y);
+    }
+    path
+}
+
+fn line(days: &[Day], most: Option<u64>, count: impl Fn(&Day) -> Option<u64>) -> String {
+    let most = most.unwrap_or(0);
+    path(days, |day| count(day).map(|count| scaled(count, most, HEIGHT - 2)))
+}
+
+fn area(days: &[Day], most: Option<u64>) -> String {
+    let mut area = line(days, most, |day| day.objects);
+    if let Some(first) = days.iter().position(|day| day.objects.is_some()) {
+        let x = |index: usize| index * STEP + STEP / 2;
+        let _ = write!(area, "V{HEIGHT}H{}z", x(first));
+    }
+    area
+}
+
+/// From the middle, what came up and what went down; one object is seen, too. Strokes are shorter than outlines, and as
+/// wide as days are on the page.
+fn bars(days: &[Day], most: u64, up: bool) -> String {
+    let mut bars = String::new();
+    for (index, day) in days.iter().enumerate() {
+        let n = if up { day.created } else { day.removed }.unwrap_or(0);
+        if n > 0 {
+            let height = scaled(n, most, BARS / 2 - 1).max(1);
+            let (x, sign) = (index * STEP + STEP / 2, if up { "-" } else { "" });
+            let _ = write!(bars, "M{x} {}v{sign}{height}", BARS / 2);
+        }
+    }
+    bars
+}
+
+/// What the picture shows, for those who do not see it.
+fn course(of: &str, days: &[Day]) -> String {
+    let recorded = || days.iter().filter(|day| day.objects.is_some());
+    let (Some(first), Some(last)) = (recorded().next(), recorded().next_back()) else {
+        return format!("{of}: nothing is recorded in these days");
+    };
+    let said = |day: &Day| {
+        let (objects, with_data) = (day.objects.unwrap_or(0), day.with_data.unwrap_or(0));
+        format!(
+            "{} with {} holding data on {}",
+            words::objects(objects),
+            number(with_data),
+            day.date
+        )
+    };
+    format!("{of}: from {} to {}", said(first), said(last))
+}
+
+fn churned(of: &str, days: &[Day]) -> String {
+    let sum = |count: fn(&Day) -> Option<u64>| days.iter().filter_map(count).sum::<u64>();
+    format!(
+        "{of}: {} created and {} removed in {} days",
+        number(sum(|day| day.created)),
+        number(sum(|day| day.removed)),
+        days.len()
+    )
+}
+
+#[cfg(test)]
+mod tests;

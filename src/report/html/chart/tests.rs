@@ -1,0 +1,90 @@
+use proptest::prelude::*;
+use time::macros::date;
+
+use super::*;
+
+fn day(index: usize, counts: Option<(u64, u64)>, moved: Option<(u64, u64)>) -> Day {
+    Day {
+        date: date!(2026 - 11 - 01) + time::Duration::days(index as i64),
+        objects: counts.map(|counts| counts.0),
+        with_data: counts.map(|counts| counts.1),
+        created: moved.map(|moved| moved.0),
+        removed: moved.map(|moved| moved.1),
+    }
+}
+
+#[test]
+fn pictures_are_drawn_from_the_first_recorded_day() {
+    let days = [
+        day(0, None, None),
+        day(1, Some((50, 0)), None),
+        day(2, Some((100, 25)), Some((60, 10))),
+        day(3, Some((100, 25)), Some((0, 0))),
+    ];
+    assert_eq!(line(&days, Some(100), |day| day.objects), "M15 101l10 -99l10 0");
+    assert_eq!(area(&days, Some(100)), "M15 101l10 -99l10 0V200H15z");
+    assert_eq!(bars(&days, 60, true), "M25 20v-19");
+    assert_eq!(bars(&days, 60, false), "M25 20v3");
+    assert_eq!(
+        course("chat_Room", &days),
+        "chat_Room: from 50 objects with 0 holding data on 2026-11-02 to 100 objects with 25 holding data on 2026-11-04"
+    );
+    assert_eq!(
+        churned("chat_Room", &days),
+        "chat_Room: 60 created and 10 removed in 4 days"
+    );
+}
+
+#[test]
+fn nothing_recorded_is_an_empty_picture() {
+    let days = [day(0, None, None), day(1, None, None)];
+    assert_eq!(line(&days, None, |day| day.objects), "");
+    assert_eq!(area(&days, None), "");
+    assert_eq!(course("a", &days), "a: nothing is recorded in these days");
+    assert_eq!(telling(&days).count(), 0);
+}
+
+/// A course as the record gives it: nothing before the baseline, whose day tells of no changes.
+fn any_days() -> impl Strategy<Value = Vec<Day>> {
+    let any = (0u64..4, 0u64..3, 0u64..3, 0u64..3);
+    (0usize..5, proptest::collection::vec(any, 1..30)).prop_map(|(unrecorded, counts)| {
+        let before = (0..unrecorded).map(|index| day(index, None, None));
+        let after = counts
+            .iter()
+            .enumerate()
+            .map(|(index, (objects, with_data, created, removed))| {
+                let moved = (index > 0).then_some((*created, *removed));
+                day(unrecorded + index, Some((*objects, *with_data)), moved)
+            });
+        before.chain(after).collect()
+    })
+}
+
+proptest! {
+    /// As the page's script does it: a day that is left out is like the one before, and nothing happened on it.
+    #[test]
+    fn the_table_tells_every_day(days in any_days()) {
+        let told: Vec<_> = telling(&days).collect();
+        let mut last: Option<Day> = None;
+        for day in &days {
+            let here = told.iter().find(|told| told.date == day.date).map(|told| **told);
+            let read = here.or(last.map(|last| Day { date: day.date, created: Some(0), removed: Some(0), ..last }));
+            let unrecorded = Day { date: day.date, objects: None, with_data: None, created: None, removed: None };
+            prop_assert_eq!(read.unwrap_or(unrecorded), *day);
+            last = read;
+        }
+    }
+
+    #[test]
+    fn no_line_leaves_its_picture(counts in proptest::collection::vec(0u64.., 1..40)) {
+        let days: Vec<_> = counts.iter().enumerate().map(|(index, n)| day(index, Some((*n, *n)), Some((*n, *n)))).collect();
+        let most = counts.iter().copied().max();
+        let path = line(&days, most, |day| day.objects);
+        let mut y = 0;
+        for step in path.split(['M', 'l']).skip(1) {
+            let down: i64 = step.split(' ').nth(1).unwrap().parse().unwrap();
+            y = if path.starts_with(&format!("M{step}")) && y == 0 { down } else { y + down };
+            prop_assert!((0..=HEIGHT as i64).contains(&y), "{path}");
+        }
+    }
+}

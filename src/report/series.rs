@@ -1,0 +1,133 @@
+//! A namespace's figures over time, as its published snapshots counted them. Pure: the moment is an argument.
+
+use time::{Date, Duration, OffsetDateTime, UtcOffset};
+
+use crate::store::PointRow;
+
+/// What one published snapshot counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Point {
+    pub at: OffsetDateTime,
+    pub objects: u64,
+    pub with_data: u64,
+    pub created: u64,
+    pub removed: u64,
+    /// It says what was there, not what was created.
+    pub baseline: bool,
+}
+
+impl From<&PointRow> for Point {
+    fn from(row: &PointRow) -> Self {
+        Self {
+            at: row.at,
+            objects: row.objects as u64,
+            with_data: row.with_data as u64,
+            created: row.created as u64,
+            removed: row.removed as u64,
+            baseline: row.baseline,
+        }
+    }
+}
+
+/// A day in UTC: what was recorded at its end, and what was recorded as created and removed in its course. Nothing is
+/// known of the time before the baseline, and a baseline creates nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Day {
+    pub date: Date,
+    pub objects: Option<u64>,
+    pub with_data: Option<u64>,
+    pub created: Option<u64>,
+    pub removed: Option<u64>,
+}
+
+/// Published snapshots, the oldest first.
+#[derive(Debug, Clone, Default)]
+pub struct Series(Vec<Point>);
+
+/// How fast a namespace grew of late, and how fast it usually does; both in objects a day.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Growth {
+    pub latest: f64,
+    pub usual: f64,
+}
+
+/// The days that the usual growth is taken from, and how many there have to be before anything is called unusual.
+const USUAL_DAYS: i64 = 29;
+const FEWEST_DAYS: usize = 7;
+
+impl Series {
+    pub fn new(mut points: Vec<Point>) -> Self {
+        points.sort_by_key(|point| point.at);
+        Self(points)
+    }
+
+    /// The newest that was published by then; `None` before the first.
+    pub fn as_of(&self, moment: OffsetDateTime) -> Option<&Point> {
+        let newer = self.0.partition_point(|point| point.at <= moment);
+        newer.checked_sub(1).map(|newest| &self.0[newest])
+    }
+
+    /// One entry a day.
+    pub fn days(&self, dates: &[Date]) -> Vec<Day> {
+        dates.iter().map(|date| self.day(*date)).collect()
+    }
+
+    fn day(&self, date: Date) -> Day {
+        let begins = self.0.partition_point(|point| day_of(point.at) < date);
+        let ends = self.0.partition_point(|point| day_of(point.at) <= date);
+        let newest = ends.checked_sub(1).map(|newest| &self.0[newest]);
+        let of_the_day = &self.0[begins..ends];
+        // A day of which only the baseline is known says nothing of what was created.
+        let only_baseline = !of_the_day.is_empty() && of_the_day.iter().all(|point| point.baseline);
+        let sum = |count: fn(&Point) -> u64| {
+            let known = newest.is_some() && !only_baseline;
+            known.then(|| of_the_day.iter().filter(|point| !point.baseline).map(count).sum())
+        };
+        Day {
+            date,
+            objects: newest.map(|point| point.objects),
+            with_data: newest.map(|point| point.with_data),
+            created: sum(|point| point.created),
+            removed: sum(|point| point.removed),
+        }
+    }
+
+    /// The growth from what was recorded a day ago to the newest snapshot, against the average over the days before
+    /// that. A day on which the namespace shrank counts as one without growth. Where snapshots are more than a day
+    /// apart, both are spread over the days between them. `None` while the record is too short to tell.
+    pub fn growth(&self, now: OffsetDateTime) -> Option<Growth> {
+        let newest = self.as_of(now)?;
+        let before = self.as_of(now - Duration::DAY)?;
+        let objects_at = |back: i64| {
+            self.as_of(before.at - Duration::days(back))
+                .map(|point| point.objects as f64)
+        };
+        let grown: Vec<f64> = (0..USUAL_DAYS)
+            .map_while(|back| Some((objects_at(back)? - objects_at(back + 1)?).max(0.0)))
+            .collect();
+        if grown.len() < FEWEST_DAYS {
+            return None;
+        }
+        let days_between = ((newest.at - before.at) / Duration::DAY).max(1.0);
+        Some(Growth {
+            latest: (newest.objects as f64 - before.objects as f64) / days_between,
+            usual: grown.iter().sum::<f64>() / grown.len() as f64,
+        })
+    }
+}
+
+pub fn day_of(moment: OffsetDateTime) -> Date {
+    moment.to_offset(UtcOffset::UTC).date()
+}
+
+/// So many days, the last of them that of the moment.
+pub fn dates_until(moment: OffsetDateTime, days: u16) -> Vec<Date> {
+    let last = day_of(moment);
+    (0..i64::from(days))
+        .rev()
+        .filter_map(|back| last.checked_sub(Duration::days(back)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

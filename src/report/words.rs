@@ -1,0 +1,196 @@
+//! A report's figures as people read them, in the terminal and on a page.
+
+use time::{Duration, OffsetDateTime, UtcOffset};
+
+use super::figures::{PERIODS, Report};
+use super::series::Day;
+use crate::text::number;
+
+/// What is not known, or does not apply.
+pub const NONE: &str = "\u{2013}";
+
+/// With a sign, and thousands apart; `minus` is the sign below zero.
+pub fn signed(n: i64, minus: char) -> String {
+    match n {
+        0 => "0".to_owned(),
+        1.. => format!("+{}", number(n.unsigned_abs())),
+        _ => format!("{minus}{}", number(n.unsigned_abs())),
+    }
+}
+
+/// To a tenth, and never rounded to all or nothing where it is not.
+pub fn percent(share: f64) -> String {
+    let tenths = (share * 10.0).round();
+    let tenths = match share {
+        0.0 | 100.0 => tenths,
+        _ => tenths.clamp(1.0, 999.0),
+    };
+    format!("{:.1} %", tenths / 10.0)
+}
+
+/// Whole, unless it is small.
+pub fn decimal(n: f64) -> String {
+    match n {
+        ..10.0 => format!("{n:.1}").trim_end_matches(".0").to_owned(),
+        _ => number(n.round() as u64),
+    }
+}
+
+/// The largest unit that fits, rounded down.
+pub fn age(age: Duration) -> String {
+    let seconds = age.whole_seconds().max(0);
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3_600 => format!("{} min", seconds / 60),
+        3_600..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
+/// As it was asked for.
+pub fn duration(duration: std::time::Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        _ if duration.subsec_millis() > 0 => format!("{} ms", duration.as_millis()),
+        _ if seconds.is_multiple_of(86_400) => format!("{} d", seconds / 86_400),
+        _ if seconds.is_multiple_of(3_600) => format!("{} h", seconds / 3_600),
+        _ if seconds.is_multiple_of(60) => format!("{} min", seconds / 60),
+        _ => format!("{seconds} s"),
+    }
+}
+
+pub fn day(moment: OffsetDateTime) -> String {
+    moment.to_offset(UtcOffset::UTC).date().to_string()
+}
+
+pub fn namespaces(n: usize) -> String {
+    match n {
+        1 => "1 namespace".to_owned(),
+        _ => format!("{} namespaces", number(n as u64)),
+    }
+}
+
+pub fn objects(n: u64) -> String {
+    match n {
+        1 => "1 object".to_owned(),
+        _ => format!("{} objects", number(n)),
+    }
+}
+
+/// How much of what.
+pub fn summary(report: &Report) -> String {
+    let totals = &report.totals;
+    let mut text = format!("{} in {}", objects(totals.count.objects), namespaces(totals.namespaces));
+    if let Some(share) = totals.count.share() {
+        text.push_str(&format!(", {} with data", percent(share)));
+    }
+    if totals.count.unknown > 0 {
+        text.push_str(&format!("; of {} that is unknown", number(totals.count.unknown)));
+    }
+    if totals.unrecorded > 0 {
+        text.push_str(&format!("; {} not recorded yet", namespaces(totals.unrecorded)));
+    }
+    text
+}
+
+/// Totals of changes leave out what was not recorded then.
+pub fn partial_changes(report: &Report) -> Option<String> {
+    let recorded = report.totals.namespaces - report.totals.unrecorded;
+    let partial: Vec<String> = PERIODS
+        .iter()
+        .zip(&report.totals.changes)
+        .filter_map(|(days, change)| Some((days, change.as_ref()?.namespaces)))
+        .filter(|(_, of)| *of < recorded)
+        .map(|(days, of)| format!("{}: {of} of {recorded}", period(*days)))
+        .collect();
+    (!partial.is_empty()).then(|| {
+        format!(
+            "total changes are of the namespaces that were recorded then; {}",
+            partial.join(", ")
+        )
+    })
+}
+
+/// What is no longer listed, which no total holds.
+pub fn vanished(report: &Report) -> Option<String> {
+    let totals = &report.totals;
+    let missing = (totals.missing > 0).then(|| {
+        format!(
+            "{} missing, with {}",
+            namespaces(totals.missing),
+            objects(totals.missing_objects)
+        )
+    });
+    let retired = (totals.retired > 0).then(|| format!("{} retired", namespaces(totals.retired)));
+    let parts: Vec<_> = missing.into_iter().chain(retired).collect();
+    (!parts.is_empty()).then(|| format!("not counted: {}", parts.join("; ")))
+}
+
+pub fn period(days: u16) -> String {
+    match days {
+        1 => "1 day".to_owned(),
+        _ => format!("{days} days"),
+    }
+}
+
+pub(super) fn stay(n: u64) -> String {
+    match n {
+        1 => "its object stays".to_owned(),
+        _ => format!("its {} stay", objects(n)),
+    }
+}
+
+/// The objects of the last days, one character each, from the fewest to the most; a dot where nothing is recorded.
+pub fn sparkline(days: &[Day]) -> String {
+    const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    let known = || days.iter().filter_map(|day| day.objects);
+    let (least, most) = (known().min().unwrap_or(0), known().max().unwrap_or(0));
+    let bar = |objects: u64| match most - least {
+        // Neither high nor low: it stands still.
+        0 => BARS[3],
+        range => BARS[((objects - least) as f64 / range as f64 * 7.0).round() as usize],
+    };
+    days.iter().map(|day| day.objects.map_or('·', bar)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::{date, datetime};
+
+    use super::*;
+
+    #[test]
+    fn numbers_read_well() {
+        assert_eq!([0, 1_234, -1].map(|n| signed(n, '-')), ["0", "+1,234", "-1"]);
+        assert_eq!(
+            [0.0, 100.0, 99.99, 0.001, 59.85].map(percent),
+            ["0.0 %", "100.0 %", "99.9 %", "0.1 %", "59.9 %"]
+        );
+        assert_eq!([0.0, 0.25, 3.0, 1234.5].map(decimal), ["0", "0.2", "3", "1,235"]);
+        assert_eq!(
+            [-5, 59, 60, 3_599, 3_600, 172_799, 172_800].map(|seconds| age(Duration::seconds(seconds))),
+            ["0 s", "59 s", "1 min", "59 min", "1 h", "47 h", "2 d"]
+        );
+        let durations = [1_500, 90_000, 5_400_000, 129_600_000, 172_800_000].map(std::time::Duration::from_millis);
+        assert_eq!(durations.map(duration), ["1500 ms", "90 s", "90 min", "36 h", "2 d"]);
+        assert_eq!(day(datetime!(2026-11-24 23:30 -2)), "2026-11-25");
+    }
+
+    #[test]
+    fn a_sparkline_spans_from_the_fewest_to_the_most() {
+        let days = |objects: &[Option<u64>]| {
+            let day = |objects: &Option<u64>| Day {
+                date: date!(2026 - 11 - 24),
+                objects: *objects,
+                with_data: None,
+                created: None,
+                removed: None,
+            };
+            objects.iter().map(day).collect::<Vec<_>>()
+        };
+        assert_eq!(sparkline(&days(&[None, Some(10), Some(17), Some(13)])), "·▁█▄");
+        assert_eq!(sparkline(&days(&[Some(5), Some(5)])), "▄▄");
+        assert_eq!(sparkline(&days(&[None])), "·");
+        assert_eq!(sparkline(&days(&[Some(0), Some(u64::MAX)])), "▁█");
+    }
+}

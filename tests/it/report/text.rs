@@ -1,0 +1,81 @@
+//! What a person reads, from the real program through a pipe.
+
+use super::history::{Record, days, everything};
+use crate::support::program::{ACCOUNT, Ended};
+
+/// What depends on when the test runs: dates, and ages with the room that they take.
+const FILTERS: [(&str, &str); 6] = [
+    (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ", "[moment]"),
+    (r"\d{4}-\d\d-\d\d", "[date]"),
+    (r" +\d+ (?:s|min|h|d)  ", "  [age]  "),
+    (r" +–  ·", "  –  ·"),
+    (r"last snapshot +age", "last snapshot  age"),
+    (r"(\d|–) {18,}", "$1  "),
+];
+
+fn is_like(name: &str, ended: &Ended) {
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{ended:#?}");
+    insta::with_settings!({ filters => FILTERS, prepend_module_to_snapshot => false, omit_expression => true }, {
+        insta::assert_snapshot!(name, ended.stdout);
+    });
+}
+
+#[tokio::test]
+async fn a_table_totals_and_what_needs_attention() {
+    let record = everything().await;
+    is_like("report", &record.report(&["--stale-after", "3d"]));
+    is_like(
+        "report_selected",
+        &record.report(&[
+            "--namespace",
+            "shop_*",
+            "--namespace",
+            "game_*",
+            "--growth-factor",
+            "1000",
+        ]),
+    );
+}
+
+#[tokio::test]
+async fn an_empty_record_is_no_error_and_says_what_to_do() {
+    let mut record = Record::new().await;
+    is_like("report_empty", &record.report(&[]));
+    record.namespace(ACCOUNT, "chat_Room", &days(1, 0, |_| 5, 0.5, 0)).await;
+    is_like("report_nothing_selected", &record.report(&["--namespace", "other_*"]));
+}
+
+#[tokio::test]
+async fn namespaces_of_several_accounts_are_told_apart() {
+    let mut record = Record::new().await;
+    record.account("another").await;
+    for account in [ACCOUNT, "another"] {
+        record
+            .namespace(account, "chat_Room", &days(9, 0, |d| 10 + d, 0.5, 0))
+            .await;
+    }
+    is_like("report_accounts", &record.report(&[]));
+    let ended = record.report(&["--account", "another", "--output", "json"]);
+    assert_eq!(ended.json()["namespaces"].as_array().unwrap().len(), 1, "{ended:#?}");
+}
+
+#[tokio::test]
+async fn wrong_usage_is_2_and_says_why() {
+    let record = Record::new().await;
+    for (args, said) in [
+        (&["--growth-factor", "0.5"][..], "a number from 1"),
+        (&["--growth-factor", "NaN"], "a number from 1"),
+        (&["--days", "1"], "2..=1000"),
+        (&["--html", "s3://bucket/report.html"], "a page goes to a file"),
+        (&["--html", "/tmp"], "a page goes to a file"),
+        (&["--html", "-", "--output", "json"], "cannot be used with"),
+    ] {
+        let ended = record.report(args);
+        assert_eq!(
+            (ended.code, ended.stdout.as_str()),
+            (Some(2), ""),
+            "{args:?}: {ended:#?}"
+        );
+        assert!(ended.stderr.contains(said), "{args:?}: {ended:#?}");
+    }
+}
