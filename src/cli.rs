@@ -3,6 +3,7 @@
 //!
 //! No option takes a secret: other users of a machine can read its command lines.
 
+mod diff;
 mod export;
 
 use std::ffi::OsString;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 
+pub use self::diff::{DiffArgs, DiffFormat};
 pub use self::export::{ChangesArgs, ExportArgs, ExportCommand, FileFormat, HasData, IntervalsArgs, ObjectsArgs};
 pub use self::export::{RowsArgs, VerifyArgs};
 use crate::export::Place;
@@ -108,6 +110,8 @@ pub enum Command {
     Check(CheckArgs),
     /// Write the record to files, folders and object stores, or check what was written
     Export(Box<ExportArgs>),
+    /// Compare two moments of the record, two files or datasets, or one of each
+    Diff(Box<DiffArgs>),
     /// Run psql on the configured store, the private one included
     Psql(PsqlArgs),
     /// Bring the store's schema up to date

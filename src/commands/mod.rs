@@ -2,6 +2,7 @@
 
 mod check;
 mod decide;
+mod diff;
 mod export;
 mod history;
 mod lists;
@@ -59,6 +60,7 @@ pub async fn run(cli: &Cli, screen: &Screen) -> Result<u8, Failure> {
         Command::Check(args) => check::run(&settings, args).await,
         Command::History(args) => history::run(&settings, &cli.global, args).await,
         Command::Export(args) => export::run(&settings, &cli.global, args).await,
+        Command::Diff(args) => diff::run(&settings, &cli.global, args).await,
         Command::Psql(args) => store::psql(&settings, &cli.global, args).await,
         Command::Migrate => store::migrate(&settings, &cli.global).await,
     }

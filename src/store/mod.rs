@@ -17,6 +17,7 @@ mod read;
 mod runs;
 mod snapshots;
 mod staging;
+mod states;
 
 pub use as_of::{Row, Slice, Table};
 pub use connect::Store;
