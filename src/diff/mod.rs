@@ -74,3 +74,6 @@ impl Pair {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -35,7 +35,8 @@ impl<'a> Sorter<'a> {
         Self {
             owners,
             room: room.max(1),
-            entries: Vec::new(),
+            // What is never filled is never resident.
+            entries: Vec::with_capacity(room.max(1)),
             file: None,
             runs: Vec::new(),
         }

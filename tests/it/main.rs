@@ -4,6 +4,7 @@
 
 mod configuration;
 mod decide;
+mod diff;
 mod escaping;
 mod exit_codes;
 mod export;

@@ -3,6 +3,7 @@
 mod summary;
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -167,23 +168,18 @@ impl Job<'_> {
         let stop = Arc::new(AtomicBool::new(false));
         let work = {
             let stop = stop.clone();
-            blocking(move || {
+            detached(move || {
                 let (file, stored) = (Side::Files(open()?), Side::Stored(stored));
                 let sides = if moment_is_to { (file, stored) } else { (stored, file) };
                 compare(sides, listing, selects, &stop)
             })
         };
-        let compared = async {
-            // It ends when the side that asks is gone.
-            let ((), compared) = tokio::join!(diff::serve(reader, requests), work);
-            compared
-        };
-        tokio::pin!(compared);
         let compared = tokio::select! {
-            compared = &mut compared => compared,
+            // Serving ends when the side that asks is gone.
+            ((), compared) = async { tokio::join!(diff::serve(reader, requests), work) } => compared,
             () = stopped() => {
                 stop.store(true, Ordering::Relaxed);
-                compared.await
+                Err(DiffError::Stopped)
             }
         };
         Ok(Compared {
@@ -207,6 +203,22 @@ fn compare(
         found,
         unrecorded: 0,
     })
+}
+
+/// On a thread that nobody waits for when the program ends: it may be waiting itself, for a terminal's next line.
+async fn detached<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let (done, told) = tokio::sync::oneshot::channel();
+    let work = move || {
+        let ended = std::panic::catch_unwind(AssertUnwindSafe(work));
+        // Nobody is told who was told to stop.
+        let _told = done.send(ended);
+    };
+    std::thread::spawn(work);
+    match told.await {
+        Ok(Ok(done)) => done,
+        Ok(Err(panicked)) => std::panic::resume_unwind(panicked),
+        Err(_) => std::future::pending().await,
+    }
 }
 
 /// Opens a side, on a thread that may wait for it.
