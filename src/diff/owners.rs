@@ -23,8 +23,9 @@ pub struct Owner {
 /// The namespaces of one side, by account and id.
 pub type Covered = HashSet<(String, String)>;
 
-/// Of an account and a namespace: whether it was asked for.
-pub type Selects = Box<dyn Fn(&str, &str) -> bool + Send + Sync>;
+/// Of an account and a namespace, and what people call it: whether it was asked for. The account and the name are
+/// `None` where the side does not say them.
+pub type Selects = Box<dyn Fn(Option<&str>, &str, Option<&str>) -> bool + Send + Sync>;
 
 /// What is compared.
 #[derive(Default)]
@@ -128,23 +129,24 @@ impl Owners {
     }
 
     /// Of rows that this side (0 or 1) has.
-    pub fn fate(&self, side: usize, owner: &Owner) -> Fate {
-        let account = owner.account_id.as_deref().unwrap_or_default();
+    pub fn fate(&self, side: usize, number: u32) -> Fate {
+        let (owner, name) = {
+            let known = self.known();
+            let owner = known.list.get(number as usize).cloned().unwrap_or_default();
+            (owner, known.names.get(&number).cloned())
+        };
+        let account = owner.account_id.as_deref();
         let Some(namespace) = owner.namespace_id.as_deref() else {
             return Fate::Compared;
         };
-        if self
-            .scope
-            .selects
-            .as_ref()
-            .is_some_and(|selects| !selects(account, namespace))
-        {
+        let selects = |selects: &Selects| selects(account, namespace, name.as_deref());
+        if !self.scope.selects.as_ref().is_none_or(selects) {
             return Fate::Left;
         }
         let other = self.scope.covered[1 - side].as_ref().filter(|_| self.by_namespace);
-        let covered = other.is_none_or(|covered| match self.by_account {
-            true => covered.contains(&(account.to_owned(), namespace.to_owned())),
-            false => covered.iter().any(|(_, there)| there == namespace),
+        let covered = other.is_none_or(|covered| match (self.by_account, account) {
+            (true, Some(account)) => covered.contains(&(account.to_owned(), namespace.to_owned())),
+            _ => covered.iter().any(|(_, there)| there == namespace),
         });
         if covered { Fate::Compared } else { Fate::NotCovered }
     }

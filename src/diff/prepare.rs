@@ -61,7 +61,7 @@ impl Prepared {
             if let Some(name) = segment.name.as_deref().filter(|name| !name.is_empty()) {
                 self.owners.name(number, name);
             }
-            match self.owners.fate(index, &segment.owner) {
+            match self.owners.fate(index, number) {
                 Fate::Compared => continue,
                 Fate::NotCovered => {
                     self.known.not_covered[index].insert(number, segment.objects);

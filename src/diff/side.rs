@@ -397,8 +397,8 @@ struct Whose<'a> {
     owners: &'a Owners,
     /// What the rows don't say.
     default: Owner,
-    account: Vec<u8>,
-    namespace: Vec<u8>,
+    account: Option<Vec<u8>>,
+    namespace: Option<Vec<u8>>,
     last: Option<(u32, Fate)>,
 }
 
@@ -410,18 +410,17 @@ impl<'a> Whose<'a> {
             side,
             owners,
             default,
-            account: Vec::new(),
-            namespace: Vec::new(),
+            account: None,
+            namespace: None,
             last: None,
         }
     }
 
     /// Or the column that the row lacks.
     fn of(&mut self, row: &Row<'_>) -> Result<(u32, Fate), &'static str> {
-        let (account, namespace) = (row.account_id.unwrap_or_default(), row.namespace_id.unwrap_or_default());
         if let Some(last) = self.last
-            && account == self.account
-            && namespace == self.namespace
+            && row.account_id == self.account.as_deref()
+            && row.namespace_id == self.namespace.as_deref()
         {
             return Ok(last);
         }
@@ -439,10 +438,10 @@ impl<'a> Whose<'a> {
         if self.owners.by_account() && owner.account_id.is_none() {
             return Err("account_id");
         }
-        let fate = self.owners.fate(self.side, &owner);
         let number = self.owners.number(&owner).ok_or(Self::TOO_MANY)?;
-        self.account = account.to_vec();
-        self.namespace = namespace.to_vec();
+        let fate = self.owners.fate(self.side, number);
+        self.account = row.account_id.map(<[u8]>::to_vec);
+        self.namespace = row.namespace_id.map(<[u8]>::to_vec);
         self.last = Some((number, fate));
         Ok((number, fate))
     }

@@ -2,7 +2,6 @@
 
 mod summary;
 
-use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,12 +27,12 @@ pub async fn run(settings: &Settings<'_>, global: &GlobalArgs, args: &DiffArgs) 
     let job = Job { args };
     let compared = match (&args.from, &args.to) {
         (Asked::Place(from), Asked::Place(to)) => job.places(from.clone(), to.clone()).await.map_err(failure),
-        _ => {
-            let store = settings.store()?;
-            with_store(store, global, 1, async |store| {
-                job.with_record(store).await.map_err(failure)
-            })
-            .await
+        (from, to) => {
+            let work = async |store: &Store| job.with_record(store, from, to).await.map_err(failure);
+            match settings.store() {
+                Ok(store) => with_store(store, global, 1, work).await,
+                Err(error) => Err(error.into()),
+            }
         }
     };
     let compared = compared.map_err(|failure| match failure.exit_code {
@@ -93,7 +92,7 @@ impl Job<'_> {
             return Err(DiffError::StdinTwice);
         }
         let (from, to) = (opener(from)?, opener(to)?);
-        let (listing, selects) = (self.listing(), selects(&self.args.filter, &[]));
+        let (listing, selects) = (self.listing(), selects(&self.args.filter, Vec::new()));
         blocking(move || {
             let sides = (Side::Files(from()?), Side::Files(to()?));
             compare(sides, listing, selects, &AtomicBool::new(false))
@@ -101,12 +100,13 @@ impl Job<'_> {
         .await
     }
 
-    async fn with_record(&self, store: &Store) -> Result<Compared, DiffError> {
+    async fn with_record(&self, store: &Store, from: &Asked, to: &Asked) -> Result<Compared, DiffError> {
         let mut reader = store.reader().await?;
-        match (&self.args.from, &self.args.to) {
+        match (from, to) {
             (Asked::Moment(from), Asked::Moment(to)) => self.moments(&mut reader, *from, *to).await,
             (Asked::Moment(moment), Asked::Place(place)) => self.mixed(&mut reader, *moment, place, false).await,
             (Asked::Place(place), Asked::Moment(moment)) => self.mixed(&mut reader, *moment, place, true).await,
+            // Without a moment there is nothing to ask the record for.
             (Asked::Place(from), Asked::Place(to)) => self.places(from.clone(), to.clone()).await,
         }
     }
@@ -125,8 +125,10 @@ impl Job<'_> {
     }
 
     async fn moments(&self, reader: &mut Reader, from: Moment, to: Moment) -> Result<Compared, DiffError> {
+        // A snapshot selects its namespace: nothing was asked of the others.
+        let of_one = [from, to].iter().any(|moment| matches!(moment, Moment::Snapshot(_)));
         let (from, to) = (self.plan(reader, from).await?, self.plan(reader, to).await?);
-        let unrecorded = from.notes.len() + to.notes.len();
+        let slices = from.slices.len() + to.slices.len();
         let mut pairs = Vec::new();
         for from in from.slices {
             let whose = |slice: &Slice| (slice.namespace.account_id.clone(), slice.namespace.namespace_id.clone());
@@ -137,6 +139,7 @@ impl Job<'_> {
         if pairs.is_empty() {
             return Err(DiffError::NothingInCommon);
         }
+        let unrecorded = if of_one { 0 } else { slices - 2 * pairs.len() };
         let owners = Arc::new(diff::owners_of(&pairs));
         let found = diff::compare_moments(reader, &pairs, owners.clone(), self.listing(), stopped()).await?;
         let owners = Arc::into_inner(owners).ok_or(DiffError::Stopped)?;
@@ -156,12 +159,11 @@ impl Job<'_> {
         moment_is_to: bool,
     ) -> Result<Compared, DiffError> {
         let plan = self.plan(reader, moment).await?;
-        let unrecorded = plan.notes.len();
         let known = reader.namespaces().await?;
         let selects = match moment {
             // It selects its namespace, of the file's rows too.
             Moment::Snapshot(_) => Some(only(&plan)),
-            _ => selects(&self.args.filter, &known),
+            _ => selects(&self.args.filter, known),
         };
         let (stored, requests) = Stored::new(moment.to_string(), plan.slices);
         let (open, listing) = (opener(place.clone())?, self.listing());
@@ -182,10 +184,7 @@ impl Job<'_> {
                 Err(DiffError::Stopped)
             }
         };
-        Ok(Compared {
-            unrecorded,
-            ..compared?
-        })
+        compared
     }
 }
 
@@ -261,22 +260,27 @@ fn chosen(filter: &Filter<'_>, namespace: &ReadNamespace) -> bool {
     )
 }
 
-/// What --namespace and --account say of the rows of files, which know no names: the record knows those of its own.
-fn selects(args: &FilterArgs, known: &[ReadNamespace]) -> Option<Selects> {
+/// What --namespace and --account say of the rows of files, which know no names: the record knows those of its own, and
+/// so does a dataset.
+fn selects(args: &FilterArgs, known: Vec<ReadNamespace>) -> Option<Selects> {
     if args.namespace.is_empty() && args.account.is_empty() {
         return None;
     }
-    let filter = Filter::new(args);
-    let key = |namespace: &ReadNamespace| (namespace.account_id.clone(), namespace.namespace_id.clone());
-    let known: HashMap<_, _> = known
-        .iter()
-        .map(|namespace| (key(namespace), chosen(&filter, namespace)))
-        .collect();
     let args = args.clone();
-    Some(Box::new(move |account, namespace| {
-        match known.get(&(account.to_owned(), namespace.to_owned())) {
-            Some(chosen) => *chosen,
-            None => Filter::new(&args).selects(account, namespace, &None, None, None),
+    Some(Box::new(move |account, namespace, name| {
+        let filter = Filter::new(&args);
+        let mut known = known.iter();
+        let found = known
+            .find(|there| there.namespace_id == namespace && account.is_none_or(|account| account == there.account_id));
+        match found {
+            Some(found) => chosen(&filter, found),
+            None => filter.selects(
+                account.unwrap_or_default(),
+                namespace,
+                &name.map(str::to_owned),
+                None,
+                None,
+            ),
         }
     }))
 }
@@ -284,5 +288,8 @@ fn selects(args: &FilterArgs, known: &[ReadNamespace]) -> Option<Selects> {
 fn only(plan: &Plan) -> Selects {
     let key = |slice: &Slice| (slice.namespace.account_id.clone(), slice.namespace.namespace_id.clone());
     let chosen: Vec<_> = plan.slices.iter().map(key).collect();
-    Box::new(move |account, namespace| chosen.iter().any(|(a, n)| a == account && n == namespace))
+    Box::new(move |account, namespace, _| {
+        let mut chosen = chosen.iter();
+        chosen.any(|(a, n)| n == namespace && account.is_none_or(|account| a == account))
+    })
 }

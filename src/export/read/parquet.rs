@@ -144,7 +144,7 @@ impl ParquetReader {
 enum Texts {
     /// The statistics say so: none of the values has to be read.
     AllTheSame(ByteArray),
-    Different(Values<ByteArrayType>),
+    Different(Box<Values<ByteArrayType>>),
 }
 
 impl Texts {
@@ -159,7 +159,7 @@ impl Texts {
         {
             return Ok(Some(Self::AllTheSame(min.clone())));
         }
-        Ok(Values::of(group, place)?.map(Self::Different))
+        Ok(Values::of(group, place)?.map(Box::new).map(Self::Different))
     }
 
     /// No text is an empty one.
