@@ -4,6 +4,7 @@
 //! No option takes a secret that opens something: other users of a machine can read its command lines.
 
 mod decide;
+mod diff;
 mod export;
 mod report;
 mod sync;
@@ -15,12 +16,12 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use self::decide::{NamespaceDecision, SnapshotDecision};
+pub use self::diff::{DiffArgs, DiffFormat};
 pub use self::export::{ChangesArgs, ExportArgs, ExportCommand, FileFormat, HasData, IntervalsArgs, ObjectsArgs};
 pub use self::export::{RowsArgs, VerifyArgs};
 pub use self::report::ReportArgs;
 pub use self::sync::SyncArgs;
 use crate::model::{AccountId, ObjectId};
-
 use crate::select::Pattern;
 use crate::units::parse_duration;
 
@@ -118,6 +119,8 @@ pub enum Command {
     Export(Box<ExportArgs>),
     /// Drop history that is older than a horizon, and what ended walks left
     Prune(PruneArgs),
+    /// Compare two moments of the record, two files or datasets, or one of each
+    Diff(Box<DiffArgs>),
     /// Run psql on the configured store, the private one included
     Psql(PsqlArgs),
     /// Bring the store's schema up to date

@@ -3,8 +3,10 @@
 pub mod cli;
 pub mod cloudflare;
 pub mod config;
+pub mod diff;
 pub mod digest;
 pub mod export;
+mod merge;
 pub mod metrics;
 pub mod model;
 pub mod moment;
@@ -14,6 +16,7 @@ pub mod report;
 pub mod select;
 pub mod store;
 pub mod sync;
+mod temporary;
 pub mod text;
 pub mod times;
 pub mod units;

@@ -191,7 +191,7 @@ pub async fn dataset(
     blocking(move || Dataset::new(tree, place, table, format, columns, complete)).await
 }
 
-fn tree(place: &Place) -> Result<Box<dyn Tree>, ExportError> {
+pub fn tree(place: &Place) -> Result<Box<dyn Tree>, ExportError> {
     match place {
         #[cfg(feature = "object-store")]
         Place::Remote(url) => match export::RemoteStore::new(url) {
@@ -209,14 +209,14 @@ fn tree(place: &Place) -> Result<Box<dyn Tree>, ExportError> {
 }
 
 /// On a thread that may wait for files and answers.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     tokio::task::spawn_blocking(work)
         .await
         .unwrap_or_else(|ended| std::panic::resume_unwind(ended.into_panic()))
 }
 
 /// Ends with the first signal that asks the program to stop.
-async fn stopped() {
+pub async fn stopped() {
     let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
     let (Ok(mut interrupt), Ok(mut terminate)) = signals else {
         // Without handlers a signal ends the process by itself.

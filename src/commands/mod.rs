@@ -2,6 +2,7 @@
 
 mod check;
 mod decide;
+mod diff;
 mod export;
 mod history;
 mod lists;
@@ -70,6 +71,7 @@ pub async fn run(cli: &Cli, screen: &Screen) -> Result<u8, Failure> {
         Command::Report(args) => report::run(&settings, &cli.global, args).await,
         Command::Export(args) => export::run(&settings, &cli.global, args).await,
         Command::Prune(args) => prune::run(&settings, &cli.global, args).await,
+        Command::Diff(args) => diff::run(&settings, &cli.global, args).await,
         Command::Psql(args) => store::psql(&settings, &cli.global, args).await,
         Command::Completions { .. } | Command::Man { .. } => Ok(0),
         Command::Migrate => store::migrate(&settings, &cli.global).await,

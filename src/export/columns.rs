@@ -183,7 +183,7 @@ impl Kind {
 }
 
 /// As `inventory.state_name` says it.
-fn state_name(state: State) -> &'static str {
+pub fn state_name(state: State) -> &'static str {
     match state {
         State::Absent => "absent",
         State::Unknown => "unknown",
@@ -193,7 +193,7 @@ fn state_name(state: State) -> &'static str {
 }
 
 /// As `inventory.change_name` says it.
-fn change_name(old: State, new: State) -> &'static str {
+pub fn change_name(old: State, new: State) -> &'static str {
     match (old, new) {
         (State::Absent, _) => "created",
         (_, State::Absent) => "removed",

@@ -114,6 +114,12 @@ impl Manifest {
         serde_json::from_slice(&bytes).map(Some).map_err(foreign)
     }
 
+    /// `None` where it is none that this program writes.
+    pub fn file_format(&self) -> Option<Format> {
+        let mut known = [Format::Csv, Format::Parquet, Format::Jsonl].into_iter();
+        known.find(|format| format.extension() == self.format)
+    }
+
     pub fn paths(&self) -> HashSet<&str> {
         self.files.iter().map(|file| file.path.as_str()).collect()
     }

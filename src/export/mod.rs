@@ -8,7 +8,7 @@ pub mod columns;
 mod dataset;
 mod destination;
 mod error;
-mod manifest;
+pub mod manifest;
 mod plan;
 pub mod read;
 mod run;

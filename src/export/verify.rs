@@ -39,10 +39,7 @@ pub fn verify(tree: &dyn Tree, place: &str) -> Result<Verified, ExportError> {
     let mut problems = Vec::new();
     let mut digests = Found::new();
     let mut total = 0;
-    let Some(format) = [Format::Csv, Format::Parquet, Format::Jsonl]
-        .into_iter()
-        .find(|format| format.extension() == manifest.format)
-    else {
+    let Some(format) = manifest.file_format() else {
         problems.push(format!("its format is {}, which is none", shown(&manifest.format)));
         return Ok(done(manifest, 0, false, problems));
     };

@@ -16,7 +16,7 @@ use super::snapshots::{id_from, inconsistent};
 use crate::model::{ObjectId, State, StoredData};
 
 /// Rows that are handed on at once: enough that handing on costs nothing, little enough to be no memory.
-const BATCH: usize = 4096;
+pub(super) const BATCH: usize = 4096;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Table {
@@ -289,7 +289,7 @@ fn micros(moment: OffsetDateTime) -> i64 {
     (moment.unix_timestamp_nanos() / 1000) as i64
 }
 
-fn stored(flag: Option<&[u8]>) -> StoredData {
+pub(super) fn stored(flag: Option<&[u8]>) -> StoredData {
     flag.map(|flag| flag == [1]).into()
 }
 
@@ -301,7 +301,7 @@ fn int(field: Option<&[u8]>) -> Result<Option<i32>, StoreError> {
     Ok(Some(i32::from_be_bytes(bytes)))
 }
 
-fn state(field: Option<&[u8]>) -> Result<State, StoreError> {
+pub(super) fn state(field: Option<&[u8]>) -> Result<State, StoreError> {
     match field {
         Some([0, 0]) => Ok(State::Absent),
         Some([0, 1]) => Ok(State::Unknown),

@@ -19,6 +19,7 @@ mod report;
 mod runs;
 mod snapshots;
 mod staging;
+mod states;
 
 pub use as_of::{Row, Slice, Table};
 pub use connect::Store;

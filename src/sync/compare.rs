@@ -1,8 +1,8 @@
 //! What differs between the record and a walk: a pure merge of two ordered streams.
 
-use std::cmp::Ordering;
-use std::iter::Peekable;
+use std::convert::Infallible;
 
+use crate::merge::{Joined, join};
 use crate::model::{Change, Observation, State};
 
 /// The changes that lead from `stored` to `observed`, in ascending order of id.
@@ -16,62 +16,16 @@ pub fn compare(
     stored: impl IntoIterator<Item = Observation>,
     observed: impl IntoIterator<Item = Observation>,
 ) -> impl Iterator<Item = Change> {
-    Merge {
-        stored: stored.into_iter().peekable(),
-        observed: observed.into_iter().peekable(),
-    }
-}
-
-struct Merge<S: Iterator, O: Iterator> {
-    stored: Peekable<S>,
-    observed: Peekable<O>,
-}
-
-impl<S, O> Iterator for Merge<S, O>
-where
-    S: Iterator<Item = Observation>,
-    O: Iterator<Item = Observation>,
-{
-    type Item = Change;
-
-    fn next(&mut self) -> Option<Change> {
-        loop {
-            let order = match (self.stored.peek(), self.observed.peek()) {
-                (None, None) => return None,
-                (Some(_), None) => Ordering::Less,
-                (None, Some(_)) => Ordering::Greater,
-                (Some(stored), Some(observed)) => stored.id.cmp(&observed.id),
-            };
-            match order {
-                Ordering::Less => {
-                    let gone = self.stored.next()?;
-                    return Some(Change {
-                        id: gone.id,
-                        old: gone.data.into(),
-                        new: State::Absent,
-                    });
-                }
-                Ordering::Greater => {
-                    let new = self.observed.next()?;
-                    return Some(Change {
-                        id: new.id,
-                        old: State::Absent,
-                        new: new.data.into(),
-                    });
-                }
-                Ordering::Equal => {
-                    let (stored, observed) = (self.stored.next()?, self.observed.next()?);
-                    if stored.data != observed.data {
-                        return Some(Change {
-                            id: observed.id,
-                            old: stored.data.into(),
-                            new: observed.data.into(),
-                        });
-                    }
-                }
-            }
-        }
-    }
+    let stored = stored.into_iter().map(Ok::<_, Infallible>);
+    let observed = observed.into_iter().map(Ok);
+    join(stored, observed, |stored, observed| stored.id.cmp(&observed.id)).filter_map(|Ok(joined)| {
+        let (id, old, new) = match joined {
+            Joined::Left(gone) => (gone.id, gone.data.into(), State::Absent),
+            Joined::Right(new) => (new.id, State::Absent, new.data.into()),
+            Joined::Both(stored, observed) => (observed.id, stored.data.into(), observed.data.into()),
+        };
+        (old != new).then_some(Change { id, old, new })
+    })
 }
 
 #[cfg(test)]

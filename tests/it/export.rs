@@ -1,6 +1,6 @@
 //! Exports, by the program itself: what is written is what the record says, as of any moment, in every format.
 
-mod broken;
+pub mod broken;
 mod dataset;
 mod large;
 mod readers;
@@ -19,20 +19,20 @@ use crate::support::database::{TestDatabase, fresh_database};
 use crate::support::program::{ACCOUNT, Ended, program, run, simulator, sync};
 
 /// A namespace of 300 objects that was walked twice, with changes of every kind in between.
-struct Recorded {
-    simulator: Simulator,
-    database: TestDatabase,
-    namespace: String,
-    first: Walked,
-    second: Walked,
+pub struct Recorded {
+    pub simulator: Simulator,
+    pub database: TestDatabase,
+    pub namespace: String,
+    pub first: Walked,
+    pub second: Walked,
 }
 
-struct Walked {
-    snapshot: String,
-    truth: BTreeMap<Id, Flag>,
+pub struct Walked {
+    pub snapshot: String,
+    pub truth: BTreeMap<Id, Flag>,
 }
 
-async fn recorded() -> Recorded {
+pub async fn recorded() -> Recorded {
     let (simulator, database) = (simulator().await, fresh_database().await);
     let namespace = simulator.add_namespace(ACCOUNT, "chat_Room");
     simulator.seed(&namespace, 300, 1);
@@ -57,7 +57,7 @@ async fn recorded() -> Recorded {
     }
 }
 
-fn walk(simulator: &Simulator, database: &TestDatabase, namespace: &str) -> Walked {
+pub fn walk(simulator: &Simulator, database: &TestDatabase, namespace: &str) -> Walked {
     let ended = run(sync(simulator, database, &["--limit", "100"]));
     assert_eq!(ended.code, Some(0), "{ended:#?}");
     let told = ended.json();
@@ -75,7 +75,7 @@ impl Recorded {
     }
 
     /// stdout of an export that succeeds.
-    fn exported(&self, args: &[&str]) -> String {
+    pub fn exported(&self, args: &[&str]) -> String {
         let ended = self.export(args);
         assert_eq!(ended.code, Some(0), "{args:?}: {ended:#?}");
         ended.stdout

@@ -5,6 +5,7 @@
 mod configuration;
 mod cursors;
 mod decide;
+mod diff;
 mod escaping;
 mod exit_codes;
 mod export;

@@ -106,7 +106,7 @@ impl Output for Stdout {
 }
 
 /// A folder or a part of an object store that holds a dataset; names in it are relative, with slashes.
-pub trait Tree: Send {
+pub trait Tree: Send + Sync {
     /// Makes it where it is missing.
     fn prepare(&self) -> io::Result<()>;
     fn create(&self, name: &str) -> io::Result<Box<dyn Output>>;

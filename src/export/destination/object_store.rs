@@ -6,7 +6,6 @@
 use std::fs::File;
 use std::io::{self, Seek, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::TryStreamExt;
 use object_store::buffered::BufWriter;
@@ -17,6 +16,7 @@ use tokio::runtime::Handle;
 use url::Url;
 
 use super::{Output, Tree};
+use crate::temporary::nameless_file;
 
 /// Of one part of an upload: at most two are under way beside the one that is filled.
 const UPLOAD_PART: usize = 8 * 1024 * 1024;
@@ -152,16 +152,6 @@ impl Drop for Upload {
             let _gone = self.runtime.block_on(upload.abort());
         }
     }
-}
-
-/// In the folder for temporary files, its name removed at once: it lives as long as it is open.
-fn nameless_file() -> io::Result<File> {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    let next = NEXT.fetch_add(1, Ordering::Relaxed);
-    let path = std::env::temp_dir().join(format!("durable-inventory-{}-{next}", std::process::id()));
-    let file = File::options().read(true).write(true).create_new(true).open(&path)?;
-    std::fs::remove_file(&path)?;
-    Ok(file)
 }
 
 fn io_error(error: object_store::Error) -> io::Error {

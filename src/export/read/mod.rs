@@ -2,68 +2,228 @@
 //! by one, so memory does not grow with them.
 
 mod csv;
+mod guess;
 mod jsonl;
+mod lines;
 mod parquet;
 
+use std::fmt;
 use std::fs::File;
-use std::io::{self, BufReader};
+use std::io;
 use std::sync::Arc;
 
+pub use self::guess::{Unreadable, guess};
 use super::sink::Format;
-use crate::model::{InvalidObjectId, ObjectId};
+use crate::model::ObjectId;
 
-/// What a row says. A column that the file does not have says nothing: it is `None`.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct FileRow {
-    pub account_id: Option<Arc<str>>,
-    pub namespace_id: Option<Arc<str>>,
+/// What a row says, for as long as the reader is not asked for the next. A column that the file does not have says
+/// nothing: it is `None`.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Row<'a> {
+    pub account_id: Option<&'a [u8]>,
+    pub namespace_id: Option<&'a [u8]>,
     pub object_id: Option<ObjectId>,
     /// The inner `None` is unknown.
     pub has_stored_data: Option<Option<bool>>,
+}
+
+/// The columns of a file that matter here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Columns {
+    pub account_id: bool,
+    pub namespace_id: bool,
+    pub object_id: bool,
+    pub has_stored_data: bool,
+    /// It is an export of changes or of history: its rows are no objects.
+    pub no_objects: Option<&'static str>,
+}
+
+impl Columns {
+    pub fn of<'a>(names: impl Iterator<Item = &'a str>) -> Self {
+        let mut columns = Self::default();
+        for name in names {
+            match name {
+                "account_id" => columns.account_id = true,
+                "namespace_id" => columns.namespace_id = true,
+                "object_id" | "id" => columns.object_id = true,
+                "has_stored_data" | "hasStoredData" => columns.has_stored_data = true,
+                "change" => columns.no_objects = Some("changes"),
+                "valid_from" => columns.no_objects = Some("history"),
+                _ => {}
+            }
+        }
+        columns
+    }
+}
+
+/// Where in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum At {
+    Line(u64),
+    Row(u64),
+}
+
+impl fmt::Display for At {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Line(line) => write!(f, "line {line}"),
+            Self::Row(row) => write!(f, "row {row}"),
+        }
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum RowError {
     #[error("it could not be read")]
     Io(#[from] io::Error),
-    #[error("it is no CSV file")]
-    Csv(#[source] ::csv::Error),
-    #[error("it is no Parquet file")]
+    #[error("it has no header row with the names of its columns")]
+    NoHeader,
+    #[error("{at} has {found} cells, and the header has {expected}: the file may be cut off")]
+    Cells { at: At, found: usize, expected: usize },
+    #[error("the quotation mark that is opened in {0} is not closed: the file may be cut off")]
+    OpenQuote(At),
+    #[error("{0} is longer than 1 MiB: it is no file of rows")]
+    TooLong(At),
+    #[error("it is no Parquet file, or one that is cut off")]
     Parquet(#[from] ::parquet::errors::ParquetError),
-    #[error("row {row} is no JSON object")]
-    NoObject { row: u64 },
-    #[error("row {row} is not the JSON that it should be")]
-    Json { row: u64, source: serde_json::Error },
-    #[error("the object id of row {row} is none")]
-    Id { row: u64, source: InvalidObjectId },
-    #[error("has_stored_data of row {row} is neither true nor false nor empty")]
-    Flag { row: u64 },
+    #[error("{0} is no JSON object")]
+    NoObject(At),
+    #[error("{at} is not the JSON that it should be")]
+    Json { at: At, source: serde_json::Error },
+    #[error("{at}: {found:?} is no object id, which is 64 hex digits")]
+    Id { at: At, found: String },
+    #[error("{at}: has_stored_data is {found:?}, which is neither true nor false nor empty")]
+    Flag { at: At, found: String },
     #[error("column {0} is of a type that holds no {0}")]
     Type(&'static str),
 }
 
-pub type Rows = Box<dyn Iterator<Item = Result<FileRow, RowError>> + Send>;
+impl RowError {
+    fn id(at: At, found: &[u8]) -> Self {
+        Self::Id {
+            at,
+            found: foreign(found),
+        }
+    }
+
+    fn flag(at: At, found: &[u8]) -> Self {
+        Self::Flag {
+            at,
+            found: foreign(found),
+        }
+    }
+}
+
+/// As much of a cell as an error shows.
+fn foreign(found: &[u8]) -> String {
+    let found = String::from_utf8_lossy(&found[..found.len().min(400)]);
+    let short: String = found.chars().take(80).collect();
+    if short.len() < found.len() {
+        format!("{short}…")
+    } else {
+        short
+    }
+}
+
+/// The rows of one file, from its start.
+pub enum Reader {
+    Csv(Box<csv::CsvReader<File>>),
+    Jsonl(Box<jsonl::JsonReader<File>>),
+    Parquet(Box<parquet::ParquetReader>),
+    Ids(csv::IdReader<File>),
+}
+
+impl Reader {
+    pub fn open(format: Format, file: File) -> Result<Self, RowError> {
+        Ok(match format {
+            Format::Csv => Self::Csv(Box::new(csv::CsvReader::new(file)?)),
+            Format::Jsonl => Self::Jsonl(Box::new(jsonl::JsonReader::new(file)?)),
+            Format::Parquet => Self::Parquet(Box::new(parquet::ParquetReader::new(file)?)),
+            Format::Ids => Self::Ids(csv::IdReader::new(file)),
+        })
+    }
+
+    pub fn next_row(&mut self) -> Result<Option<Row<'_>>, RowError> {
+        match self {
+            Self::Csv(reader) => reader.next_row(),
+            Self::Jsonl(reader) => reader.next_row(),
+            Self::Parquet(reader) => reader.next_row(),
+            Self::Ids(reader) => reader.next_row(),
+        }
+    }
+
+    /// Of the row that came last.
+    pub fn at(&self) -> At {
+        match self {
+            Self::Csv(reader) => reader.at(),
+            Self::Jsonl(reader) => reader.at(),
+            Self::Parquet(reader) => reader.at(),
+            Self::Ids(reader) => reader.at(),
+        }
+    }
+
+    /// Of JSON Lines: those of the first line. `None` where not even that is there.
+    pub fn columns(&self) -> Option<Columns> {
+        match self {
+            Self::Csv(reader) => Some(reader.columns()),
+            Self::Jsonl(reader) => reader.columns(),
+            Self::Parquet(reader) => Some(reader.columns()),
+            Self::Ids(_) => Some(Columns {
+                object_id: true,
+                ..Columns::default()
+            }),
+        }
+    }
+}
+
+/// A row that may be kept.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FileRow {
+    pub account_id: Option<Arc<str>>,
+    pub namespace_id: Option<Arc<str>>,
+    pub object_id: Option<ObjectId>,
+    pub has_stored_data: Option<Option<bool>>,
+}
 
 /// The rows of a file, from its start.
-pub fn rows(format: Format, file: File) -> Result<Rows, RowError> {
-    Ok(match format {
-        Format::Csv => Box::new(csv::CsvRows::new(BufReader::with_capacity(64 * 1024, file))?),
-        Format::Jsonl => Box::new(jsonl::JsonRows::new(BufReader::with_capacity(64 * 1024, file))),
-        Format::Parquet => Box::new(parquet::ParquetRows::new(file)?),
-        Format::Ids => Box::new(csv::id_rows(BufReader::with_capacity(64 * 1024, file))),
-    })
+pub fn rows(format: Format, file: File) -> Result<impl Iterator<Item = Result<FileRow, RowError>>, RowError> {
+    let mut reader = Reader::open(format, file)?;
+    let (mut account, mut namespace) = (None, None);
+    Ok(std::iter::from_fn(move || match reader.next_row() {
+        Ok(row) => row.map(|row| {
+            Ok(FileRow {
+                account_id: row.account_id.map(|text| shared(&mut account, text)),
+                namespace_id: row.namespace_id.map(|text| shared(&mut namespace, text)),
+                object_id: row.object_id,
+                has_stored_data: row.has_stored_data,
+            })
+        }),
+        Err(error) => Some(Err(error)),
+    }))
 }
 
 /// The same text as the row before has is not kept twice.
-fn shared(last: &mut Option<Arc<str>>, text: &str) -> Arc<str> {
+fn shared(last: &mut Option<Arc<str>>, text: &[u8]) -> Arc<str> {
     if let Some(last) = last
-        && &**last == text
+        && last.as_bytes() == text
     {
         return last.clone();
     }
-    let new: Arc<str> = text.into();
+    let new: Arc<str> = String::from_utf8_lossy(text).into();
     *last = Some(new.clone());
     new
+}
+
+/// `true`, `false` or nothing, also as spreadsheets and PostgreSQL write them.
+fn flag(text: &[u8]) -> Option<Option<bool>> {
+    match text {
+        b"true" => Some(Some(true)),
+        b"false" => Some(Some(false)),
+        b"" => Some(None),
+        b"TRUE" | b"True" | b"t" => Some(Some(true)),
+        b"FALSE" | b"False" | b"f" => Some(Some(false)),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

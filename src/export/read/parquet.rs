@@ -1,170 +1,228 @@
 //! Rows of Parquet files: the columns that matter, a batch at a time.
 
 use std::fs::File;
-use std::sync::Arc;
 
+use parquet::basic::Type;
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl, get_typed_column_reader};
 use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DataType};
-use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::errors::ParquetError;
+use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
+use parquet::file::statistics::Statistics;
 
-use super::{FileRow, RowError, shared};
-use crate::export::columns::Column;
+use super::{At, Columns, Row, RowError};
+use crate::model::ObjectId;
 
 const BATCH: usize = 8192;
 
-pub struct ParquetRows {
+pub struct ParquetReader {
     file: SerializedFileReader<File>,
-    group: usize,
     columns: Columns,
+    places: Places,
+    group: usize,
+    account_id: Option<Texts>,
+    namespace_id: Option<Texts>,
+    object_id: Option<Values<ByteArrayType>>,
+    has_stored_data: Option<Values<BoolType>>,
     /// Rows of the group that are not in a batch yet.
     left: usize,
-    batch: std::vec::IntoIter<FileRow>,
+    /// Rows of the batch, and how many of them were handed on.
+    batch: usize,
+    next: usize,
     read: u64,
-    last_account: Option<Arc<str>>,
-    last_namespace: Option<Arc<str>>,
 }
 
-#[derive(Default)]
-struct Columns {
-    account_id: Option<ColumnReaderImpl<ByteArrayType>>,
-    namespace_id: Option<ColumnReaderImpl<ByteArrayType>>,
-    object_id: Option<ColumnReaderImpl<ByteArrayType>>,
-    has_stored_data: Option<ColumnReaderImpl<BoolType>>,
+/// Where in the file the columns are.
+#[derive(Clone, Copy)]
+struct Places {
+    account_id: Option<usize>,
+    namespace_id: Option<usize>,
+    object_id: Option<usize>,
+    has_stored_data: Option<usize>,
 }
 
-impl ParquetRows {
+impl ParquetReader {
     pub fn new(file: File) -> Result<Self, RowError> {
+        let file = SerializedFileReader::new(file)?;
+        let schema = file.metadata().file_metadata().schema_descr_ptr();
+        let names: Vec<_> = schema.columns().iter().map(|column| column.path().string()).collect();
+        let place = |known_as: &[&'static str], physical: Type| {
+            let mut all = known_as.iter();
+            let found = all.find_map(|known| Some((*known, names.iter().position(|name| name == known)?)));
+            let Some((name, place)) = found else { return Ok(None) };
+            let column = schema.column(place);
+            if column.physical_type() != physical || column.max_rep_level() > 0 || column.max_def_level() > 1 {
+                return Err(RowError::Type(name));
+            }
+            Ok(Some(place))
+        };
+        let places = Places {
+            account_id: place(&["account_id"], Type::BYTE_ARRAY)?,
+            namespace_id: place(&["namespace_id"], Type::BYTE_ARRAY)?,
+            object_id: place(&["object_id", "id"], Type::BYTE_ARRAY)?,
+            has_stored_data: place(&["has_stored_data", "hasStoredData"], Type::BOOLEAN)?,
+        };
         Ok(Self {
-            file: SerializedFileReader::new(file)?,
+            columns: Columns::of(names.iter().map(String::as_str)),
+            places,
+            file,
             group: 0,
-            columns: Columns::default(),
+            account_id: None,
+            namespace_id: None,
+            object_id: None,
+            has_stored_data: None,
             left: 0,
-            batch: Vec::new().into_iter(),
+            batch: 0,
+            next: 0,
             read: 0,
-            last_account: None,
-            last_namespace: None,
         })
     }
 
-    fn next_row(&mut self) -> Result<Option<FileRow>, RowError> {
-        loop {
-            if let Some(row) = self.batch.next() {
-                return Ok(Some(row));
-            }
+    pub fn at(&self) -> At {
+        At::Row(self.read)
+    }
+
+    pub fn columns(&self) -> Columns {
+        self.columns
+    }
+
+    pub fn next_row(&mut self) -> Result<Option<Row<'_>>, RowError> {
+        while self.next == self.batch {
             if self.left == 0 && !self.next_group()? {
                 return Ok(None);
             }
-            if self.left > 0 {
-                self.batch = self.next_batch()?.into_iter();
-            }
+            self.next_batch()?;
         }
+        let index = self.next;
+        self.next += 1;
+        self.read += 1;
+        let at = self.at();
+        let object_id = self.object_id.as_ref().and_then(|ids| ids.get(index));
+        let object_id = object_id.map(|id| ObjectId::from_hex(id.data()).map_err(|_| RowError::id(at, id.data())));
+        Ok(Some(Row {
+            account_id: self.account_id.as_ref().map(|texts| texts.get(index)),
+            namespace_id: self.namespace_id.as_ref().map(|texts| texts.get(index)),
+            object_id: object_id.transpose()?,
+            has_stored_data: self.has_stored_data.as_ref().map(|flags| flags.get(index).copied()),
+        }))
     }
 
+    /// False at the end.
     fn next_group(&mut self) -> Result<bool, RowError> {
         if self.group == self.file.num_row_groups() {
             return Ok(false);
         }
         let group = self.file.get_row_group(self.group)?;
-        let schema = group.metadata().schema_descr_ptr();
-        let reader = |column: Column| -> Result<Option<ColumnReader>, RowError> {
-            let at = schema
-                .columns()
-                .iter()
-                .position(|there| there.path().string() == column.name());
-            Ok(match at {
-                Some(at) => Some(group.get_column_reader(at)?),
-                None => None,
-            })
-        };
-        self.columns = Columns {
-            account_id: texts(reader(Column::AccountId)?, Column::AccountId)?,
-            namespace_id: texts(reader(Column::NamespaceId)?, Column::NamespaceId)?,
-            object_id: texts(reader(Column::ObjectId)?, Column::ObjectId)?,
-            has_stored_data: match reader(Column::HasStoredData)? {
-                Some(column @ ColumnReader::BoolColumnReader(_)) => Some(get_typed_column_reader(column)),
-                Some(_) => return Err(RowError::Type(Column::HasStoredData.name())),
-                None => None,
-            },
-        };
+        self.account_id = Texts::of(&*group, self.places.account_id)?;
+        self.namespace_id = Texts::of(&*group, self.places.namespace_id)?;
+        self.object_id = Values::of(&*group, self.places.object_id)?;
+        self.has_stored_data = Values::of(&*group, self.places.has_stored_data)?;
         self.left = group.metadata().num_rows() as usize;
         self.group += 1;
         Ok(true)
     }
 
-    fn next_batch(&mut self) -> Result<Vec<FileRow>, RowError> {
+    fn next_batch(&mut self) -> Result<(), RowError> {
         let count = self.left.min(BATCH);
-        let accounts = values(&mut self.columns.account_id, count)?;
-        let namespaces = values(&mut self.columns.namespace_id, count)?;
-        let ids = values(&mut self.columns.object_id, count)?;
-        let flags = values(&mut self.columns.has_stored_data, count)?;
-        let mut rows = Vec::with_capacity(count);
-        for index in 0..count {
-            self.read += 1;
-            let row = self.read;
-            let object_id = match text_at(&ids, index) {
-                Some(id) => Some(id.parse().map_err(|source| RowError::Id { row, source })?),
-                None => None,
-            };
-            rows.push(FileRow {
-                account_id: text_at(&accounts, index).map(|text| shared(&mut self.last_account, text)),
-                namespace_id: text_at(&namespaces, index).map(|text| shared(&mut self.last_namespace, text)),
-                object_id,
-                has_stored_data: flags.as_ref().map(|flags| flags[index]),
-            });
+        for texts in [&mut self.account_id, &mut self.namespace_id] {
+            if let Some(Texts::Different(values)) = texts {
+                values.read(count)?;
+            }
+        }
+        if let Some(values) = &mut self.object_id {
+            values.read(count)?;
+        }
+        if let Some(values) = &mut self.has_stored_data {
+            values.read(count)?;
         }
         self.left -= count;
-        Ok(rows)
+        (self.batch, self.next) = (count, 0);
+        Ok(())
     }
 }
 
-impl Iterator for ParquetRows {
-    type Item = Result<FileRow, RowError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.next_row().transpose()
-    }
+/// A column of texts of one row group.
+enum Texts {
+    /// The statistics say so: none of the values has to be read.
+    AllTheSame(ByteArray),
+    Different(Box<Values<ByteArrayType>>),
 }
 
-fn texts(reader: Option<ColumnReader>, column: Column) -> Result<Option<ColumnReaderImpl<ByteArrayType>>, RowError> {
-    match reader {
-        Some(reader @ ColumnReader::ByteArrayColumnReader(_)) => Ok(Some(get_typed_column_reader(reader))),
-        Some(_) => Err(RowError::Type(column.name())),
-        None => Ok(None),
-    }
-}
-
-fn text_at(values: &Option<Vec<Option<ByteArray>>>, index: usize) -> Option<&str> {
-    std::str::from_utf8(values.as_ref()?[index].as_ref()?.data()).ok()
-}
-
-/// The next values of a column, null where there is none.
-fn values<T: DataType>(
-    column: &mut Option<ColumnReaderImpl<T>>,
-    count: usize,
-) -> Result<Option<Vec<Option<T::T>>>, RowError>
-where
-    T::T: Clone,
-{
-    let Some(column) = column else { return Ok(None) };
-    let (mut found, mut levels) = (Vec::with_capacity(count), Vec::with_capacity(count));
-    let mut rows = 0;
-    while rows < count {
-        let (records, _, _) = column.read_records(count - rows, Some(&mut levels), None, &mut found)?;
-        if records == 0 {
-            let cut = parquet::errors::ParquetError::General("a column ends before its rows do".to_owned());
-            return Err(cut.into());
+impl Texts {
+    fn of(group: &dyn RowGroupReader, place: Option<usize>) -> Result<Option<Self>, RowError> {
+        let Some(at) = place else { return Ok(None) };
+        if let Some(Statistics::ByteArray(told)) = group.metadata().column(at).statistics()
+            && told.min_is_exact()
+            && told.max_is_exact()
+            && told.null_count_opt() == Some(0)
+            && let (Some(min), Some(max)) = (told.min_opt(), told.max_opt())
+            && min == max
+        {
+            return Ok(Some(Self::AllTheSame(min.clone())));
         }
-        rows += records;
+        Ok(Values::of(group, place)?.map(Box::new).map(Self::Different))
     }
-    // A required column has no levels.
-    if levels.is_empty() {
-        return Ok(Some(found.into_iter().map(Some).collect()));
+
+    /// No text is an empty one.
+    fn get(&self, index: usize) -> &[u8] {
+        match self {
+            Self::AllTheSame(text) => text.data(),
+            Self::Different(values) => values.get(index).map(ByteArray::data).unwrap_or_default(),
+        }
     }
-    let mut found = found.into_iter();
-    Ok(Some(
-        levels
-            .iter()
-            .map(|level| if *level > 0 { found.next() } else { None })
-            .collect(),
-    ))
+}
+
+/// A batch of a column's values.
+struct Values<T: DataType> {
+    column: ColumnReaderImpl<T>,
+    values: Vec<T::T>,
+    /// Zero where a row has no value; empty where no row may be without one.
+    levels: Vec<i16>,
+    /// Of each row: where its value is. Empty where the row's number tells.
+    places: Vec<Option<usize>>,
+}
+
+impl<T: DataType> Values<T> {
+    /// The column's type was looked at when the file was opened.
+    fn of(group: &dyn RowGroupReader, place: Option<usize>) -> Result<Option<Self>, RowError> {
+        let Some(at) = place else { return Ok(None) };
+        let column: ColumnReader = group.get_column_reader(at)?;
+        Ok(Some(Self {
+            column: get_typed_column_reader(column),
+            values: Vec::with_capacity(BATCH),
+            levels: Vec::with_capacity(BATCH),
+            places: Vec::new(),
+        }))
+    }
+
+    fn read(&mut self, count: usize) -> Result<(), RowError> {
+        self.values.clear();
+        self.levels.clear();
+        self.places.clear();
+        let mut rows = 0;
+        while rows < count {
+            let levels = Some(&mut self.levels);
+            let (records, _, _) = self.column.read_records(count - rows, levels, None, &mut self.values)?;
+            if records == 0 {
+                return Err(ParquetError::General("a column ends before its rows do".to_owned()).into());
+            }
+            rows += records;
+        }
+        if self.values.len() < count {
+            let mut next = 0;
+            self.places.extend(self.levels.iter().map(|level| {
+                let place = (*level > 0).then_some(next);
+                next += usize::from(*level > 0);
+                place
+            }));
+        }
+        Ok(())
+    }
+
+    /// `None` where the row has no value.
+    fn get(&self, index: usize) -> Option<&T::T> {
+        match self.places.is_empty() {
+            true => self.values.get(index),
+            false => self.values.get((*self.places.get(index)?)?),
+        }
+    }
 }

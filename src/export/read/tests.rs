@@ -1,5 +1,7 @@
 use std::io::{Seek, Write};
 
+use proptest::prelude::*;
+
 use super::*;
 
 fn read(format: Format, text: &str) -> Result<Vec<FileRow>, RowError> {
@@ -11,6 +13,10 @@ fn read(format: Format, text: &str) -> Result<Vec<FileRow>, RowError> {
 
 fn id(digit: char) -> String {
     digit.to_string().repeat(64)
+}
+
+fn told(format: Format, text: &str) -> String {
+    read(format, text).unwrap_err().to_string()
 }
 
 #[test]
@@ -31,6 +37,31 @@ fn columns_are_found_by_name_in_any_order() {
     assert_eq!(found[0].namespace_id, None);
 }
 
+/// What spreadsheets, psql and Cloudflare's API make of the same rows.
+#[test]
+fn files_that_others_made_are_understood() {
+    for csv in [
+        "object_id,has_stored_data\r\nA,true\r\nB,false\r\nC,\r\n",
+        "\u{feff}has_stored_data;object_id\nTRUE;A\nFALSE;B\n;C",
+        "id\thasStoredData\n\nA\tt\n\nB\tf\nC\t\n",
+        "\"object_id\",\"has_stored_data\"\n\"A\",\"true\"\n\"B\",\"false\"\n\"C\",\"\"\n",
+        // A view's `id` is no text of hex digits.
+        "id,object_id,has_stored_data\n\\x00,A,True\n\\x00,B,False\n\\x00,C,\n",
+    ] {
+        let csv = csv.replace('A', &id('a')).replace('B', &id('b')).replace('C', &id('c'));
+        // The words that begin with a letter of an id.
+        let csv = csv.replace(&format!("F{}LSE", id('a')), "FALSE");
+        let found = read(Format::Csv, &csv).unwrap();
+        let flags: Vec<_> = found.iter().map(|row| row.has_stored_data).collect();
+        assert_eq!(flags, [Some(Some(true)), Some(Some(false)), Some(None)], "{csv}");
+        assert_eq!(found[2].object_id.unwrap().to_string(), id('c'));
+    }
+    let json = format!("{{\"id\":\"{}\",\"hasStoredData\":false}}\n\n", id('a'));
+    let found = read(Format::Jsonl, &json).unwrap();
+    assert_eq!(found[0].has_stored_data, Some(Some(false)));
+    assert_eq!(found[0].object_id.unwrap().to_string(), id('a'));
+}
+
 #[test]
 fn a_null_is_unknown_and_a_missing_key_says_nothing() {
     let lines = format!(
@@ -46,17 +77,62 @@ fn a_null_is_unknown_and_a_missing_key_says_nothing() {
 }
 
 #[test]
-fn what_is_wrong_is_told_with_its_row() {
-    let csv = format!("object_id,has_stored_data\n{},maybe\n", id('a'));
-    assert!(matches!(read(Format::Csv, &csv), Err(RowError::Flag { row: 1 })));
-    assert!(matches!(
-        read(Format::Csv, "object_id\nabc\n"),
-        Err(RowError::Id { row: 1, .. })
-    ));
-    assert!(matches!(read(Format::Ids, "abc\n"), Err(RowError::Id { row: 1, .. })));
-    assert!(matches!(
-        read(Format::Jsonl, "{}\n[]\n"),
-        Err(RowError::NoObject { row: 2 })
-    ));
+fn what_is_wrong_is_told_with_its_place() {
+    let csv = |rows: &str| told(Format::Csv, &format!("object_id,note,has_stored_data\n{rows}"));
+    let a = id('a');
+    assert_eq!(
+        csv(&format!("{a},\"1\n2\",\n{a},,maybe\n")),
+        "line 4: has_stored_data is \"maybe\", which is neither true nor false nor empty"
+    );
+    assert_eq!(
+        csv("\n\nabc,,\n"),
+        "line 4: \"abc\" is no object id, which is 64 hex digits"
+    );
+    assert_eq!(
+        csv(&format!("{a},,true\n{a},")),
+        "line 3 has 2 cells, and the header has 3: the file may be cut off"
+    );
+    assert_eq!(
+        csv(&format!("{a},\"1,true\n{a},,true\n")),
+        "the quotation mark that is opened in line 2 is not closed: the file may be cut off"
+    );
+    assert_eq!(
+        csv(&"a".repeat(3 << 20)),
+        "line 2 is longer than 1 MiB: it is no file of rows"
+    );
+    assert_eq!(
+        told(Format::Csv, ""),
+        "it has no header row with the names of its columns"
+    );
+    assert_eq!(
+        told(Format::Ids, &format!("{a}\nabc\n")),
+        "line 2: \"abc\" is no object id, which is 64 hex digits"
+    );
+    assert_eq!(told(Format::Jsonl, "{}\n[]\n"), "line 2 is no JSON object");
+    assert_eq!(
+        told(Format::Jsonl, "{}\n{\"object_id\":"),
+        "line 2 is not the JSON that it should be"
+    );
     assert!(matches!(read(Format::Parquet, "PAR1"), Err(RowError::Parquet(_))));
+}
+
+proptest! {
+    /// The quick way and the parser's: whatever the cells are, both find them.
+    #[test]
+    fn cells_are_those_that_the_csv_crate_finds(
+        cells in prop::collection::vec(("[a-c,\"\n\r]{0,6}", "[a-c,\"\n]{0,3}"), 1..6),
+    ) {
+        let mut writer = ::csv::Writer::from_writer(Vec::new());
+        writer.write_record(["account_id", "note", "namespace_id"]).unwrap();
+        for (one, other) in &cells {
+            writer.write_record([one.as_str(), "", other]).unwrap();
+        }
+        let text = String::from_utf8(writer.into_inner().unwrap()).unwrap();
+        let found = read(Format::Csv, &text).unwrap();
+        prop_assert_eq!(found.len(), cells.len());
+        for (row, (one, other)) in found.iter().zip(&cells) {
+            prop_assert_eq!(row.account_id.as_deref(), Some(one.as_str()));
+            prop_assert_eq!(row.namespace_id.as_deref(), Some(other.as_str()));
+        }
+    }
 }

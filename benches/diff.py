@@ -1,0 +1,150 @@
+#!/usr/bin/env python3
+"""Two CSV files with about 1 % changes: `durable-inventory diff` beside DuckDB and `qsv diff`.
+
+    cargo build --release
+    python3 -m venv env && env/bin/pip install duckdb
+    env/bin/python benches/diff.py [ROWS] [--wide] [--unsorted] [--dir DIR]
+
+Every program reads the same two files and writes the changes to a file; their numbers have to agree. Each is run
+three times in turn, and the best run of each counts. `qsv` is run where it is on PATH (it wants sorted or at least
+unique keys and holds both files in memory). --wide gives the files all columns of an export, in place of the id and
+the flag alone.
+"""
+import argparse
+import os
+import random
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+PROGRAM = os.path.join(ROOT, "target/release/durable-inventory")
+RUNS = 3
+
+
+def rows(count, seed):
+    """Ids in ascending order: what follows the leading digits is noise, as in real ones."""
+    noise = random.Random(seed)
+    for n in range(count):
+        yield f"{n:016x}{noise.getrandbits(192):048x}", "true" if n % 2 else "false"
+
+
+def write(path, count, after, wide, unsorted):
+    head = "a" * 32 + "," + "b" * 32 + "," if wide else ""
+    tail = ",2026-11-24T14:04:14.123456Z,2026-11-24T14:04:14.123456Z,2026-11-24T14:04:20.654321Z" if wide else ""
+    lines = []
+    changes = [0, 0, 0]
+    with open(path, "w", encoding="ascii") as to:
+        names = "object_id,has_stored_data"
+        to.write(f"account_id,namespace_id,{names},first_seen_at,since,last_seen_at\n" if wide else names + "\n")
+        for n, (object_id, flag) in enumerate(rows(count, 1)):
+            kind = n % 300
+            if kind == 0:  # created
+                changes[0] += 1
+                if not after:
+                    continue
+            elif kind == 1:  # removed
+                changes[1] += 1
+                if after:
+                    continue
+            elif kind == 2:  # changed
+                changes[2] += 1
+                if after:
+                    flag = "false" if flag == "true" else "true"
+            line = f"{head}{object_id},{flag}{tail}\n"
+            lines.append(line)
+            if len(lines) == 100_000 and not unsorted:
+                to.writelines(lines)
+                lines.clear()
+        if unsorted:
+            random.Random(after).shuffle(lines)
+        to.writelines(lines)
+    return changes
+
+
+DUCKDB = """
+import duckdb, sys
+a, b, out = sys.argv[1:4]
+db = duckdb.connect()
+columns = "object_id, has_stored_data"
+db.execute(f"create view a as select {columns} from read_csv('{a}')")
+db.execute(f"create view b as select {columns} from read_csv('{b}')")
+db.execute(f'''copy (
+    select 'created' as change, b.* from b anti join a using (object_id)
+    union all select 'removed', a.* from a anti join b using (object_id)
+    union all select 'changed', b.* from b join a using (object_id)
+        where a.has_stored_data is distinct from b.has_stored_data
+) to '{out}' (header)''')
+"""
+
+DUCKDB_OUTER = """
+import duckdb, sys
+a, b, out = sys.argv[1:4]
+db = duckdb.connect()
+db.execute(f'''copy (
+    select object_id, a.has_stored_data as old, b.has_stored_data as new
+    from read_csv('{a}') a full join read_csv('{b}') b using (object_id)
+    where a.has_stored_data is distinct from b.has_stored_data
+) to '{out}' (header)''')
+"""
+
+
+def run(command, out):
+    """Wall seconds, and the peak of resident memory in MiB."""
+    started = time.monotonic()
+    with open(out, "wb") as to:
+        child = subprocess.Popen(command, stdout=to, stderr=subprocess.DEVNULL)
+        _, status, usage = os.wait4(child.pid, 0)
+    if os.waitstatus_to_exitcode(status) not in (0, 1):
+        sys.exit(f"failed: {' '.join(command)}")
+    return time.monotonic() - started, usage.ru_maxrss / 1024
+
+
+def lines(path):
+    with open(path, "rb") as file:
+        return sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(1 << 20), b"")) - 1
+
+
+def main():
+    arguments = argparse.ArgumentParser()
+    arguments.add_argument("rows", nargs="?", type=int, default=10_000_000)
+    arguments.add_argument("--wide", action="store_true")
+    arguments.add_argument("--unsorted", action="store_true")
+    arguments.add_argument("--dir", default=None)
+    asked = arguments.parse_args()
+    with tempfile.TemporaryDirectory(dir=asked.dir) as folder:
+        before, after, out = (os.path.join(folder, name) for name in ("before.csv", "after.csv", "out.csv"))
+        write(before, asked.rows, False, asked.wide, asked.unsorted)
+        expected = sum(write(after, asked.rows, True, asked.wide, asked.unsorted))
+        size = (os.path.getsize(before) + os.path.getsize(after)) / 1e6
+        print(f"{asked.rows} rows, {size:.0f} MB in two files, {expected} changes, {os.cpu_count()} cores")
+        contenders = {
+            "durable-inventory diff": [PROGRAM, "diff", before, after, "--format", "csv"],
+            "duckdb, anti-joins": [sys.executable, "-c", DUCKDB, before, after, out],
+            "duckdb, full join": [sys.executable, "-c", DUCKDB_OUTER, before, after, out],
+        }
+        qsv = shutil.which("qsv") or shutil.which("qsvlite")
+        if qsv:
+            contenders["qsv diff"] = [qsv, "diff", "--key", "2" if asked.wide else "0", before, after]
+        best = {}
+        for _ in range(RUNS):
+            for name, command in contenders.items():
+                ours = not name.startswith("duckdb")
+                seconds, memory = run(command, out if ours else os.devnull)
+                found = lines(out)
+                # qsv has a line for each side of a change.
+                wanted = expected + (asked.rows // 300 if name == "qsv diff" else 0)
+                if abs(found - wanted) > (2 if name == "qsv diff" else 0):
+                    sys.exit(f"{name} found {found} changes, not {wanted}")
+                best[name] = min(best.get(name, (seconds, memory)), (seconds, memory))
+        ours = best["durable-inventory diff"][0]
+        for name, (seconds, memory) in best.items():
+            print(f"{name:<24} {seconds:7.2f} s  {memory:7.0f} MiB  {seconds / ours:6.2f} x")
+
+
+if __name__ == "__main__":
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    main()

@@ -1,0 +1,124 @@
+//! Why two sides could not be compared.
+
+use std::fmt;
+use std::io;
+
+use crate::export::ExportError;
+use crate::export::read::{RowError, Unreadable};
+use crate::model::ObjectId;
+use crate::store::StoreError;
+
+#[derive(Debug, thiserror::Error)]
+pub enum DiffError {
+    #[error("{place} could not be read")]
+    Read { place: String, source: io::Error },
+
+    #[error("{place}")]
+    Unreadable { place: String, source: Unreadable },
+
+    #[error("{place}")]
+    Row { place: String, source: RowError },
+
+    #[error("{place}: {at} has no {column}")]
+    NoValue {
+        place: String,
+        at: crate::export::read::At,
+        column: &'static str,
+    },
+
+    #[error("{place} has no column object_id: a header row has to name it, and has_stored_data where it is there")]
+    NoIdColumn { place: String },
+
+    #[error("{place} is an export of {what}: objects are compared, as `export objects` writes them")]
+    NoObjects { place: String, what: String },
+
+    #[error("the files in {place} are in the format {format}, which is none that this program writes")]
+    Format { place: String, format: String },
+
+    #[error("{part} in {place} has {found} rows, and its manifest says {told}: `export verify` tells more")]
+    PartRows {
+        place: String,
+        part: String,
+        found: u64,
+        told: u64,
+    },
+
+    #[error("{part} in {place}: its path leads out of the dataset")]
+    Stray { place: String, part: String },
+
+    #[error("{place} lists {duplicates}")]
+    Duplicates { place: String, duplicates: Duplicates },
+
+    #[error("{place} speaks of more than {limit} namespaces")]
+    TooManyNamespaces { place: String, limit: usize },
+
+    #[error("only one side can come from stdin")]
+    StdinTwice,
+
+    #[error("the two sides have no namespace in common: nothing can be compared")]
+    NothingInCommon,
+
+    #[error("a temporary file could not be used: TMPDIR names the folder for them")]
+    Temporary(#[source] io::Error),
+
+    #[error(transparent)]
+    Export(#[from] ExportError),
+
+    #[error(transparent)]
+    Store(#[from] StoreError),
+
+    #[error("stdout could not be written")]
+    Write(#[source] io::Error),
+
+    #[error("stopped by a signal")]
+    Stopped,
+}
+
+/// Ids that a side has more than once: how many, and the first of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Duplicates {
+    pub count: u64,
+    pub first: Vec<ObjectId>,
+    /// The first one's namespaces, where they differ: the sides were compared without them.
+    pub namespaces: Option<(String, String)>,
+}
+
+const SHOWN: usize = 5;
+
+impl Duplicates {
+    /// Once for each row too many.
+    pub fn add(&mut self, id: ObjectId) {
+        // In order of ids: a third one is met right after the second.
+        if self.first.last() == Some(&id) {
+            return;
+        }
+        self.count += 1;
+        if self.first.len() < SHOWN {
+            self.first.push(id);
+        }
+    }
+}
+
+impl fmt::Display for Duplicates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.count {
+            1 => f.write_str("an id more than once: ")?,
+            count => write!(f, "{count} ids more than once: ")?,
+        }
+        for (index, id) in self.first.iter().enumerate() {
+            let comma = if index == 0 { "" } else { ", " };
+            write!(f, "{comma}{id}")?;
+        }
+        if self.count > self.first.len() as u64 {
+            write!(f, " and {} more", self.count - self.first.len() as u64)?;
+        }
+        if let Some((one, other)) = &self.namespaces {
+            write!(
+                f,
+                "; the first is in the namespaces {one} and {other}, and the other side has no column that would tell \
+                 them apart"
+            )?;
+        }
+        Ok(())
+    }
+}

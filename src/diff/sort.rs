@@ -1,0 +1,215 @@
+//! Entries sorted in bounded memory: runs of a size that fits, sorted and written to one temporary file, then merged.
+//!
+//! Our own, for entries of a fixed size: 37 bytes each on disk, a file for all runs instead of one for each, and
+//! nothing to clean up, as the file has no name.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::FileExt;
+
+use super::Entry;
+use super::owners::Owners;
+use crate::model::{ObjectId, StoredData};
+use crate::temporary::nameless_file;
+
+const BYTES: usize = 37;
+/// All runs together read ahead so many entries.
+const AHEAD: usize = 128 * 1024;
+/// However many there are, each reads some at a time.
+const LEAST_AHEAD: usize = 64;
+
+pub struct Sorter<'a> {
+    owners: &'a Owners,
+    /// Entries that are held in memory.
+    room: usize,
+    entries: Vec<Entry>,
+    file: Option<BufWriter<File>>,
+    /// How many entries each run has.
+    runs: Vec<u64>,
+}
+
+impl<'a> Sorter<'a> {
+    pub fn new(owners: &'a Owners, room: usize) -> Self {
+        Self {
+            owners,
+            room: room.max(1),
+            // What is never filled is never resident.
+            entries: Vec::with_capacity(room.max(1)),
+            file: None,
+            runs: Vec::new(),
+        }
+    }
+
+    pub fn push(&mut self, entries: &[Entry]) -> io::Result<()> {
+        for entry in entries {
+            if self.entries.len() == self.room {
+                self.write_run()?;
+            }
+            self.entries.push(*entry);
+        }
+        Ok(())
+    }
+
+    fn sort(&mut self) {
+        let ranks = self.owners.ranks();
+        self.entries
+            .sort_unstable_by_key(|entry| (ranks[entry.owner as usize], entry.id));
+    }
+
+    fn write_run(&mut self) -> io::Result<()> {
+        self.sort();
+        let file = match &mut self.file {
+            Some(file) => file,
+            None => self.file.insert(BufWriter::with_capacity(64 * 1024, nameless_file()?)),
+        };
+        for entry in &self.entries {
+            file.write_all(&encode(entry))?;
+        }
+        self.runs.push(self.entries.len() as u64);
+        self.entries.clear();
+        Ok(())
+    }
+
+    /// In ascending order of owner and id.
+    pub fn finish(mut self) -> io::Result<Sorted> {
+        let Some(file) = self.file.take() else {
+            self.sort();
+            return Ok(Sorted::InMemory(self.entries.into_iter()));
+        };
+        self.file = Some(file);
+        self.write_run()?;
+        // Its room is needed no more.
+        self.entries = Vec::new();
+        let file = match self.file.take() {
+            Some(file) => file.into_inner().map_err(|error| error.into_error())?,
+            None => nameless_file()?,
+        };
+        Merge::new(file, &self.runs, self.owners.ranks()).map(Sorted::Merged)
+    }
+}
+
+pub enum Sorted {
+    InMemory(std::vec::IntoIter<Entry>),
+    Merged(Merge),
+}
+
+impl Iterator for Sorted {
+    type Item = io::Result<Entry>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self {
+            Self::InMemory(entries) => entries.next().map(Ok),
+            Self::Merged(merge) => merge.next().transpose(),
+        }
+    }
+}
+
+pub struct Merge {
+    file: File,
+    ranks: Vec<u32>,
+    runs: Vec<Run>,
+    /// The next entry of each run, the least one on top.
+    heap: BinaryHeap<Reverse<(u32, ObjectId, usize)>>,
+    ahead: usize,
+}
+
+#[derive(Default)]
+struct Run {
+    /// Where in the file its next entry is, and how many there are from there on.
+    at: u64,
+    left: u64,
+    entries: std::vec::IntoIter<Entry>,
+    /// The one that is in the heap.
+    current: Option<Entry>,
+}
+
+impl Merge {
+    fn new(file: File, lengths: &[u64], ranks: Vec<u32>) -> io::Result<Self> {
+        let mut at = 0;
+        let runs = lengths.iter().map(|left| {
+            let run = Run {
+                at,
+                left: *left,
+                ..Run::default()
+            };
+            at += left * BYTES as u64;
+            run
+        });
+        let mut merge = Self {
+            file,
+            ranks,
+            runs: runs.collect(),
+            heap: BinaryHeap::with_capacity(lengths.len()),
+            ahead: (AHEAD / lengths.len().max(1)).max(LEAST_AHEAD),
+        };
+        for run in 0..merge.runs.len() {
+            merge.advance(run)?;
+        }
+        Ok(merge)
+    }
+
+    fn next(&mut self) -> io::Result<Option<Entry>> {
+        let Some(Reverse((_, _, run))) = self.heap.pop() else {
+            return Ok(None);
+        };
+        let entry = self.runs[run].current.take();
+        self.advance(run)?;
+        Ok(entry)
+    }
+
+    fn advance(&mut self, index: usize) -> io::Result<()> {
+        let run = &mut self.runs[index];
+        if run.entries.len() == 0 && run.left > 0 {
+            run.fill(&self.file, self.ahead)?;
+        }
+        run.current = run.entries.next();
+        if let Some(entry) = run.current {
+            self.heap
+                .push(Reverse((self.ranks[entry.owner as usize], entry.id, index)));
+        }
+        Ok(())
+    }
+}
+
+impl Run {
+    fn fill(&mut self, file: &File, ahead: usize) -> io::Result<()> {
+        let count = self.left.min(ahead as u64) as usize;
+        let mut bytes = vec![0; count * BYTES];
+        file.read_exact_at(&mut bytes, self.at)?;
+        self.at += bytes.len() as u64;
+        self.left -= count as u64;
+        let entries: Vec<_> = bytes.as_chunks::<BYTES>().0.iter().map(decode).collect();
+        self.entries = entries.into_iter();
+        Ok(())
+    }
+}
+
+fn encode(entry: &Entry) -> [u8; BYTES] {
+    let mut bytes = [0; BYTES];
+    bytes[..32].copy_from_slice(entry.id.as_bytes());
+    bytes[32..36].copy_from_slice(&entry.owner.to_le_bytes());
+    bytes[36] = match entry.data {
+        None => 0,
+        Some(StoredData::Unknown) => 1,
+        Some(StoredData::Without) => 2,
+        Some(StoredData::With) => 3,
+    };
+    bytes
+}
+
+fn decode(bytes: &[u8; BYTES]) -> Entry {
+    let mut id = [0; 32];
+    id.copy_from_slice(&bytes[..32]);
+    Entry {
+        id: ObjectId::from_bytes(id),
+        owner: u32::from_le_bytes([bytes[32], bytes[33], bytes[34], bytes[35]]),
+        data: match bytes[36] {
+            0 => None,
+            1 => Some(StoredData::Unknown),
+            2 => Some(StoredData::Without),
+            _ => Some(StoredData::With),
+        },
+    }
+}

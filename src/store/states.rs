@@ -1,0 +1,113 @@
+//! Which objects there were at a moment, and what differs between two moments: ids and states alone, streamed.
+
+use std::ops::ControlFlow;
+
+use futures_util::TryStreamExt;
+
+use super::StoreError;
+use super::as_of::{BATCH, Slice, state, stored};
+use super::copy_out::{Fields, RowDecoder};
+use super::moments::Reader;
+use super::snapshots::id_from;
+use crate::model::{ObjectId, Observation, State};
+
+impl Reader {
+    /// The objects as of the slice's end, in the order of their ids, until there is no more or `deliver` wants none.
+    pub async fn read_states(
+        &mut self,
+        slice: &Slice,
+        deliver: impl AsyncFnMut(Vec<Observation>) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, StoreError> {
+        let rows = objects(slice.namespace.key, slice.until.snapshot_id, "");
+        let query = format!("select id, has_stored_data from ({rows}) o order by id");
+        let row = |[id, flag, ..]: &Fields<'_>| {
+            Ok(Observation {
+                id: id_from(id.unwrap_or_default())?,
+                data: stored(*flag),
+            })
+        };
+        self.stream(&query, row, deliver).await
+    }
+
+    /// The objects of one namespace with their states at two moments, in the order of their ids: all that may differ,
+    /// or all that there are.
+    pub async fn compare_states(
+        &mut self,
+        from: &Slice,
+        to: &Slice,
+        all: bool,
+        deliver: impl AsyncFnMut(Vec<(ObjectId, State, State)>) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, StoreError> {
+        let key = from.namespace.key;
+        let (one, other) = (from.until.snapshot_id, to.until.snapshot_id);
+        let (unlike_other, unlike_one) = match all {
+            true => (String::new(), String::new()),
+            false => (unlike(one, other), unlike(other, one)),
+        };
+        let query = format!(
+            "select id, case when a.id is null then 0::smallint else inventory.state_of(a.has_stored_data) end,
+                    case when b.id is null then 0::smallint else inventory.state_of(b.has_stored_data) end
+             from ({}) a full join ({}) b using (id) order by id",
+            objects(key, one, &unlike_other),
+            objects(key, other, &unlike_one)
+        );
+        let row = |[id, old, new, ..]: &Fields<'_>| Ok((id_from(id.unwrap_or_default())?, state(*old)?, state(*new)?));
+        self.stream(&query, row, deliver).await
+    }
+
+    async fn stream<T>(
+        &mut self,
+        query: &str,
+        row: impl Fn(&Fields<'_>) -> Result<T, StoreError>,
+        mut deliver: impl AsyncFnMut(Vec<T>) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, StoreError> {
+        let doing = "read the record";
+        let statement = format!("copy ({query}) to stdout (format binary)");
+        let mut messages = self
+            .session
+            .copy_out_raw(&statement)
+            .await
+            .map_err(StoreError::while_doing(doing))?;
+        let mut decoder = RowDecoder::default();
+        let mut rows = Vec::with_capacity(BATCH);
+        while let Some(message) = messages.try_next().await.map_err(StoreError::while_doing(doing))? {
+            decoder.feed(&message, |fields| {
+                rows.push(row(&fields)?);
+                Ok(())
+            })?;
+            if rows.len() >= BATCH {
+                let full = std::mem::replace(&mut rows, Vec::with_capacity(BATCH));
+                if deliver(full).await.is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+        }
+        if rows.is_empty() {
+            return Ok(ControlFlow::Continue(()));
+        }
+        Ok(deliver(rows).await)
+    }
+}
+
+/// The intervals of a namespace that hold a snapshot. All that is put into it is numbers of ours.
+fn objects(key: i32, at: i32, unlike: &str) -> String {
+    format!(
+        "select id, has_stored_data from (
+             select id, has_stored_data, from_snapshot, null::int as to_snapshot from inventory.open_interval
+             where namespace_key = {key}
+             union all
+             select id, has_stored_data, from_snapshot, to_snapshot from inventory.closed_interval
+             where namespace_key = {key}
+         ) i
+         where (from_snapshot is null or from_snapshot <= {at}) and (to_snapshot is null or to_snapshot > {at}){unlike}"
+    )
+}
+
+/// Those of them that do not hold another snapshot too. Written so that the indexes on both ends of intervals serve.
+fn unlike(at: i32, other: i32) -> String {
+    if other > at {
+        format!(" and to_snapshot <= {other}")
+    } else {
+        format!(" and from_snapshot > {other}")
+    }
+}

@@ -1,0 +1,303 @@
+//! Files that people and other programs made, sound and unsound ones.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+
+use super::*;
+
+struct Files {
+    folder: TempDir,
+}
+
+impl Files {
+    fn new() -> Self {
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> String {
+        let path = self.folder.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
+    /// So many ids, in order or not, each with data.
+    fn many(&self, name: &str, rows: u32, turned: bool) -> String {
+        let row = |n: u32| format!("{n:064x},true\n");
+        let rows: String = match turned {
+            true => (0..rows).rev().map(row).collect(),
+            false => (0..rows).map(row).collect(),
+        };
+        self.write(name, format!("object_id,has_stored_data\n{rows}"))
+    }
+}
+
+fn id(digit: char) -> String {
+    digit.to_string().repeat(64)
+}
+
+#[test]
+fn the_exit_code_tells_same_different_and_trouble() {
+    let files = Files::new();
+    let one = files.write("one.csv", format!("object_id,has_stored_data\n{},true\n", id('a')));
+    let same = files.write(
+        "same.jsonl",
+        format!("{{\"id\":\"{}\",\"hasStoredData\":true}}\n", id('A')),
+    );
+    let other = files.write("other.csv", format!("has_stored_data,id\nfalse,{}\n", id('a')));
+    let ids = files.write("ids.txt", format!("{}\n", id('a')));
+    for (from, to, with, without) in [
+        (&one, &same, 0, 0),
+        (&one, &other, 1, 0),
+        (&one, &ids, 0, 0),
+        (&one, &files.write("bad.csv", "object_id\nx\n"), 2, 2),
+    ] {
+        assert_eq!(diff(&[from, to, "--exit-code"]).code, Some(with), "{from} {to}");
+        assert_eq!(diff(&[from, to]).code, Some(without), "{from} {to}");
+        assert_eq!(diff(&[from, to, "--exit-code", "--combined"]).code, Some(with));
+    }
+    let ended = diff(&[&one, &other]);
+    assert_eq!(
+        ended.stdout,
+        format!("data_lost     {}  with_data -> without_data\n", id('a'))
+    );
+    assert_eq!(
+        ended.stderr,
+        "0 created, 0 removed, 0 data_gained, 1 data_lost, 0 data_known, 0 data_unknown; 0 objects are the same\n"
+    );
+    let usage = diff(&[&one, &other, "--combined", "--format", "csv"]);
+    assert_eq!(usage.code, Some(2), "{usage:#?}");
+}
+
+#[test]
+fn what_is_wrong_with_a_file_is_told_in_one_line() {
+    let files = Files::new();
+    let (a, b) = (id('a'), id('b'));
+    let good = files.write("good.csv", format!("object_id,has_stored_data\n{a},true\n"));
+    for (name, text, told) in [
+        (
+            "empty.csv",
+            String::new(),
+            "it is empty: a list of nothing would be a header row alone",
+        ),
+        (
+            "noid.csv",
+            "name,has_stored_data\na,true\n".to_owned(),
+            "has no column object_id",
+        ),
+        ("headless.csv", format!("{a},true\n"), "has no column object_id"),
+        (
+            "short.csv",
+            format!("object_id\n{a}\nabc\n"),
+            "line 3: \"abc\" is no object id, which is 64 hex digits",
+        ),
+        (
+            "flag.csv",
+            format!("object_id,has_stored_data\n{a},yes\n"),
+            "line 2: has_stored_data is \"yes\"",
+        ),
+        (
+            "cut.csv",
+            format!("object_id,has_stored_data\n{a},true\n{b}"),
+            "line 3 has 1 cells, and the header has 2",
+        ),
+        (
+            "quote.csv",
+            format!("object_id,n\n{a},\"x\n{b},y\n"),
+            "the quotation mark that is opened in line 2",
+        ),
+        ("ids.txt", format!("{a}\n{}\n", &b[1..]), "line 2: \"bbb"),
+        (
+            "cut.jsonl",
+            format!("{{\"object_id\":\"{a}\"}}\n{{\"obj"),
+            "line 2 is not the JSON that it should be",
+        ),
+        (
+            "noid.jsonl",
+            format!("{{\"object_id\":\"{a}\"}}\n{{}}\n"),
+            "line 2 has no object_id",
+        ),
+        (
+            "flag.jsonl",
+            format!("{{\"object_id\":\"{a}\",\"has_stored_data\":1}}\n"),
+            "line 1 is not the JSON",
+        ),
+        (
+            "cut.parquet",
+            "PAR1".to_owned(),
+            "it is no Parquet file, or one that is cut off",
+        ),
+        (
+            "changes.csv",
+            format!("object_id,change\n{a},created\n"),
+            "is an export of changes",
+        ),
+        (
+            "history.csv",
+            format!("object_id,valid_from\n{a},x\n"),
+            "is an export of history",
+        ),
+        (
+            "twice.csv",
+            format!("object_id\n{b}\n{a}\n{b}\n"),
+            &format!("lists an id more than once: {b}"),
+        ),
+        (
+            "twice.txt",
+            format!("{a}\n{a}\n{b}\n{b}\n"),
+            &format!("lists 2 ids more than once: {a}, {b}"),
+        ),
+    ] {
+        let wrong = files.write(name, text);
+        for args in [[&good, &wrong], [&wrong, &good]] {
+            let ended = diff(&[args[0], args[1], "--format", "csv"]);
+            assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""), "{name}: {ended:#?}");
+            assert_eq!(ended.stderr.lines().count(), 1, "{name}: {}", ended.stderr);
+            assert!(
+                ended.stderr.starts_with(&format!("error: {wrong}")),
+                "{name}: {}",
+                ended.stderr
+            );
+            assert!(ended.stderr.contains(told), "{name}: {}", ended.stderr);
+        }
+    }
+    let packed = files.write("a.csv.gz", b"\x1f\x8b\x08\x00");
+    let ended = diff(&[&packed, &good]);
+    assert!(ended.stderr.contains("it is compressed: unpack it"), "{}", ended.stderr);
+    let missing = diff(&[&good, "no-such-file.csv"]);
+    assert_eq!(missing.code, Some(2), "{missing:#?}");
+    assert!(
+        missing.stderr.contains("there is no file or folder"),
+        "{}",
+        missing.stderr
+    );
+    let folder = diff(&[&good, files.folder.path().to_str().unwrap()]);
+    assert!(folder.stderr.contains("there is no manifest.json"), "{}", folder.stderr);
+}
+
+#[test]
+fn empty_lists_are_lists() {
+    let files = Files::new();
+    let one = files.write("one.csv", format!("object_id,has_stored_data\n{},true\n", id('a')));
+    for (name, text) in [
+        ("none.csv", "object_id,has_stored_data\n"),
+        ("none.txt", ""),
+        ("none.jsonl", ""),
+    ] {
+        let none = files.write(name, text);
+        let ended = diff(&[&none, &one, "--combined"]);
+        assert_eq!(ended.stdout, format!("+ {}\n", id('a')), "{name}: {ended:#?}");
+        assert_eq!(diff(&[&none, &none, "--exit-code"]).code, Some(0), "{name}");
+    }
+}
+
+/// With a folder for temporary files of its own, which has to be empty afterwards.
+fn with_temporary(args: &[&str], folder: &Path) -> Command {
+    let mut command = bare(&[&["diff"], args].concat());
+    command.env("TMPDIR", folder);
+    command
+}
+
+#[test]
+fn one_side_may_be_a_pipe() {
+    let files = Files::new();
+    let (sorted, turned) = (files.many("s.csv", 5_000, false), files.many("t.csv", 5_001, true));
+    let temporary = tempfile::tempdir().unwrap();
+    for args in [["-", &sorted], [&sorted, "-"]] {
+        let mut command = with_temporary(&[&args[..], &["--exit-code"]].concat(), temporary.path());
+        let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(&fs::read(&turned).unwrap()).unwrap();
+        drop(stdin);
+        let ended: Ended = child.wait_with_output().unwrap().into();
+        assert_eq!(ended.code, Some(1), "{ended:#?}");
+        assert_eq!(ended.stdout.lines().count(), 1);
+        assert!(
+            ended.stderr.contains("; 5,000 objects are the same"),
+            "{}",
+            ended.stderr
+        );
+    }
+    let mut redirected = with_temporary(&["-", &sorted, "--exit-code"], temporary.path());
+    redirected.stdin(File::open(&sorted).unwrap());
+    assert_eq!(run(redirected).code, Some(0));
+    let twice = diff(&["-", "-"]);
+    assert_eq!(twice.code, Some(2), "{twice:#?}");
+    assert!(
+        twice.stderr.contains("only one side can come from stdin"),
+        "{}",
+        twice.stderr
+    );
+    assert_eq!(fs::read_dir(temporary.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn whoever_reads_the_first_line_and_leaves_ends_it_quietly() {
+    let files = Files::new();
+    let (many, none) = (files.many("many.csv", 20_000, true), files.many("none.csv", 0, false));
+    for format in [
+        &["--format", "text"][..],
+        &["--format", "csv"],
+        &["--format", "jsonl"],
+        &["--combined"],
+    ] {
+        let mut command = bare(&[&["diff", &none, &many, "--quiet", "--exit-code"], format].concat());
+        let mut child = command.spawn().unwrap();
+        let mut stdout = BufReader::with_capacity(16, child.stdout.take().unwrap());
+        stdout.read_until(b'0', &mut Vec::new()).unwrap();
+        drop(stdout);
+        let ended: Ended = child.wait_with_output().unwrap().into();
+        assert_eq!((ended.code, ended.stderr.as_str()), (Some(1), ""), "{format:?}");
+    }
+    let mut full = bare(&["diff", &none, &many]);
+    full.stdout(File::create("/dev/full").unwrap());
+    let ended = run(full);
+    assert_eq!(ended.code, Some(2), "{ended:#?}");
+    assert!(ended.stderr.contains("stdout could not be written"), "{}", ended.stderr);
+}
+
+/// Sorting goes to disk, in TMPDIR, and leaves nothing there, whatever comes of it.
+#[test]
+fn what_is_not_sorted_is_sorted_on_disk() {
+    let files = Files::new();
+    // More than is sorted in memory.
+    let (sorted, turned) = (files.many("s.csv", 900_000, false), files.many("t.csv", 900_001, true));
+    let temporary = tempfile::tempdir().unwrap();
+    let ended = run(with_temporary(&[&sorted, &turned, "--exit-code"], temporary.path()));
+    assert_eq!(ended.code, Some(1), "{ended:#?}");
+    assert_eq!(
+        ended.stdout,
+        format!("created       {:064x}  absent -> with_data\n", 900_000)
+    );
+    let text = fs::read_to_string(&turned).unwrap();
+    let wrong = files.write("w.csv", format!("{text}{}\n", "x,true"));
+    let failed = run(with_temporary(&[&sorted, &wrong], temporary.path()));
+    assert_eq!(failed.code, Some(2), "{failed:#?}");
+    assert!(
+        failed.stderr.contains("line 900003: \"x\" is no object id"),
+        "{}",
+        failed.stderr
+    );
+    assert_eq!(fs::read_dir(temporary.path()).unwrap().count(), 0);
+
+    let missing = temporary.path().join("missing");
+    let nowhere = run(with_temporary(&[&sorted, &turned], &missing));
+    assert_eq!((nowhere.code, nowhere.stdout.as_str()), (Some(2), ""), "{nowhere:#?}");
+    assert!(nowhere.stderr.contains("TMPDIR names the folder"), "{}", nowhere.stderr);
+    assert!(nowhere.stderr.contains(missing.to_str().unwrap()), "{}", nowhere.stderr);
+}
+
+#[test]
+fn a_file_in_an_unexpected_place_is_a_file() {
+    let files = Files::new();
+    let text = format!("object_id\n{}\n", id('a'));
+    let path: PathBuf = files.write("latest", &text).into();
+    let mut command = bare(&["diff", "./latest", "./latest", "--exit-code"]);
+    command.current_dir(path.parent().unwrap());
+    assert_eq!(run(command).code, Some(0));
+}
