@@ -87,6 +87,8 @@ create table inventory.snapshot (
     digest bytea not null default decode(repeat('00', 32), 'hex') check (octet_length(digest) = 32),
     change_digest bytea not null default decode(repeat('00', 32), 'hex') check (octet_length(change_digest) = 32),
     error text,
+    -- Dropped by prune but for its moment, which rows that stay are told by. No view shows it.
+    pruned boolean not null default false,
     -- The checkpoint: all that another process needs to go on after the last committed page.
     checkpoint_at timestamptz not null default clock_timestamp(),
     walked boolean not null default false,              -- the end was proven: nothing is left to fetch

@@ -51,7 +51,8 @@ select
     s.error
 from inventory.snapshot s
 join inventory.namespace n using (namespace_key)
-join inventory.account a using (account_key);
+join inventory.account a using (account_key)
+where not s.pruned;
 
 -- Left joins to snapshot, so that a query that asks for no time does not pay for it.
 create view inventory.objects as
@@ -144,7 +145,7 @@ comment on column inventory.horizons.account_id is 'Cloudflare account';
 comment on column inventory.horizons.namespace_id is 'namespace whose history was pruned';
 comment on column inventory.horizons.horizon is 'history before this moment is gone: ask object_history and changes for moments from here on only';
 
-comment on view inventory.snapshots is 'one row a walk over a namespace; status complete = published. Prune drops those before the horizon that no surviving row names';
+comment on view inventory.snapshots is 'one row a walk over a namespace; status complete = published. Prune drops those before the namespace''s horizon, but for the newest';
 comment on column inventory.snapshots.snapshot_id is 'number of the snapshot; rises in the order of the walks of a namespace';
 comment on column inventory.snapshots.run_id is 'run that began the walk';
 comment on column inventory.snapshots.account_id is 'Cloudflare account';

@@ -3,7 +3,7 @@
 
 use time::OffsetDateTime;
 
-use crate::store::{Fence, Horizon, LockSession, PrunableNamespace, Store, StoreError};
+use crate::store::{Fence, Horizon, LockSession, OldSnapshot, PrunableNamespace, Store, StoreError};
 
 /// Rows that one transaction drops.
 pub const BATCH: u32 = 50_000;
@@ -99,14 +99,19 @@ async fn drop_all(store: &Store, settings: &Settings, fence: Fence) -> Result<Dr
         intervals = store.drop_ended_intervals(fence, horizon, batch).await?;
     }
     let leftovers = store.drop_leftovers(fence, before).await?;
-    let snapshots = store.droppable_snapshots(fence.namespace_key, before, horizon).await?;
-    store.drop_snapshots(fence, &snapshots, batch).await?;
+    let old = store.old_snapshots(fence.namespace_key, before, horizon).await?;
+    store.drop_snapshots(fence, &old, batch).await?;
     Ok(Dropped {
         horizon,
         intervals,
-        snapshots: snapshots.len() as u64,
+        snapshots: shown(&old),
         leftovers,
     })
+}
+
+/// Those that a view shows.
+fn shown(old: &[OldSnapshot]) -> u64 {
+    old.iter().filter(|old| !old.pruned).count() as u64
 }
 
 async fn count(store: &Store, settings: &Settings, key: i32, droppable: &mut Vec<i32>) -> Result<Dropped, StoreError> {
@@ -116,12 +121,12 @@ async fn count(store: &Store, settings: &Settings, key: i32, droppable: &mut Vec
         None => 0,
     };
     let leftovers = store.count_leftovers(key, settings.before).await?;
-    let snapshots = store.droppable_snapshots(key, settings.before, horizon).await?;
-    droppable.extend(&snapshots);
+    let old = store.old_snapshots(key, settings.before, horizon).await?;
+    droppable.extend(old.iter().filter(|old| !old.named).map(|old| old.snapshot_id));
     Ok(Dropped {
         horizon,
         intervals,
-        snapshots: snapshots.len() as u64,
+        snapshots: shown(&old),
         leftovers,
     })
 }

@@ -27,7 +27,7 @@ pub use error::StoreError;
 pub use lock::{Fence, LockSession, Locks};
 pub use moments::{ReadNamespace, Reader, SnapshotAt};
 pub use namespaces::RecordedNamespace;
-pub use prune::{Horizon, PrunableNamespace};
+pub use prune::{Horizon, OldSnapshot, PrunableNamespace};
 pub use publish::{ProvenWalk, Published};
 pub use read::{IntervalRow, NamespaceRow, SnapshotRow};
 pub use report::{LastRun, PointRow, ReportRow};

@@ -6,8 +6,8 @@
 //!
 //! - the newest snapshot that was published by then, and every interval that had not ended with it;
 //! - of an object that is gone, which snapshot saw it first (`pruned_object`), should it come back;
-//! - a snapshot that a surviving row names, for its moment. Each object names the one that saw it first, so all that
-//!   created something stay.
+//! - of a snapshot that a surviving row names, its moment: it is marked as pruned, and no view shows it. Each object
+//!   names the one that saw it first, so this is left of all that created something.
 
 use std::time::Duration;
 
@@ -26,6 +26,16 @@ pub struct PrunableNamespace {
     pub name: Option<String>,
     pub script: Option<String>,
     pub class: Option<String>,
+}
+
+/// A snapshot from before the horizon.
+#[derive(Debug, Clone, Copy)]
+pub struct OldSnapshot {
+    pub snapshot_id: i32,
+    /// By a row that stays.
+    pub named: bool,
+    /// By an earlier prune, which left its moment.
+    pub pruned: bool,
 }
 
 /// Where a namespace's record begins after a prune.
@@ -213,25 +223,27 @@ impl Store {
         .map_err(StoreError::while_doing("look for an unfinished walk"))
     }
 
-    /// Snapshots before the horizon that no row names, once the intervals are dropped: published ones that created
-    /// nothing, and walks that came to nothing. A held one waits for a decision, however long.
-    pub async fn droppable_snapshots(
+    /// Those that go: published ones before the horizon's, and walks that came to nothing. A held one waits for a
+    /// decision, however long. What names them is looked up as it is once the intervals are dropped.
+    pub async fn old_snapshots(
         &self,
         namespace_key: i32,
         before: OffsetDateTime,
         horizon: Option<Horizon>,
-    ) -> Result<Vec<i32>, StoreError> {
-        sqlx::query_scalar!(
-            "select s.snapshot_id
+    ) -> Result<Vec<OldSnapshot>, StoreError> {
+        let old = sqlx::query_as!(
+            OldSnapshot,
+            "select s.snapshot_id, s.pruned,
+                    s.status = 'complete' and (
+                        s.snapshot_id = n.baseline_snapshot or s.created > 0
+                        or exists (select from inventory.open_interval o where o.from_snapshot = s.snapshot_id)
+                        or exists (
+                            select from inventory.closed_interval c
+                            where c.from_snapshot = s.snapshot_id and c.to_snapshot > $3)) as \"named!\"
              from inventory.snapshot s join inventory.namespace n using (namespace_key)
              where s.namespace_key = $1 and (
                  s.status in ('failed', 'discarded', 'superseded', 'running', 'interrupted') and s.checkpoint_at < $2
-                 or s.status = 'complete' and s.snapshot_id < $3 and s.snapshot_id <> n.baseline_snapshot
-                     and s.created = 0
-                     and not exists (select from inventory.open_interval o where o.from_snapshot = s.snapshot_id)
-                     and not exists (
-                         select from inventory.closed_interval c
-                         where c.from_snapshot = s.snapshot_id and c.to_snapshot > $3))
+                 or s.status = 'complete' and s.snapshot_id < $3)
              order by s.snapshot_id",
             namespace_key,
             before,
@@ -239,17 +251,30 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await
-        .map_err(StoreError::while_doing("look for snapshots before the horizon"))
+        .map_err(StoreError::while_doing("look for snapshots before the horizon"))?;
+        Ok(old.into_iter().filter(|old| !(old.pruned && old.named)).collect())
     }
 
-    /// Drops them, after all that named them is gone.
-    pub async fn drop_snapshots(&self, fence: Fence, snapshots: &[i32], batch: u32) -> Result<(), StoreError> {
-        for some in snapshots.chunks(batch as usize) {
+    /// Drops them, or leaves their moments, after all that can go that named them is gone.
+    pub async fn drop_snapshots(&self, fence: Fence, old: &[OldSnapshot], batch: u32) -> Result<(), StoreError> {
+        for some in old.chunks(batch as usize) {
+            let ids = |named| -> Vec<i32> {
+                let some = some.iter().filter(|old| old.named == named);
+                some.map(|old| old.snapshot_id).collect()
+            };
             let mut transaction = self.pool.begin().await.map_err(StoreError::while_doing(DROPPING))?;
+            sqlx::query!(
+                "update inventory.snapshot set pruned = true where namespace_key = $1 and snapshot_id = any($2)",
+                fence.namespace_key,
+                &ids(true)
+            )
+            .execute(&mut *transaction)
+            .await
+            .map_err(StoreError::while_doing(DROPPING))?;
             sqlx::query!(
                 "delete from inventory.snapshot where namespace_key = $1 and snapshot_id = any($2)",
                 fence.namespace_key,
-                some
+                &ids(false)
             )
             .execute(&mut *transaction)
             .await

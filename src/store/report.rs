@@ -85,7 +85,7 @@ impl Reader {
              from (
                  select namespace_key, recorded_at, with_data + without_data + unknown as objects, with_data,
                         created, removed, base_snapshot is null as baseline
-                 from inventory.snapshot where status = 'complete' and recorded_at > $1
+                 from inventory.snapshot where status = 'complete' and not pruned and recorded_at > $1
                  union all
                  select s.*
                  from inventory.namespace n
@@ -93,7 +93,7 @@ impl Reader {
                      select namespace_key, recorded_at, with_data + without_data + unknown, with_data,
                             created, removed, base_snapshot is null
                      from inventory.snapshot
-                     where namespace_key = n.namespace_key and status = 'complete' and recorded_at <= $1
+                     where namespace_key = n.namespace_key and status = 'complete' and not pruned and recorded_at <= $1
                      order by snapshot_id desc limit 1) s) points
              order by namespace_key, recorded_at",
             since

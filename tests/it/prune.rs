@@ -85,7 +85,14 @@ async fn a_dry_run_tells_what_goes_and_writes_nothing() {
     told["dry_run"] = false.into();
     told["namespaces"][0]["horizon"] = only(&dropped)["horizon"].clone();
     assert_eq!(told, dropped);
+    assert_eq!(only(&told)["snapshots"], 3, "the newest stays");
     assert_eq!(recorded.left().await, 0);
+    assert_eq!(
+        recorded
+            .number("select count(*)::text from inventory.snapshots where namespace_id = $1")
+            .await,
+        1
+    );
     assert_eq!(
         objects(&recorded.database, &recorded.namespace).await,
         truth(&recorded.simulator, &recorded.namespace)
