@@ -9,6 +9,8 @@ mod range;
 mod seam;
 mod source;
 
+use std::time::Duration;
+
 use tracing::info;
 
 use crate::cloudflare::Pagination;
@@ -83,18 +85,17 @@ impl Pages {
     /// many requests it took to find out.
     async fn consider(&mut self, last: &Served, cursor: Cursor, reached: Reached) -> Result<u32, FetchError> {
         let rows = last.page.rows.len();
-        let plan = plan(
-            self.cursors,
-            self.source.client.pace(),
-            last.page.took,
-            reached,
-            rows as u64,
-        );
+        let pace = self.source.client.pace();
+        let plan = |took| plan(self.cursors, pace, took, reached, rows as u64);
         // Elsewhere a cursor may be anything. That is no reason not to ask again in the next walk.
-        let (Some(plan), true) = (plan, cursor.as_str().parse::<ObjectId>().is_ok()) else {
+        if plan(last.page.took).is_none() || cursor.as_str().parse::<ObjectId>().is_err() {
             return Ok(0);
+        }
+        let Probe { proven, requests, took } = self.probe(last).await?;
+        // The page may have been the first on a new connection, which takes longer.
+        let Some(plan) = plan(last.page.took.min(took)) else {
+            return Ok(requests);
         };
-        let (proven, spent) = self.probe(last).await?;
         self.reading = if proven {
             info!(
                 namespace = %self.source.namespace, cursors = plan.cursors, range_pages = plan.range_pages,
@@ -107,37 +108,52 @@ impl Pages {
             self.dropped = Some(Dropped { why, for_good: true });
             Reading::OneCursor
         };
-        Ok(spent)
+        Ok(requests)
     }
 
     /// Asks for what comes after an id in the middle of a page that was just read, and once more for both if that is
     /// something else: objects come and go.
-    async fn probe(&self, last: &Served) -> Result<(bool, u32), FetchError> {
-        let Some(middle) = last.ids().nth(last.page.rows.len() / 2) else {
-            return Ok((false, 0));
+    async fn probe(&self, last: &Served) -> Result<Probe, FetchError> {
+        let mut probe = Probe {
+            proven: false,
+            requests: 0,
+            took: last.page.took,
         };
-        let Some(before) = middle.predecessor() else {
-            return Ok((false, 0));
+        let middle = last.ids().nth(last.page.rows.len() / 2);
+        let Some(before) = middle.and_then(|middle| middle.predecessor()) else {
+            return Ok(probe);
         };
-        let (mut spent, mut page) = (0, last.clone());
+        let mut page = last.clone();
         for again in [false, true] {
             if again {
                 page = self.source.served(last.cursor.clone()).await?;
-                spent += page.page.requests;
+                probe.requests += page.page.requests;
             }
             let probed = match self.source.served(Some(Cursor::after(&before))).await {
-                Err(FetchError::CursorRefused(_)) => return Ok((false, spent + 1)),
+                Err(FetchError::CursorRefused(_)) => {
+                    probe.requests += 1;
+                    break;
+                }
                 answer => answer?,
             };
-            spent += probed.page.requests;
+            probe.requests += probed.page.requests;
+            probe.took = probed.page.took;
             let expected: Vec<ObjectId> = page.ids().filter(|id| *id > before).collect();
-            let found = Beyond::of([&probed], None);
-            if found.ids.starts_with(&expected) {
-                return Ok((true, spent));
+            probe.proven = Beyond::of([&probed], None).ids.starts_with(&expected);
+            if probe.proven {
+                break;
             }
         }
-        Ok((false, spent))
+        Ok(probe)
     }
+}
+
+/// How the API took a made-up cursor.
+struct Probe {
+    /// For what it means.
+    proven: bool,
+    requests: u32,
+    took: Duration,
 }
 
 fn charged(page: Page, spent: u32) -> Page {
