@@ -73,13 +73,12 @@ fn check(from: &Path, to: &Path, temporary: &Path, expected: [u64; 3]) {
         "{told}"
     );
     assert!(peak > 0 && peak < LIMIT_KIB, "{peak} KiB");
-    writeln!(
-        std::io::stderr(),
-        "{} rows: {:.1} s, {peak} KiB",
-        rows(),
-        started.elapsed().as_secs_f64()
-    )
-    .unwrap();
+    told_to_whoever_asks(started.elapsed().as_secs_f64(), peak);
+}
+
+#[expect(clippy::print_stderr, reason = "shown by --nocapture")]
+fn told_to_whoever_asks(seconds: f64, peak: u64) {
+    eprintln!("{} rows: {seconds:.1} s, {peak} KiB", rows());
 }
 
 /// The most memory that the process has had resident; `None` when it has ended.
