@@ -1,7 +1,7 @@
 //! A report for the terminal: a table, totals, and what needs attention.
 
 use comfy_table::CellAlignment::{Left, Right};
-use durable_inventory::report::{Attention, Change, Count, NamespaceFigures, Report, words};
+use durable_inventory::report::{Attention, Change, Count, NamespaceFigures, Report, by_trouble, words};
 use durable_inventory::text::shown;
 
 use crate::terminal::table::{Column, number, table};
@@ -23,8 +23,15 @@ pub fn text(report: &Report) -> String {
         return text;
     }
     text.push_str("\nneeds attention\n");
-    for entry in &report.attention {
-        text.push_str(&attention(report, entry));
+    for (shown, rest) in by_trouble(&report.attention) {
+        shown.iter().for_each(|entry| text.push_str(&attention(report, entry)));
+        if let Some(first) = rest.first() {
+            text.push_str(&format!(
+                "{:7}  and {} more\n",
+                first.trouble.as_str(),
+                number(rest.len() as u64)
+            ));
+        }
     }
     text
 }
