@@ -8,7 +8,7 @@ use crate::terminal::table::{Column, number, table};
 use crate::terminal::times::for_people;
 
 /// Days of the sparkline, today included.
-const TREND: usize = 14;
+pub const TREND: u16 = 14;
 
 pub fn text(report: &Report) -> String {
     let mut rows: Vec<_> = report.present().map(|figures| cells(report, figures)).collect();
@@ -59,8 +59,7 @@ fn cells(report: &Report, figures: &NamespaceFigures) -> Vec<String> {
     cells.extend(counts(newest.map(|newest| newest.count), &figures.changes));
     cells.push(newest.map_or_else(none, |newest| for_people(newest.recorded_at)));
     cells.push(figures.age(report.at).map_or_else(none, words::age));
-    let from = figures.days.len().saturating_sub(TREND);
-    cells.push(words::sparkline(&figures.days[from..]));
+    cells.push(words::sparkline(&figures.days));
     cells
 }
 
@@ -68,8 +67,7 @@ fn total(report: &Report) -> Vec<String> {
     let totals = &report.totals;
     let mut cells = vec!["total".to_owned()];
     cells.extend(counts(Some(totals.count), &totals.changes));
-    let from = totals.days.len().saturating_sub(TREND);
-    cells.extend([String::new(), String::new(), words::sparkline(&totals.days[from..])]);
+    cells.extend([String::new(), String::new(), words::sparkline(&totals.days)]);
     cells
 }
 

@@ -24,6 +24,7 @@ fn is_like(name: &str, ended: &Ended) {
 async fn a_table_totals_and_what_needs_attention() {
     let record = everything().await;
     is_like("report", &record.report(&["--stale-after", "3d"]));
+    is_like("report", &record.report(&["--stale-after", "3d", "--days", "2"]));
     is_like(
         "report_selected",
         &record.report(&[
