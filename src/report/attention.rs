@@ -48,6 +48,15 @@ pub struct Attention {
     pub snapshot_id: Option<i32>,
 }
 
+/// Of each kind so many are shown at once: where nothing was synced for days, all are stale.
+const AT_ONCE: usize = 10;
+
+/// By kind, the most urgent first: those that are shown at once, and the rest.
+pub fn by_trouble(attention: &[Attention]) -> impl Iterator<Item = (&[Attention], &[Attention])> {
+    let kinds = attention.chunk_by(|one, other| one.trouble == other.trouble);
+    kinds.map(|kind| kind.split_at(kind.len().min(AT_ONCE)))
+}
+
 /// A namespace may have more than one.
 pub(super) fn of_namespace(
     asked: &Asked,

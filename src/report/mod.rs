@@ -10,7 +10,7 @@ pub mod html;
 mod series;
 pub mod words;
 
-pub use self::attention::{Attention, Trouble};
+pub use self::attention::{Attention, Trouble, by_trouble};
 pub use self::figures::{Asked, Change, Count, NamespaceFigures, Newest, PERIODS, Presence, Report, Totals};
 pub use self::series::{Day, Growth, Point, Series};
 

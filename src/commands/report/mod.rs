@@ -17,11 +17,12 @@ use super::store::with_store;
 use crate::terminal;
 
 pub async fn run(settings: &Settings<'_>, global: &GlobalArgs, args: &ReportArgs) -> Result<u8, Failure> {
+    let in_terminal = args.html.is_none() && args.output.format == OutputFormat::Text;
     let asked = Asked {
         growth_factor: args.growth_factor,
         growth_floor: args.growth_floor,
         stale_after: args.stale_after,
-        days: args.days,
+        days: if in_terminal { text::TREND } else { args.days },
     };
     let filter = Filter::new(&args.filter);
     let report = with_store(settings.store()?, global, 1, async |store| {

@@ -1,14 +1,14 @@
 //! A report for the terminal: a table, totals, and what needs attention.
 
 use comfy_table::CellAlignment::{Left, Right};
-use durable_inventory::report::{Attention, Change, Count, NamespaceFigures, Report, words};
+use durable_inventory::report::{Attention, Change, Count, NamespaceFigures, Report, by_trouble, words};
 use durable_inventory::text::shown;
 
 use crate::terminal::table::{Column, number, table};
 use crate::terminal::times::for_people;
 
 /// Days of the sparkline, today included.
-const TREND: usize = 14;
+pub const TREND: u16 = 14;
 
 pub fn text(report: &Report) -> String {
     let mut rows: Vec<_> = report.present().map(|figures| cells(report, figures)).collect();
@@ -23,8 +23,15 @@ pub fn text(report: &Report) -> String {
         return text;
     }
     text.push_str("\nneeds attention\n");
-    for entry in &report.attention {
-        text.push_str(&attention(report, entry));
+    for (shown, rest) in by_trouble(&report.attention) {
+        shown.iter().for_each(|entry| text.push_str(&attention(report, entry)));
+        if let Some(first) = rest.first() {
+            text.push_str(&format!(
+                "{:7}  and {} more\n",
+                first.trouble.as_str(),
+                number(rest.len() as u64)
+            ));
+        }
     }
     text
 }
@@ -52,8 +59,7 @@ fn cells(report: &Report, figures: &NamespaceFigures) -> Vec<String> {
     cells.extend(counts(newest.map(|newest| newest.count), &figures.changes));
     cells.push(newest.map_or_else(none, |newest| for_people(newest.recorded_at)));
     cells.push(figures.age(report.at).map_or_else(none, words::age));
-    let from = figures.days.len().saturating_sub(TREND);
-    cells.push(words::sparkline(&figures.days[from..]));
+    cells.push(words::sparkline(&figures.days));
     cells
 }
 
@@ -61,8 +67,7 @@ fn total(report: &Report) -> Vec<String> {
     let totals = &report.totals;
     let mut cells = vec!["total".to_owned()];
     cells.extend(counts(Some(totals.count), &totals.changes));
-    let from = totals.days.len().saturating_sub(TREND);
-    cells.extend([String::new(), String::new(), words::sparkline(&totals.days[from..])]);
+    cells.extend([String::new(), String::new(), words::sparkline(&totals.days)]);
     cells
 }
 

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::chart;
-use crate::report::{PERIODS, Report, Trouble, words};
+use crate::report::{Attention, PERIODS, Report, Trouble, by_trouble, words};
 use crate::text::number;
 
 pub fn section(report: &Report) -> Markup {
@@ -65,17 +65,31 @@ pub fn attention(report: &Report) -> Markup {
                 p { "Nothing." }
             } @else {
                 ul.attention {
-                    @for entry in &report.attention {
-                        li {
-                            span class={ "badge " (class(entry.trouble)) } { (entry.trouble.as_str()) }
-                            div {
-                                bdi.name { (entry.label) }
-                                @if report.several_accounts() { " " span.muted { "in " (entry.account_id) } }
-                                p { (commands(&entry.why)) }
+                    @for (shown, rest) in by_trouble(&report.attention) {
+                        @for entry in shown { (trouble(report, entry)) }
+                        @if let Some(first) = rest.first() {
+                            li.more {
+                                details {
+                                    summary { (number(rest.len() as u64)) " more: " (first.trouble.as_str()) }
+                                    ul.attention { @for entry in rest { (trouble(report, entry)) } }
+                                }
                             }
                         }
                     }
                 }
+            }
+        }
+    }
+}
+
+fn trouble(report: &Report, entry: &Attention) -> Markup {
+    html! {
+        li {
+            span class={ "badge " (class(entry.trouble)) } { (entry.trouble.as_str()) }
+            div {
+                bdi.name { (entry.label) }
+                @if report.several_accounts() { " " span.muted { "in " (entry.account_id) } }
+                p { (commands(&entry.why)) }
             }
         }
     }

@@ -150,7 +150,7 @@ async fn it_works_in_chromium_wide_and_narrow_light_and_dark() {
     let record = with_hostile_names().await;
     let pages = tempfile::tempdir().unwrap();
     let page = pages.path().join("report.html");
-    let ended = record.report(&["--days", "21", "--html", page.to_str().unwrap()]);
+    let ended = record.report(&["--days", "10", "--html", page.to_str().unwrap()]);
     assert_eq!(ended.code, Some(0), "{ended:#?}");
     let mut check = Command::new("node");
     check.arg("check.mjs").arg(&page).current_dir(&folder);

@@ -24,6 +24,7 @@ fn is_like(name: &str, ended: &Ended) {
 async fn a_table_totals_and_what_needs_attention() {
     let record = everything().await;
     is_like("report", &record.report(&["--stale-after", "3d"]));
+    is_like("report", &record.report(&["--stale-after", "3d", "--days", "2"]));
     is_like(
         "report_selected",
         &record.report(&[
@@ -57,6 +58,29 @@ async fn namespaces_of_several_accounts_are_told_apart() {
     is_like("report_accounts", &record.report(&[]));
     let ended = record.report(&["--account", "another", "--output", "json"]);
     assert_eq!(ended.json()["namespaces"].as_array().unwrap().len(), 1, "{ended:#?}");
+}
+
+#[tokio::test]
+async fn many_of_a_kind_are_not_told_one_by_one() {
+    let mut record = Record::new().await;
+    for number in 0..12 {
+        record
+            .namespace(ACCOUNT, &format!("a_{number:02}"), &days(9, 4, |_| 5, 0.5, 0))
+            .await;
+    }
+    let text = record.report(&[]).stdout;
+    assert_eq!(text.matches("stale    a_").count(), 10, "{text}");
+    assert!(text.contains("stale    and 2 more\n"), "{text}");
+    let page = record.report(&["--html", "-"]).stdout;
+    assert!(page.contains("<summary>2 more: stale</summary>"), "{page}");
+    assert_eq!(page.matches("badge warn").count(), 12);
+    assert_eq!(
+        record.report(&["--output", "json"]).json()["attention"]
+            .as_array()
+            .unwrap()
+            .len(),
+        12
+    );
 }
 
 #[tokio::test]
