@@ -20,7 +20,7 @@ mod snapshots;
 mod staging;
 
 pub use as_of::{Row, Slice, Table};
-pub use connect::Store;
+pub use connect::{SchemaState, Store};
 pub use error::StoreError;
 pub use lock::{Fence, LockSession, Locks};
 pub use moments::{ReadNamespace, Reader, SnapshotAt};

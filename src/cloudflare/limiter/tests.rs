@@ -322,8 +322,10 @@ fn what_is_left_for_others_is_not_touched() {
         assert_eq!(
             limiter.stats(),
             Stats {
+                sent: 2,
                 throttled: 0,
-                remaining: Some(200)
+                remaining: Some(200),
+                clock_ahead_s: None
             }
         );
     });

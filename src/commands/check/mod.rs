@@ -1,16 +1,19 @@
-//! `check`: is everything in place for a sync? One line each, and what to do where it is not. Nothing is changed.
+//! `check`: is everything in place for a sync? One line each, and what to do where it is not. Nothing is changed, and the
+//! API gets two requests an account at most.
 
-use std::time::Duration;
+mod api;
 
-use durable_inventory::cli::{CheckArgs, SyncArgs};
-use durable_inventory::config::{ConfigError, Settings, StoreConfig};
-use durable_inventory::store::{Store, private};
+use durable_inventory::cli::CheckArgs;
+use durable_inventory::config::{Settings, StoreConfig};
+use durable_inventory::store::{SchemaState, Store, private};
 use durable_inventory::text::{chain, shown};
 
 use super::Failure;
 use super::store::Place;
-use super::sync::accounts;
 use crate::terminal;
+
+/// Clocks that are further apart put the record's moments where nobody looks for them.
+const APART_S: f64 = 60.0;
 
 /// What was found, in the order in which it was looked at.
 #[derive(Default)]
@@ -27,28 +30,54 @@ impl Findings {
         self.wrong = true;
         terminal::out(&format!("WRONG  {what}: {}\n", shown(why)))
     }
+
+    /// What something else that is wrong keeps from being looked at.
+    fn skipped(&mut self, what: &str, why: &str) -> Result<(), Failure> {
+        terminal::out(&format!("-      {what}: not looked at, as {why}\n"))
+    }
 }
 
 pub async fn run(settings: &Settings<'_>, args: &CheckArgs) -> Result<u8, Failure> {
     let mut findings = Findings::default();
-    api(settings, &mut findings).await?;
-    match settings.store() {
-        Ok(config) if is_new(&config) => {
-            findings.right("database", "no record yet; `durable-inventory sync` makes it")?
+    let config = api::configuration(settings, &mut findings)?;
+    let database_ahead = match settings.store() {
+        Ok(config) => place(config, args.deep, &mut findings).await?,
+        // The configuration's line says it already, unless that failed for another reason first.
+        Err(error) => {
+            findings.wrong("database", &chain(&error))?;
+            None
         }
-        Ok(config) => {
-            match Place::find(config).await {
-                Ok(place) => {
-                    let checked = database(&place, args.deep, &mut findings).await;
-                    place.leave().await?;
-                    checked?;
-                }
-                Err(failure) => findings.wrong("database", &failure.to_string())?,
-            };
+    };
+    let api_ahead = match &config {
+        Some(config) => api::look(config, &mut findings).await?,
+        None => {
+            findings.skipped("token, permission, namespaces, quota", "the configuration is not right")?;
+            None
         }
-        Err(error) => findings.wrong("configuration", &chain(&error))?,
-    }
+    };
+    clock(api_ahead, database_ahead, &mut findings)?;
     Ok(if findings.wrong { 2 } else { 0 })
+}
+
+/// Returns how far this machine's clock is ahead of the database's.
+async fn place(config: StoreConfig, deep: bool, findings: &mut Findings) -> Result<Option<f64>, Failure> {
+    if is_new(&config) {
+        let detail = "no record yet: the first sync would create a private PostgreSQL";
+        findings.right("database", detail)?;
+        findings.right("migrations", "the first sync would apply them")?;
+        return Ok(None);
+    }
+    match Place::find(config).await {
+        Ok(place) => {
+            let checked = database(&place, deep, findings).await;
+            place.leave().await?;
+            checked
+        }
+        Err(failure) => {
+            findings.wrong("database", &failure.to_string())?;
+            Ok(None)
+        }
+    }
 }
 
 /// A private server without data is not started for a look: that would create it.
@@ -69,62 +98,36 @@ fn is_new(config: &StoreConfig) -> bool {
     private::has_data(&settings).is_ok_and(|has_data| !has_data)
 }
 
-/// Configuration, token, permission, namespaces and quota: the list of namespaces tells them all.
-async fn api(settings: &Settings<'_>, findings: &mut Findings) -> Result<(), Failure> {
-    // A person waits: a fault that lasts is a finding.
-    let args = SyncArgs {
-        retry_for: Some(Duration::from_secs(10)),
-        ..SyncArgs::default()
-    };
-    let config = match settings.sync(&args) {
-        Ok(config) => config,
-        Err(error) => return configuration(&error, findings),
-    };
-    findings.right("configuration", &format!("{} account(s)", config.accounts.len()))?;
-    for (account, limiter) in accounts(&config)? {
-        let what = format!("account {}", account.id);
-        match account.client.list_namespaces(&account.id).await {
-            Ok(listing) => {
-                let selected = listing
-                    .namespaces
-                    .iter()
-                    .filter(|n| account.selection.selects(n))
-                    .count();
-                let quota = match limiter.stats().remaining {
-                    Some(remaining) => format!("{remaining} requests left in the quota's window"),
-                    None => "the API does not tell what is left of the quota".to_owned(),
-                };
-                let listed = listing.namespaces.len();
-                findings.right(
-                    &what,
-                    &format!("the token may read; {selected} of {listed} namespaces; {quota}"),
-                )?;
-            }
-            Err(error) => findings.wrong(&what, &chain(&error))?,
-        }
-    }
-    Ok(())
-}
-
-fn configuration(error: &ConfigError, findings: &mut Findings) -> Result<(), Failure> {
-    findings.wrong("configuration", &chain(error))
-}
-
-async fn database(place: &Place, deep: bool, findings: &mut Findings) -> Result<(), Failure> {
+async fn database(place: &Place, deep: bool, findings: &mut Findings) -> Result<Option<f64>, Failure> {
     let store = match Store::connect(place.options.clone(), 2).await {
         Ok(store) => store,
-        Err(error) => return findings.wrong("database", &chain(&error)),
+        Err(error) => {
+            findings.wrong("database", &chain(&error))?;
+            findings.skipped("migrations", "the database is not reached")?;
+            return Ok(None);
+        }
     };
     findings.right("database", "reached")?;
-    let checked = match store.require_schema().await {
-        Ok(()) => {
-            findings.right("schema", "as this version knows it")?;
-            if deep { digests(&store, findings).await } else { Ok(()) }
-        }
-        Err(error) => findings.wrong("schema", &chain(&error)),
-    };
+    let checked = async {
+        migrations(&store, deep, findings).await?;
+        Ok(store.clock_ahead_s().await.ok())
+    }
+    .await;
     store.close().await;
     checked
+}
+
+async fn migrations(store: &Store, deep: bool, findings: &mut Findings) -> Result<(), Failure> {
+    let detail = match store.schema_state().await {
+        Ok(SchemaState::Current) => {
+            findings.right("migrations", "the schema is as this version knows it")?;
+            return if deep { digests(store, findings).await } else { Ok(()) };
+        }
+        Ok(SchemaState::Behind) => "the next sync would bring the schema up to date",
+        Ok(SchemaState::Missing) => "the first sync would create the schema `inventory`",
+        Err(error) => return findings.wrong("migrations", &chain(&error)),
+    };
+    findings.right("migrations", detail)
 }
 
 async fn digests(store: &Store, findings: &mut Findings) -> Result<(), Failure> {
@@ -138,5 +141,34 @@ async fn digests(store: &Store, findings: &mut Findings) -> Result<(), Failure> 
             findings.wrong(&format!("namespace {}", shown(namespace)), &why)
         }),
         Err(error) => findings.wrong("record", &chain(&error)),
+    }
+}
+
+/// The record's moments are the database's; the API's clock is the judge.
+fn clock(api_ahead: Option<i64>, database_ahead: Option<f64>, findings: &mut Findings) -> Result<(), Failure> {
+    let api_ahead = api_ahead.map(|seconds| seconds as f64);
+    let between = match (api_ahead, database_ahead) {
+        (Some(api), Some(database)) => Some(api - database),
+        _ => None,
+    };
+    let compared = [
+        ("this machine's clock", "the API's", api_ahead),
+        ("this machine's clock", "the database's", database_ahead),
+        ("the database's clock", "the API's", between),
+    ];
+    let mut known = compared
+        .iter()
+        .filter_map(|(one, other, ahead)| Some((one, other, (*ahead)?)));
+    if let Some((one, other, ahead)) = known.clone().find(|(_, _, ahead)| ahead.abs() > APART_S) {
+        let way = if ahead > 0.0 { "ahead of" } else { "behind" };
+        let by = ahead.abs().round();
+        return findings.wrong("clock", &format!("{one} is {by} s {way} {other}: set both by NTP"));
+    }
+    match known.next() {
+        Some(_) => findings.right(
+            "clock",
+            &format!("within {APART_S} s of the clocks that could be asked"),
+        ),
+        None => findings.skipped("clock", "nobody could be asked for the time"),
     }
 }
