@@ -13,6 +13,7 @@ mod grants;
 mod kills;
 mod large;
 mod manual;
+mod operations;
 mod pooler;
 mod private_folder;
 mod private_server;
