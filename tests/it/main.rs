@@ -14,6 +14,7 @@ mod kills;
 mod large;
 mod manual;
 mod operations;
+mod output;
 mod pooler;
 mod private_folder;
 mod private_server;

@@ -71,7 +71,7 @@ fn the_service_and_the_cronjob_call_the_program_as_it_is() {
     let drop_in = block("ini")
         .lines()
         .filter_map(|line| line.strip_prefix("ExecStart="))
-        .last()
+        .next_back()
         .unwrap();
     Cli::try_parse_from(drop_in.split_whitespace()).unwrap();
 }
