@@ -13,7 +13,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 
 pub use self::decide::{NamespaceDecision, SnapshotDecision};
 pub use self::diff::{DiffArgs, DiffFormat};
@@ -168,21 +168,42 @@ pub struct NamespacesArgs {
     pub output: OutputArgs,
 }
 
-#[derive(Debug, Clone, Default, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(
     args_conflicts_with_subcommands = true,
     after_help = "\
 Examples:
   durable-inventory snapshots --namespace 5fd1cafff895419c8bcc647fc64ab8f0 --output json
+  durable-inventory snapshots --status held
   durable-inventory snapshots accept 42"
 )]
 pub struct SnapshotsArgs {
     #[command(subcommand)]
     pub decision: Option<SnapshotDecision>,
+
+    /// Only snapshots with this status; repeatable [default: all]
+    #[arg(long, value_name = "STATUS", value_enum)]
+    pub status: Vec<SnapshotStatus>,
+
+    /// The newest so many
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = value_parser!(u32).range(1..))]
+    pub limit: u32,
+
     #[command(flatten)]
     pub filter: FilterArgs,
     #[command(flatten)]
     pub output: OutputArgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SnapshotStatus {
+    Running,
+    Complete,
+    Interrupted,
+    Failed,
+    Held,
+    Discarded,
+    Superseded,
 }
 
 #[derive(Debug, Clone, Args)]

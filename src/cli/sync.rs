@@ -17,7 +17,7 @@ use crate::units::{self, Cursors, Quota, parse_duration};
 A duration is a whole number and a unit: 500ms, 300s, 15m, 36h, 180d.
 
 Exit codes, the first that applies:
-  2    usage or configuration
+  2    usage or configuration; no namespace is like those asked for
   130  ended by a signal; the next run goes on from there
   1    every namespace failed, or nothing could be recorded
   3    some namespaces failed, or the deadline came

@@ -188,6 +188,15 @@ impl Client {
         Err(Error::wrong(subject, message, requests))
     }
 
+    /// The first page of the list, and whether there are more: one request, where the retry policy has no budget.
+    pub async fn first_namespaces(&self, account: &AccountId) -> Result<(Vec<Namespace>, bool), Error> {
+        let url = self.namespaces_url(account, 1)?;
+        let subject = Subject::Namespaces(account);
+        let (page, _) = self.get(subject, &url, false, wire::namespaces).await?;
+        let full = page.namespaces.len() >= NAMESPACES_PER_PAGE as usize;
+        Ok((page.namespaces, page.total_pages.map_or(full, |total| total > 1)))
+    }
+
     /// One page of at most `limit` objects, after `cursor` or from the start.
     pub async fn list_objects(
         &self,

@@ -51,6 +51,8 @@ pub struct Stats {
     pub throttled: u64,
     /// Requests that the newest answer with a `Ratelimit` header left, others' use included.
     pub remaining: Option<u64>,
+    /// Seconds that this machine's clock is ahead of the API's, by the newest answer that told the time.
+    pub clock_ahead_s: Option<i64>,
 }
 
 /// A pause that will not end within the caller's patience.
@@ -154,6 +156,10 @@ impl Limiter {
         let mut gate = self.gate();
         gate.stats.remaining = Some(remaining);
         gate.slow_down(asked);
+    }
+
+    pub(super) fn note_clock(&self, ahead_s: i64) {
+        self.gate().stats.clock_ahead_s = Some(ahead_s);
     }
 
     fn gate(&self) -> MutexGuard<'_, Gate> {

@@ -1,5 +1,6 @@
 //! `namespaces` and `snapshots`: what was recorded.
 
+use clap::ValueEnum;
 use comfy_table::CellAlignment::{Left, Right};
 use durable_inventory::cli::{FilterArgs, GlobalArgs, NamespacesArgs, OutputFormat, SnapshotsArgs};
 use durable_inventory::config::Settings;
@@ -8,6 +9,7 @@ use durable_inventory::select::Selection;
 use durable_inventory::store::{NamespaceRow, SnapshotRow};
 use durable_inventory::text::shown;
 use serde_json::json;
+use tracing::info;
 
 use super::Failure;
 use super::store::with_store;
@@ -88,9 +90,20 @@ pub async fn snapshots(settings: &Settings<'_>, global: &GlobalArgs, args: &Snap
     })
     .await?;
     let filter = Filter::new(&args.filter);
-    rows.retain(|row| filter.selects(&row.account_id, &row.namespace_id, &row.name, None, None));
+    let statuses: Vec<_> = args.status.iter().filter_map(ValueEnum::to_possible_value).collect();
+    rows.retain(|row| {
+        (statuses.is_empty() || statuses.iter().any(|status| status.get_name() == row.status))
+            && filter.selects(&row.account_id, &row.namespace_id, &row.name, None, None)
+    });
+    let found = rows.len();
+    rows.truncate(args.limit as usize);
+    if rows.len() < found {
+        let (shown, found) = (number(rows.len() as u64), number(found as u64));
+        info!("these are the newest {shown} of {found} snapshots: --limit shows more");
+    }
     let text = match args.output.format {
         OutputFormat::Json => json_lines(rows.iter().map(snapshot_json)),
+        OutputFormat::Text if rows.is_empty() && !args.status.is_empty() => "no such snapshot is recorded\n".to_owned(),
         OutputFormat::Text if rows.is_empty() => filter.nothing("snapshot"),
         OutputFormat::Text => snapshots_text(&rows),
     };

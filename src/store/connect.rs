@@ -28,6 +28,14 @@ const SESSION: &str = "set synchronous_commit = on; set statement_timeout = '10m
 /// How long a connection may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// The schema, where this role may use it or bring it up to date.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SchemaState {
+    Current,
+    Behind,
+    Missing,
+}
+
 /// The database, reached and with a schema that this program knows.
 #[derive(Debug, Clone)]
 pub struct Store {
@@ -144,6 +152,38 @@ impl Store {
                 todo: "run `durable-inventory migrate` with a role that may create objects in it",
             }),
         }
+    }
+
+    /// What a `sync` would find, and do about it. Nothing is changed.
+    pub async fn schema_state(&self) -> Result<SchemaState, StoreError> {
+        let known = newest_version();
+        let found = self.applied_version().await?;
+        if found.is_some_and(|found| found >= known) {
+            return self.require_schema().await.map(|()| SchemaState::Current);
+        }
+        let may_change: bool = sqlx::query_scalar(
+            "select coalesce(
+                 (select pg_has_role(nspowner, 'usage') from pg_namespace where nspname = 'inventory'),
+                 has_database_privilege(current_database(), 'create'))",
+        )
+        .fetch_one(&self.pool)
+        .await
+        .map_err(StoreError::while_doing("tell whether its schema may be changed"))?;
+        match may_change {
+            true if found.is_none() => Ok(SchemaState::Missing),
+            true => Ok(SchemaState::Behind),
+            false => self.require_schema().await.map(|()| SchemaState::Current),
+        }
+    }
+
+    /// Seconds that this machine's clock is ahead of the database's.
+    pub async fn clock_ahead_s(&self) -> Result<f64, StoreError> {
+        let theirs: f64 = sqlx::query_scalar("select extract(epoch from clock_timestamp())::float8")
+            .fetch_one(&self.pool)
+            .await
+            .map_err(StoreError::while_doing("tell the time"))?;
+        let ours = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+        Ok(ours.as_secs_f64() - theirs)
     }
 
     /// A session beside the pool, with the same limits.

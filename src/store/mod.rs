@@ -22,7 +22,7 @@ mod staging;
 mod states;
 
 pub use as_of::{Row, Slice, Table};
-pub use connect::Store;
+pub use connect::{SchemaState, Store};
 pub use error::StoreError;
 pub use lock::{Fence, LockSession, Locks};
 pub use moments::{ReadNamespace, Reader, SnapshotAt};

@@ -62,6 +62,8 @@ pub struct NamespaceOutcome {
 pub struct AccountFailure {
     pub account: AccountId,
     pub error: String,
+    /// It has no namespace like those that were asked for: whoever asked has to look again.
+    pub nothing_selected: bool,
 }
 
 #[derive(Debug)]
@@ -84,6 +86,11 @@ impl Summary {
             Some(StopReason::Signal) => return (RunOutcome::Interrupted, 130),
             Some(StopReason::Deadline) if failures > 0 => return (RunOutcome::Partial, 3),
             _ => {}
+        }
+        // Usage comes first, but only where nothing else was asked for.
+        let mistaken = self.failed_accounts.iter().all(|failure| failure.nothing_selected);
+        if self.namespaces.is_empty() && !self.failed_accounts.is_empty() && mistaken {
+            return (RunOutcome::Failed, 2);
         }
         if failures > 0 && well == 0 && busy == 0 {
             (RunOutcome::Failed, 1)
@@ -125,6 +132,7 @@ mod tests {
         let failure = AccountFailure {
             account,
             error: String::new(),
+            nothing_selected: false,
         };
         Summary {
             run_id: 1,
@@ -132,6 +140,15 @@ mod tests {
             failed_accounts: vec![failure; failed_accounts],
             stopped,
         }
+    }
+
+    #[test]
+    fn what_nobody_has_is_usage() {
+        let mut asked = summary(&[], 2, None);
+        asked.failed_accounts[0].nothing_selected = true;
+        assert_eq!(asked.verdict().1, 1, "another account failed");
+        asked.failed_accounts[1].nothing_selected = true;
+        assert_eq!(asked.verdict().1, 2);
     }
 
     #[test]

@@ -6,7 +6,9 @@ use std::collections::HashSet;
 use tracing::warn;
 
 use crate::cloudflare;
+use crate::model::Namespace;
 use crate::store::{Store, StoreError};
+use crate::text::shown;
 
 use super::namespace::Planned;
 use super::settings::Account;
@@ -21,9 +23,14 @@ pub(super) enum PlanError {
     #[error("{0} before the namespaces were listed")]
     Stopped(StopReason),
     #[error(
-        "account {account} has no namespace that matches {patterns}; `durable-inventory namespaces` lists what is recorded"
+        "account {account} has no namespace that matches {patterns}{near}; `durable-inventory namespaces` lists what is \
+         recorded"
     )]
-    NothingSelected { account: String, patterns: String },
+    NothingSelected {
+        account: String,
+        patterns: String,
+        near: String,
+    },
 }
 
 /// Lists the account's namespaces, records the list, and selects.
@@ -56,6 +63,7 @@ pub(super) async fn plan<'a>(store: &Store, account: &'a Account, stop: &Stop) -
     if planned.is_empty() && !unmatched.is_empty() {
         return Err(PlanError::NothingSelected {
             account: account.id.to_string(),
+            near: near(&unmatched, &listing.namespaces),
             patterns: unmatched.join(", "),
         });
     }
@@ -63,4 +71,44 @@ pub(super) async fn plan<'a>(store: &Store, account: &'a Account, stop: &Stop) -
         warn!(account = %account.id, "no listed namespace matches {pattern}");
     }
     Ok(planned)
+}
+
+/// So alike are a name and its typo.
+const ALIKE: f64 = 0.8;
+
+/// What may have been meant, for the message.
+fn near(unmatched: &[String], listed: &[Namespace]) -> String {
+    let names = listed.iter().map(Namespace::label);
+    let pairs = unmatched
+        .iter()
+        .flat_map(|asked| names.clone().map(move |name| (strsim::jaro_winkler(asked, name), name)));
+    let nearest = pairs.max_by(|(one, _), (other, _)| one.total_cmp(other));
+    match nearest.filter(|(alike, _)| *alike >= ALIKE) {
+        Some((_, name)) => format!(" (did you mean {}?)", shown(name)),
+        None => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_typo_is_told_from_another_name() {
+        let listed = ["chat_Room", "game_Leaderboard"].map(|name| Namespace {
+            id: "n".parse().unwrap(),
+            name: Some(name.to_owned()),
+            script: None,
+            class: None,
+            use_sqlite: None,
+            preview: None,
+        });
+        for (asked, told) in [
+            ("chat_Rom", " (did you mean chat_Room?)"),
+            ("game_leaderboard", " (did you mean game_Leaderboard?)"),
+            ("inventory", ""),
+        ] {
+            assert_eq!(near(&[asked.to_owned()], &listed), told, "{asked}");
+        }
+    }
 }

@@ -90,6 +90,7 @@ async fn plan_accounts<'a>(
                 let failure = AccountFailure {
                     account: account.id.clone(),
                     error: chain(&error),
+                    nothing_selected: matches!(error, PlanError::NothingSelected { .. }),
                 };
                 error!(account = %failure.account, "{}", failure.error);
                 failures.push(failure);
@@ -136,6 +137,7 @@ async fn walk_all(run: &Run<'_>, planned: Vec<Planned<'_>>) -> (Vec<NamespaceOut
             Some(AccountFailure {
                 account: AccountId::clone(account),
                 error,
+                nothing_selected: false,
             })
         })
         .collect();

@@ -1,6 +1,7 @@
 //! What is left to a person: held snapshots, vanished namespaces, a record that was changed by hand.
 
 use cloudflare_simulator::Simulator;
+use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use crate::support::database::{TestDatabase, fresh_database};
@@ -51,6 +52,33 @@ fn held(simulator: &Simulator, database: &TestDatabase) -> String {
 
 fn decide(simulator: &Simulator, database: &TestDatabase, args: &[&str]) -> Ended {
     run(program(simulator, database, args))
+}
+
+#[tokio::test]
+async fn snapshots_are_listed_by_status_and_cut_to_the_newest() {
+    let (simulator, database) = (simulator().await, fresh_database().await);
+    let namespace = simulator.add_namespace(ACCOUNT, "room");
+    for seed in 1..=3 {
+        simulator.seed(&namespace, 200, seed);
+        run(sync(&simulator, &database, &[]));
+    }
+    let list = |more: &[&str]| {
+        let args = [&["snapshots", "--output", "json"], more].concat();
+        let ended = run(program(&simulator, &database, &args));
+        let ids = ended
+            .stdout
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap()["snapshot_id"].clone());
+        (ids.collect::<Vec<_>>(), ended)
+    };
+    assert_eq!(list(&[]).0, [3, 2, 1]);
+    assert!(!list(&[]).1.stderr.contains("--limit"), "nothing is left out");
+    assert_eq!(list(&["--status", "held"]).0, [3]);
+    assert_eq!(list(&["--status", "complete", "--status", "superseded"]).0, [2, 1]);
+    let (cut, ended) = list(&["--limit", "2"]);
+    assert_eq!(cut, [3, 2]);
+    assert!(ended.stderr.contains("the newest 2 of 3 snapshots"), "{ended:#?}");
+    assert_eq!(list(&["--status", "lost"]).1.code, Some(2));
 }
 
 #[tokio::test]

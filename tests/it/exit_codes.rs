@@ -107,8 +107,9 @@ async fn all_failed_is_1_and_some_failed_is_3() {
         (Some(3), &"partial".into()),
         "{ended:#?}"
     );
-    let ended = end(start(&simulator, &database, &["--namespace", "nothing-has-this-name"]));
-    assert_eq!(ended.code, Some(1), "{ended:#?}");
+    let ended = end(start(&simulator, &database, &["--namespace", "othr"]));
+    assert_eq!(ended.code, Some(2), "a typo: {ended:#?}");
+    assert!(ended.stderr.contains("did you mean other?"), "{ended:#?}");
     assert_eq!(run_outcomes(&database).await, ["failed", "partial", "failed"]);
 }
 

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod check;
 mod configuration;
 mod cursors;
 mod decide;
@@ -14,6 +15,8 @@ mod grants;
 mod kills;
 mod large;
 mod manual;
+mod operations;
+mod output;
 mod pooler;
 mod private_folder;
 mod private_server;

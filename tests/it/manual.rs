@@ -41,7 +41,7 @@ fn completions_are_what_the_shell_reads() {
         ("powershell", None),
     ] {
         let script = said(&["completions", shell]);
-        assert!(script.contains("--older-than") && script.contains("retire"), "{shell}");
+        assert!(script.contains("older-than") && script.contains("retire"), "{shell}");
         if let Some(program) = checked_by {
             let read: Ended = Command::new(program)
                 .args(["-n", "-c", &script])

@@ -20,6 +20,15 @@ const LARGEST_REASON: usize = 64 * 1024;
 /// Complaints of the credentials' form, which come with a 400.
 const CREDENTIAL_CODES: [u64; 3] = [6003, 6111, 9106];
 
+/// Whole seconds, as `Date` has them.
+fn clock_ahead_s(headers: &HeaderMap, now: SystemTime) -> Option<i64> {
+    let date = httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()?;
+    Some(match now.duration_since(date) {
+        Ok(ahead) => ahead.as_secs() as i64,
+        Err(behind) => -(behind.duration().as_secs() as i64),
+    })
+}
+
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 pub(super) struct Answer {
@@ -39,6 +48,9 @@ impl Answer {
         let headers = response.headers();
         let retry_after = retry_after(headers, SystemTime::now());
         limiter.observe(&quota::standings(headers));
+        if let Some(ahead) = clock_ahead_s(headers, SystemTime::now()) {
+            limiter.note_clock(ahead);
+        }
         if status == StatusCode::TOO_MANY_REQUESTS {
             limiter.pause(retry_after);
         }

@@ -324,7 +324,8 @@ fn what_is_left_for_others_is_not_touched() {
             Stats {
                 sent: 2,
                 throttled: 0,
-                remaining: Some(200)
+                remaining: Some(200),
+                clock_ahead_s: None
             }
         );
     });

@@ -89,6 +89,9 @@ pub fn last_line(summary: &Summary, outcome: RunOutcome) -> String {
         .iter()
         .filter(|namespace| namespace.status == Status::Complete);
     let objects: u64 = complete.clone().map(|namespace| namespace.counts.objects()).sum();
+    if summary.namespaces.is_empty() && !summary.failed_accounts.is_empty() {
+        return format!("run {} {}: no namespace was walked\n", summary.run_id, outcome.as_str());
+    }
     let stopped = match summary.stopped {
         Some(StopReason::Signal) => "; stopped by a signal: the next run goes on from the last committed pages",
         Some(StopReason::Deadline) => "; the deadline came: the next run goes on from the last committed pages",

@@ -1,0 +1,135 @@
+//! What two requests an account tell: token, permission, namespaces, quota and clock. The first page of the list of
+//! namespaces, and a page of one namespace's objects; a fault is a finding, and not tried again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use durable_inventory::cli::SyncArgs;
+use durable_inventory::cloudflare::{ErrorKind, Limiter};
+use durable_inventory::config::{Settings, SyncConfig};
+use durable_inventory::model::Namespace;
+use durable_inventory::sync::Account;
+use durable_inventory::text::{chain, shown};
+
+use super::Findings;
+use crate::commands::Failure;
+use crate::commands::sync::accounts;
+use crate::terminal::table::number;
+
+/// The API's own default: a page of very few has been refused, and a look needs no large one.
+const FEW: u32 = 1_000;
+
+/// What a sync would use. `None`: it was told why it can't.
+pub fn configuration(settings: &Settings<'_>, findings: &mut Findings) -> Result<Option<SyncConfig>, Failure> {
+    let args = SyncArgs {
+        retry_for: Some(Duration::ZERO),
+        ..SyncArgs::default()
+    };
+    match settings.sync(&args) {
+        Ok(config) => {
+            let ids: Vec<_> = config
+                .accounts
+                .iter()
+                .map(|account| account.account.to_string())
+                .collect();
+            let (what, ids) = (if ids.len() == 1 { "account" } else { "accounts" }, ids.join(", "));
+            findings.right("configuration", &format!("{what} {ids}"))?;
+            Ok(Some(config))
+        }
+        Err(error) => {
+            findings.wrong("configuration", &chain(&error))?;
+            Ok(None)
+        }
+    }
+}
+
+/// Returns how far this machine's clock is ahead of the API's.
+pub async fn look(config: &SyncConfig, findings: &mut Findings) -> Result<Option<i64>, Failure> {
+    let accounts = accounts(config)?;
+    let mut ahead = None;
+    for (account, limiter) in &accounts {
+        let about = |what: &str| match accounts.len() {
+            1 => what.to_owned(),
+            _ => format!("{what} of account {}", account.id),
+        };
+        match account.client.first_namespaces(&account.id).await {
+            Ok((listed, more)) => {
+                findings.right(&about("token"), "accepted")?;
+                permission(account, &listed, &about("permission"), findings).await?;
+                namespaces(account, &listed, more, &about("namespaces"), findings)?;
+            }
+            Err(error) => {
+                let what = if error.kind() == ErrorKind::Unauthorized {
+                    "token"
+                } else {
+                    "API"
+                };
+                findings.wrong(&about(what), &chain(&error))?;
+                findings.skipped(&about("permission, namespaces"), "the first request failed")?;
+            }
+        }
+        quota(limiter, &about("quota"), findings)?;
+        ahead = limiter.stats().clock_ahead_s.or(ahead);
+    }
+    Ok(ahead)
+}
+
+async fn permission(
+    account: &Account,
+    listed: &[Namespace],
+    what: &str,
+    findings: &mut Findings,
+) -> Result<(), Failure> {
+    let selected = listed.iter().find(|namespace| account.selection.selects(namespace));
+    let Some(namespace) = selected.or(listed.first()) else {
+        return findings.right(what, "namespaces may be listed; there is none whose objects could be");
+    };
+    match account.client.list_objects(&account.id, &namespace.id, FEW, None).await {
+        Ok(_) => findings.right(
+            what,
+            &format!("objects may be listed (tried with {})", shown(namespace.label())),
+        ),
+        Err(error) => findings.wrong(what, &chain(&error)),
+    }
+}
+
+fn namespaces(
+    account: &Account,
+    listed: &[Namespace],
+    more: bool,
+    what: &str,
+    findings: &mut Findings,
+) -> Result<(), Failure> {
+    let selected = listed
+        .iter()
+        .filter(|namespace| account.selection.selects(namespace))
+        .count();
+    let of = match more {
+        true => format!("the first {} of more", number(listed.len() as u64)),
+        false => format!("{} that are listed", number(listed.len() as u64)),
+    };
+    let unmatched = account.selection.unmatched(listed);
+    if selected == 0 && !more && !unmatched.is_empty() {
+        let why = format!("none of {of} matches {}: check how it is written", unmatched.join(", "));
+        return findings.wrong(what, &why);
+    }
+    findings.right(what, &format!("{} of {of} would be walked", number(selected as u64)))
+}
+
+fn quota(limiter: &Arc<Limiter>, what: &str, findings: &mut Findings) -> Result<(), Failure> {
+    let stats = limiter.stats();
+    match stats.remaining {
+        _ if stats.throttled > 0 => findings.wrong(
+            what,
+            "it is used up: the API answers 429, and a sync would wait; see who else uses it, or lower --quota-share",
+        ),
+        Some(remaining) => {
+            let left = number(remaining);
+            findings.right(
+                what,
+                &format!("{left} requests left in its window, others' use included"),
+            )
+        }
+        None => findings.right(what, "the API does not tell what is left"),
+    }
+}

@@ -1,0 +1,174 @@
+//! `check`: is everything in place for a sync? One line each, and what to do where it is not. Nothing is changed, and the
+//! API gets two requests an account at most.
+
+mod api;
+
+use durable_inventory::cli::CheckArgs;
+use durable_inventory::config::{Settings, StoreConfig};
+use durable_inventory::store::{SchemaState, Store, private};
+use durable_inventory::text::{chain, shown};
+
+use super::Failure;
+use super::store::Place;
+use crate::terminal;
+
+/// Clocks that are further apart put the record's moments where nobody looks for them.
+const APART_S: f64 = 60.0;
+
+/// What was found, in the order in which it was looked at.
+#[derive(Default)]
+struct Findings {
+    wrong: bool,
+}
+
+impl Findings {
+    fn right(&mut self, what: &str, detail: &str) -> Result<(), Failure> {
+        terminal::out(&format!("ok     {what}: {detail}\n"))
+    }
+
+    fn wrong(&mut self, what: &str, why: &str) -> Result<(), Failure> {
+        self.wrong = true;
+        terminal::out(&format!("WRONG  {what}: {}\n", shown(why)))
+    }
+
+    /// What something else that is wrong keeps from being looked at.
+    fn skipped(&mut self, what: &str, why: &str) -> Result<(), Failure> {
+        terminal::out(&format!("-      {what}: not looked at, as {why}\n"))
+    }
+}
+
+pub async fn run(settings: &Settings<'_>, args: &CheckArgs) -> Result<u8, Failure> {
+    let mut findings = Findings::default();
+    let config = api::configuration(settings, &mut findings)?;
+    let database_ahead = match settings.store() {
+        Ok(config) => place(config, args.deep, &mut findings).await?,
+        // The configuration's line says it already, unless that failed for another reason first.
+        Err(error) => {
+            findings.wrong("database", &chain(&error))?;
+            None
+        }
+    };
+    let api_ahead = match &config {
+        Some(config) => api::look(config, &mut findings).await?,
+        None => {
+            findings.skipped("token, permission, namespaces, quota", "the configuration is not right")?;
+            None
+        }
+    };
+    clock(api_ahead, database_ahead, &mut findings)?;
+    Ok(if findings.wrong { 2 } else { 0 })
+}
+
+/// Returns how far this machine's clock is ahead of the database's.
+async fn place(config: StoreConfig, deep: bool, findings: &mut Findings) -> Result<Option<f64>, Failure> {
+    if is_new(&config) {
+        let detail = "no record yet: the first sync would create a private PostgreSQL";
+        findings.right("database", detail)?;
+        findings.right("migrations", "the first sync would apply them")?;
+        return Ok(None);
+    }
+    match Place::find(config).await {
+        Ok(place) => {
+            let checked = database(&place, deep, findings).await;
+            place.leave().await?;
+            checked
+        }
+        Err(failure) => {
+            findings.wrong("database", &failure.to_string())?;
+            Ok(None)
+        }
+    }
+}
+
+/// A private server without data is not started for a look: that would create it.
+fn is_new(config: &StoreConfig) -> bool {
+    let StoreConfig::Private {
+        data_dir,
+        postgres_bin,
+        postgres_user,
+    } = config
+    else {
+        return false;
+    };
+    let settings = private::Settings {
+        data_dir: data_dir.clone(),
+        postgres_bin: postgres_bin.clone(),
+        postgres_user: postgres_user.clone(),
+    };
+    private::has_data(&settings).is_ok_and(|has_data| !has_data)
+}
+
+async fn database(place: &Place, deep: bool, findings: &mut Findings) -> Result<Option<f64>, Failure> {
+    let store = match Store::connect(place.options.clone(), 2).await {
+        Ok(store) => store,
+        Err(error) => {
+            findings.wrong("database", &chain(&error))?;
+            findings.skipped("migrations", "the database is not reached")?;
+            return Ok(None);
+        }
+    };
+    findings.right("database", "reached")?;
+    let checked = async {
+        migrations(&store, deep, findings).await?;
+        Ok(store.clock_ahead_s().await.ok())
+    }
+    .await;
+    store.close().await;
+    checked
+}
+
+async fn migrations(store: &Store, deep: bool, findings: &mut Findings) -> Result<(), Failure> {
+    let detail = match store.schema_state().await {
+        Ok(SchemaState::Current) => {
+            findings.right("migrations", "the schema is as this version knows it")?;
+            return if deep { digests(store, findings).await } else { Ok(()) };
+        }
+        Ok(SchemaState::Behind) => "the next sync would bring the schema up to date",
+        Ok(SchemaState::Missing) => "the first sync would create the schema `inventory`",
+        Err(error) => return findings.wrong("migrations", &chain(&error)),
+    };
+    findings.right("migrations", detail)
+}
+
+async fn digests(store: &Store, findings: &mut Findings) -> Result<(), Failure> {
+    match store.namespaces_that_do_not_agree().await {
+        Ok(wrong) if wrong.is_empty() => findings.right("record", "every namespace's rows have its snapshot's digest"),
+        Ok(wrong) => wrong.iter().try_for_each(|(account, namespace)| {
+            let why = format!(
+                "its rows are not what its newest snapshot recorded; `durable-inventory sync --account {account} \
+                 --rebuild {namespace}` mends it"
+            );
+            findings.wrong(&format!("namespace {}", shown(namespace)), &why)
+        }),
+        Err(error) => findings.wrong("record", &chain(&error)),
+    }
+}
+
+/// The record's moments are the database's; the API's clock is the judge.
+fn clock(api_ahead: Option<i64>, database_ahead: Option<f64>, findings: &mut Findings) -> Result<(), Failure> {
+    let api_ahead = api_ahead.map(|seconds| seconds as f64);
+    let between = match (api_ahead, database_ahead) {
+        (Some(api), Some(database)) => Some(api - database),
+        _ => None,
+    };
+    let compared = [
+        ("this machine's clock", "the API's", api_ahead),
+        ("this machine's clock", "the database's", database_ahead),
+        ("the database's clock", "the API's", between),
+    ];
+    let mut known = compared
+        .iter()
+        .filter_map(|(one, other, ahead)| Some((one, other, (*ahead)?)));
+    if let Some((one, other, ahead)) = known.clone().find(|(_, _, ahead)| ahead.abs() > APART_S) {
+        let way = if ahead > 0.0 { "ahead of" } else { "behind" };
+        let by = ahead.abs().round();
+        return findings.wrong("clock", &format!("{one} is {by} s {way} {other}: set both by NTP"));
+    }
+    match known.next() {
+        Some(_) => findings.right(
+            "clock",
+            &format!("within {APART_S} s of the clocks that could be asked"),
+        ),
+        None => findings.skipped("clock", "nobody could be asked for the time"),
+    }
+}

@@ -1,0 +1,165 @@
+//! `check`: a line for each thing that a sync needs, two requests at most, and nothing written.
+
+use cloudflare_simulator::{Answer, Fault, Simulator, When};
+
+use crate::support::database::{TestDatabase, fresh_database};
+use crate::support::ledger::texts;
+use crate::support::program::{ACCOUNT, Ended, bare, program, run, simulator, sync};
+
+async fn service() -> (Simulator, TestDatabase, String) {
+    let (simulator, database) = (simulator().await, fresh_database().await);
+    let namespace = simulator.add_namespace(ACCOUNT, "room");
+    simulator.seed(&namespace, 250, 1);
+    (simulator, database, namespace)
+}
+
+/// What each line is about, with how it is.
+fn lines(ended: &Ended) -> Vec<&str> {
+    ended
+        .stdout
+        .lines()
+        .map(|line| line.split(':').next().unwrap())
+        .collect()
+}
+
+#[tokio::test]
+async fn where_all_is_right_it_says_so_and_writes_nothing() {
+    let (simulator, database, _) = service().await;
+    let check = || run(program(&simulator, &database, &["check"]));
+    let ended = check();
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{ended:#?}");
+    let all = [
+        "ok     configuration",
+        "ok     database",
+        "ok     migrations",
+        "ok     token",
+        "ok     permission",
+        "ok     namespaces",
+        "ok     quota",
+        "ok     clock",
+    ];
+    assert_eq!(lines(&ended), all);
+    assert!(
+        ended.stdout.contains("the first sync would create the schema"),
+        "{ended:#?}"
+    );
+    let schemas = "select nspname::text from pg_namespace where nspname = 'inventory' and $1 = ''";
+    assert_eq!(texts(&database, schemas, "").await, [""; 0]);
+    assert!(simulator.requests().len() <= 2);
+
+    assert_eq!(run(sync(&simulator, &database, &[])).code, Some(0));
+    let before = simulator.requests().len();
+    let ended = check();
+    assert_eq!((ended.code, lines(&ended)), (Some(0), all.to_vec()), "{ended:#?}");
+    assert!(simulator.requests().len() <= before + 2);
+    let runs = "select run_id::text from inventory.runs where $1 = ''";
+    assert_eq!(texts(&database, runs, "").await, ["1"]);
+}
+
+#[tokio::test]
+async fn a_private_server_that_is_not_there_is_not_made() {
+    let (simulator, database, _) = service().await;
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let ended = run(program(
+        &simulator,
+        &database,
+        &["check", "--data-dir", data.to_str().unwrap()],
+    ));
+    assert_eq!(ended.code, Some(0), "{ended:#?}");
+    assert!(ended.stdout.contains("would create a private PostgreSQL"), "{ended:#?}");
+    assert!(!data.exists());
+}
+
+#[tokio::test]
+async fn each_thing_that_is_not_right_is_told_with_what_to_do() {
+    let (simulator, database, namespace) = service().await;
+    for room in 0..120 {
+        simulator.add_namespace(ACCOUNT, &format!("more_{room}"));
+    }
+    // A fault that passes is told as well, and not waited for.
+    let not_read = Fault::Answer(Answer::error(403, 9109, "Unauthorized to access requested resource"));
+    type Change = fn(&mut std::process::Command);
+    let cases: [(&str, Option<Fault>, Change, &str); 4] = [
+        (
+            "token",
+            None,
+            |c| _ = c.env("CLOUDFLARE_API_TOKEN", "another"),
+            "Workers Scripts Read",
+        ),
+        (
+            "configuration",
+            None,
+            |c| _ = c.env_remove("CLOUDFLARE_API_TOKEN"),
+            "set CLOUDFLARE_API_TOKEN",
+        ),
+        ("API", Some(Fault::Answer(Answer::html(503))), |_| {}, "try again later"),
+        (
+            "quota",
+            Some(Fault::Answer(Answer::too_many_requests(None))),
+            |_| {},
+            "429",
+        ),
+    ];
+    for (what, fault, change, advice) in cases {
+        if let Some(fault) = fault {
+            simulator.list_fault(ACCOUNT, When::Nth(1), fault);
+        }
+        let before = simulator.requests().len();
+        let mut command = program(&simulator, &database, &["check"]);
+        change(&mut command);
+        let ended = run(command);
+        assert_eq!(ended.code, Some(2), "{what}: {ended:#?}");
+        let told = ended
+            .stdout
+            .lines()
+            .find(|line| line.starts_with(&format!("WRONG  {what}: ")));
+        assert!(told.is_some_and(|line| line.contains(advice)), "{what}: {ended:#?}");
+        assert!(simulator.requests().len() <= before + 2, "{what}");
+    }
+    simulator.fault(&namespace, When::Always, not_read);
+    let ended = run(program(&simulator, &database, &["check"]));
+    assert_eq!(ended.code, Some(2), "{ended:#?}");
+    assert!(ended.stdout.contains("WRONG  permission: "), "{ended:#?}");
+    assert!(
+        ended.stdout.contains("of the first 100 of more would be walked"),
+        "{ended:#?}"
+    );
+}
+
+#[tokio::test]
+async fn a_clock_that_is_far_off_is_told() {
+    let (simulator, database, namespace) = service().await;
+    let late = || {
+        Fault::rewrite(|answer| {
+            let there = std::mem::replace(answer, Answer::empty_list());
+            *answer = there.header("date", "Sun, 06 Nov 1994 08:49:37 GMT");
+        })
+    };
+    simulator.list_fault(ACCOUNT, When::Always, late());
+    simulator.fault(&namespace, When::Always, late());
+    let ended = run(program(&simulator, &database, &["check"]));
+    assert_eq!(ended.code, Some(2), "{ended:#?}");
+    let told = ended.stdout.lines().last().unwrap();
+    assert!(
+        told.starts_with("WRONG  clock: this machine's clock is ") && told.contains("NTP"),
+        "{ended:#?}"
+    );
+}
+
+#[tokio::test]
+async fn a_database_that_is_not_there_hides_nothing_else() {
+    let (simulator, database, _) = service().await;
+    let mut command = program(&simulator, &database, &["check"]);
+    command.env("DATABASE_URL", "postgres://nobody@127.0.0.1:1/nowhere?sslmode=disable");
+    let ended = run(command);
+    assert_eq!(ended.code, Some(2), "{ended:#?}");
+    assert_eq!(
+        lines(&ended)[1..4],
+        ["WRONG  database", "-      migrations", "ok     token"],
+        "{ended:#?}"
+    );
+    let ended = run(bare(&["check", "--data-dir", "/no/such/place"]));
+    assert_eq!(ended.code, Some(2), "{ended:#?}");
+    assert!(ended.stdout.contains("WRONG  configuration: no account"), "{ended:#?}");
+}

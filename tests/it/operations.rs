@@ -1,0 +1,148 @@
+//! What docs/operations.md and contrib/ tell people to run is tried here.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use clap::Parser;
+use durable_inventory::cli::Cli;
+
+use crate::support::database::fresh_database;
+use crate::support::program::{ACCOUNT, Ended, TOKEN, run, simulator, sync};
+use crate::support::python::{python, readers};
+
+const PAGE: &str = include_str!("../../docs/operations.md");
+const PROGRAM: &str = env!("CARGO_BIN_EXE_durable-inventory");
+
+fn contrib(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("contrib").join(path)
+}
+
+/// The page's only block of that language.
+fn block(language: &str) -> &'static str {
+    let (_, after) = PAGE.split_once(&format!("```{language}\n")).unwrap();
+    after.split_once("```").unwrap().0
+}
+
+/// `None`: there is no systemd on this machine, which only the whole of the tests insists on.
+fn systemd_analyze(args: &[&str], unit: &Path) -> Option<Output> {
+    match Command::new("systemd-analyze").args(args).arg(unit).output() {
+        Ok(output) => Some(output),
+        Err(error) => {
+            assert!(
+                std::env::var_os("DURABLE_INVENTORY_TEST_ALL").is_none(),
+                "systemd-analyze: {error}"
+            );
+            None
+        }
+    }
+}
+
+#[test]
+fn systemd_finds_no_fault_in_the_units() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["durable-inventory.service", "durable-inventory.timer"] {
+        // It looks whether the program is there.
+        let unit = std::fs::read_to_string(contrib("systemd").join(name)).unwrap();
+        let unit = unit.replace("/usr/local/bin/durable-inventory", PROGRAM);
+        std::fs::write(folder.path().join(name), unit).unwrap();
+    }
+    for name in ["durable-inventory.timer", "durable-inventory.service"] {
+        let Some(verified) = systemd_analyze(&["verify", "--man=no"], &folder.path().join(name)) else {
+            return;
+        };
+        let verified: Ended = verified.into();
+        assert_eq!((verified.code, verified.stderr.as_str()), (Some(0), ""), "{name}");
+    }
+    // From 0, as closed as can be, to 10, which is 100 here.
+    let service = folder.path().join("durable-inventory.service");
+    let hardened = systemd_analyze(&["security", "--offline=true", "--threshold=20"], &service).unwrap();
+    assert!(
+        hardened.status.success(),
+        "{}",
+        String::from_utf8_lossy(&hardened.stdout)
+    );
+}
+
+#[test]
+fn the_service_and_the_cronjob_call_the_program_as_it_is() {
+    let unit = std::fs::read_to_string(contrib("systemd/durable-inventory.service")).unwrap();
+    let start = unit.lines().find_map(|line| line.strip_prefix("ExecStart=")).unwrap();
+    Cli::try_parse_from(start.split_whitespace()).unwrap();
+    let drop_in = block("ini")
+        .lines()
+        .filter_map(|line| line.strip_prefix("ExecStart="))
+        .next_back()
+        .unwrap();
+    Cli::try_parse_from(drop_in.split_whitespace()).unwrap();
+}
+
+/// The lines of the crontab, as cron runs them: by `sh -c`, with next to no environment.
+#[tokio::test]
+async fn the_crontab_works() {
+    let (simulator, database) = (simulator().await, fresh_database().await);
+    let namespace = simulator.add_namespace(ACCOUNT, "room");
+    simulator.seed(&namespace, 250, 1);
+    simulator.add_account("023e105f4ecef8ad9ca31a8372d0c353", TOKEN);
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("token"), TOKEN).unwrap();
+    let lines: Vec<_> = block("cron").lines().collect();
+    assert_eq!(lines.len(), 2);
+    for line in lines {
+        let mut fields = line.splitn(6, char::is_whitespace);
+        let times: Vec<_> = fields.by_ref().take(5).collect();
+        assert!(
+            times.iter().all(|time| *time == "*" || time.parse::<u8>().is_ok()),
+            "{times:?}"
+        );
+        let command = fields.next().unwrap().trim_start();
+        let command = command.replace("/etc/durable-inventory", folder.path().to_str().unwrap());
+        let ended: Ended = Command::new("/bin/sh")
+            .args(["-c", &command])
+            .env_clear()
+            .env("PATH", Path::new(PROGRAM).parent().unwrap())
+            .env("CLOUDFLARE_API_BASE_URL", simulator.base_url())
+            .env("DATABASE_URL", database.url())
+            .output()
+            .unwrap()
+            .into();
+        assert_eq!(
+            (ended.code, ended.stderr.as_str()),
+            (Some(0), ""),
+            "{command}: {ended:#?}"
+        );
+        assert_eq!(ended.stdout.lines().count(), 1, "{command}: {ended:#?}");
+    }
+}
+
+#[tokio::test]
+async fn every_metric_is_on_the_page() {
+    let (simulator, database) = (simulator().await, fresh_database().await);
+    simulator.add_namespace(ACCOUNT, "room");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("inventory.prom");
+    assert_eq!(
+        run(sync(&simulator, &database, &["--metrics-file", file.to_str().unwrap()])).code,
+        Some(0)
+    );
+    let text = std::fs::read_to_string(file).unwrap();
+    let told = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE durable_inventory_"));
+    assert!(told.clone().count() > 10);
+    for name in told.map(|line| line.split(' ').next().unwrap()) {
+        assert!(PAGE.contains(&format!("`{name}`")), "{name}");
+    }
+}
+
+#[test]
+#[ignore = "needs Python: scripts/test --all"]
+fn the_cronjob_is_one() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operations.md");
+    let mut read = Command::new(python("operations"));
+    read.arg(readers().join("cronjob.py"))
+        .arg(contrib("kubernetes/cronjob.yaml"))
+        .arg(page);
+    let read: Ended = read.output().unwrap().into();
+    assert_eq!(read.code, Some(0), "{read:#?}");
+    Cli::try_parse_from(std::iter::once("durable-inventory").chain(read.stdout.lines())).unwrap();
+}
