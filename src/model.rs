@@ -57,10 +57,36 @@ impl FromStr for ObjectId {
 
     /// Upper-case digits are accepted and mean the same id.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let mut bytes = [0; 32];
-        hex::decode_to_slice(text, &mut bytes).map_err(|_| InvalidObjectId)?;
-        Ok(Self(bytes))
+        let digits: &[u8; 64] = text.as_bytes().try_into().map_err(|_| InvalidObjectId)?;
+        let mut all = 0;
+        let bytes = std::array::from_fn(|i| {
+            let (high, low) = (value(digits[2 * i]), value(digits[2 * i + 1]));
+            all |= high | low;
+            high << 4 | low
+        });
+        if all > 15 {
+            Err(InvalidObjectId)
+        } else {
+            Ok(Self(bytes))
+        }
     }
+}
+
+/// Of a hex digit; more than 15 for any other byte. From a table and without a branch: a walk reads millions of ids, and
+/// the `hex` crate, which looks at each digit for errors, took a third of its time.
+const fn value(digit: u8) -> u8 {
+    const VALUES: [u8; 256] = {
+        let mut values = [0xff; 256];
+        let mut n = 0;
+        while n < 16 {
+            let digit = b"0123456789abcdef"[n];
+            values[digit as usize] = n as u8;
+            values[digit.to_ascii_uppercase() as usize] = n as u8;
+            n += 1;
+        }
+        values
+    };
+    VALUES[digit as usize]
 }
 
 /// A Cloudflare account id: 1 to 32 characters (the schema's `maxLength`; it gives no pattern).
@@ -296,4 +322,23 @@ pub enum Next {
     End,
     /// There was no cursor key at all (`result_info.cursor` and `result_info.cursors.after` both absent).
     NoCursorKey,
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn an_id_is_64_hex_digits_of_either_case_and_nothing_else(
+            // Mostly digits, and the bytes beside them.
+            text in prop_oneof!["[0-9a-fA-F]{64}", "[0-9a-fA-F]{63}[/:@G`g ]", "[0-9a-fA-F]{0,66}", "[0-9a-f]{62}é"],
+        ) {
+            let mut bytes = [0; 32];
+            let wanted = hex::decode_to_slice(&text, &mut bytes).map(|()| ObjectId::from_bytes(bytes));
+            prop_assert_eq!(text.parse::<ObjectId>().ok(), wanted.ok());
+        }
+    }
 }
