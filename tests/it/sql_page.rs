@@ -106,7 +106,7 @@ impl Lived {
     fn churn(&self, step: usize) {
         let first = &self.states[0];
         for (index, (id, flag)) in first.iter().enumerate() {
-            let turned = flag.map(|flag| flag == (step % 2 == 0));
+            let turned = flag.map(|flag| flag == step.is_multiple_of(2));
             match index % 20 {
                 0 if step == 1 + index / 20 % 5 => self.simulator.remove_object(&self.chat, id),
                 1 if step == 2 => self.simulator.remove_object(&self.chat, id),
