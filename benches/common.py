@@ -152,12 +152,12 @@ def measured(server, command, environment=None, **more):
     process = subprocess.Popen([str(word) for word in command], env={**ENVIRONMENT, **(environment or {})}, **more)
     peak = Peak(process.pid)
     _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.monotonic() - started
+    seconds, memory = time.monotonic() - started, peak.end()
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command)
     time.sleep(0.2)  # a backend that has ended counts as soon as the postmaster has noticed
-    return Cost(seconds, usage.ru_utime + usage.ru_stime, server.cpu() - cpu, server.wal() - wal, peak.end())
+    return Cost(seconds, usage.ru_utime + usage.ru_stime, server.cpu() - cpu, server.wal() - wal, memory)
 
 
 class Peak(threading.Thread):

@@ -192,7 +192,7 @@ impl Client {
     pub async fn first_namespaces(&self, account: &AccountId) -> Result<(Vec<Namespace>, bool), Error> {
         let url = self.namespaces_url(account, 1)?;
         let subject = Subject::Namespaces(account);
-        let (page, _) = self.get(subject, &url, false, wire::namespaces).await?;
+        let page = self.get(subject, &url, false, wire::namespaces).await?.value;
         let full = page.namespaces.len() >= NAMESPACES_PER_PAGE as usize;
         Ok((page.namespaces, page.total_pages.map_or(full, |total| total > 1)))
     }
