@@ -19,6 +19,7 @@ mod side;
 mod sort;
 mod spool;
 mod tally;
+mod whose;
 
 pub use self::asked::{Asked, InvalidSide};
 pub use self::error::DiffError;

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 
 use super::*;
+use crate::support::memory::run_measured;
 
 /// So many in a CI run; `DIFF_ROWS=10000000` makes it what the promise says.
 const ROWS: u64 = 2_000_000;
@@ -58,13 +59,8 @@ fn millions_of_rows_are_compared_within_100_mb() {
 fn check(from: &Path, to: &Path, temporary: &Path, expected: [u64; 3]) {
     let mut command = bare(&["diff", text(from), text(to), "--summary", "--format", "jsonl"]);
     let started = std::time::Instant::now();
-    let mut child = command.env("TMPDIR", temporary).spawn().unwrap();
-    let mut peak = 0;
-    while child.try_wait().unwrap().is_none() {
-        peak = peak_kib(child.id()).unwrap_or(peak);
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
-    let ended: Ended = child.wait_with_output().unwrap().into();
+    command.env("TMPDIR", temporary);
+    let (ended, peak) = run_measured(command);
     assert_eq!(ended.code, Some(0), "{ended:#?}");
     let told: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
     assert_eq!(
@@ -79,11 +75,4 @@ fn check(from: &Path, to: &Path, temporary: &Path, expected: [u64; 3]) {
 #[expect(clippy::print_stderr, reason = "shown by --nocapture")]
 fn told_to_whoever_asks(seconds: f64, peak: u64) {
     eprintln!("{} rows: {seconds:.1} s, {peak} KiB", rows());
-}
-
-/// The most memory that the process has had resident; `None` when it has ended.
-fn peak_kib(process: u32) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.split_whitespace().next()?.parse().ok()
 }

@@ -3,6 +3,7 @@
 use sqlx::{Connection, PgConnection};
 
 use super::*;
+use crate::support::memory::run_measured;
 use crate::support::program::bare;
 
 const ROWS: usize = 10_000_000;
@@ -22,7 +23,7 @@ const FILL: &str = "
 
 #[tokio::test]
 #[ignore = "large: 10,000,000 rows"]
-async fn ten_million_rows_are_exported_within_100_mb() {
+async fn ten_million_rows_are_exported_and_compared_within_100_mb() {
     let database = fresh_database().await;
     let mut migrate = bare(&["migrate"]);
     migrate.env("DATABASE_URL", database.url());
@@ -30,26 +31,26 @@ async fn ten_million_rows_are_exported_within_100_mb() {
     let mut session = PgConnection::connect_with(&database.options).await.unwrap();
     sqlx::raw_sql(FILL).execute(&mut session).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
-    for (format, extension) in [(Format::Parquet, "parquet"), (Format::Csv, "csv")] {
-        let path = folder.path().join(format!("large.{extension}"));
-        let mut export = bare(&["export", "objects", "--output", path.to_str().unwrap()]);
-        let mut export = export.env("DATABASE_URL", database.url()).spawn().unwrap();
-        let mut peak = 0;
-        while export.try_wait().unwrap().is_none() {
-            peak = peak_kib(export.id()).unwrap_or(peak);
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-        let ended: Ended = export.wait_with_output().unwrap().into();
+    let measured = |args: &[&str]| {
+        let mut command = bare(args);
+        command.env("DATABASE_URL", database.url());
+        let (ended, peak) = run_measured(command);
         assert_eq!(ended.code, Some(0), "{ended:#?}");
-        assert!(peak > 0 && peak < LIMIT_KIB, "{extension}: {peak} KiB");
-        assert_eq!(rows(format, File::open(&path).unwrap()).unwrap().count(), ROWS);
-        std::fs::remove_file(path).unwrap();
+        assert!(peak > 0 && peak < LIMIT_KIB, "{args:?}: {peak} KiB");
+        ended
+    };
+    let [parquet, csv] = ["parquet", "csv"].map(|end| format!("{}/large.{end}", folder.path().display()));
+    for (format, path) in [(Format::Parquet, &parquet), (Format::Csv, &csv)] {
+        measured(&["export", "objects", "--output", path]);
+        assert_eq!(rows(format, File::open(path).unwrap()).unwrap().count(), ROWS);
     }
-}
-
-/// The most memory that the process has had resident; `None` when it has ended.
-fn peak_kib(process: u32) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.split_whitespace().next()?.parse().ok()
+    let (parquet, csv) = (parquet.as_str(), csv.as_str());
+    for sides in [[parquet, csv], [parquet, "latest"], ["latest", csv]] {
+        let ended = measured(&["diff", sides[0], sides[1], "--exit-code"]);
+        assert!(
+            ended.stderr.contains("10,000,000 objects are the same"),
+            "{}",
+            ended.stderr
+        );
+    }
 }

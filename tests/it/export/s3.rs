@@ -96,7 +96,11 @@ fn pass_on(mut client: TcpStream, mut server: TcpStream, refused: &str) {
 }
 
 fn to_s3(recorded: &Recorded, endpoint: SocketAddr, args: &[&str]) -> Ended {
-    let mut command = program(&recorded.simulator, &recorded.database, &[&["export"], args].concat());
+    on_s3(recorded, endpoint, &[&["export"], args].concat())
+}
+
+fn on_s3(recorded: &Recorded, endpoint: SocketAddr, args: &[&str]) -> Ended {
+    let mut command = program(&recorded.simulator, &recorded.database, args);
     command
         .env("AWS_ENDPOINT", format!("http://{endpoint}"))
         .env("AWS_ALLOW_HTTP", "true")
@@ -155,4 +159,14 @@ async fn a_dataset_in_an_object_store_is_whole_or_not_there() {
     let verified = to_s3(&recorded, s3.address, &["verify", "s3://bucket/other"]);
     assert_eq!(verified.code, Some(0), "{verified:#?}");
     assert!(verified.stdout.contains("80,000 rows"), "{verified:#?}");
+
+    // It is compared from there, as a dataset and part by part.
+    let listed = s3.ask("GET /bucket?list-type=2&prefix=other");
+    let keys = listed.split("<Key>").filter_map(|rest| rest.split_once("</Key>"));
+    let part = keys.map(|(key, _)| key).find(|key| key.ends_with(".jsonl")).unwrap();
+    for side in ["s3://bucket/other", &format!("s3://bucket/{part}")] {
+        let same = on_s3(&recorded, s3.address, &["diff", side, "latest", "--exit-code"]);
+        assert_eq!(same.code, Some(0), "{side}: {same:#?}");
+        assert!(same.stderr.contains("80,000 objects are the same"), "{same:#?}");
+    }
 }

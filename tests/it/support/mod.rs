@@ -4,6 +4,7 @@ pub mod bench;
 pub mod database;
 pub mod ledger;
 pub mod polled;
+pub mod memory;
 pub mod private;
 pub mod program;
 pub mod python;

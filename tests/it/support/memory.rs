@@ -1,0 +1,25 @@
+//! How much memory a program takes.
+
+use std::process::Command;
+use std::thread::sleep;
+use std::time::Duration;
+
+use super::program::Ended;
+
+/// Runs a command to its end, and tells the most memory that it has had resident, in KiB.
+pub fn run_measured(mut command: Command) -> (Ended, u64) {
+    let mut child = command.spawn().unwrap();
+    let mut peak = 0;
+    while child.try_wait().unwrap().is_none() {
+        peak = peak_kib(child.id()).unwrap_or(peak);
+        sleep(Duration::from_millis(20));
+    }
+    (child.wait_with_output().unwrap().into(), peak)
+}
+
+/// `None` when the process has ended.
+fn peak_kib(process: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
