@@ -3,8 +3,8 @@
 pub mod bench;
 pub mod database;
 pub mod ledger;
-pub mod polled;
 pub mod memory;
+pub mod polled;
 pub mod private;
 pub mod program;
 pub mod python;
