@@ -64,6 +64,7 @@ class Bench:
         if name == "naive Rust":
             return [TARGET / "bench-naive/release/naive-sync", *asked], None
         if name == "dlt scd2":
+            asked[-1] = self.server.tcp_url(self.database(name))  # it takes no other
             return [python("dlt"), ROOT / "benches/peers/dlt_sync.py", *asked, self.folder / "dlt"], None
         return [python("sdk"), ROOT / "benches/peers/sdk_sync.py", *asked], None
 

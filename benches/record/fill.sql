@@ -117,6 +117,9 @@ from (select namespace_key, coalesce(from_snapshot, namespace_key) / 100 as day,
       from inventory.closed_interval) x
 group by namespace_key, day window w as (partition by namespace_key order by day);
 update inventory.snapshot s set with_data = coalesce(t, 0), without_data = coalesce(f, 0), unknown = coalesce(u, 0)
-from state where state.namespace_key = s.namespace_key and state.day = (s.snapshot_id - s.namespace_key) / 100;
+from state
+where state.namespace_key = s.namespace_key and state.day = (
+    select max(day) from state before
+    where before.namespace_key = s.namespace_key and before.day <= (s.snapshot_id - s.namespace_key) / 100);
 update inventory.store set last_recorded_at = (select max(recorded_at) from inventory.snapshot);
 vacuum (analyze) inventory.open_interval, inventory.closed_interval, inventory.snapshot, inventory.namespace, inventory.run;

@@ -315,3 +315,45 @@ fn namespaces(lived: &Lived) {
         ("shop_Cart_pr-3", "30")
     );
 }
+
+/// What `benches/record.py` measures the page's queries on, in small.
+#[tokio::test]
+async fn the_benchmarks_record_is_one_that_walks_could_have_left() {
+    let database = fresh_database().await;
+    let command = |args: &[&str]| {
+        let mut command = bare(&[&["--quiet"], args].concat());
+        command.env("DATABASE_URL", database.url());
+        command
+    };
+    assert_eq!(run(command(&["migrate"])).code, Some(0));
+    let fill = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/record/fill.sql");
+    let filled = run(command(&["psql", "-qX", "-v", "objects=20000", "-f", fill]));
+    assert_eq!(filled.code, Some(0), "{filled:#?}");
+    let mut session = PgConnection::connect_with(&database.options).await.unwrap();
+    // What each snapshot counted is what the history says of its moment, and each change is one of the counted.
+    let wrong: Vec<i64> = sqlx::query_scalar(
+        "select s.snapshot_id from inventory.snapshots s
+         cross join lateral (
+             select count(*) as objects, count(*) filter (where has_stored_data) as with_data
+             from inventory.object_history h
+             where h.namespace_id = s.namespace_id and valid_from <= s.recorded_at
+               and (valid_to is null or valid_to > s.recorded_at)) h
+         cross join lateral (
+             select count(*) filter (where change = 'created') as created,
+                    count(*) filter (where change = 'removed') as removed
+             from inventory.changes c where c.snapshot_id = s.snapshot_id) c
+         where s.snapshot_id < 400 and
+             (s.objects, s.with_data, s.created, s.removed) <> (h.objects, h.with_data, c.created, c.removed)",
+    )
+    .fetch_all(&mut session)
+    .await
+    .unwrap();
+    assert!(wrong.is_empty(), "{wrong:?}");
+    let sizes: (i64, i64) =
+        sqlx::query_as("select (select count(*) from inventory.snapshots), (select count(*) from inventory.changes)")
+            .fetch_one(&mut session)
+            .await
+            .unwrap();
+    assert_eq!(sizes.0, 31 * 30 - 22);
+    assert!(sizes.1 > 5_000, "{sizes:?}");
+}
