@@ -1,7 +1,8 @@
 //! One namespace in a run: take its lock, resume or begin its walk, publish what the walk proved, let go.
 
+use std::pin::pin;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use backon::BackoffBuilder;
 use tracing::{info, warn};
@@ -19,6 +20,9 @@ use super::progress::{Progress, WalkProgress};
 use super::settings::{Account, Settings};
 use super::stop::Stop;
 use super::walk::{WalkError, Walker, is_whole};
+
+/// How long a run that is to stop waits for a lock that it has asked for.
+const PARTING: Duration = Duration::from_secs(5);
 
 /// What all namespaces of a run share.
 pub(super) struct Run<'a> {
@@ -82,12 +86,20 @@ impl Run<'_> {
             Ok(locks) => locks,
             Err(error) => return End::of(&error),
         };
+        let mut taking = pin!(locks.take(planned.key));
         let taken = tokio::select! {
             biased;
             reason = self.stop.stopped() => {
+                // What was sent may still be carried out: the lock would be held until the server notices that the
+                // session is gone, and a run that is started right away would find the namespace taken.
+                if let Ok(Ok(Some(fence))) = tokio::time::timeout(PARTING, taking).await
+                    && let Err(error) = locks.let_go(fence).await
+                {
+                    warn!(namespace = %planned.namespace.id, "{}", chain(&error));
+                }
                 return End::new(Status::Interrupted, Some(format!("{reason} before its walk began")));
             }
-            taken = locks.take(planned.key) => taken,
+            taken = &mut taking => taken,
         };
         let fence = match taken {
             Ok(Some(fence)) => fence,

@@ -69,15 +69,17 @@ pub fn plan(cursors: Cursors, pace: f64, took: Duration, reached: Reached, page_
 }
 
 impl Plan {
-    /// Where the `number`th range ends that begins after `lower`; `None`: with the namespace. The first ones are
-    /// shorter and shorter, or all would end at once, and as many rows as there can be would wait to be compared.
+    /// Where the `number`th range ends that begins after `lower`; `None`: with the namespace. The first ones are longer
+    /// and longer, or all would end at once, and as many rows as there can be would wait to be compared. The last ones
+    /// are shorter and shorter, so that no reader is left alone with a long one.
     pub fn upper(&self, number: u64, lower: &ObjectId) -> Option<ObjectId> {
-        let cursors = u64::from(self.cursors);
+        let (cursors, lower) = (u64::from(self.cursors), leading(lower));
+        let pages_left = (u64::MAX - lower) / self.page_width;
         let pages = match number {
             first if first < cursors => (self.range_pages * (first + 1) / cursors).max(1),
-            _ => self.range_pages,
+            _ => self.range_pages.min(pages_left / cursors).max(SHORTEST_RANGE),
         };
-        let end = leading(lower).checked_add(self.page_width.checked_mul(pages)?)?;
+        let end = lower.checked_add(self.page_width.checked_mul(pages)?)?;
         // The rest would be shorter than a page.
         end.checked_add(self.page_width)?;
         let mut id = [0; 32];

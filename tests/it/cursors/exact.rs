@@ -143,19 +143,14 @@ impl World {
         let log = self.log.clone();
         let sent = Fault::edit(move |request, page| {
             let after = request.param("cursor").and_then(parse_id);
-            let ascends = page.rows.is_sorted_by(|one, other| one.0 < other.0);
-            // What a page lists at or below its cursor is no answer to it, and the walk refuses it.
-            if ascends
-                && page
-                    .rows
-                    .first()
-                    .is_none_or(|first| after.is_none_or(|after| first.0 > after))
-            {
+            // What a page lists at or below its cursor is no answer to it, and the walk refuses it. Rows out of order are
+            // one to a walk that sorts them.
+            if page.rows.iter().all(|row| after.is_none_or(|after| row.0 > after)) {
                 log.lock().unwrap().push(Sent {
                     after,
                     rows: page.rows.iter().copied().collect(),
                     to: match page.next() {
-                        Some(_) => Some(page.rows.last().map_or(after.unwrap_or_default(), |last| last.0)),
+                        Some(_) => Some(page.rows.iter().map(|row| row.0).max().or(after).unwrap_or_default()),
                         None => None,
                     },
                 });
