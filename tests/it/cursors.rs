@@ -9,7 +9,7 @@ use cloudflare_simulator::{CursorStyle, Fault, Order, Page, Request, Simulator, 
 
 use crate::support::database::{TestDatabase, fresh_database};
 use crate::support::ledger::{objects, statuses, texts, truth};
-use crate::support::program::{ACCOUNT, Ended, run, simulator, sync};
+use crate::support::program::{ACCOUNT, Ended, program, run, simulator};
 
 /// A seam is made up: the leading 64 bits of an id, and zeros.
 fn is_seam(request: &Request) -> bool {
@@ -28,7 +28,18 @@ async fn large() -> (Simulator, TestDatabase, String) {
 
 fn sync_on(simulator: &Simulator, database: &TestDatabase, cursors: &str) -> Ended {
     simulator.with(|state| state.traffic.requests.clear());
-    run(sync(simulator, database, &["--limit", "10", "--cursors", cursors]))
+    let args = [
+        "sync",
+        "--output",
+        "json",
+        "--quota",
+        "1000000/1s",
+        "--limit",
+        "10",
+        "--cursors",
+        cursors,
+    ];
+    run(program(simulator, database, &args))
 }
 
 async fn remembers_one_cursor(database: &TestDatabase, namespace: &str) -> bool {

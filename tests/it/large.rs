@@ -102,7 +102,7 @@ fn million(simulator: &Simulator, name: &str, order: Order) -> String {
 
 /// The namespace's part of what the run told.
 fn sync_into(simulator: &Simulator, data: &Data, what: &str) -> Value {
-    let mut command = bare(&["sync", "--output", "json", "--quota", "1000000/1s"]);
+    let mut command = bare(&["sync", "--output", "json", "--quota", "1000000/1s", "--cursors", "1"]);
     command
         .arg("--data-dir")
         .arg(&data.dir)

@@ -97,9 +97,14 @@ async fn read(
     while beyond < page_rows
         && let Some(asked) = cursor
     {
-        let served = source.served(Some(asked)).await;
-        cursor = served.as_ref().ok().and_then(|served| served.next().cloned());
-        beyond += served.as_ref().map_or(0, |served| rows_above(served, upper.as_ref()));
+        let mut served = source.served(Some(asked)).await;
+        cursor = None;
+        if let Ok(served) = &mut served {
+            // It may wait for long, beside many others.
+            served.page.rows.shrink_to_fit();
+            cursor = served.next().cloned();
+            beyond += rows_above(served, upper.as_ref());
+        }
         if pages.send(served).await.is_err() {
             return; // nobody wants them any more
         }
