@@ -160,11 +160,13 @@ pub struct Namespace {
 impl Namespace {
     /// What a person is shown: the name where there is one, else the id.
     pub fn label(&self) -> &str {
-        self.name
-            .as_deref()
-            .filter(|n| !n.is_empty())
-            .unwrap_or(self.id.as_str())
+        label(self.name.as_deref(), self.id.as_str())
     }
+}
+
+/// What a person is shown: the name where there is one, else the id.
+pub fn label<'a>(name: Option<&'a str>, id: &'a str) -> &'a str {
+    name.filter(|name| !name.is_empty()).unwrap_or(id)
 }
 
 /// Whether a listed object holds stored data. An absent or null `hasStoredData` is unknown, which is neither.

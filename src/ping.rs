@@ -10,6 +10,8 @@ use tokio::task::JoinHandle;
 use tracing::warn;
 use url::Url;
 
+use crate::loopback::is_loopback;
+
 use crate::text::chain;
 
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -40,7 +42,7 @@ impl Ping {
             .user_agent(concat!("durable-inventory/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
             .timeout(PATIENCE);
-        http = match (url.scheme(), crate::cloudflare::is_loopback(&url)) {
+        http = match (url.scheme(), is_loopback(&url)) {
             ("https", _) => http,
             ("http", true) => http.no_proxy().tls_certs_only([]),
             _ => return Err(PingError::Address),

@@ -10,13 +10,14 @@ use std::time::{Duration, Instant};
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
-use url::{Host, Url};
+use url::Url;
 
 use self::answer::Answer;
 use super::error::{Error, Fault, Subject};
 use super::limiter::Limiter;
 use super::retry::{self, RetryPolicy};
 use super::wire::{self, Misread, NamespacePage, Read};
+use crate::loopback::is_loopback;
 use crate::model::{AccountId, Cursor, Namespace, NamespaceId, Page};
 
 const NAMESPACES_PER_PAGE: u32 = 100;
@@ -337,16 +338,6 @@ fn check(base_url: &Url) -> Result<(), Error> {
         return refuse("must not have a query (?) or fragment (#)");
     }
     Ok(())
-}
-
-/// This machine alone hears what is sent there.
-pub fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ mod quota;
 mod retry;
 mod wire;
 
-pub use client::{Client, Credentials, Endpoint, Listing, is_loopback};
+pub use client::{Client, Credentials, Endpoint, Listing};
 pub use error::{Error, ErrorKind};
 pub use limiter::{Limiter, Pace, Stats};
 pub use pagination::{CycleSearch, Pagination, PaginationError, Step};

@@ -18,7 +18,7 @@ use tracing::{info, warn};
 use durable_inventory::text::shown;
 
 use super::Failure;
-use super::lists::Filter;
+use super::filter::Filter;
 use super::store::with_store;
 use crate::terminal;
 use crate::terminal::table::number;
@@ -107,13 +107,10 @@ impl Job<'_> {
         let filter = Filter::new(&self.rows.filter);
         let mut reader = store.reader().await?;
         let plan = export::plan(&mut reader, self.asked, |namespace| {
-            let (script, class) = (namespace.script.as_deref(), namespace.class.as_deref());
             filter.selects(
                 &namespace.account_id,
                 &namespace.namespace_id,
-                &namespace.name,
-                script,
-                class,
+                namespace.name.as_deref(),
             )
         })
         .await?;

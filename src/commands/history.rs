@@ -3,12 +3,13 @@
 use comfy_table::CellAlignment::Left;
 use durable_inventory::cli::{GlobalArgs, HistoryArgs, OutputFormat};
 use durable_inventory::config::Settings;
+use durable_inventory::model::label;
 use durable_inventory::store::{IntervalRow, StoreError};
 use durable_inventory::text::shown;
 use serde_json::json;
 
 use super::Failure;
-use super::lists::{Filter, json_lines};
+use super::filter::Filter;
 use super::store::with_store;
 use crate::terminal;
 use crate::terminal::table::{Column, table};
@@ -26,7 +27,7 @@ pub async fn run(settings: &Settings<'_>, global: &GlobalArgs, args: &HistoryArg
     })
     .await?;
     let filter = Filter::new(&args.filter);
-    rows.retain(|row| filter.selects(&row.account_id, &row.namespace_id, &row.name, None, None));
+    rows.retain(|row| filter.selects(&row.account_id, &row.namespace_id, row.name.as_deref()));
     if rows.is_empty() {
         let message = match pruned {
             Some(first_seen_at) => format!(
@@ -43,7 +44,7 @@ pub async fn run(settings: &Settings<'_>, global: &GlobalArgs, args: &HistoryArg
         return Err(Failure { message, exit_code: 1 });
     }
     let text = match args.output.format {
-        OutputFormat::Json => json_lines(rows.iter().map(|row| interval_json(row, &args.object.to_string()))),
+        OutputFormat::Json => terminal::json_lines(rows.iter().map(|row| interval_json(row, &args.object.to_string()))),
         OutputFormat::Text => table(&COLUMNS, lines(&rows).into_iter()),
     };
     terminal::out(&text)?;
@@ -56,7 +57,7 @@ const COLUMNS: [Column; 4] = [("namespace", Left), ("state", Left), ("from", Lef
 fn lines(rows: &[IntervalRow]) -> Vec<Vec<String>> {
     let mut lines = Vec::new();
     for (index, row) in rows.iter().enumerate() {
-        let label = shown(row.name.as_deref().unwrap_or(&row.namespace_id));
+        let label = shown(label(row.name.as_deref(), &row.namespace_id));
         if is_first_left(rows, index) && row.first_seen_at < row.valid_from {
             let (seen, from) = (for_people(row.first_seen_at), for_people(row.valid_from));
             lines.push(vec![label.clone(), "(pruned)".to_owned(), seen, from]);

@@ -2,16 +2,16 @@
 
 use clap::ValueEnum;
 use comfy_table::CellAlignment::{Left, Right};
-use durable_inventory::cli::{FilterArgs, GlobalArgs, NamespacesArgs, OutputFormat, SnapshotsArgs};
+use durable_inventory::cli::{GlobalArgs, NamespacesArgs, OutputFormat, SnapshotsArgs};
 use durable_inventory::config::Settings;
-use durable_inventory::model::Namespace;
-use durable_inventory::select::Selection;
+use durable_inventory::model::label;
 use durable_inventory::store::{NamespaceRow, SnapshotRow};
 use durable_inventory::text::shown;
 use serde_json::json;
 use tracing::info;
 
 use super::Failure;
+use super::filter::Filter;
 use super::store::with_store;
 use crate::terminal;
 use crate::terminal::table::{Column, number, table};
@@ -23,17 +23,9 @@ pub async fn namespaces(settings: &Settings<'_>, global: &GlobalArgs, args: &Nam
     })
     .await?;
     let filter = Filter::new(&args.filter);
-    rows.retain(|row| {
-        filter.selects(
-            &row.account_id,
-            &row.namespace_id,
-            &row.name,
-            row.script.as_deref(),
-            row.class.as_deref(),
-        )
-    });
+    rows.retain(|row| filter.selects(&row.account_id, &row.namespace_id, row.name.as_deref()));
     let text = match args.output.format {
-        OutputFormat::Json => json_lines(rows.iter().map(namespace_json)),
+        OutputFormat::Json => terminal::json_lines(rows.iter().map(namespace_json)),
         OutputFormat::Text if rows.is_empty() => filter.nothing("namespace"),
         OutputFormat::Text => table(&NAMESPACES, rows.iter().map(namespace_cells)),
     };
@@ -93,7 +85,7 @@ pub async fn snapshots(settings: &Settings<'_>, global: &GlobalArgs, args: &Snap
     let statuses: Vec<_> = args.status.iter().filter_map(ValueEnum::to_possible_value).collect();
     rows.retain(|row| {
         (statuses.is_empty() || statuses.iter().any(|status| status.get_name() == row.status))
-            && filter.selects(&row.account_id, &row.namespace_id, &row.name, None, None)
+            && filter.selects(&row.account_id, &row.namespace_id, row.name.as_deref())
     });
     let found = rows.len();
     rows.truncate(args.limit as usize);
@@ -102,7 +94,7 @@ pub async fn snapshots(settings: &Settings<'_>, global: &GlobalArgs, args: &Snap
         info!("these are the newest {shown} of {found} snapshots: --limit shows more");
     }
     let text = match args.output.format {
-        OutputFormat::Json => json_lines(rows.iter().map(snapshot_json)),
+        OutputFormat::Json => terminal::json_lines(rows.iter().map(snapshot_json)),
         OutputFormat::Text if rows.is_empty() && !args.status.is_empty() => "no such snapshot is recorded\n".to_owned(),
         OutputFormat::Text if rows.is_empty() => filter.nothing("snapshot"),
         OutputFormat::Text => snapshots_text(&rows),
@@ -144,7 +136,7 @@ fn snapshot_cells(row: &SnapshotRow) -> Vec<String> {
     vec![
         row.snapshot_id.to_string(),
         row.run_id.to_string(),
-        shown(row.name.as_deref().unwrap_or(&row.namespace_id)),
+        shown(label(row.name.as_deref(), &row.namespace_id)),
         status,
         for_people(row.started_at),
         row.recorded_at.map(for_people).unwrap_or_default(),
@@ -184,55 +176,4 @@ fn snapshot_json(row: &SnapshotRow) -> serde_json::Value {
         "digest": row.digest,
         "error": row.error,
     })
-}
-
-pub fn json_lines(rows: impl Iterator<Item = serde_json::Value>) -> String {
-    rows.map(|row| format!("{row}\n")).collect()
-}
-
-/// `--namespace` and `--account` of the commands that look.
-pub struct Filter<'a> {
-    selection: Selection,
-    accounts: Vec<&'a str>,
-}
-
-impl<'a> Filter<'a> {
-    pub fn new(args: &'a FilterArgs) -> Self {
-        Self {
-            selection: Selection {
-                include: args.namespace.clone(),
-                exclude: Vec::new(),
-            },
-            accounts: args.account.iter().map(|account| account.as_str()).collect(),
-        }
-    }
-
-    /// Why a list is empty.
-    pub fn nothing(&self, what: &str) -> String {
-        if self.accounts.is_empty() && self.selection.include.is_empty() {
-            format!("no {what} is recorded yet; `durable-inventory sync` does it\n")
-        } else {
-            format!("no recorded {what} matches --namespace and --account\n")
-        }
-    }
-
-    pub fn selects(
-        &self,
-        account: &str,
-        namespace: &str,
-        name: &Option<String>,
-        script: Option<&str>,
-        class: Option<&str>,
-    ) -> bool {
-        let Ok(id) = namespace.parse() else { return false };
-        let namespace = Namespace {
-            id,
-            name: name.clone(),
-            script: script.map(str::to_owned),
-            class: class.map(str::to_owned),
-            use_sqlite: None,
-            preview: None,
-        };
-        (self.accounts.is_empty() || self.accounts.contains(&account)) && self.selection.selects(&namespace)
-    }
 }

@@ -4,6 +4,7 @@ mod check;
 mod decide;
 mod diff;
 mod export;
+mod filter;
 mod history;
 mod lists;
 mod manual;

@@ -3,13 +3,14 @@
 use comfy_table::CellAlignment::{Left, Right};
 use durable_inventory::cli::{GlobalArgs, OutputFormat, PruneArgs};
 use durable_inventory::config::Settings;
+use durable_inventory::model::label;
 use durable_inventory::prune::{self, Dropped, Outcome, Pruned, PrunedNamespace};
 use durable_inventory::text::shown;
 use serde_json::json;
 use tracing::warn;
 
 use super::Failure;
-use super::lists::Filter;
+use super::filter::Filter;
 use super::store::with_store;
 use crate::terminal;
 use crate::terminal::table::{Column, number, table};
@@ -25,9 +26,11 @@ pub async fn run(settings: &Settings<'_>, global: &GlobalArgs, args: &PruneArgs)
                 batch: prune::BATCH,
             };
             prune::prune(store, &asked, |namespace| {
-                let (script, class) = (namespace.script.as_deref(), namespace.class.as_deref());
-                let (account, id) = (&namespace.account_id, &namespace.namespace_id);
-                filter.selects(account, id, &namespace.name, script, class)
+                filter.selects(
+                    &namespace.account_id,
+                    &namespace.namespace_id,
+                    namespace.name.as_deref(),
+                )
             })
             .await
         };
@@ -49,7 +52,7 @@ fn refuse_silence(pruned: &Pruned) -> Result<u8, Failure> {
     for namespace in busy.clone() {
         warn!(
             "{} is left out: a run holds it; the next prune takes its turn",
-            label(namespace)
+            shown_label(namespace)
         );
     }
     match busy.count() {
@@ -91,7 +94,7 @@ fn as_text(pruned: &Pruned, dry_run: bool) -> String {
 }
 
 fn cells(namespace: &PrunedNamespace) -> Vec<String> {
-    let label = label(namespace);
+    let label = shown_label(namespace);
     match namespace.outcome {
         Outcome::Busy => vec![label, "busy".to_owned(), String::new(), String::new(), String::new()],
         Outcome::Pruned(dropped) => vec![
@@ -107,10 +110,9 @@ fn cells(namespace: &PrunedNamespace) -> Vec<String> {
     }
 }
 
-fn label(namespace: &PrunedNamespace) -> String {
+fn shown_label(namespace: &PrunedNamespace) -> String {
     let namespace = &namespace.namespace;
-    let name = namespace.name.as_deref().filter(|name| !name.is_empty());
-    shown(name.unwrap_or(&namespace.namespace_id))
+    shown(label(namespace.name.as_deref(), &namespace.namespace_id))
 }
 
 fn dropped(pruned: &Pruned) -> impl Iterator<Item = &Dropped> {

@@ -1,8 +1,9 @@
 //! Where the API is. Everything that is sent there carries a credential, so it has to be an address to trust.
 
-use url::{Host, Url};
+use url::Url;
 
 use super::error::{ConfigError, Place};
+use crate::loopback::is_loopback;
 
 pub(super) const DEFAULT: &str = "https://api.cloudflare.com/client/v4";
 
@@ -42,15 +43,6 @@ fn check(text: &str) -> Result<Url, BaseUrlProblem> {
     let path = url.path().trim_end_matches('/').to_owned();
     url.set_path(&path);
     Ok(url)
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use time::{Duration, OffsetDateTime};
 
 use super::attention::{self, Attention};
 use super::series::{Day, Growth, Point, Series, dates_until};
+use crate::model::label;
 use crate::store::{LastRun, PointRow, ReportRow};
 
 /// The periods of the "change since" columns, in days.
@@ -204,7 +205,7 @@ impl NamespaceFigures {
 
     /// What a person is shown: the name where there is one, else the id. Foreign words: show them through `text::shown`.
     pub fn label(&self) -> &str {
-        self.name.as_deref().unwrap_or(&self.namespace_id)
+        label(self.name.as_deref(), &self.namespace_id)
     }
 
     pub fn age(&self, at: OffsetDateTime) -> Option<Duration> {

@@ -6,17 +6,13 @@
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
-use futures_util::TryStreamExt;
 use time::OffsetDateTime;
 
 use super::StoreError;
-use super::copy_out::{Fields, RowDecoder};
+use super::copy_out::Fields;
 use super::moments::{ReadNamespace, Reader, SnapshotAt};
 use super::snapshots::{id_from, inconsistent};
 use crate::model::{ObjectId, State, StoredData};
-
-/// Rows that are handed on at once: enough that handing on costs nothing, little enough to be no memory.
-pub(super) const BATCH: usize = 4096;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Table {
@@ -75,34 +71,12 @@ impl Reader {
         table: Table,
         slice: &Slice,
         data: Option<StoredData>,
-        mut deliver: impl AsyncFnMut(Vec<Row>) -> ControlFlow<()>,
+        deliver: impl AsyncFnMut(Vec<Row>) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>, StoreError> {
-        let doing = "read the record";
         let mut times = self.times(slice).await?;
-        let statement = format!("copy ({}) to stdout (format binary)", query(table, slice, data));
-        let mut messages = self
-            .session
-            .copy_out_raw(&statement)
-            .await
-            .map_err(StoreError::while_doing(doing))?;
-        let mut decoder = RowDecoder::default();
-        let mut rows = Vec::with_capacity(BATCH);
-        while let Some(message) = messages.try_next().await.map_err(StoreError::while_doing(doing))? {
-            decoder.feed(&message, |fields| {
-                rows.push(times.row(table, &fields)?);
-                Ok(())
-            })?;
-            if rows.len() >= BATCH {
-                let full = std::mem::replace(&mut rows, Vec::with_capacity(BATCH));
-                if deliver(full).await.is_break() {
-                    return Ok(ControlFlow::Break(()));
-                }
-            }
-        }
-        if rows.is_empty() {
-            return Ok(ControlFlow::Continue(()));
-        }
-        Ok(deliver(rows).await)
+        let query = query(table, slice, data);
+        let row = |fields: &Fields<'_>| times.row(table, fields);
+        self.read_rows(&query, row, deliver).await
     }
 
     async fn times(&mut self, slice: &Slice) -> Result<Times, StoreError> {

@@ -1,11 +1,18 @@
 //! Rows as COPY sends them in its binary format: see `copy` for how that looks.
 
+use std::ops::ControlFlow;
+
+use futures_util::TryStreamExt;
+
 use super::StoreError;
+use super::moments::Reader;
 use super::snapshots::inconsistent;
 
 const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
 /// The signature, the flags and the length of the header's extension, which no version of PostgreSQL uses.
 const HEADER: usize = 19;
+/// Rows that are handed on at once: enough that handing on costs nothing, little enough to be no memory.
+const BATCH: usize = 4096;
 /// Fields of the widest row that is asked for.
 pub(super) const FIELDS: usize = 4;
 
@@ -63,6 +70,42 @@ impl RowDecoder {
             }
         }
         Ok(at)
+    }
+}
+
+impl Reader {
+    /// Hands on a query's rows, decoded by `row`, until there is no more or `deliver` wants none.
+    pub(super) async fn read_rows<T>(
+        &mut self,
+        query: &str,
+        mut row: impl FnMut(&Fields<'_>) -> Result<T, StoreError>,
+        mut deliver: impl AsyncFnMut(Vec<T>) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, StoreError> {
+        let doing = "read the record";
+        let statement = format!("copy ({query}) to stdout (format binary)");
+        let mut messages = self
+            .session
+            .copy_out_raw(&statement)
+            .await
+            .map_err(StoreError::while_doing(doing))?;
+        let mut decoder = RowDecoder::default();
+        let mut rows = Vec::with_capacity(BATCH);
+        while let Some(message) = messages.try_next().await.map_err(StoreError::while_doing(doing))? {
+            decoder.feed(&message, |fields| {
+                rows.push(row(&fields)?);
+                Ok(())
+            })?;
+            if rows.len() >= BATCH {
+                let full = std::mem::replace(&mut rows, Vec::with_capacity(BATCH));
+                if deliver(full).await.is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+        }
+        if rows.is_empty() {
+            return Ok(ControlFlow::Continue(()));
+        }
+        Ok(deliver(rows).await)
     }
 }
 

@@ -1,11 +1,12 @@
 //! What a person decides: about a held snapshot, about a namespace that vanished.
 
+use super::range::{RowsOf, read_range};
 use super::snapshots::{digest_from, inconsistent};
 use super::{Fence, ProvenWalk, Store, StoreError, Walk};
 use crate::digest::{self, SetDigest};
 
 /// Rows that are read at once when a namespace's digest is computed from its rows.
-const CHUNK: i64 = 50_000;
+const CHUNK: usize = 50_000;
 
 /// A snapshot, as far as a decision about it needs it.
 #[derive(Debug, Clone)]
@@ -141,26 +142,14 @@ impl Store {
         .map_err(StoreError::while_doing(doing))?;
         let recorded = recorded.as_deref().map(digest_from).transpose()?;
         let mut digest = SetDigest::default();
-        let mut after = Vec::new();
+        let mut after = None;
         loop {
-            let packed = sqlx::query_scalar!(
-                "select string_agg(id || state, ''::bytea order by id) from (
-                     select id, case has_stored_data when true then '\\x03'::bytea when false then '\\x02'::bytea
-                                     else '\\x01'::bytea end as state
-                     from inventory.open_interval where namespace_key = $1 and id > $2
-                     order by id limit $3) rows",
-                namespace_key,
-                after,
-                CHUNK
-            )
-            .fetch_one(&mut *transaction)
-            .await
-            .map_err(StoreError::while_doing(doing))?;
-            let rows = super::staging::unpack(&packed.unwrap_or_default())?;
+            let of = RowsOf::Namespace(namespace_key);
+            let rows = read_range(&mut transaction, of, after.as_ref(), None, CHUNK).await?;
             let Some(last) = rows.last() else {
                 return Ok((digest, recorded));
             };
-            after = last.id.as_bytes().to_vec();
+            after = Some(last.id);
             rows.iter().for_each(|row| digest.add(row));
         }
     }

@@ -14,6 +14,7 @@ pub mod private;
 mod prune;
 pub mod psql;
 mod publish;
+mod range;
 mod read;
 mod report;
 mod runs;

@@ -11,6 +11,7 @@ use super::lock::{LOCK_SPACE, PUBLISHING};
 use super::snapshots::digest_from;
 use super::{Store, StoreError};
 use crate::digest::SetDigest;
+use crate::model::label;
 use crate::moment::Moment;
 
 /// The limits of other sessions would end an export whose destination is slow.
@@ -32,8 +33,6 @@ pub struct ReadNamespace {
     pub account_id: String,
     pub namespace_id: String,
     pub name: Option<String>,
-    pub script: Option<String>,
-    pub class: Option<String>,
     /// Of the baseline: nothing is known of moments before it.
     pub(super) baseline_snapshot: i32,
     pub recorded_since: OffsetDateTime,
@@ -45,8 +44,7 @@ pub struct ReadNamespace {
 impl ReadNamespace {
     /// What a person is shown: the name where there is one, else the id.
     pub fn label(&self) -> &str {
-        let name = self.name.as_deref().filter(|name| !name.is_empty());
-        name.unwrap_or(&self.namespace_id)
+        label(self.name.as_deref(), &self.namespace_id)
     }
 
     /// The first moment that can be asked for, where history was pruned.
@@ -137,7 +135,7 @@ impl Reader {
     pub async fn namespaces(&mut self) -> Result<Vec<ReadNamespace>, StoreError> {
         sqlx::query_as!(
             ReadNamespace,
-            "select n.namespace_key as key, a.account_id, n.namespace_id, n.name, n.script, n.class,
+            "select n.namespace_key as key, a.account_id, n.namespace_id, n.name,
                     n.baseline_snapshot as \"baseline_snapshot!\", s.recorded_at as \"recorded_since!\",
                     n.horizon, n.horizon_snapshot
              from inventory.namespace n

@@ -24,8 +24,6 @@ pub struct PrunableNamespace {
     pub account_id: String,
     pub namespace_id: String,
     pub name: Option<String>,
-    pub script: Option<String>,
-    pub class: Option<String>,
 }
 
 /// A snapshot from before the horizon.
@@ -62,7 +60,7 @@ impl Store {
     pub async fn prunable_namespaces(&self) -> Result<Vec<PrunableNamespace>, StoreError> {
         sqlx::query_as!(
             PrunableNamespace,
-            "select n.namespace_key as key, a.account_id, n.namespace_id, n.name, n.script, n.class
+            "select n.namespace_key as key, a.account_id, n.namespace_id, n.name
              from inventory.namespace n join inventory.account a using (account_key)
              order by a.account_id, n.name, n.namespace_id"
         )

@@ -4,12 +4,14 @@
 use sqlx::{Postgres, Transaction};
 
 use super::copy::Rows;
-use super::snapshots::{id_from, inconsistent};
+use super::range::{RowsOf, lower_bound, read_range};
+use super::snapshots::inconsistent;
 use super::{Checkpoint, Fence, Store, StoreError, Walk};
-use crate::model::{Change, ObjectId, Observation, State, StoredData};
+use crate::model::{Change, ObjectId, Observation, State};
 
-/// Greater than every id: the upper bound of "all that follow".
-const ABOVE_ALL: [u8; 33] = [0xff; 33];
+/// A page's commit does not wait for the disk. What a crash of the server can take away is the newest pages, whole: the
+/// record then stands at an earlier checkpoint, which `commit` notices and the walk goes on from. The publication waits.
+const BEGIN: &str = "begin; set local synchronous_commit = off";
 
 /// Writes for one page of a walk. Dropped without `commit`, nothing happened.
 pub struct PageTransaction {
@@ -27,7 +29,7 @@ impl Store {
         Ok(PageTransaction {
             transaction: self
                 .pool
-                .begin()
+                .begin_with(BEGIN)
                 .await
                 .map_err(StoreError::while_doing("begin a page"))?,
             fence,
@@ -61,42 +63,20 @@ impl PageTransaction {
         if self.baseline {
             return Ok(Vec::new()); // what is there are its own rows
         }
-        // Packed into one value: 33 bytes a row instead of a message a row.
-        let packed = sqlx::query_scalar!(
-            "select string_agg(id || state, ''::bytea order by id) from (
-                 select id, case has_stored_data when true then '\\x03'::bytea when false then '\\x02'::bytea
-                                 else '\\x01'::bytea end as state
-                 from inventory.open_interval
-                 where namespace_key = $1 and id > $2 and id <= $3
-                 order by id limit $4) rows",
-            self.fence.namespace_key,
-            lower_bound(after),
-            upper_bound(to),
-            limit as i64
-        )
-        .fetch_one(&mut *self.transaction)
-        .await
-        .map_err(StoreError::while_doing("read the stored objects of a page"))?;
-        unpack(&packed.unwrap_or_default())
+        let of = RowsOf::Namespace(self.fence.namespace_key);
+        read_range(&mut self.transaction, of, after, to, limit).await
     }
 
     /// The same of the walk's own spool.
     pub async fn spooled(&mut self, after: Option<&ObjectId>, limit: usize) -> Result<Vec<Observation>, StoreError> {
-        let packed = sqlx::query_scalar!(
-            "select string_agg(id || state, ''::bytea order by id) from (
-                 select id, case has_stored_data when true then '\\x03'::bytea when false then '\\x02'::bytea
-                                 else '\\x01'::bytea end as state
-                 from inventory.spooled_object
-                 where snapshot_id = $1 and id > $2
-                 order by id limit $3) rows",
-            self.snapshot_id,
-            lower_bound(after),
-            limit as i64
+        read_range(
+            &mut self.transaction,
+            RowsOf::Spool(self.snapshot_id),
+            after,
+            None,
+            limit,
         )
-        .fetch_one(&mut *self.transaction)
         .await
-        .map_err(StoreError::while_doing("read the spool"))?;
-        unpack(&packed.unwrap_or_default())
     }
 
     /// Adds a page of a walk without order to its spool; of an id that is there already, the later flag counts.
@@ -232,32 +212,4 @@ impl PageTransaction {
         self.fence.check(&mut self.transaction).await?;
         self.transaction.commit().await.map_err(StoreError::while_doing(doing))
     }
-}
-
-fn lower_bound(id: Option<&ObjectId>) -> &[u8] {
-    id.map_or(&[], |id| id.as_bytes())
-}
-
-fn upper_bound(id: Option<&ObjectId>) -> &[u8] {
-    id.map_or(&ABOVE_ALL, |id| id.as_bytes())
-}
-
-pub(super) fn unpack(bytes: &[u8]) -> Result<Vec<Observation>, StoreError> {
-    let (rows, rest) = bytes.as_chunks::<33>();
-    if !rest.is_empty() {
-        return Err(inconsistent("an object id of another length than 32 bytes"));
-    }
-    rows.iter()
-        .map(|row| {
-            let data = match row[32] {
-                3 => StoredData::With,
-                2 => StoredData::Without,
-                _ => StoredData::Unknown,
-            };
-            Ok(Observation {
-                id: id_from(&row[..32])?,
-                data,
-            })
-        })
-        .collect()
 }

@@ -2,11 +2,9 @@
 
 use std::ops::ControlFlow;
 
-use futures_util::TryStreamExt;
-
 use super::StoreError;
-use super::as_of::{BATCH, Slice, state, stored};
-use super::copy_out::{Fields, RowDecoder};
+use super::as_of::{Slice, state, stored};
+use super::copy_out::Fields;
 use super::moments::Reader;
 use super::snapshots::id_from;
 use crate::model::{ObjectId, Observation, State};
@@ -26,7 +24,7 @@ impl Reader {
                 data: stored(*flag),
             })
         };
-        self.stream(&query, row, deliver).await
+        self.read_rows(&query, row, deliver).await
     }
 
     /// The objects of one namespace with their states at two moments, in the order of their ids: all that may differ,
@@ -52,40 +50,7 @@ impl Reader {
             objects(key, other, &unlike_one)
         );
         let row = |[id, old, new, ..]: &Fields<'_>| Ok((id_from(id.unwrap_or_default())?, state(*old)?, state(*new)?));
-        self.stream(&query, row, deliver).await
-    }
-
-    async fn stream<T>(
-        &mut self,
-        query: &str,
-        row: impl Fn(&Fields<'_>) -> Result<T, StoreError>,
-        mut deliver: impl AsyncFnMut(Vec<T>) -> ControlFlow<()>,
-    ) -> Result<ControlFlow<()>, StoreError> {
-        let doing = "read the record";
-        let statement = format!("copy ({query}) to stdout (format binary)");
-        let mut messages = self
-            .session
-            .copy_out_raw(&statement)
-            .await
-            .map_err(StoreError::while_doing(doing))?;
-        let mut decoder = RowDecoder::default();
-        let mut rows = Vec::with_capacity(BATCH);
-        while let Some(message) = messages.try_next().await.map_err(StoreError::while_doing(doing))? {
-            decoder.feed(&message, |fields| {
-                rows.push(row(&fields)?);
-                Ok(())
-            })?;
-            if rows.len() >= BATCH {
-                let full = std::mem::replace(&mut rows, Vec::with_capacity(BATCH));
-                if deliver(full).await.is_break() {
-                    return Ok(ControlFlow::Break(()));
-                }
-            }
-        }
-        if rows.is_empty() {
-            return Ok(ControlFlow::Continue(()));
-        }
-        Ok(deliver(rows).await)
+        self.read_rows(&query, row, deliver).await
     }
 }
 

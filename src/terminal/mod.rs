@@ -19,6 +19,11 @@ pub fn out(text: &str) -> Result<(), Failure> {
     }
 }
 
+/// One object a line, for programs.
+pub fn json_lines(rows: impl Iterator<Item = serde_json::Value>) -> String {
+    rows.map(|row| format!("{row}\n")).collect()
+}
+
 /// Writes one line to stderr.
 pub fn err(line: &str) {
     // Where stderr is closed, nobody can be told.

@@ -17,7 +17,7 @@ use tracing::warn;
 
 use super::Failure;
 use super::export::{blocking, stopped, tree};
-use super::lists::Filter;
+use super::filter::Filter;
 use super::store::with_store;
 
 /// Whatever goes wrong, scripts are told that nothing was compared.
@@ -250,13 +250,10 @@ fn split(place: Place) -> (Place, Option<String>) {
 }
 
 fn chosen(filter: &Filter<'_>, namespace: &ReadNamespace) -> bool {
-    let (script, class) = (namespace.script.as_deref(), namespace.class.as_deref());
     filter.selects(
         &namespace.account_id,
         &namespace.namespace_id,
-        &namespace.name,
-        script,
-        class,
+        namespace.name.as_deref(),
     )
 }
 
@@ -274,13 +271,7 @@ fn selects(args: &FilterArgs, known: Vec<ReadNamespace>) -> Option<Selects> {
             .find(|there| there.namespace_id == namespace && account.is_none_or(|account| account == there.account_id));
         match found {
             Some(found) => chosen(&filter, found),
-            None => filter.selects(
-                account.unwrap_or_default(),
-                namespace,
-                &name.map(str::to_owned),
-                None,
-                None,
-            ),
+            None => filter.selects(account.unwrap_or_default(), namespace, name),
         }
     }))
 }

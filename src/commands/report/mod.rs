@@ -12,7 +12,7 @@ use durable_inventory::report::{self, Asked, Report, html};
 use tracing::info;
 
 use super::Failure;
-use super::lists::Filter;
+use super::filter::Filter;
 use super::store::with_store;
 use crate::terminal;
 
@@ -29,8 +29,7 @@ pub async fn run(settings: &Settings<'_>, global: &GlobalArgs, args: &ReportArgs
         let failed = |error| Failure::new(error, 1);
         let mut reader = store.reader().await.map_err(failed)?;
         let selects = |row: &durable_inventory::store::ReportRow| {
-            let (script, class) = (row.script.as_deref(), row.class.as_deref());
-            filter.selects(&row.account_id, &row.namespace_id, &row.name, script, class)
+            filter.selects(&row.account_id, &row.namespace_id, row.name.as_deref())
         };
         report::read(&mut reader, asked, selects).await.map_err(failed)
     })

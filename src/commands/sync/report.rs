@@ -1,6 +1,7 @@
 //! What `sync` says at its end: a table for people, one versioned object for programs.
 
 use comfy_table::CellAlignment;
+use durable_inventory::model::label;
 use durable_inventory::store::RunOutcome;
 use durable_inventory::sync::{NamespaceOutcome, Status, StopReason, Summary};
 use durable_inventory::text::shown;
@@ -18,7 +19,7 @@ pub fn text(summary: &Summary, outcome: RunOutcome) -> String {
         let why = namespace.error.as_deref().unwrap_or_default();
         text.push_str(&format!(
             "{} {}: {}\n",
-            label(namespace),
+            shown_label(namespace),
             namespace.status.as_str(),
             shown(why)
         ));
@@ -58,7 +59,7 @@ fn row(namespace: &NamespaceOutcome) -> Vec<String> {
     let whole = matches!(namespace.status, Status::Complete | Status::Held);
     let number = |n: u64| if whole { number(n) } else { String::new() };
     vec![
-        label(namespace),
+        shown_label(namespace),
         number(counts.objects()),
         number(counts.with_data),
         number(counts.created),
@@ -72,14 +73,8 @@ fn row(namespace: &NamespaceOutcome) -> Vec<String> {
     ]
 }
 
-fn label(namespace: &NamespaceOutcome) -> String {
-    shown(
-        namespace
-            .name
-            .as_deref()
-            .filter(|name| !name.is_empty())
-            .unwrap_or(namespace.namespace.as_str()),
-    )
+fn shown_label(namespace: &NamespaceOutcome) -> String {
+    shown(label(namespace.name.as_deref(), namespace.namespace.as_str()))
 }
 
 /// All that a job's mail needs: what went wrong is in the warnings.

@@ -1,0 +1,45 @@
+//! `--namespace` and `--account` of the commands that look.
+
+use durable_inventory::cli::FilterArgs;
+use durable_inventory::model::Namespace;
+use durable_inventory::select::Selection;
+
+pub struct Filter<'a> {
+    selection: Selection,
+    accounts: Vec<&'a str>,
+}
+
+impl<'a> Filter<'a> {
+    pub fn new(args: &'a FilterArgs) -> Self {
+        Self {
+            selection: Selection {
+                include: args.namespace.clone(),
+                exclude: Vec::new(),
+            },
+            accounts: args.account.iter().map(|account| account.as_str()).collect(),
+        }
+    }
+
+    /// Why a list is empty.
+    pub fn nothing(&self, what: &str) -> String {
+        if self.accounts.is_empty() && self.selection.include.is_empty() {
+            format!("no {what} is recorded yet; `durable-inventory sync` does it\n")
+        } else {
+            format!("no recorded {what} matches --namespace and --account\n")
+        }
+    }
+
+    /// By id and name, which is all that these patterns ask about.
+    pub fn selects(&self, account: &str, namespace: &str, name: Option<&str>) -> bool {
+        let Ok(id) = namespace.parse() else { return false };
+        let namespace = Namespace {
+            id,
+            name: name.map(str::to_owned),
+            script: None,
+            class: None,
+            use_sqlite: None,
+            preview: None,
+        };
+        (self.accounts.is_empty() || self.accounts.contains(&account)) && self.selection.selects(&namespace)
+    }
+}
