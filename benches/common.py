@@ -131,8 +131,8 @@ def ticks(pid, first, end):
 class Simulator:
     """The service, in a process of its own; every request is answered at once."""
 
-    def __init__(self, objects):
-        command = [TARGET / "release/cloudflare-simulator", "--namespace", f"chat_Room={objects}", "--both-cursors"]
+    def __init__(self, objects, *more):
+        command = [TARGET / "release/cloudflare-simulator", "--namespace", f"chat_Room={objects}", "--both-cursors", *more]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT)
         self.base_url = self.process.stdout.readline().split()[-1]
         self.process.stdout.readline()

@@ -2,6 +2,7 @@
 //! made-up cursor for something else than it means.
 
 mod exact;
+mod killed;
 
 use std::time::{Duration, Instant};
 

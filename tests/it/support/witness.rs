@@ -44,23 +44,7 @@ impl Witness {
     /// Some objects go, some come, some change; the inventory grows and shrinks around its size.
     pub fn churn(&mut self, simulator: &Simulator, percent: u64) {
         for watched in &self.namespaces {
-            let random = &mut self.random;
-            simulator.with_namespace(&watched.id, |namespace| {
-                let objects = namespace.objects_mut();
-                let (removed, created) = (random.below(percent), random.below(percent));
-                let size = objects.len() as u64;
-                let ids: Vec<_> = objects.keys().copied().collect();
-                for id in ids {
-                    match random.below(100) {
-                        n if n < removed => drop(objects.remove(&id)),
-                        n if n < removed + percent / 2 => drop(objects.insert(id, random.flag())),
-                        _ => {}
-                    }
-                }
-                for _ in 0..(size * created / 100).max(1) {
-                    objects.insert(random.id(), random.flag());
-                }
-            });
+            churn(simulator, &watched.id, &mut self.random, percent);
         }
     }
 
@@ -105,6 +89,26 @@ impl Witness {
         assert!(leaked.is_empty(), "{leaked:?}");
         session.close().await.unwrap();
     }
+}
+
+/// Less than so many percent of a namespace's objects go, less than so many come, and half as many change.
+pub fn churn(simulator: &Simulator, namespace: &str, random: &mut Random, percent: u64) {
+    simulator.with_namespace(namespace, |namespace| {
+        let objects = namespace.objects_mut();
+        let (removed, created) = (random.below(percent), random.below(percent));
+        let size = objects.len() as u64;
+        let ids: Vec<_> = objects.keys().copied().collect();
+        for id in ids {
+            match random.below(100) {
+                n if n < removed => drop(objects.remove(&id)),
+                n if n < removed + percent / 2 => drop(objects.insert(id, random.flag())),
+                _ => {}
+            }
+        }
+        for _ in 0..(size * created / 100).max(1) {
+            objects.insert(random.id(), random.flag());
+        }
+    });
 }
 
 /// Until the server has noticed that the program's sessions are gone: what they had sent may still be committed.
