@@ -152,7 +152,7 @@ create table inventory.pruned_object (
 -- Changes of walks that are not published: in progress, interrupted or held. Logged, so that a crash of the
 -- database loses no checkpoint.
 create table inventory.staged_change (
-    snapshot_id int not null references inventory.snapshot,
+    snapshot_id int not null, -- no foreign key: it would be checked row by row
     id bytea not null check (octet_length(id) = 32),
     old_state smallint not null,
     new_state smallint not null check (new_state <> old_state),

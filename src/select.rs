@@ -27,14 +27,17 @@ pub struct Pattern(Kind);
 #[derive(Debug, Clone)]
 enum Kind {
     /// As on the command line: the text is the namespace's id, or a glob that matches its name.
-    IdOrName { id: Option<NamespaceId>, text: Glob },
-    /// As in the file: everything that is given has to hold.
-    AllOf {
-        id: Option<NamespaceId>,
-        name: Option<Glob>,
-        script: Option<Glob>,
-        class: Option<Glob>,
-    },
+    IdOrName(Glob),
+    AllOf(Box<AllOf>),
+}
+
+/// As in the file: everything that is given has to hold.
+#[derive(Debug, Clone)]
+struct AllOf {
+    id: Option<NamespaceId>,
+    name: Option<Glob>,
+    script: Option<Glob>,
+    class: Option<Glob>,
 }
 
 /// The parts of a pattern that have to hold together, before their globs are read.
@@ -58,30 +61,25 @@ impl Pattern {
             return Err(InvalidPattern::NoKeys);
         }
         let glob = |text: Option<String>| text.as_deref().map(Glob::new).transpose();
-        Ok(Self(Kind::AllOf {
+        Ok(Self(Kind::AllOf(Box::new(AllOf {
             id,
             name: glob(name)?,
             script: glob(script)?,
             class: glob(class)?,
-        }))
+        }))))
     }
 
     fn matches(&self, ns: &Namespace) -> bool {
         match &self.0 {
-            Kind::IdOrName { text, .. } => text.is(ns.id.as_str()) || text.matches(ns.name.as_deref()),
-            Kind::AllOf {
-                id,
-                name,
-                script,
-                class,
-            } => {
+            Kind::IdOrName(text) => text.is(ns.id.as_str()) || text.matches(ns.name.as_deref()),
+            Kind::AllOf(all) => {
                 let holds = |glob: &Option<Glob>, value: &Option<String>| {
                     glob.as_ref().is_none_or(|glob| glob.matches(value.as_deref()))
                 };
-                id.as_ref().is_none_or(|id| *id == ns.id)
-                    && holds(name, &ns.name)
-                    && holds(script, &ns.script)
-                    && holds(class, &ns.class)
+                all.id.as_ref().is_none_or(|id| *id == ns.id)
+                    && holds(&all.name, &ns.name)
+                    && holds(&all.script, &ns.script)
+                    && holds(&all.class, &ns.class)
             }
         }
     }
@@ -89,58 +87,33 @@ impl Pattern {
     /// Whether it matches and gives the namespace's very id.
     fn names(&self, ns: &Namespace) -> bool {
         let gives_id = match &self.0 {
-            Kind::IdOrName { text, .. } => text.is(ns.id.as_str()),
-            Kind::AllOf { id, .. } => id.is_some(),
+            Kind::IdOrName(text) => text.is(ns.id.as_str()),
+            Kind::AllOf(all) => all.id.is_some(),
         };
         gives_id && self.matches(ns)
-    }
-
-    fn exact_id(&self) -> Option<&NamespaceId> {
-        match &self.0 {
-            Kind::IdOrName { id, .. } => id.as_ref(),
-            // With other keys it asks for more than the id, which only a listed namespace can answer.
-            Kind::AllOf {
-                id,
-                name: None,
-                script: None,
-                class: None,
-            } => id.as_ref(),
-            Kind::AllOf { .. } => None,
-        }
     }
 }
 
 impl FromStr for Pattern {
     type Err = InvalidPattern;
 
-    /// A text that looks like a production id (32 hex digits) counts as asking for that id. Any other text may be a
-    /// name as well, so it does not, though it matches a namespace whose id it equals.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let like_an_id = text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit());
-        Ok(Self(Kind::IdOrName {
-            id: like_an_id.then(|| text.parse().ok()).flatten(),
-            text: Glob::new(text)?,
-        }))
+        Ok(Self(Kind::IdOrName(Glob::new(text)?)))
     }
 }
 
 /// As it was written, so that a warning can name it.
 impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (id, name, script, class) = match &self.0 {
-            Kind::IdOrName { text, .. } => return f.write_str(text.as_str()),
-            Kind::AllOf {
-                id,
-                name,
-                script,
-                class,
-            } => (id, name, script, class),
+        let all = match &self.0 {
+            Kind::IdOrName(text) => return f.write_str(text.as_str()),
+            Kind::AllOf(all) => all,
         };
-        let globs = [("name", name), ("script", script), ("class", class)];
+        let globs = [("name", &all.name), ("script", &all.script), ("class", &all.class)];
         let globs = globs
             .iter()
             .filter_map(|(key, glob)| Some((*key, glob.as_ref()?.as_str())));
-        let id = id.iter().map(|id| ("id", id.as_str()));
+        let id = all.id.iter().map(|id| ("id", id.as_str()));
         for (n, (key, value)) in id.chain(globs).enumerate() {
             let comma = if n == 0 { "" } else { ", " };
             write!(f, "{comma}{key} = {value:?}")?;
@@ -193,11 +166,6 @@ impl Selection {
         let included = self.include.is_empty() || self.include.iter().any(|p| p.matches(ns));
         let excluded = self.exclude.iter().any(|p| p.matches(ns));
         included && (!excluded || self.include.iter().any(|p| p.names(ns)))
-    }
-
-    /// The ids that were asked for one by one: the account's list may lack them although they answer.
-    pub fn exact_ids(&self) -> impl Iterator<Item = &NamespaceId> {
-        self.include.iter().filter_map(Pattern::exact_id)
     }
 
     /// The includes that none of these namespaces matches. Excludes that match nothing are no reason to warn: the

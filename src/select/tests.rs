@@ -110,19 +110,6 @@ fn nothing_asked_for_means_everything() {
 }
 
 #[test]
-fn only_ids_asked_for_as_such_are_exact() {
-    let mut include = arguments(&[ID, "prod-rooms", "*"]);
-    include.push(table(&["id=worker-Room"]));
-    include.push(table(&["id=other", "class=Room"]));
-    let selection = Selection {
-        include,
-        exclude: vec![table(&["id=excluded"])],
-    };
-    let ids: Vec<_> = selection.exact_ids().map(NamespaceId::as_str).collect();
-    assert_eq!(ids, [ID, "worker-Room"]);
-}
-
-#[test]
 fn patterns_that_match_nothing_are_named_as_written() {
     let mut include = arguments(&["prod-*", "dev-*"]);
     include.push(table(&["id=a", "script=chat-*", "class=Room"]));

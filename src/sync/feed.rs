@@ -6,8 +6,9 @@ use crate::store::{Checkpoint, PageTransaction, StoreError};
 
 use super::compare::compare;
 
-/// Rows of the record, or of the spool, that are held in memory at once.
-pub(super) const CHUNK: usize = 10_000;
+/// Rows of the record, or of the spool, that are held in memory at once: more than a page brings, so that one reading
+/// covers what lies in a page's range unless much of it is gone.
+pub(super) const CHUNK: usize = 16_384;
 
 /// The greatest id there can be: a checkpoint that has compared everything.
 pub(super) const LAST_ID: ObjectId = ObjectId::from_bytes([0xff; 32]);
