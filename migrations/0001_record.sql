@@ -104,6 +104,9 @@ create table inventory.snapshot (
     check ((status = 'complete') = (recorded_at is not null))
 );
 create index snapshot_of_namespace on inventory.snapshot (namespace_key, snapshot_id);
+-- The views show the number as bigint: what asks them for a snapshot, or for a namespace's newest, needs these.
+create index snapshot_shown on inventory.snapshot ((snapshot_id::bigint));
+create index snapshot_shown_of_namespace on inventory.snapshot (namespace_key, (snapshot_id::bigint));
 create index snapshot_of_run on inventory.snapshot (run_id);
 -- At most one walk in progress, and at most one held, a namespace.
 create unique index snapshot_walking on inventory.snapshot (namespace_key) where status in ('running', 'interrupted');
@@ -113,6 +116,10 @@ alter table inventory.namespace
     add foreign key (baseline_snapshot) references inventory.snapshot,
     add foreign key (published_snapshot) references inventory.snapshot,
     add foreign key (horizon_snapshot) references inventory.snapshot;
+-- Whenever a snapshot is dropped, the keys above look for a namespace that names it.
+create index namespace_baseline on inventory.namespace (baseline_snapshot) where baseline_snapshot is not null;
+create index namespace_published on inventory.namespace (published_snapshot) where published_snapshot is not null;
+create index namespace_horizon on inventory.namespace (horizon_snapshot) where horizon_snapshot is not null;
 
 -- What is there now. Null snapshots mean the namespace's baseline: a first sync writes its rows once, as small as
 -- they can be, and the index on from_snapshot holds nothing for them.

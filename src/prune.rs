@@ -3,7 +3,7 @@
 
 use time::OffsetDateTime;
 
-use crate::store::{Fence, Horizon, LockSession, OldSnapshot, PrunableNamespace, Store, StoreError};
+use crate::store::{Fence, Horizon, LockSession, NamedNamespace, OldSnapshot, Store, StoreError};
 
 /// Rows that one transaction drops.
 pub const BATCH: u32 = 50_000;
@@ -28,7 +28,7 @@ pub struct Pruned {
 
 #[derive(Debug)]
 pub struct PrunedNamespace {
-    pub namespace: PrunableNamespace,
+    pub namespace: NamedNamespace,
     pub outcome: Outcome,
 }
 
@@ -54,9 +54,9 @@ pub struct Dropped {
 pub async fn prune(
     store: &Store,
     settings: &Settings,
-    selects: impl Fn(&PrunableNamespace) -> bool,
+    selects: impl Fn(&NamedNamespace) -> bool,
 ) -> Result<Pruned, StoreError> {
-    let all = store.prunable_namespaces().await?;
+    let all = store.named_namespaces().await?;
     let everything = all.iter().all(&selects);
     let mut pruned = Pruned::default();
     let mut droppable = Vec::new();

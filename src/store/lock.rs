@@ -12,13 +12,15 @@ use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::connect::{backend, connect};
+use super::connect::{CAREFUL, backend, connect};
 use super::{Store, StoreError};
 
 /// "dinv": keeps our advisory locks apart from those of other programs in the same database.
 pub(super) const LOCK_SPACE: i32 = 0x6469_6e76;
 /// Held by a publication in its last statements, shared by readers before they look. No namespace has this key.
 pub(super) const PUBLISHING: i32 = 0;
+/// Held while the schema is created.
+pub(super) const MIGRATING: i32 = -1;
 const BEAT: Duration = Duration::from_secs(15);
 /// Longer than the server's own limits for these sessions.
 const ANSWER: Duration = Duration::from_secs(120);
@@ -104,6 +106,7 @@ impl LockSession {
     pub async fn open(store: &Store) -> Result<Self, StoreError> {
         let doing = "open the session for locks";
         let mut session = connect(&store.options).await.map_err(StoreError::while_doing(doing))?;
+        session.execute(CAREFUL).await.map_err(StoreError::while_doing(doing))?;
         session.execute(SESSION).await.map_err(StoreError::while_doing(doing))?;
         let backend = backend(&mut session).await.map_err(StoreError::while_doing(doing))?;
         let session = Arc::new(Mutex::new(session));

@@ -16,6 +16,15 @@ pub struct RecordedNamespace {
     pub missing_since: Option<OffsetDateTime>,
 }
 
+/// What a namespace is called, and its key.
+#[derive(Debug, Clone)]
+pub struct NamedNamespace {
+    pub key: i32,
+    pub account_id: String,
+    pub namespace_id: String,
+    pub name: Option<String>,
+}
+
 impl Store {
     /// Binds an account's record to the API that it comes from, so that a simulator never writes into a real record.
     pub async fn register_account(&self, account: &AccountId, api_base_url: &str) -> Result<i32, StoreError> {
@@ -49,33 +58,57 @@ impl Store {
     /// Records what the account lists. A namespace that is not in `listed` is left as it is: its absence alone says
     /// nothing (promise 2).
     pub async fn record_listing(&self, account_key: i32, listed: &[Namespace]) -> Result<(), StoreError> {
-        let doing = "record the list of namespaces";
-        let mut transaction = self.pool.begin().await.map_err(StoreError::while_doing(doing))?;
-        // In one order, or two listings at a time could wait for each other.
-        let mut listed: Vec<_> = listed.iter().collect();
-        listed.sort_by_key(|namespace| &namespace.id);
-        for namespace in listed {
-            sqlx::query!(
-                "insert into inventory.namespace as n
-                     (account_key, namespace_id, name, script, class, use_sqlite, preview, last_listed_at)
-                 values ($1, $2, $3, $4, $5, $6, $7, clock_timestamp())
-                 on conflict (account_key, namespace_id) do update set
-                     name = excluded.name, script = excluded.script, class = excluded.class,
-                     use_sqlite = excluded.use_sqlite, preview = excluded.preview,
-                     last_listed_at = excluded.last_listed_at, missing_since = null",
-                account_key,
-                namespace.id.as_str(),
-                namespace.name.as_deref().map(storable),
-                namespace.script.as_deref().map(storable),
-                namespace.class.as_deref().map(storable),
-                namespace.use_sqlite,
-                namespace.preview.as_ref().map(storable_json).map(Json) as _
-            )
-            .execute(&mut *transaction)
-            .await
-            .map_err(StoreError::while_doing(doing))?;
-        }
-        transaction.commit().await.map_err(StoreError::while_doing(doing))
+        let text = |of: fn(&Namespace) -> Option<&String>| -> Vec<Option<String>> {
+            listed
+                .iter()
+                .map(|namespace| of(namespace).map(|text| storable(text)))
+                .collect()
+        };
+        let names = text(|namespace| namespace.name.as_ref());
+        let scripts = text(|namespace| namespace.script.as_ref());
+        let classes = text(|namespace| namespace.class.as_ref());
+        let ids: Vec<&str> = listed.iter().map(|namespace| namespace.id.as_str()).collect();
+        let uses_sqlite: Vec<_> = listed.iter().map(|namespace| namespace.use_sqlite).collect();
+        let previews = listed.iter().map(|namespace| namespace.preview.as_ref());
+        let previews: Vec<_> = previews.map(|preview| preview.map(storable_json).map(Json)).collect();
+        // One statement, as each row is locked from its turn on; and in one order, or two listings at a time could wait
+        // for each other.
+        sqlx::query!(
+            "insert into inventory.namespace as n
+                 (account_key, namespace_id, name, script, class, use_sqlite, preview, last_listed_at)
+             select $1, l.namespace_id, l.name, l.script, l.class, l.use_sqlite, l.preview, clock_timestamp()
+             from unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::boolean[], $7::jsonb[])
+                 as l (namespace_id, name, script, class, use_sqlite, preview)
+             order by l.namespace_id
+             on conflict (account_key, namespace_id) do update set
+                 name = excluded.name, script = excluded.script, class = excluded.class,
+                 use_sqlite = excluded.use_sqlite, preview = excluded.preview,
+                 last_listed_at = excluded.last_listed_at, missing_since = null",
+            account_key,
+            ids.as_slice() as &[&str],
+            names.as_slice() as &[Option<String>],
+            scripts.as_slice() as &[Option<String>],
+            classes.as_slice() as &[Option<String>],
+            uses_sqlite.as_slice() as &[Option<bool>],
+            previews.as_slice() as _
+        )
+        .execute(&self.pool)
+        .await
+        .map_err(StoreError::while_doing("record the list of namespaces"))?;
+        Ok(())
+    }
+
+    /// All namespaces of all accounts.
+    pub async fn named_namespaces(&self) -> Result<Vec<NamedNamespace>, StoreError> {
+        sqlx::query_as!(
+            NamedNamespace,
+            "select n.namespace_key as key, a.account_id, n.namespace_id, n.name
+             from inventory.namespace n join inventory.account a using (account_key)
+             order by a.account_id, n.name, n.namespace_id"
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(StoreError::while_doing("list the namespaces"))
     }
 
     /// All of an account's namespaces, ever.

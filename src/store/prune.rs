@@ -17,15 +17,6 @@ use super::{Fence, Store, StoreError};
 
 const DROPPING: &str = "drop history before the horizon";
 
-/// A namespace, as far as pruning it goes.
-#[derive(Debug, Clone)]
-pub struct PrunableNamespace {
-    pub key: i32,
-    pub account_id: String,
-    pub namespace_id: String,
-    pub name: Option<String>,
-}
-
 /// A snapshot from before the horizon.
 #[derive(Debug, Clone, Copy)]
 pub struct OldSnapshot {
@@ -57,18 +48,6 @@ impl Store {
         .map_err(StoreError::while_doing("tell the time"))
     }
 
-    pub async fn prunable_namespaces(&self) -> Result<Vec<PrunableNamespace>, StoreError> {
-        sqlx::query_as!(
-            PrunableNamespace,
-            "select n.namespace_key as key, a.account_id, n.namespace_id, n.name
-             from inventory.namespace n join inventory.account a using (account_key)
-             order by a.account_id, n.name, n.namespace_id"
-        )
-        .fetch_all(&self.pool)
-        .await
-        .map_err(StoreError::while_doing("list the namespaces"))
-    }
-
     /// Where the horizon would be. `None` where nothing was published by then: there is no history to drop.
     pub async fn horizon_at(&self, namespace_key: i32, before: OffsetDateTime) -> Result<Option<Horizon>, StoreError> {
         sqlx::query_as!(
@@ -76,7 +55,7 @@ impl Store {
             "select greatest(n.horizon, $2) as \"at!\", s.snapshot_id
              from inventory.namespace n join inventory.snapshot s using (namespace_key)
              where n.namespace_key = $1 and s.status = 'complete' and s.recorded_at <= greatest(n.horizon, $2)
-             order by s.recorded_at desc limit 1",
+             order by s.snapshot_id desc limit 1",
             namespace_key,
             before
         )

@@ -106,7 +106,7 @@ async fn base_is_published(
     walk: &ProvenWalk,
 ) -> Result<bool, StoreError> {
     let row = sqlx::query!(
-        "select n.published_snapshot, s.digest
+        "select n.published_snapshot, s.digest, s.change_digest
          from inventory.namespace n join inventory.snapshot s using (namespace_key)
          where n.namespace_key = $1 and s.snapshot_id = $2",
         fence.namespace_key,
@@ -115,7 +115,7 @@ async fn base_is_published(
     .fetch_one(&mut **transaction)
     .await
     .map_err(StoreError::while_doing("look for the published snapshot"))?;
-    if row.digest != walk.digest.to_bytes() {
+    if row.digest != walk.digest.to_bytes() || row.change_digest != walk.change_digest.to_bytes() {
         return Err(StoreError::CheckpointLost);
     }
     Ok(row.published_snapshot == walk.base_snapshot)

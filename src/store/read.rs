@@ -49,6 +49,16 @@ pub struct SnapshotRow {
     pub resumed: i64,
     pub digest: Option<String>,
     pub error: Option<String>,
+    /// How many were found, this one among them.
+    found: i64,
+}
+
+/// As many as were asked for.
+#[derive(Debug)]
+pub struct FoundSnapshots {
+    pub rows: Vec<SnapshotRow>,
+    /// How many there are.
+    pub found: u64,
 }
 
 /// One interval of an object's life.
@@ -83,11 +93,21 @@ impl Store {
         .map_err(StoreError::while_doing("list the namespaces"))
     }
 
-    /// Newest first.
-    pub async fn snapshot_rows(&self) -> Result<Vec<SnapshotRow>, StoreError> {
-        sqlx::query_as!(
+    /// The newest `limit` of some namespaces, of these statuses or of any, newest first.
+    pub async fn snapshot_rows(
+        &self,
+        namespaces: &[i32],
+        statuses: &[String],
+        limit: u32,
+    ) -> Result<FoundSnapshots, StoreError> {
+        let rows = sqlx::query_as!(
             SnapshotRow,
-            "select s.snapshot_id as \"snapshot_id!\", s.run_id as \"run_id!\", s.account_id as \"account_id!\",
+            "with found as (
+                 select snapshot_id::bigint, count(*) over () as found
+                 from inventory.snapshot
+                 where not pruned and namespace_key = any($1) and (status = any($2) or cardinality($2) = 0)
+                 order by snapshot.snapshot_id desc limit $3)
+             select s.snapshot_id as \"snapshot_id!\", s.run_id as \"run_id!\", s.account_id as \"account_id!\",
                     s.namespace_id as \"namespace_id!\", n.name, s.status as \"status!\",
                     s.baseline as \"baseline!\", s.base_snapshot_id, s.started_at as \"started_at!\",
                     s.finished_at, s.recorded_at, s.pages as \"pages!\", s.requests as \"requests!\",
@@ -95,14 +115,20 @@ impl Store {
                     s.unknown as \"unknown!\", s.created as \"created!\", s.removed as \"removed!\",
                     s.data_gained as \"data_gained!\", s.data_lost as \"data_lost!\",
                     s.data_known as \"data_known!\", s.data_unknown as \"data_unknown!\",
-                    s.resumed as \"resumed!\", s.digest, s.error
-             from inventory.snapshots s
+                    s.resumed as \"resumed!\", s.digest, s.error, f.found as \"found!\"
+             from found f
+             join inventory.snapshots s using (snapshot_id)
              join inventory.namespaces n using (account_id, namespace_id)
-             order by s.snapshot_id desc"
+             order by s.snapshot_id desc",
+            namespaces,
+            statuses,
+            i64::from(limit)
         )
         .fetch_all(&self.pool)
         .await
-        .map_err(StoreError::while_doing("list the snapshots"))
+        .map_err(StoreError::while_doing("list the snapshots"))?;
+        let found = rows.first().map_or(0, |row| row.found as u64);
+        Ok(FoundSnapshots { rows, found })
     }
 
     /// An object's intervals, oldest first, by namespace. (An id belongs to one namespace in practice; nothing in the

@@ -209,6 +209,13 @@ impl PageTransaction {
         if written.rows_affected() != 1 {
             return Err(StoreError::CheckpointLost);
         }
+        if checkpoint.walked {
+            // What follows takes the walk's end for settled.
+            sqlx::query!("set local synchronous_commit = on")
+                .execute(&mut *self.transaction)
+                .await
+                .map_err(StoreError::while_doing(doing))?;
+        }
         self.fence.check(&mut self.transaction).await?;
         self.transaction.commit().await.map_err(StoreError::while_doing(doing))
     }

@@ -10,7 +10,7 @@ use tracing::{info, warn};
 use crate::cloudflare::ErrorKind;
 use crate::model::Namespace;
 use crate::store::{Abandoned, Fence, Locks, ProvenWalk, Published, Store, StoreError, Walk};
-use crate::text::chain;
+use crate::text::{chain, shell_word};
 
 use super::end::{End, tell};
 use super::outcome::{NamespaceOutcome, Status};
@@ -249,7 +249,10 @@ impl Run<'_> {
             let id = walk.snapshot_id;
             // What a rebuild found is compared with the rows, which a held snapshot's own digest knows nothing of.
             let accept = match self.settings.rebuild {
-                true => format!("sync --rebuild {} --accept-removals", planned.namespace.id),
+                true => format!(
+                    "sync --rebuild {} --accept-removals",
+                    shell_word(planned.namespace.id.as_str())
+                ),
                 false => format!("snapshots accept {id}"),
             };
             let why = format!(
@@ -289,7 +292,7 @@ impl Run<'_> {
                     "the stored objects and the walk's changes do not give what the walk saw, so nothing was \
                      published: the record was changed by other means than this program; `durable-inventory sync \
                      --rebuild {}` mends it",
-                    planned.namespace.id
+                    shell_word(planned.namespace.id.as_str())
                 );
                 self.abandon(fence, walk, Abandoned::Failed, why, 0).await
             }
