@@ -145,7 +145,7 @@ impl Store {
         let mut after = None;
         loop {
             let of = RowsOf::Namespace(namespace_key);
-            let rows = read_range(&mut transaction, of, after.as_ref(), None, CHUNK).await?;
+            let rows = read_range(&mut transaction, of, after.as_ref(), CHUNK).await?;
             let Some(last) = rows.last() else {
                 return Ok((digest, recorded));
             };

@@ -6,9 +6,6 @@ use super::StoreError;
 use super::snapshots::{id_from, inconsistent};
 use crate::model::{ObjectId, Observation, StoredData};
 
-/// Greater than every id: the upper bound of "all that follow".
-const ABOVE_ALL: [u8; 33] = [0xff; 33];
-
 /// Whose rows.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum RowsOf {
@@ -18,7 +15,7 @@ pub(super) enum RowsOf {
     Spool(i32),
 }
 
-/// The first `limit` rows with `after` < id <= `to`, ascending; `None` is no bound.
+/// The first `limit` rows with `after` < id, ascending; `None` is no bound.
 ///
 /// Only the inner query is sorted: it reads the primary key, and the aggregate would sort all of it again, which took
 /// three times as long as everything else (PostgreSQL 15). That an aggregate keeps the order of its input is a habit of
@@ -27,7 +24,6 @@ pub(super) async fn read_range(
     session: &mut PgConnection,
     of: RowsOf,
     after: Option<&ObjectId>,
-    to: Option<&ObjectId>,
     limit: usize,
 ) -> Result<Vec<Observation>, StoreError> {
     let (table, key, value) = match of {
@@ -39,13 +35,12 @@ pub(super) async fn read_range(
              select id, case has_stored_data when true then '\\x03'::bytea when false then '\\x02'::bytea
                              else '\\x01'::bytea end as state
              from inventory.{table}
-             where {key} = $1 and id > $2 and id <= $3
-             order by id limit $4) rows"
+             where {key} = $1 and id > $2
+             order by id limit $3) rows"
     );
     let packed: Option<Vec<u8>> = sqlx::query_scalar(AssertSqlSafe(query))
         .bind(value)
         .bind(lower_bound(after))
-        .bind(to.map_or(&ABOVE_ALL[..], |id| id.as_bytes()))
         .bind(limit as i64)
         .fetch_one(session)
         .await

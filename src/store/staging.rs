@@ -39,6 +39,18 @@ impl Store {
         })
     }
 
+    /// At most `limit` of the record's present rows of the namespace with `after` < id, ascending.
+    pub async fn stored_rows(
+        &self,
+        fence: Fence,
+        after: Option<&ObjectId>,
+        limit: usize,
+    ) -> Result<Vec<Observation>, StoreError> {
+        let doing = "read a range of stored objects";
+        let mut session = self.pool.acquire().await.map_err(StoreError::while_doing(doing))?;
+        read_range(&mut session, RowsOf::Namespace(fence.namespace_key), after, limit).await
+    }
+
     /// Whether the record holds objects above this id: an end here would remove them.
     pub async fn anything_above(&self, fence: Fence, id: Option<&ObjectId>) -> Result<bool, StoreError> {
         sqlx::query_scalar!(
@@ -53,30 +65,9 @@ impl Store {
 }
 
 impl PageTransaction {
-    /// At most `limit` of the record's rows with `after` < id <= `to`, ascending; `None` is no bound.
-    pub async fn stored(
-        &mut self,
-        after: Option<&ObjectId>,
-        to: Option<&ObjectId>,
-        limit: usize,
-    ) -> Result<Vec<Observation>, StoreError> {
-        if self.baseline {
-            return Ok(Vec::new()); // what is there are its own rows
-        }
-        let of = RowsOf::Namespace(self.fence.namespace_key);
-        read_range(&mut self.transaction, of, after, to, limit).await
-    }
-
-    /// The same of the walk's own spool.
+    /// At most `limit` rows of the walk's own spool with `after` < id, ascending.
     pub async fn spooled(&mut self, after: Option<&ObjectId>, limit: usize) -> Result<Vec<Observation>, StoreError> {
-        read_range(
-            &mut self.transaction,
-            RowsOf::Spool(self.snapshot_id),
-            after,
-            None,
-            limit,
-        )
-        .await
+        read_range(&mut self.transaction, RowsOf::Spool(self.snapshot_id), after, limit).await
     }
 
     /// Adds a page of a walk without order to its spool; of an id that is there already, the later flag counts.

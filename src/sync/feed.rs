@@ -5,10 +5,7 @@ use crate::model::{Change, ObjectId, Observation};
 use crate::store::{Checkpoint, PageTransaction, StoreError};
 
 use super::compare::compare;
-
-/// Rows of the record, or of the spool, that are held in memory at once: more than a page brings, so that one reading
-/// covers what lies in a page's range unless much of it is gone.
-pub(super) const CHUNK: usize = 16_384;
+use super::stored::StoredRows;
 
 /// The greatest id there can be: a checkpoint that has compared everything.
 pub(super) const LAST_ID: ObjectId = ObjectId::from_bytes([0xff; 32]);
@@ -46,6 +43,7 @@ pub(super) fn without_duplicates(mut rows: Vec<Observation>) -> Vec<Observation>
 /// record the range holds.
 pub(super) async fn compare_range(
     page: &mut PageTransaction,
+    stored: &mut StoredRows,
     checkpoint: &mut Checkpoint,
     rows: &[Observation],
     to: Option<ObjectId>,
@@ -53,19 +51,17 @@ pub(super) async fn compare_range(
 ) -> Result<(), StoreError> {
     let mut rest = rows;
     loop {
-        let stored = page.stored(checkpoint.compared_to.as_ref(), to.as_ref(), CHUNK).await?;
-        let full = stored.len() == CHUNK;
-        let bound = if full { stored.last().map(|row| row.id) } else { to };
-        let (now, later) = match bound {
+        let part = stored.take(to).await?;
+        let (now, later) = match part.to {
             Some(bound) => rest.split_at(rest.partition_point(|row| row.id <= bound)),
             None => (rest, &[][..]),
         };
-        let changes: Vec<Change> = compare(stored, now.iter().copied()).collect();
+        let changes: Vec<Change> = compare(part.rows, now.iter().copied()).collect();
         tally(checkpoint, now, &changes, baseline);
         page.stage(&changes).await?;
-        checkpoint.compared_to = Some(bound.unwrap_or(LAST_ID));
+        checkpoint.compared_to = Some(part.to.unwrap_or(LAST_ID));
         rest = later;
-        if !full {
+        if part.is_last {
             return Ok(());
         }
     }

@@ -13,6 +13,7 @@ mod progress;
 mod run;
 mod settings;
 mod stop;
+mod stored;
 mod walk;
 
 pub use decide::{DecideError, accept, discard, retire};

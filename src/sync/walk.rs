@@ -10,10 +10,11 @@ use crate::model::{Cursor, Next, ObjectId, Observation, Page};
 use crate::store::{Checkpoint, Fence, PageTransaction, Store, StoreError, Walk};
 use crate::units::Cursors;
 
-use super::feed::{self, CHUNK, OutOfOrder, ascending, compare_range, without_duplicates};
+use super::feed::{self, OutOfOrder, ascending, compare_range, without_duplicates};
 use super::pages::{FetchError, Pages, Reached, Source};
 use super::progress::WalkProgress;
 use super::stop::StopReason;
+use super::stored::{CHUNK, StoredRows};
 
 /// Why a walk did not come to a proven end. None of these publishes or removes anything (promise 2).
 #[derive(Debug, thiserror::Error)]
@@ -72,11 +73,20 @@ impl Walker<'_> {
         Ok(())
     }
 
+    /// What the walk is compared with, from its checkpoint on.
+    fn stored(&self, walk: &Walk) -> StoredRows {
+        match walk.base {
+            Some(_) => StoredRows::read(self.store, self.fence, walk.checkpoint.compared_to),
+            None => StoredRows::none(self.store, self.fence),
+        }
+    }
+
     async fn walk_pages(&self, walk: &mut Walk) -> Result<(), WalkError> {
         let mut resumed = walk.checkpoint.cursor.is_some();
         let mut pagination = pagination_of(&walk.checkpoint);
         let several = walk.checkpoint.spooled.is_none() && !walk.one_cursor;
         let mut pages = Pages::new(self.source.clone(), self.cursors, several);
+        let mut stored = self.stored(walk);
         let mut fetched = self.following(&mut pages, &pagination, &walk.checkpoint, &[]).await;
         loop {
             let mut next = walk.checkpoint.clone();
@@ -91,7 +101,7 @@ impl Walker<'_> {
                     Some(self.following(&mut pages, &pagination, &next, &arrived.rows).await)
                 }
             };
-            let (written, more) = tokio::join!(self.write(walk, next.clone(), &arrived), more);
+            let (written, more) = tokio::join!(self.write(walk, &mut stored, next.clone(), &arrived), more);
             walk.checkpoint = written?;
             self.progress.reached(
                 walk.checkpoint.pages,
@@ -233,13 +243,19 @@ impl Walker<'_> {
     }
 
     /// Stages and commits a page; returns what is now the checkpoint.
-    async fn write(&self, walk: &Walk, mut next: Checkpoint, arrived: &Arrived) -> Result<Checkpoint, WalkError> {
+    async fn write(
+        &self,
+        walk: &Walk,
+        stored: &mut StoredRows,
+        mut next: Checkpoint,
+        arrived: &Arrived,
+    ) -> Result<Checkpoint, WalkError> {
         next.walked = arrived.end;
         let mut transaction = self.store.begin_page(self.fence, walk).await?;
         if next.spooled.is_some() {
             spool_page(&mut transaction, &mut next, arrived).await?;
         } else {
-            compare_page(&mut transaction, &mut next, arrived, walk.base.is_none()).await?;
+            compare_page(&mut transaction, stored, &mut next, arrived, walk.base.is_none()).await?;
         }
         transaction.commit(&next).await?;
         Ok(next)
@@ -247,6 +263,7 @@ impl Walker<'_> {
 
     /// The sorted spool takes the place of the pages.
     async fn feed_spool(&self, walk: &mut Walk) -> Result<(), WalkError> {
+        let mut stored = self.stored(walk);
         loop {
             if let Some(reason) = self.source.stop.reason() {
                 return Err(WalkError::Stopped(reason));
@@ -256,7 +273,7 @@ impl Walker<'_> {
             let rows = transaction.spooled(next.compared_to.as_ref(), CHUNK).await?;
             let last = rows.len() < CHUNK;
             let to = if last { None } else { rows.last().map(|row| row.id) };
-            compare_range(&mut transaction, &mut next, &rows, to, walk.base.is_none()).await?;
+            compare_range(&mut transaction, &mut stored, &mut next, &rows, to, walk.base.is_none()).await?;
             transaction.commit(&next).await?;
             walk.checkpoint = next;
             if last {
@@ -346,6 +363,7 @@ fn follows_checkpoint(page: &Page, checkpoint: &Checkpoint) -> Result<(), WalkEr
 
 async fn compare_page(
     transaction: &mut PageTransaction,
+    stored: &mut StoredRows,
     next: &mut Checkpoint,
     arrived: &Arrived,
     baseline: bool,
@@ -367,12 +385,12 @@ async fn compare_page(
         return Err(misplaced_cursor(page));
     }
     if arrived.end {
-        return Ok(compare_range(transaction, next, &rows, None, baseline).await?);
+        return Ok(compare_range(transaction, stored, next, &rows, None, baseline).await?);
     }
     next.carried = rows.pop();
     // Nothing lies below the smallest id.
     if let Some(to) = next.carried.and_then(|row| row.id.predecessor()) {
-        compare_range(transaction, next, &rows, Some(to), baseline).await?;
+        compare_range(transaction, stored, next, &rows, Some(to), baseline).await?;
     }
     Ok(())
 }
