@@ -194,8 +194,12 @@ impl Fault {
         }
     }
 
-    /// A fault of the transport. The URL is left out: it says nothing that the subject does not.
+    /// A fault of the transport. Of the URL only the host is told: the rest says nothing that the subject does not.
     pub(super) fn transport(error: reqwest::Error) -> Self {
+        let host = error.url().and_then(|url| {
+            let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+            Some(format!("{}{port}", url.host_str()?))
+        });
         let (message, may_pass) = if error.is_timeout() {
             ("the API did not answer in time", true)
         } else if is_untrusted(&error) {
@@ -218,7 +222,10 @@ impl Fault {
         };
         Self {
             verdict,
-            message: message.to_owned(),
+            message: match host.filter(|_| error.is_connect()) {
+                Some(host) => format!("{message} ({host})"),
+                None => message.to_owned(),
+            },
             source: Some(Box::new(error.without_url())),
         }
     }

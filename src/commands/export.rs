@@ -1,9 +1,7 @@
 //! `export`: the record as files, and `export verify`: what became of them.
 
-use std::future::poll_fn;
 use std::io::IsTerminal;
 use std::path::Path;
-use std::task::Poll;
 
 use durable_inventory::cli::{ExportArgs, ExportCommand, FileFormat, GlobalArgs, HasData, RowsArgs};
 use durable_inventory::config::{Settings, StoreConfig};
@@ -12,13 +10,13 @@ use durable_inventory::export::{SingleFile, Target, Tree, Verified, columns};
 use durable_inventory::model::StoredData;
 use durable_inventory::moment::Moment;
 use durable_inventory::store::{Store, Table};
-use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
 use durable_inventory::text::shown;
 
 use super::Failure;
 use super::filter::Filter;
+use super::signals::Signals;
 use super::store::with_store;
 use crate::terminal;
 use crate::terminal::table::number;
@@ -214,18 +212,11 @@ pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stat
 
 /// Ends with the first signal that asks the program to stop.
 pub async fn stopped() {
-    let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
-    let (Ok(mut interrupt), Ok(mut terminate)) = signals else {
+    match Signals::listen() {
+        Ok(mut signals) => signals.next().await,
         // Without handlers a signal ends the process by itself.
-        return std::future::pending().await;
-    };
-    poll_fn(
-        |context| match (interrupt.poll_recv(context), terminate.poll_recv(context)) {
-            (Poll::Pending, Poll::Pending) => Poll::Pending,
-            _ => Poll::Ready(()),
-        },
-    )
-    .await;
+        Err(_) => std::future::pending().await,
+    }
 }
 
 async fn verify(settings: &Settings<'_>, global: &GlobalArgs, path: &Place) -> Result<u8, Failure> {

@@ -10,6 +10,7 @@ mod lists;
 mod manual;
 mod prune;
 mod report;
+mod signals;
 mod store;
 mod sync;
 

@@ -4,7 +4,7 @@ use time::{Duration, OffsetDateTime};
 
 use super::figures::{Asked, NamespaceFigures, Presence};
 use super::words;
-use crate::store::ReportRow;
+use crate::store::{LastRun, ReportRow};
 use crate::text::shown;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +39,7 @@ impl Trouble {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Attention {
     pub trouble: Trouble,
+    /// Empty where it is about a run.
     pub account_id: String,
     pub namespace_id: String,
     /// Fit to show.
@@ -55,6 +56,18 @@ const AT_ONCE: usize = 10;
 pub fn by_trouble(attention: &[Attention]) -> impl Iterator<Item = (&[Attention], &[Attention])> {
     let kinds = attention.chunk_by(|one, other| one.trouble == other.trouble);
     kinds.map(|kind| kind.split_at(kind.len().min(AT_ONCE)))
+}
+
+/// A run that failed as a whole leaves no snapshot that says so.
+pub(super) fn of_run(run: &LastRun) -> Option<Attention> {
+    (run.outcome == "failed").then(|| Attention {
+        trouble: Trouble::Failed,
+        account_id: String::new(),
+        namespace_id: String::new(),
+        label: format!("run {}", run.run_id),
+        why: "the last run recorded nothing: its log says why, and so does `durable-inventory check`".to_owned(),
+        snapshot_id: None,
+    })
 }
 
 /// A namespace may have more than one.

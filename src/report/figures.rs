@@ -126,7 +126,7 @@ impl Report {
             by_key.entry(point.key).or_default().push(point.into());
         }
         let dates = dates_until(at, asked.days);
-        let mut attention = Vec::new();
+        let mut attention: Vec<_> = last_run.as_ref().and_then(attention::of_run).into_iter().collect();
         let mut namespaces = Vec::with_capacity(rows.len());
         for row in rows {
             let series = Series::new(by_key.remove(&row.key).unwrap_or_default());

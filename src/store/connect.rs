@@ -1,15 +1,18 @@
 //! The way into the database: sessions, their limits, and the schema's version.
 
+use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, PgPool, Row};
 
 use super::StoreError;
 use super::lock::{LOCK_SPACE, MIGRATING};
+use crate::text::shown;
 
 /// Forward only; brought up to date by the program itself.
 static MIGRATIONS: Migrator = sqlx::migrate!();
@@ -43,7 +46,7 @@ pub enum SchemaState {
 }
 
 /// The database, reached and with a schema that this program knows.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Store {
     pub(super) pool: PgPool,
     pub(super) options: PgConnectOptions,
@@ -57,9 +60,10 @@ impl Store {
     pub async fn connect(options: PgConnectOptions, sessions: u32) -> Result<Self, StoreError> {
         let session_name = format!("durable-inventory {:016x}", RandomState::new().build_hasher().finish());
         let options = options.application_name(&session_name).disable_statement_logging();
-        let first = connect(&options)
-            .await
-            .map_err(StoreError::while_doing("be connected to"))?;
+        let first = connect(&options).await.map_err(|source| StoreError::Unreachable {
+            place: place(&options),
+            source: source.into(),
+        })?;
         let pool = PgPoolOptions::new()
             .max_connections(sessions)
             .acquire_timeout(PATIENCE)
@@ -83,7 +87,43 @@ impl Store {
         };
         store.refuse_transaction_pooler(first).await?;
         store.require_server().await?;
+        store.warn_of_an_open_line().await?;
         Ok(store)
+    }
+
+    /// Without `sslmode`, a server that declines TLS gets everything in the clear. Whoever chose a mode knows.
+    async fn warn_of_an_open_line(&self) -> Result<(), StoreError> {
+        let here = self.options.get_socket().is_some() || is_this_machine(self.options.get_host());
+        if here || !matches!(self.options.get_ssl_mode(), PgSslMode::Prefer) {
+            return Ok(());
+        }
+        let encrypted: Option<bool> = sqlx::query_scalar("select ssl from pg_stat_ssl where pid = pg_backend_pid()")
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(StoreError::while_doing("tell whether the connection is encrypted"))?;
+        if encrypted == Some(false) {
+            tracing::warn!(
+                "the connection to the database at {} is not encrypted: add sslmode=verify-full to its URL, or \
+                 sslmode=disable where the network is yours",
+                place(&self.options)
+            );
+        }
+        Ok(())
+    }
+
+    /// The tables that a sync writes and this role may not.
+    pub async fn tables_without_rights(&self) -> Result<Vec<String>, StoreError> {
+        sqlx::query_scalar(
+            "select 'inventory.' || relname from pg_class
+             where relnamespace = 'inventory'::regnamespace and relkind = 'r'
+               and relname not in ('_sqlx_migrations', 'pruned_object')
+               and not (has_table_privilege(oid, 'select') and has_table_privilege(oid, 'insert')
+                        and has_table_privilege(oid, 'update'))
+             order by 1",
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(StoreError::while_doing("tell what this role may write"))
     }
 
     /// A pooler in transaction mode gives each transaction any server session, so a session's lock would be nobody's.
@@ -140,7 +180,9 @@ impl Store {
             session
                 .execute(AssertSqlSafe(create))
                 .await
-                .map_err(StoreError::while_doing("create the schema"))?;
+                .map_err(StoreError::while_doing(
+                    "create the schema (its owner can, by `durable-inventory migrate`; then --no-migrate is for others)",
+                ))?;
         } else if self
             .applied_version()
             .await?
@@ -233,6 +275,34 @@ impl Store {
         .await
         .map_err(StoreError::while_doing(doing))
     }
+}
+
+/// Without the password that the options hold.
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let place = place(&self.options);
+        f.debug_struct("Store").field("place", &place).finish_non_exhaustive()
+    }
+}
+
+/// Where the database is, for people.
+fn place(options: &PgConnectOptions) -> String {
+    let database = options.get_database().unwrap_or(options.get_username());
+    match options.get_socket() {
+        Some(socket) => format!("{} (database {})", socket.display(), shown(database)),
+        None => format!(
+            "{}:{} (database {})",
+            shown(options.get_host()),
+            options.get_port(),
+            shown(database)
+        ),
+    }
+}
+
+/// A host that no network hears; one that begins with a slash is a socket's folder.
+fn is_this_machine(host: &str) -> bool {
+    let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    host == "localhost" || host.starts_with('/') || address.is_ok_and(|address| address.is_loopback())
 }
 
 /// A pool tries a refused connection again until its time is over, and then does not say why. So one connection is made

@@ -13,6 +13,9 @@ pub enum StoreError {
     #[error("the database failed while it was to {doing}")]
     Database { doing: &'static str, source: DatabaseFault },
 
+    #[error("the database at {place} could not be connected to")]
+    Unreachable { place: String, source: DatabaseFault },
+
     /// The database went back behind what it had committed: after a crash, or a change to a server that lagged.
     #[error("the database lost pages of this walk that it had committed")]
     CheckpointLost,
@@ -99,7 +102,7 @@ impl StoreError {
     pub fn is_connection_lost(&self) -> bool {
         match self {
             Self::CheckpointLost => true,
-            Self::Database { source, .. } => source.is_connection_lost(),
+            Self::Database { source, .. } | Self::Unreachable { source, .. } => source.is_connection_lost(),
             _ => false,
         }
     }
@@ -113,6 +116,12 @@ impl StoreError {
 /// What the database, or the way to it, said; without the place in the server's source code.
 #[derive(Debug)]
 pub struct DatabaseFault(sqlx::Error);
+
+impl From<sqlx::Error> for DatabaseFault {
+    fn from(error: sqlx::Error) -> Self {
+        Self(error)
+    }
+}
 
 impl fmt::Display for DatabaseFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

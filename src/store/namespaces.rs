@@ -38,21 +38,33 @@ impl Store {
         .execute(&self.pool)
         .await
         .map_err(StoreError::while_doing(doing))?;
-        let recorded = sqlx::query!(
-            "select account_key, api_base_url from inventory.account where account_id = $1",
+        self.require_api(account, api_base_url).await?;
+        sqlx::query_scalar!(
+            "select account_key from inventory.account where account_id = $1",
             account.as_str()
         )
         .fetch_one(&self.pool)
         .await
-        .map_err(StoreError::while_doing(doing))?;
-        if recorded.api_base_url != api_base_url {
-            return Err(StoreError::OtherApi {
+        .map_err(StoreError::while_doing(doing))
+    }
+
+    /// An error where the account's record comes from another API.
+    pub async fn require_api(&self, account: &AccountId, api_base_url: &str) -> Result<(), StoreError> {
+        let recorded = sqlx::query_scalar!(
+            "select api_base_url from inventory.account where account_id = $1",
+            account.as_str()
+        )
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(StoreError::while_doing("look where the account's record comes from"))?;
+        match recorded.filter(|recorded| recorded != api_base_url) {
+            None => Ok(()),
+            Some(recorded) => Err(StoreError::OtherApi {
                 account: account.clone(),
-                recorded: recorded.api_base_url,
+                recorded,
                 asked: api_base_url.to_owned(),
-            });
+            }),
         }
-        Ok(recorded.account_key)
     }
 
     /// Records what the account lists. A namespace that is not in `listed` is left as it is: its absence alone says

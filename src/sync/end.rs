@@ -6,7 +6,7 @@ use tracing::{error, info, warn};
 
 use crate::model::Counts;
 use crate::store::{StoreError, Walk};
-use crate::text::chain;
+use crate::text::{chain, shown};
 
 use super::namespace::Planned;
 use super::outcome::{NamespaceOutcome, Status};
@@ -70,10 +70,12 @@ impl End {
 /// Logs it.
 pub(super) fn tell(outcome: &NamespaceOutcome) {
     let (namespace, status) = (&outcome.namespace, outcome.status.as_str());
+    // A mail that has no table still says which one it was.
+    let name = outcome.name.as_deref().map(shown);
     let objects = outcome.counts.objects();
     match (&outcome.error, outcome.status) {
-        (None, _) => info!(%namespace, objects, "{status}"),
-        (Some(why), Status::Failed) => error!(%namespace, "{status}: {why}"),
-        (Some(why), _) => warn!(%namespace, "{status}: {why}"),
+        (None, _) => info!(%namespace, name, objects, "{status}"),
+        (Some(why), Status::Failed) => error!(%namespace, name, "{status}: {why}"),
+        (Some(why), _) => warn!(%namespace, name, "{status}: {why}"),
     }
 }

@@ -35,12 +35,14 @@ pub(super) enum PlanError {
 
 /// Lists the account's namespaces, records the list, and selects.
 pub(super) async fn plan<'a>(store: &Store, account: &'a Account, stop: &Stop) -> Result<Vec<Planned<'a>>, PlanError> {
-    let account_key = store.register_account(&account.id, &account.base_url).await?;
+    store.require_api(&account.id, &account.base_url).await?;
     let listing = tokio::select! {
         biased;
         reason = stop.stopped() => return Err(PlanError::Stopped(reason)),
         listing = account.client.list_namespaces(&account.id) => listing?,
     };
+    // An address that never listed anything binds nothing.
+    let account_key = store.register_account(&account.id, &account.base_url).await?;
     store.record_listing(account_key, &listing.namespaces).await?;
     let listed: HashSet<_> = listing.namespaces.iter().map(|namespace| &namespace.id).collect();
     let unmatched = account.selection.unmatched(&listing.namespaces);

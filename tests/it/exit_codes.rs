@@ -1,13 +1,13 @@
 //! How `sync` ends, as cron sees it: each exit code by the program itself, and what the next run makes of it.
 
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use cloudflare_simulator::{Answer, Fault, Simulator, When};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::database::{TestDatabase, fresh_database};
 use crate::support::ledger::{everything, objects, statuses, texts, truth};
-use crate::support::program::{ACCOUNT, Ended, run, simulator, sync};
+use crate::support::program::{ACCOUNT, Ended, program, run, simulator, sync};
 
 const LIMIT: &[&str] = &["--limit", "100"];
 
@@ -212,6 +212,63 @@ async fn a_signal_is_130_and_the_next_run_resumes() {
         the_next_run_resumes(&simulator, &database, &namespace).await;
         assert_eq!(run_outcomes(&database).await, ["interrupted", "done"]);
     }
+}
+
+/// A terminal that is gone ends the run as a signal does, unless the program was told to outlive it.
+#[tokio::test]
+async fn a_hangup_is_130_but_not_under_nohup() {
+    let (simulator, database, namespace) = service().await;
+    for (disposition, code) in [("--default-signal=HUP", 130), ("--ignore-signal=HUP", 0)] {
+        let hold = simulator.hold_at(&namespace, 2);
+        let child = with_signals(disposition, sync(&simulator, &database, &["--limit", "100"]));
+        hold.wait_until_held().await;
+        signal(&child, Signal::HUP);
+        let ended = match code {
+            0 => {
+                hold.release();
+                end(child)
+            }
+            _ => end(child),
+        };
+        assert_eq!(ended.code, Some(code), "{disposition}: {ended:#?}");
+    }
+}
+
+/// The same command with a signal's disposition, which children inherit.
+fn with_signals(disposition: &str, command: Command) -> Child {
+    let mut changed = Command::new("env");
+    changed
+        .arg(disposition)
+        .arg(command.get_program())
+        .args(command.get_args());
+    changed.env_clear();
+    for (name, value) in command.get_envs() {
+        changed.envs(value.map(|value| (name, value)));
+    }
+    changed
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    changed.spawn().unwrap()
+}
+
+/// A wrong address that never answered must not be what the record is bound to.
+#[tokio::test]
+async fn an_api_that_listed_nothing_binds_nothing() {
+    let (simulator, database, _) = service().await;
+    let mut elsewhere = sync(&simulator, &database, &["--retry-for", "1ms"]);
+    elsewhere.env("CLOUDFLARE_API_BASE_URL", "http://127.0.0.1:1/client/v4");
+    let ended = run(elsewhere);
+    assert_eq!(ended.code, Some(1), "{ended:#?}");
+    assert!(
+        ended.stderr.contains("no connection to the API (127.0.0.1:1)"),
+        "{ended:#?}"
+    );
+    assert_eq!(end(start(&simulator, &database, &[])).code, Some(0));
+    let mut other = program(&simulator, &database, &["check"]);
+    other.env("CLOUDFLARE_API_BASE_URL", "http://127.0.0.1:1/client/v4");
+    let ended = run(other);
+    assert!(ended.stdout.contains("WRONG  record: account"), "{ended:#?}");
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 use crate::support::database::fresh_database;
-use crate::support::program::{ACCOUNT, bare, program, run, simulator, sync};
+use crate::support::program::{ACCOUNT, Ended, bare, program, run, simulator, sync};
 
 /// The statements that README.md tells an administrator to run, for the role `inventory_sync`.
 fn grants(role: &str) -> String {
@@ -77,4 +77,85 @@ async fn without_a_schema_it_is_told_what_to_do() {
     let ended = run(sync(&simulator, &database, &["--no-migrate"]));
     assert_eq!(ended.code, Some(1), "{ended:#?}");
     assert!(ended.stderr.contains("run `durable-inventory migrate`"), "{ended:#?}");
+}
+
+/// `check` says what a sync would come upon.
+#[tokio::test]
+async fn check_tells_of_rights_that_are_missing() {
+    let (simulator, database) = (simulator().await, fresh_database().await);
+    assert_eq!(run(program(&simulator, &database, &["migrate"])).code, Some(0));
+    let role = format!("{}_reader", database.options.get_database().unwrap());
+    let mut owner = PgConnection::connect_with(&database.options).await.unwrap();
+    let grants = format!(
+        "create role {role} login; grant usage on schema inventory to {role};
+         grant select on all tables in schema inventory to {role}"
+    );
+    owner.execute(AssertSqlSafe(grants)).await.unwrap();
+    let mut check = program(&simulator, &database, &["--no-migrate", "check"]);
+    let user = database.options.get_username();
+    check.env(
+        "DATABASE_URL",
+        database.url().replacen(&format!("{user}@"), &format!("{role}@"), 1),
+    );
+    let ended = run(check);
+    assert_eq!(ended.code, Some(2), "{ended:#?}");
+    assert!(
+        ended
+            .stdout
+            .contains("WRONG  rights: this role may not write inventory.account"),
+        "{ended:#?}"
+    );
+    owner
+        .execute(AssertSqlSafe(format!("drop owned by {role}; drop role {role}")))
+        .await
+        .unwrap();
+    owner.close().await.unwrap();
+}
+
+/// First runs that begin together, as the containers of a new deployment do.
+#[tokio::test]
+async fn first_runs_at_once_do_not_get_in_each_others_way() {
+    let (simulator, database) = (simulator().await, fresh_database().await);
+    let programs: Vec<_> = (0..6)
+        .map(|_| program(&simulator, &database, &["migrate"]).spawn().unwrap())
+        .collect();
+    for child in programs {
+        let ended = Ended::from(child.wait_with_output().unwrap());
+        assert_eq!(ended.code, Some(0), "{ended:#?}");
+    }
+}
+
+/// A server's defaults are an administrator's, and not what the record's promises rest on.
+#[tokio::test]
+async fn publications_wait_for_each_other_whatever_the_servers_isolation_is() {
+    let (simulator, database) = (simulator().await, fresh_database().await);
+    for number in 0..8 {
+        let namespace = simulator.add_namespace(ACCOUNT, &format!("room{number}"));
+        simulator.seed(&namespace, 50, number);
+    }
+    let mut owner = PgConnection::connect_with(&database.options).await.unwrap();
+    let name = database.options.get_database().unwrap();
+    let defaults = format!(
+        "alter database {name} set default_transaction_isolation = 'repeatable read';
+         alter database {name} set synchronous_commit = off"
+    );
+    owner.execute(AssertSqlSafe(defaults)).await.unwrap();
+    assert_eq!(run(program(&simulator, &database, &["migrate"])).code, Some(0));
+    // Holds all publications in their last statements, until several wait there.
+    let mut holder = PgConnection::connect_with(&database.options).await.unwrap();
+    holder.execute("select pg_advisory_lock(1684631158, 0)").await.unwrap();
+    let child = sync(&simulator, &database, &["--concurrency", "8"]).spawn().unwrap();
+    let waiting = "select count(*) from pg_locks where locktype = 'advisory' and not granted";
+    while sqlx::query_scalar::<_, i64>(waiting)
+        .fetch_one(&mut holder)
+        .await
+        .unwrap()
+        < 8
+    {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    holder.close().await.unwrap();
+    let ended = Ended::from(child.wait_with_output().unwrap());
+    assert_eq!(ended.code, Some(0), "{ended:#?}");
+    owner.close().await.unwrap();
 }

@@ -4,7 +4,7 @@
 mod api;
 
 use durable_inventory::cli::CheckArgs;
-use durable_inventory::config::{Settings, StoreConfig};
+use durable_inventory::config::{Settings, StoreConfig, SyncConfig};
 use durable_inventory::store::{SchemaState, Store, private};
 use durable_inventory::text::{chain, shown};
 
@@ -41,7 +41,7 @@ pub async fn run(settings: &Settings<'_>, args: &CheckArgs) -> Result<u8, Failur
     let mut findings = Findings::default();
     let config = api::configuration(settings, &mut findings)?;
     let database_ahead = match settings.store() {
-        Ok(config) => place(config, args.deep, &mut findings).await?,
+        Ok(place) => self::place(place, config.as_ref(), args.deep, &mut findings).await?,
         // The configuration's line says it already, unless that failed for another reason first.
         Err(error) => {
             findings.wrong("database", &chain(&error))?;
@@ -60,7 +60,12 @@ pub async fn run(settings: &Settings<'_>, args: &CheckArgs) -> Result<u8, Failur
 }
 
 /// Returns how far this machine's clock is ahead of the database's.
-async fn place(config: StoreConfig, deep: bool, findings: &mut Findings) -> Result<Option<f64>, Failure> {
+async fn place(
+    config: StoreConfig,
+    sync: Option<&SyncConfig>,
+    deep: bool,
+    findings: &mut Findings,
+) -> Result<Option<f64>, Failure> {
     if is_new(&config) {
         let detail = "no record yet: the first sync would create a private PostgreSQL";
         findings.right("database", detail)?;
@@ -69,7 +74,7 @@ async fn place(config: StoreConfig, deep: bool, findings: &mut Findings) -> Resu
     }
     match Place::find(config).await {
         Ok(place) => {
-            let checked = database(&place, deep, findings).await;
+            let checked = database(&place, sync, deep, findings).await;
             place.leave().await?;
             checked
         }
@@ -98,7 +103,12 @@ fn is_new(config: &StoreConfig) -> bool {
     private::has_data(&settings).is_ok_and(|has_data| !has_data)
 }
 
-async fn database(place: &Place, deep: bool, findings: &mut Findings) -> Result<Option<f64>, Failure> {
+async fn database(
+    place: &Place,
+    sync: Option<&SyncConfig>,
+    deep: bool,
+    findings: &mut Findings,
+) -> Result<Option<f64>, Failure> {
     let store = match Store::connect(place.options.clone(), 2).await {
         Ok(store) => store,
         Err(error) => {
@@ -109,7 +119,7 @@ async fn database(place: &Place, deep: bool, findings: &mut Findings) -> Result<
     };
     findings.right("database", "reached")?;
     let checked = async {
-        migrations(&store, deep, findings).await?;
+        migrations(&store, sync, deep, findings).await?;
         Ok(store.clock_ahead_s().await.ok())
     }
     .await;
@@ -117,10 +127,17 @@ async fn database(place: &Place, deep: bool, findings: &mut Findings) -> Result<
     checked
 }
 
-async fn migrations(store: &Store, deep: bool, findings: &mut Findings) -> Result<(), Failure> {
+async fn migrations(
+    store: &Store,
+    sync: Option<&SyncConfig>,
+    deep: bool,
+    findings: &mut Findings,
+) -> Result<(), Failure> {
     let detail = match store.schema_state().await {
         Ok(SchemaState::Current) => {
             findings.right("migrations", "the schema is as this version knows it")?;
+            rights(store, findings).await?;
+            origin(store, sync, findings).await?;
             return if deep { digests(store, findings).await } else { Ok(()) };
         }
         Ok(SchemaState::Behind) => "the next sync would bring the schema up to date",
@@ -128,6 +145,31 @@ async fn migrations(store: &Store, deep: bool, findings: &mut Findings) -> Resul
         Err(error) => return findings.wrong("migrations", &chain(&error)),
     };
     findings.right("migrations", detail)
+}
+
+/// Whether this role may write what a sync writes.
+async fn rights(store: &Store, findings: &mut Findings) -> Result<(), Failure> {
+    match store.tables_without_rights().await {
+        Ok(tables) if tables.is_empty() => Ok(()),
+        Ok(tables) => {
+            let why = format!(
+                "this role may not write {}: README.md has the GRANTs",
+                tables.join(", ")
+            );
+            findings.wrong("rights", &why)
+        }
+        Err(error) => findings.wrong("rights", &chain(&error)),
+    }
+}
+
+/// A record that comes from another API is not gone on with.
+async fn origin(store: &Store, sync: Option<&SyncConfig>, findings: &mut Findings) -> Result<(), Failure> {
+    for account in sync.iter().flat_map(|config| &config.accounts) {
+        if let Err(error) = store.require_api(&account.account, account.base_url.as_str()).await {
+            findings.wrong("record", &chain(&error))?;
+        }
+    }
+    Ok(())
 }
 
 async fn digests(store: &Store, findings: &mut Findings) -> Result<(), Failure> {

@@ -106,8 +106,8 @@ fn day(day: &Day) -> Value {
 fn attention(entry: &Attention) -> Value {
     json!({
         "trouble": entry.trouble.as_str(),
-        "account_id": entry.account_id,
-        "namespace_id": entry.namespace_id,
+        "account_id": Some(&entry.account_id).filter(|id| !id.is_empty()),
+        "namespace_id": Some(&entry.namespace_id).filter(|id| !id.is_empty()),
         "label": entry.label,
         "snapshot_id": entry.snapshot_id,
         "why": entry.why,

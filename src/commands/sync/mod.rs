@@ -11,11 +11,11 @@ use durable_inventory::cloudflare::{Client, Credentials, Endpoint, Limiter, Pace
 use durable_inventory::config::{AccountConfig, CredentialsConfig, Settings, SyncConfig};
 use durable_inventory::sync::{self, Account, Breaker, Progress, Stop, StopReason};
 use secrecy::ExposeSecret;
-use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, warn};
 
 use self::watch::Watch;
 use super::Failure;
+use super::signals::Signals;
 use super::store::with_store;
 use crate::terminal;
 use crate::terminal::progress::Screen;
@@ -162,14 +162,10 @@ fn same(one: &CredentialsConfig, other: &CredentialsConfig) -> bool {
 /// The first signal asks the walks to finish their page; a second one ends the process at once. What was committed is
 /// kept either way.
 fn stop_on_signals(stop: Stop) -> std::io::Result<()> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
+    let mut signals = Signals::listen()?;
     tokio::spawn(async move {
         for nth in 1.. {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
+            signals.next().await;
             if nth > 1 {
                 end_at_once();
             }
