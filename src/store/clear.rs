@@ -6,6 +6,25 @@ use super::{Fence, Store, StoreError};
 /// Rows that one statement deletes: a bounded transaction, however large the leftover.
 const DELETE_BATCH: i64 = 50_000;
 
+/// Each deletes at most $3 rows of $1 with ids above $2, and tells the greatest id among them.
+const STAGED: &str = "with gone as (
+        delete from inventory.staged_change where ctid = any(array(
+            select ctid from inventory.staged_change where snapshot_id = $1 and id > $2 order by id limit $3))
+        returning id)
+    select id from gone order by id desc limit 1";
+const SPOOLED: &str = "with gone as (
+        delete from inventory.spooled_object where ctid = any(array(
+            select ctid from inventory.spooled_object where snapshot_id = $1 and id > $2 order by id limit $3))
+        returning id)
+    select id from gone order by id desc limit 1";
+const HIDDEN: &str = "with gone as (
+        delete from inventory.open_interval where ctid = any(array(
+            select o.ctid from inventory.open_interval o
+            join inventory.namespace n using (namespace_key)
+            where o.namespace_key = $1 and o.id > $2 and n.published_snapshot is null order by o.id limit $3))
+        returning id)
+    select id from gone order by id desc limit 1";
+
 impl Store {
     /// Staged changes and spooled observations of a walk that ended without being published, or of one that was.
     pub(super) async fn clear_staging(&self, fence: Fence, snapshot_id: i32) -> Result<(), StoreError> {
@@ -45,56 +64,37 @@ impl Store {
     /// A held snapshot keeps its changes until someone decides about them, and needs its observations no more.
     async fn clear(&self, fence: Fence, snapshot_id: i32, keep_changes: bool) -> Result<(), StoreError> {
         let doing = "drop what a walk had staged";
-        loop {
-            let mut transaction = self.pool.begin().await.map_err(StoreError::while_doing(doing))?;
-            let staged = sqlx::query!(
-                "delete from inventory.staged_change where ctid = any(array(
-                     select ctid from inventory.staged_change where snapshot_id = $1 and not $3 limit $2))",
-                snapshot_id,
-                DELETE_BATCH,
-                keep_changes
-            )
-            .execute(&mut *transaction)
-            .await
-            .map_err(StoreError::while_doing(doing))?;
-            let spooled = sqlx::query!(
-                "delete from inventory.spooled_object where ctid = any(array(
-                     select ctid from inventory.spooled_object where snapshot_id = $1 limit $2))",
-                snapshot_id,
-                DELETE_BATCH
-            )
-            .execute(&mut *transaction)
-            .await
-            .map_err(StoreError::while_doing(doing))?;
-            fence.check(&mut transaction).await?;
-            transaction.commit().await.map_err(StoreError::while_doing(doing))?;
-            if staged.rows_affected() + spooled.rows_affected() == 0 {
-                return Ok(());
-            }
+        if !keep_changes {
+            self.delete(fence, STAGED, snapshot_id, doing).await?;
         }
+        self.delete(fence, SPOOLED, snapshot_id, doing).await
     }
 
     /// A baseline writes its rows in place, hidden as long as the namespace has no published snapshot. If it is given
     /// up, they go.
     pub(super) async fn clear_hidden_rows(&self, fence: Fence) -> Result<(), StoreError> {
         let doing = "drop the rows of an unfinished baseline";
+        self.delete(fence, HIDDEN, fence.namespace_key, doing).await
+    }
+
+    /// Deletes a batch after the other, each from where the last one ended: rows that are gone, but that an old reader
+    /// keeps from being cleared away, are passed by once and not with every batch.
+    async fn delete(&self, fence: Fence, batch: &'static str, of: i32, doing: &'static str) -> Result<(), StoreError> {
+        let mut after = Vec::new();
         loop {
             let mut transaction = self.pool.begin().await.map_err(StoreError::while_doing(doing))?;
-            let hidden = sqlx::query!(
-                "delete from inventory.open_interval where ctid = any(array(
-                     select o.ctid from inventory.open_interval o
-                     join inventory.namespace n using (namespace_key)
-                     where o.namespace_key = $1 and n.published_snapshot is null limit $2))",
-                fence.namespace_key,
-                DELETE_BATCH
-            )
-            .execute(&mut *transaction)
-            .await
-            .map_err(StoreError::while_doing(doing))?;
+            let last: Option<Vec<u8>> = sqlx::query_scalar(batch)
+                .bind(of)
+                .bind(&after)
+                .bind(DELETE_BATCH)
+                .fetch_optional(&mut *transaction)
+                .await
+                .map_err(StoreError::while_doing(doing))?;
             fence.check(&mut transaction).await?;
             transaction.commit().await.map_err(StoreError::while_doing(doing))?;
-            if hidden.rows_affected() == 0 {
-                return Ok(());
+            match last {
+                Some(last) => after = last,
+                None => return Ok(()),
             }
         }
     }
