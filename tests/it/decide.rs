@@ -204,6 +204,8 @@ async fn a_vanished_namespace_keeps_its_objects_until_it_is_retired() {
     assert_eq!(objects(&database).await, 0);
     let removed = "select count(*) from inventory.changes where change = 'removed'";
     assert_eq!(number(&database, removed).await, 100);
+    let listed = decide(&simulator, &database, &["namespaces"]);
+    assert!(listed.stdout.trim_end().ends_with("  retired"), "{listed:#?}");
 }
 
 #[tokio::test]
