@@ -150,7 +150,7 @@ comment on column inventory.snapshots.snapshot_id is 'number of the snapshot; ri
 comment on column inventory.snapshots.run_id is 'run that began the walk';
 comment on column inventory.snapshots.account_id is 'Cloudflare account';
 comment on column inventory.snapshots.namespace_id is 'namespace that was walked';
-comment on column inventory.snapshots.status is 'running, complete (published), interrupted (may be resumed), failed, held (a mass removal waits for a decision), discarded or superseded';
+comment on column inventory.snapshots.status is 'running, complete (published), interrupted (may be resumed), failed, held (a mass removal waits for a decision), discarded (by hand, or the walk started over, or its namespace was missing: error says which) or superseded (by a newer one)';
 comment on column inventory.snapshots.baseline is 'the namespace''s first snapshot: says what was there, not what was created';
 comment on column inventory.snapshots.base_snapshot_id is 'snapshot that this one is compared with; null for a baseline';
 comment on column inventory.snapshots.started_at is 'when the walk began';

@@ -36,7 +36,8 @@ use crate::units::parse_duration;
     after_help = "\
 Secrets come by environment or file only:
   CLOUDFLARE_API_TOKEN, or a file named by CLOUDFLARE_API_TOKEN_FILE
-  CLOUDFLARE_EMAIL with CLOUDFLARE_API_KEY (or CLOUDFLARE_API_KEY_FILE), where there is no token
+  CLOUDFLARE_EMAIL with CLOUDFLARE_API_KEY (or CLOUDFLARE_API_KEY_FILE), where
+  there is no token
   DATABASE_URL, or a file named by DATABASE_URL_FILE
 Also read: CLOUDFLARE_ACCOUNT_ID, CLOUDFLARE_API_BASE_URL, RUST_LOG.
 Options win over the environment, the environment wins over the configuration file.

@@ -49,6 +49,13 @@ pub struct Dropped {
     pub leftovers: u64,
 }
 
+impl Dropped {
+    /// A horizon that moves past nothing is no difference to anybody.
+    pub fn is_nothing(&self) -> bool {
+        (self.intervals, self.snapshots, self.leftovers) == (0, 0, 0)
+    }
+}
+
 /// Takes each namespace's lock as a walk does. Killed half-way, it has moved some horizons and dropped some batches; the
 /// next prune drops the rest.
 pub async fn prune(

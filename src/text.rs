@@ -12,8 +12,8 @@ pub fn shown(text: &str) -> String {
     }
 }
 
-/// The text with everything invisible escaped, however long it is.
-fn visible(text: &str) -> String {
+/// The text with everything invisible escaped, however long it is: for our own words, whose end says what to do.
+pub fn visible(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         if is_invisible(c) {

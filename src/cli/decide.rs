@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 
-use crate::model::{AccountId, NamespaceId};
+use crate::model::AccountId;
 
 #[derive(Debug, Clone, Subcommand)]
 pub enum NamespaceDecision {
@@ -10,11 +10,12 @@ pub enum NamespaceDecision {
     #[command(after_help = "\
 Examples:
   durable-inventory namespaces retire 5fd1cafff895419c8bcc647fc64ab8f0
+  durable-inventory namespaces retire shop_Cart_pr-1
   durable-inventory namespaces retire --account 0123456789abcdef0123456789abcdef 5fd1cafff895419c8bcc647fc64ab8f0")]
     Retire {
-        /// The namespace's id
-        #[arg(value_name = "ID")]
-        namespace: NamespaceId,
+        /// The namespace's id, or its name where no other recorded namespace has it
+        #[arg(value_name = "ID_OR_NAME")]
+        namespace: String,
         /// Only in this account [default: wherever it is recorded]
         #[arg(long, value_name = "ID")]
         account: Option<AccountId>,

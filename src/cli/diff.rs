@@ -8,20 +8,29 @@ use crate::diff::Asked;
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 A side is one of
-  a moment    as `export --as-of` takes it: a time, a date, '7d ago', latest, latest~1, or a snapshot's id
-  a file      CSV with a header row, Parquet, JSON Lines, or a list of ids; its columns are found by name, in any
-              order: object_id (or id), and where they are there has_stored_data, account_id and namespace_id
+  a moment    as `export --as-of` takes it: a time, a date, '7d ago', latest,
+              latest~1, or a snapshot's id
+  a file      CSV with a header row, Parquet, JSON Lines, or a list of ids;
+              its columns are found by name, in any order: object_id (or id),
+              and where they are there has_stored_data, account_id and
+              namespace_id
   a dataset   a folder, or s3://, gs:// or az://, with a manifest.json
   -           a file on stdin
 What reads as a moment is one: a file with such a name is written as ./latest.
 
-Changes go to stdout when all of them are known, in the order of namespaces and ids; counts go to stderr. Where both
-sides say in which namespace an object is, ids are compared within namespaces. Where one side has no has_stored_data,
-only the ids are compared. Files need not be sorted: what is not is sorted on disk, in TMPDIR.
+Changes go to stdout when all of them are known, in the order of namespaces
+and ids; counts go to stderr. Where both sides say in which namespace an
+object is, ids are compared within namespaces. Where one side has no
+has_stored_data, only the ids are compared. Files need not be sorted: what is
+not is sorted on disk, in TMPDIR.
 
---combined prints one line an object, also of those that are the same, with the symbols of rclone (whose source is TO):
-  +  only TO has it        *  both have it, and they differ        !  both have it, and only one side says
-  -  only FROM has it      =  both have it, and it is the same        whether it holds data
+--combined prints one line an object, also of those that are the same, with
+the symbols of rclone (whose source is TO):
+  +  only TO has it
+  -  only FROM has it
+  *  both have it, and they differ
+  =  both have it, and it is the same
+  !  both have it, and only one side says whether it holds data
 
 Exit codes:
   0  the sides were compared; with --exit-code: no difference was found
@@ -30,9 +39,9 @@ Exit codes:
 
 Examples:
   durable-inventory diff '7d ago' latest
-  durable-inventory diff ids.txt latest --namespace chat_ChatRoom --combined | grep '^-'
+  durable-inventory diff ids.txt latest --combined | grep '^-'
   durable-inventory diff s3://bucket/monday/ s3://bucket/tuesday/ --summary
-  durable-inventory diff before.csv after.parquet --format csv --exit-code > changes.csv")]
+  durable-inventory diff old.csv new.parquet --exit-code --format csv > d.csv")]
 pub struct DiffArgs {
     /// What was: a moment, a file, a dataset, or - for stdin
     #[arg(value_name = "FROM")]

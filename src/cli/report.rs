@@ -18,9 +18,10 @@ A namespace needs attention when
   failed   its newest walk failed
   stale    its newest snapshot is older than --stale-after
   missing  it is no longer listed, and its object list answers 404
-  growth   in the last day it grew by more than --growth-factor times its usual, and by --growth-floor or more. Its \
-usual is the average of up to 29 days before that, of which 7 have to be recorded; days on which it shrank count as \
-days without growth
+  growth   in the last day it grew by more than --growth-factor times its
+           usual, and by --growth-floor or more. Its usual is the average of
+           up to 29 days before that, of which 7 have to be recorded; days on
+           which it shrank count as days without growth
 
 It ends with 0 whatever needs attention: `check` and `sync` are what a monitor should ask.
 

@@ -44,6 +44,25 @@ fn every_option_is_explained_and_every_command_has_two_examples() {
     }
 }
 
+/// Wider ones would be broken wherever a terminal ends, and leave words on lines of their own.
+#[test]
+fn the_help_of_diff_and_all_tables_fit_a_terminal() {
+    let mut root = Cli::command();
+    root.build();
+    let help = |command: &clap::Command| command.get_after_help().unwrap().to_string();
+    let diff = help(root.find_subcommand("diff").unwrap());
+    for line in diff.lines() {
+        assert!(line.len() <= 78, "{line}");
+    }
+    let commands = root.get_subcommands().filter(|command| command.get_name() != "help");
+    for text in commands.chain([&root]).map(help) {
+        let (before_examples, _) = text.split_once("Examples:").unwrap();
+        for line in before_examples.lines().filter(|line| line.starts_with(' ')) {
+            assert!(line.len() <= 78, "{line}");
+        }
+    }
+}
+
 #[test]
 fn the_help_tells_every_default() {
     let mut root = Cli::command();

@@ -1,8 +1,11 @@
 //! `--namespace` and `--account` of the commands that look.
 
 use durable_inventory::cli::FilterArgs;
+use durable_inventory::export::ExportError;
 use durable_inventory::model::Namespace;
 use durable_inventory::select::Selection;
+
+use super::Failure;
 
 pub struct Filter<'a> {
     selection: Selection,
@@ -22,11 +25,27 @@ impl<'a> Filter<'a> {
 
     /// Why a list is empty.
     pub fn nothing(&self, what: &str) -> String {
-        if self.accounts.is_empty() && self.selection.include.is_empty() {
+        if self.is_everything() {
             format!("no {what} is recorded yet; `durable-inventory sync` does it\n")
         } else {
             format!("no recorded {what} matches --namespace and --account\n")
         }
+    }
+
+    /// Where a list would be empty, and the work is not done. What nobody has recorded yet can't be worked on, and is no
+    /// mistake; names that nothing has are one, which an unattended job must not repeat for months.
+    pub fn refuse_no_match(&self) -> Result<(), Failure> {
+        match self.is_everything() {
+            true => Ok(()),
+            false => Err(Failure {
+                message: ExportError::NothingSelected.to_string(),
+                exit_code: 1,
+            }),
+        }
+    }
+
+    fn is_everything(&self) -> bool {
+        self.accounts.is_empty() && self.selection.include.is_empty()
     }
 
     /// By id and name, which is all that these patterns ask about.

@@ -3,8 +3,8 @@
 use comfy_table::CellAlignment::Left;
 use durable_inventory::cli::{GlobalArgs, HistoryArgs, OutputFormat};
 use durable_inventory::config::Settings;
-use durable_inventory::model::label;
-use durable_inventory::store::{IntervalRow, StoreError};
+use durable_inventory::model::{ObjectId, label};
+use durable_inventory::store::{IntervalRow, Store, StoreError};
 use durable_inventory::text::shown;
 use serde_json::json;
 
@@ -16,39 +16,53 @@ use crate::terminal::table::{Column, table};
 use crate::terminal::times::{for_people, for_programs};
 
 pub async fn run(settings: &Settings<'_>, global: &GlobalArgs, args: &HistoryArgs) -> Result<u8, Failure> {
-    let (mut rows, pruned) = with_store(settings.store()?, global, 2, async |store| {
-        let life = async {
-            Ok((
-                store.object_life(&args.object).await?,
-                store.pruned_object(&args.object).await?,
-            ))
-        };
-        life.await.map_err(|error: StoreError| Failure::new(error, 1))
+    let filter = Filter::new(&args.filter);
+    let rows = with_store(settings.store()?, global, 2, async |store| {
+        life(store, &filter, &args.object).await
     })
     .await?;
-    let filter = Filter::new(&args.filter);
-    rows.retain(|row| filter.selects(&row.account_id, &row.namespace_id, row.name.as_deref()));
-    if rows.is_empty() {
-        let message = match pruned {
-            Some(first_seen_at) => format!(
-                "object {} was first seen at {}, but it is gone and its history was pruned",
-                args.object,
-                for_people(first_seen_at)
-            ),
-            None => format!(
-                "no snapshot has ever listed object {}: check the id, and `durable-inventory namespaces` for what is \
-                 recorded",
-                args.object
-            ),
-        };
-        return Err(Failure { message, exit_code: 1 });
-    }
     let text = match args.output.format {
         OutputFormat::Json => terminal::json_lines(rows.iter().map(|row| interval_json(row, &args.object.to_string()))),
         OutputFormat::Text => table(&COLUMNS, lines(&rows).into_iter()),
     };
     terminal::out(&text)?;
     Ok(0)
+}
+
+/// The intervals in the namespaces asked for. Where there are none, why: each reason asks for something else.
+async fn life(store: &Store, filter: &Filter<'_>, object: &ObjectId) -> Result<Vec<IntervalRow>, Failure> {
+    let failed = |error: StoreError| Failure::new(error, 1);
+    let (rows, elsewhere): (Vec<_>, Vec<_>) = store
+        .object_life(object)
+        .await
+        .map_err(failed)?
+        .into_iter()
+        .partition(|row| filter.selects(&row.account_id, &row.namespace_id, row.name.as_deref()));
+    if !rows.is_empty() {
+        return Ok(rows);
+    }
+    let namespaces = store.named_namespaces().await.map_err(failed)?;
+    let mut namespaces = namespaces.iter();
+    if !namespaces.any(|there| filter.selects(&there.account_id, &there.namespace_id, there.name.as_deref())) {
+        filter.refuse_no_match()?;
+    }
+    let pruned = store.pruned_object(object).await.map_err(failed)?;
+    let message = match (elsewhere.first(), pruned) {
+        (Some(row), _) => format!(
+            "object {object} is not recorded in the namespaces asked for, but in {}: ask without --namespace and \
+             --account",
+            shown(label(row.name.as_deref(), &row.namespace_id))
+        ),
+        (None, Some(first_seen_at)) => format!(
+            "object {object} was first seen at {}, but it is gone and its history was pruned",
+            for_people(first_seen_at)
+        ),
+        (None, None) => format!(
+            "no snapshot has ever listed object {object}: check the id, and `durable-inventory namespaces` for what \
+             is recorded"
+        ),
+    };
+    Err(Failure { message, exit_code: 1 })
 }
 
 const COLUMNS: [Column; 4] = [("namespace", Left), ("state", Left), ("from", Left), ("to", Left)];

@@ -27,7 +27,7 @@ pub async fn namespaces(settings: &Settings<'_>, global: &GlobalArgs, args: &Nam
     let text = match args.output.format {
         OutputFormat::Json => terminal::json_lines(rows.iter().map(namespace_json)),
         OutputFormat::Text if rows.is_empty() => filter.nothing("namespace"),
-        OutputFormat::Text => table(&NAMESPACES, rows.iter().map(namespace_cells)),
+        OutputFormat::Text => namespaces_text(&rows),
     };
     terminal::out(&text)?;
     Ok(0)
@@ -45,6 +45,16 @@ const NAMESPACES: [Column; 9] = [
     ("missing since", Left),
 ];
 
+/// Which account a namespace is of is said where they have several: its 32 digits push the rest off a terminal.
+fn namespaces_text(rows: &[NamespaceRow]) -> String {
+    let several = rows.windows(2).any(|two| two[0].account_id != two[1].account_id);
+    let first = usize::from(!several);
+    table(
+        &NAMESPACES[first..],
+        rows.iter().map(|row| namespace_cells(row).split_off(first)),
+    )
+}
+
 fn namespace_cells(row: &NamespaceRow) -> Vec<String> {
     let text = |text: &Option<String>| text.as_deref().map(shown).unwrap_or_default();
     vec![
@@ -56,8 +66,17 @@ fn namespace_cells(row: &NamespaceRow) -> Vec<String> {
         row.objects.map(|n| number(n as u64)).unwrap_or_default(),
         row.with_data.map(|n| number(n as u64)).unwrap_or_default(),
         row.recorded_at.map(for_people).unwrap_or_default(),
-        row.missing_since.map(for_people).unwrap_or_default(),
+        missing(row),
     ]
+}
+
+/// Nothing is left to be done about a namespace of which nothing is left, as `report` has it.
+fn missing(row: &NamespaceRow) -> String {
+    match (row.missing_since, row.objects.unwrap_or(0)) {
+        (None, _) => String::new(),
+        (Some(_), 0) => "retired".to_owned(),
+        (Some(since), _) => for_people(since),
+    }
 }
 
 fn namespace_json(row: &NamespaceRow) -> serde_json::Value {
@@ -177,4 +196,45 @@ fn snapshot_json(row: &SnapshotRow) -> serde_json::Value {
         "digest": row.digest,
         "error": row.error,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(account: &str) -> NamespaceRow {
+        NamespaceRow {
+            account_id: account.to_owned(),
+            namespace_id: "5fd1caff".to_owned(),
+            name: None,
+            script: None,
+            class: None,
+            use_sqlite: None,
+            missing_since: None,
+            snapshot_id: None,
+            recorded_at: None,
+            objects: None,
+            with_data: None,
+        }
+    }
+
+    #[test]
+    fn accounts_are_told_where_there_are_several() {
+        let one = namespaces_text(&[row("a"), row("a")]);
+        assert!(one.starts_with("namespace") && one.contains("\n5fd1caff"), "{one}");
+        let two = namespaces_text(&[row("a"), row("b")]);
+        assert!(two.starts_with("account") && two.contains("\nb "), "{two}");
+    }
+
+    #[test]
+    fn what_is_missing_and_has_nothing_left_is_retired() {
+        let gone = |objects| NamespaceRow {
+            missing_since: Some(time::OffsetDateTime::UNIX_EPOCH),
+            objects,
+            ..row("a")
+        };
+        assert_eq!(missing(&gone(Some(0))), "retired");
+        assert_eq!(missing(&gone(Some(1))), "1970-01-01 00:00:00Z");
+        assert_eq!(missing(&row("a")), "");
+    }
 }

@@ -1,8 +1,9 @@
 //! `completions` and `man`: what the program says of itself, made from its own description of the command line.
 
 use std::path::Path;
+use std::{fs, io};
 
-use clap::CommandFactory;
+use clap::{Command, CommandFactory};
 use clap_complete::{Generator, Shell};
 use clap_mangen::Man;
 use durable_inventory::cli::Cli;
@@ -25,16 +26,54 @@ pub fn completions(shell: Shell) -> Result<u8, Failure> {
 /// One page to stdout, or one a command to a folder.
 pub fn pages(folder: Option<&Path>) -> Result<u8, Failure> {
     let Some(folder) = folder else {
-        let mut page = Vec::new();
-        Man::new(Cli::command())
-            .render(&mut page)
-            .map_err(|error| Failure::new(error, 1))?;
-        terminal::out(&String::from_utf8_lossy(&page))?;
+        let page = page(&Man::new(Cli::command())).map_err(|error| Failure::new(error, 1))?;
+        terminal::out(&page)?;
         return Ok(0);
     };
-    clap_mangen::generate_to(Cli::command(), folder).map_err(|error| Failure {
+    let mut root = Cli::command().disable_help_subcommand(true);
+    root.build();
+    write_pages(&root, folder).map_err(|error| Failure {
         message: format!("{}: the manual could not be written: {error}", folder.display()),
         exit_code: 1,
     })?;
     Ok(0)
+}
+
+fn write_pages(command: &Command, folder: &Path) -> io::Result<()> {
+    for within in command.get_subcommands() {
+        write_pages(within, folder)?;
+    }
+    let man = Man::new(command.clone());
+    fs::write(folder.join(man.get_filename()), page(&man)?)
+}
+
+fn page(man: &Man) -> io::Result<String> {
+    let mut page = Vec::new();
+    man.render(&mut page)?;
+    Ok(keep_lines(&String::from_utf8_lossy(&page)))
+}
+
+/// Lists, tables and examples are indented; as text they would be filled, one line running into the next.
+fn keep_lines(page: &str) -> String {
+    let mut kept = String::with_capacity(page.len());
+    let mut within = false;
+    for line in page.lines() {
+        if line.starts_with(' ') != within {
+            within = !within;
+            kept.push_str(if within { ".nf\n" } else { ".fi\n" });
+        }
+        kept.push_str(line);
+        kept.push('\n');
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_indented_keeps_its_lines() {
+        assert_eq!(keep_lines("a\n  b\n  c\nd\n"), "a\n.nf\n  b\n  c\n.fi\nd\n");
+    }
 }

@@ -37,6 +37,9 @@ pub async fn run(settings: &Settings<'_>, global: &GlobalArgs, args: &PruneArgs)
         work.await.map_err(|error| Failure::new(error, 1))
     })
     .await?;
+    if pruned.namespaces.is_empty() {
+        filter.refuse_no_match()?;
+    }
     let text = match args.output.format {
         OutputFormat::Json => format!("{}\n", as_json(&pruned, args.dry_run)),
         OutputFormat::Text if pruned.namespaces.is_empty() => filter.nothing("namespace"),
@@ -130,6 +133,8 @@ fn as_json(pruned: &Pruned, dry_run: bool) -> serde_json::Value {
     let namespaces = pruned.namespaces.iter().map(|pruned| {
         let (status, dropped) = match pruned.outcome {
             Outcome::Busy => ("busy", Dropped::default()),
+            Outcome::Pruned(dropped) if dropped.is_nothing() => ("unchanged", dropped),
+            Outcome::Pruned(dropped) if dry_run => ("would_prune", dropped),
             Outcome::Pruned(dropped) => ("pruned", dropped),
         };
         json!({

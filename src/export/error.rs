@@ -23,6 +23,9 @@ pub enum ExportError {
         first: String,
     },
 
+    #[error("no namespace is recorded yet; `durable-inventory sync` does it")]
+    NothingRecorded,
+
     #[error("no recorded namespace is among those asked for: see `durable-inventory namespaces`")]
     NothingSelected,
 

@@ -31,6 +31,9 @@ pub async fn plan(
         reader.require_published(snapshot).await?;
     }
     let mut namespaces = reader.namespaces().await?;
+    if namespaces.is_empty() {
+        return Err(ExportError::NothingRecorded);
+    }
     namespaces.retain(selects);
     let (selected, first) = (namespaces.len(), namespaces.iter().map(|n| n.recorded_since).min());
     let Some(first) = first else {

@@ -24,6 +24,7 @@ mod states;
 
 pub use as_of::{Row, Slice, Table};
 pub use connect::{SchemaState, Store};
+pub use decide::Found;
 pub use error::StoreError;
 pub use lock::{Fence, LockSession, Locks};
 pub use moments::{ReadNamespace, Reader, SnapshotAt};

@@ -1,8 +1,10 @@
 //! Decisions that are left to a person: what becomes of a held snapshot, and of a namespace that vanished. Each takes
 //! the namespace's lock and checks its fence as a walk does.
 
-use crate::model::NamespaceId;
-use crate::store::{Abandoned, Fence, LockSession, ProvenWalk, Published, RunOutcome, Store, StoreError};
+use crate::model::AccountId;
+use crate::store::{
+    Abandoned, Fence, Found, LockSession, NamedNamespace, ProvenWalk, Published, RunOutcome, Store, StoreError,
+};
 
 #[derive(Debug, thiserror::Error)]
 pub enum DecideError {
@@ -20,9 +22,11 @@ pub enum DecideError {
     )]
     Mismatch(String),
     #[error("no namespace {0} is recorded: `durable-inventory namespaces` lists them")]
-    NoSuchNamespace(NamespaceId),
+    NoSuchNamespace(String),
     #[error("namespace {0} is in several accounts: name one with --account")]
-    Ambiguous(NamespaceId),
+    Ambiguous(String),
+    #[error("several namespaces are called {name}: give the id of the one that is meant, {}", .ids.join(" or "))]
+    SharedName { name: String, ids: Vec<String> },
     #[error("namespace {0} is not missing: only one that is no longer listed, and answers 404, can be retired")]
     NotMissing(String),
     #[error("namespace {0} has no objects left to retire")]
@@ -70,18 +74,8 @@ pub async fn discard(store: &Store, snapshot_id: i32) -> Result<String, DecideEr
 }
 
 /// Records all objects of a namespace that vanished as removed. Returns the namespace's name and their number.
-pub async fn retire(
-    store: &Store,
-    id: &NamespaceId,
-    accounts: &[crate::model::AccountId],
-) -> Result<(String, u64), DecideError> {
-    let mut found = store.namespaces_with_id(id.as_str()).await?;
-    found.retain(|found| accounts.is_empty() || accounts.iter().any(|account| account.as_str() == found.account_id));
-    let namespace = match found.as_slice() {
-        [] => return Err(DecideError::NoSuchNamespace(id.clone())),
-        [one] => one,
-        _ => return Err(DecideError::Ambiguous(id.clone())),
-    };
+pub async fn retire(store: &Store, asked: &str, accounts: &[AccountId]) -> Result<(String, u64), DecideError> {
+    let namespace = the_one(store, asked, accounts).await?;
     let label = namespace.label.clone();
     if !namespace.missing {
         return Err(DecideError::NotMissing(label));
@@ -101,6 +95,30 @@ pub async fn retire(
     store.finish_run(run_id, outcome).await?;
     locks.let_go(fence).await?;
     Ok((label, retired?))
+}
+
+/// By id, or by a name that only one has: a namespace that was made anew often has its predecessor's name, and closing
+/// the wrong one would be found out late.
+async fn the_one(store: &Store, asked: &str, accounts: &[AccountId]) -> Result<Found, DecideError> {
+    let mut all = store.named_namespaces().await?;
+    all.retain(|there| accounts.is_empty() || accounts.iter().any(|account| account.as_str() == there.account_id));
+    let with = |is: &dyn Fn(&NamedNamespace) -> bool| all.iter().filter(|there| is(there)).collect::<Vec<_>>();
+    let by_id = with(&|there| there.namespace_id == asked);
+    let by_name = with(&|there| there.name.as_deref() == Some(asked));
+    let one = match (by_id.as_slice(), by_name.as_slice()) {
+        ([one], _) | ([], [one]) => *one,
+        ([], []) => return Err(DecideError::NoSuchNamespace(asked.to_owned())),
+        ([], several) => {
+            return Err(DecideError::SharedName {
+                name: asked.to_owned(),
+                ids: several.iter().map(|there| there.namespace_id.clone()).collect(),
+            });
+        }
+        _ => return Err(DecideError::Ambiguous(asked.to_owned())),
+    };
+    let found = store.namespaces_with_id(&one.namespace_id).await?;
+    let found = found.into_iter().find(|found| found.key == one.key);
+    found.ok_or_else(|| DecideError::NoSuchNamespace(asked.to_owned()))
 }
 
 async fn close_all(store: &Store, fence: Fence, run_id: i64, label: &str) -> Result<u64, DecideError> {

@@ -71,6 +71,21 @@ async fn a_private_server_that_is_not_there_is_not_made() {
     assert!(!data.exists());
 }
 
+/// What is wrong and what to do stands at the end of a message: however long the name before it is, that is not cut.
+#[tokio::test]
+async fn a_finding_is_told_to_its_end() {
+    let (simulator, database, _) = service().await;
+    let mut command = program(&simulator, &database, &["check"]);
+    command
+        .env_remove("CLOUDFLARE_API_TOKEN")
+        .env("CLOUDFLARE_API_TOKEN_FILE", format!("/{}", "nowhere/".repeat(50)));
+    let ended = run(command);
+    assert_eq!(ended.code, Some(2), "{ended:#?}");
+    let mut lines = ended.stdout.lines();
+    let line = lines.find(|line| line.starts_with("WRONG  configuration")).unwrap();
+    assert!(line.ends_with("No such file or directory (os error 2)"), "{line}");
+}
+
 #[tokio::test]
 async fn each_thing_that_is_not_right_is_told_with_what_to_do() {
     let (simulator, database, namespace) = service().await;

@@ -204,6 +204,34 @@ async fn a_vanished_namespace_keeps_its_objects_until_it_is_retired() {
     assert_eq!(objects(&database).await, 0);
     let removed = "select count(*) from inventory.changes where change = 'removed'";
     assert_eq!(number(&database, removed).await, 100);
+    let listed = decide(&simulator, &database, &["namespaces"]);
+    assert!(listed.stdout.trim_end().ends_with("  retired"), "{listed:#?}");
+}
+
+#[tokio::test]
+async fn a_name_is_retired_where_only_one_namespace_has_it() {
+    let (simulator, database, first) = with_mass_removal().await;
+    simulator.remove_namespace(&first);
+    let mut second = cloudflare_simulator::Namespace::new(ACCOUNT, "made anew");
+    second.name = Some("chat_Room".to_owned());
+    let second = simulator.add(second);
+    assert_eq!(run(sync(&simulator, &database, &[])).code, Some(0));
+    let shared = decide(&simulator, &database, &["namespaces", "retire", "chat_Room"]);
+    assert_eq!(shared.code, Some(1), "{shared:#?}");
+    for id in [&first, &second] {
+        assert!(shared.stderr.contains(id), "{shared:#?}");
+    }
+    assert_eq!(objects(&database).await, 100, "which one is meant is not guessed");
+
+    sqlx::raw_sql("update inventory.namespace set name = 'old_Room' where missing_since is not null")
+        .execute(&mut session(&database).await)
+        .await
+        .unwrap();
+    let elsewhere = ["namespaces", "retire", "old_Room", "--account", &"0".repeat(32)];
+    assert_eq!(decide(&simulator, &database, &elsewhere).code, Some(1));
+    let retired = decide(&simulator, &database, &["namespaces", "retire", "old_Room"]);
+    assert_eq!(retired.code, Some(0), "{retired:#?}");
+    assert_eq!(objects(&database).await, 0);
 }
 
 #[tokio::test]

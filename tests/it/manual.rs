@@ -64,6 +64,15 @@ fn the_manual_has_a_page_for_every_command() {
         let page = std::fs::read_to_string(folder.path().join(format!("durable-inventory{command}.1"))).unwrap();
         assert!(page.contains("Examples:"), "{command}: {page}");
     }
+    let diff = std::fs::read_to_string(folder.path().join("durable-inventory-diff.1")).unwrap();
+    let (_, symbols) = diff
+        .split_once("(whose source is TO):\n.nf\n")
+        .expect("the table is not filled");
+    assert_eq!(
+        symbols.split(".fi").next().unwrap().trim_end().lines().count(),
+        5,
+        "{diff}"
+    );
     let ended = run(bare(&["man", "/no/such/folder"]));
     assert_eq!(ended.code, Some(1), "{ended:#?}");
     assert!(

@@ -117,7 +117,8 @@ async fn what_sync_says_of_a_mass_removal() {
 #[tokio::test]
 async fn what_the_lists_say() {
     let bench = bench().await;
-    let nothing = [bench.says(&["namespaces"]), bench.says(&["snapshots"])].join("\n");
+    let lists = [&["namespaces"][..], &["snapshots"], &["export", "objects"]];
+    let nothing = lists.map(|args| bench.says(args)).join("\n");
     let _first = bench.says(&["sync", "--concurrency", "1"]);
     bench.change();
     let _second = bench.says(&["sync", "--concurrency", "1"]);
@@ -129,6 +130,8 @@ async fn what_the_lists_say() {
         bench.says(&["snapshots"]),
         bench.says(&["snapshots", "--limit", "1"]),
         bench.says(&["history", &object]),
+        bench.says(&["history", &object, "--namespace", "chat_Archive"]),
+        bench.says(&["history", &object, "--namespace", "game_*"]),
         bench.says(&["history", &hex(&[8; 32])]),
         bench.says(&["history", "07"]),
         bench.says(&["namespaces", "retire", &bench.namespace]),
@@ -157,6 +160,7 @@ async fn what_export_and_prune_say() {
         bench.says(&["prune", "--older-than", "1ms", "--dry-run"]),
         bench.says(&["prune", "--older-than", "1ms"]),
         bench.says(&["prune", "--older-than", "1ms"]),
+        bench.says(&["prune", "--older-than", "1ms", "--namespace", "game_*"]),
         bench.says(&["prune", "--older-than", "soon"]),
         bench.says(&["export", "objects", "--as-of", "latest~1"]),
         bench.says(&["export", "changes"]),

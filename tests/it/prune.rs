@@ -83,9 +83,14 @@ async fn a_dry_run_tells_what_goes_and_writes_nothing() {
     assert_eq!(dropped.code, Some(0), "{dropped:#?}");
     let (mut told, dropped) = (told.json(), dropped.json());
     told["dry_run"] = false.into();
+    assert_eq!(only(&told)["status"], "would_prune");
+    told["namespaces"][0]["status"] = "pruned".into();
     told["namespaces"][0]["horizon"] = only(&dropped)["horizon"].clone();
     assert_eq!(told, dropped);
     assert_eq!(only(&told)["snapshots"], 3, "the newest stays");
+    for more in [&["--output", "json"][..], &["--output", "json", "--dry-run"]] {
+        assert_eq!(only(&recorded.prune(more).json())["status"], "unchanged");
+    }
     assert_eq!(recorded.left().await, 0);
     assert_eq!(
         recorded
@@ -114,6 +119,22 @@ async fn what_is_younger_stays() {
     let ended = recorded.run(&["prune"]);
     assert_eq!(ended.code, Some(2), "{ended:#?}");
     assert!(ended.stderr.contains("--older-than"), "{ended:#?}");
+}
+
+/// From cron nobody reads what it says; a name that is written wrong would keep all history for ever.
+#[tokio::test]
+async fn names_that_nothing_has_are_an_error() {
+    let recorded = recorded().await;
+    let closed = recorded.left().await;
+    for more in [
+        &["--namespace", "romo"][..],
+        &["--namespace", "romo", "--output", "json"],
+    ] {
+        let ended = recorded.prune(more);
+        assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""), "{ended:#?}");
+        assert!(ended.stderr.contains("no recorded namespace is among"), "{ended:#?}");
+    }
+    assert_eq!(recorded.left().await, closed);
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ mod api;
 use durable_inventory::cli::CheckArgs;
 use durable_inventory::config::{Settings, StoreConfig, SyncConfig};
 use durable_inventory::store::{SchemaState, Store, private};
-use durable_inventory::text::{chain, shown};
+use durable_inventory::text::{chain, shown, visible};
 
 use super::Failure;
 use super::store::Place;
@@ -28,7 +28,8 @@ impl Findings {
 
     fn wrong(&mut self, what: &str, why: &str) -> Result<(), Failure> {
         self.wrong = true;
-        terminal::out(&format!("WRONG  {what}: {}\n", shown(why)))
+        // Others' words in it were cut where they were quoted. The advice stands at its end.
+        terminal::out(&format!("WRONG  {what}: {}\n", visible(why)))
     }
 
     /// What something else that is wrong keeps from being looked at.

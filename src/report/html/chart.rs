@@ -30,8 +30,8 @@ pub fn figure(id: &str, of: &str, days: &[Day], height: u32) -> Markup {
                 svg.course role="img" aria-label=(course(of, days)) viewBox={ "0 0 " (width) " " (HEIGHT) }
                     preserveAspectRatio="none" height=(height) {
                     path.area d=(area(days, most)) {}
-                    path.line.objects d=(line(days, most, |day| day.objects)) {}
-                    path.line.data d=(line(days, most, |day| day.with_data)) {}
+                    (curve("objects", &line(days, most, |day| day.objects)))
+                    (curve("data", &line(days, most, |day| day.with_data)))
                 }
                 svg.churn role="img" aria-label=(churned(of, days)) viewBox={ "0 0 " (width) " " (BARS) }
                     preserveAspectRatio="none" height=(BARS) {
@@ -70,7 +70,18 @@ pub fn spark(days: &[Day]) -> Markup {
     let path = path(days, |day| day.objects.map(place));
     html! {
         svg.spark aria-hidden="true" viewBox={ "0 0 " (days.len() * STEP) " " (HEIGHT) } preserveAspectRatio="none" {
-            path.line.objects d=(path) {}
+            (curve("objects", &path))
+        }
+    }
+}
+
+/// A course of one day has no length: its end caps make it a dot.
+fn curve(of: &str, path: &str) -> Markup {
+    html! {
+        @if path.is_empty() || path.contains('l') {
+            path class={ "line " (of) } d=(path) {}
+        } @else {
+            path class={ "dot " (of) } d={ (path) "h0" } {}
         }
     }
 }

@@ -36,6 +36,17 @@ fn pictures_are_drawn_from_the_first_recorded_day() {
 }
 
 #[test]
+fn a_lone_day_is_a_dot() {
+    let days = [day(0, None, None), day(1, Some((50, 20)), None)];
+    for page in [figure("n0", "a", &days, 96), spark(&days)].map(maud::Markup::into_string) {
+        assert!(page.contains(r#"<path class="dot objects" d="M15 "#), "{page}");
+        assert!(!page.contains(r#"class="line"#), "{page}");
+    }
+    let two = [days[0], days[1], day(2, Some((50, 20)), None)];
+    assert!(!figure("n0", "a", &two, 96).into_string().contains("dot"));
+}
+
+#[test]
 fn nothing_recorded_is_an_empty_picture() {
     let days = [day(0, None, None), day(1, None, None)];
     assert_eq!(line(&days, None, |day| day.objects), "");
