@@ -6,7 +6,7 @@ mod api;
 use durable_inventory::cli::CheckArgs;
 use durable_inventory::config::{Settings, StoreConfig, SyncConfig};
 use durable_inventory::store::{SchemaState, Store, private};
-use durable_inventory::text::{chain, shown};
+use durable_inventory::text::{chain, shell_word, shown};
 
 use super::Failure;
 use super::store::Place;
@@ -177,8 +177,10 @@ async fn digests(store: &Store, findings: &mut Findings) -> Result<(), Failure> 
         Ok(wrong) if wrong.is_empty() => findings.right("record", "every namespace's rows have its snapshot's digest"),
         Ok(wrong) => wrong.iter().try_for_each(|(account, namespace)| {
             let why = format!(
-                "its rows are not what its newest snapshot recorded; `durable-inventory sync --account {account} \
-                 --rebuild {namespace}` mends it"
+                "its rows are not what its newest snapshot recorded; `durable-inventory sync --account {} --rebuild {}` \
+                 mends it",
+                shell_word(account),
+                shell_word(namespace)
             );
             findings.wrong(&format!("namespace {}", shown(namespace)), &why)
         }),
