@@ -1,7 +1,6 @@
 //! Where an export's bytes go. What is written becomes visible under its name by `commit` only; dropped without it,
 //! nothing is left.
 
-mod file;
 #[cfg(feature = "object-store")]
 mod object_store;
 
@@ -9,9 +8,9 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-pub use self::file::FileOutput;
 #[cfg(feature = "object-store")]
 pub use self::object_store::RemoteStore;
+pub use crate::file_output::FileOutput;
 
 /// Bytes on their way.
 pub trait Output: Write + Send {
@@ -77,6 +76,12 @@ impl std::fmt::Display for Place {
             Self::File(path) | Self::Folder(path) => path.display().fmt(f),
             Self::Remote(url) => url.fmt(f),
         }
+    }
+}
+
+impl Output for FileOutput {
+    fn commit(self: Box<Self>) -> io::Result<()> {
+        (*self).commit()
     }
 }
 
