@@ -301,3 +301,20 @@ fn a_file_in_an_unexpected_place_is_a_file() {
     command.current_dir(path.parent().unwrap());
     assert_eq!(run(command).code, Some(0));
 }
+
+/// A list of ids that somebody sent is opened in a spreadsheet once it was compared.
+#[test]
+fn an_id_that_is_a_formula_is_text_in_csv_and_itself_when_read_back() {
+    let files = Files::new();
+    let header = "account_id,namespace_id,object_id";
+    let empty = files.write("empty.csv", format!("{header}\n"));
+    let foreign = files.write("foreign.csv", format!("{header}\na,=cmd|' /C calc'!A0,{}\n", id('a')));
+    let ended = diff(&[&empty, &foreign, "--format", "csv"]);
+    assert!(ended.stdout.contains("\r\na,'=cmd|' /C calc'!A0,"), "{ended:#?}");
+    let ended = diff(&[&empty, &foreign, "--format", "csv", "--summary"]);
+    assert!(ended.stdout.contains("\r\na,'=cmd|' /C calc'!A0,"), "{ended:#?}");
+
+    let guarded = files.write("guarded.csv", format!("{header}\na,'=cmd|' /C calc'!A0,{}\n", id('a')));
+    let ended = diff(&[&foreign, &guarded, "--exit-code"]);
+    assert_eq!(ended.code, Some(0), "{ended:#?}");
+}

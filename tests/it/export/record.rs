@@ -330,3 +330,32 @@ async fn a_role_that_may_only_read_can_export() {
     assert_eq!(ended.code, Some(0), "{ended:#?}");
     assert_eq!(ended.stdout.lines().count(), recorded.second.truth.len() + 1);
 }
+
+/// Whatever a server calls its namespaces.
+#[tokio::test]
+async fn an_id_that_is_a_formula_comes_back_from_csv() {
+    let (simulator, database) = (simulator().await, fresh_database().await);
+    let formula = "=HYPERLINK(1)";
+    let mut namespace = cloudflare_simulator::Namespace::new(ACCOUNT, "chat_Room");
+    namespace.id = formula.to_owned();
+    let namespace = simulator.add(namespace);
+    simulator.seed(&namespace, 3, 1);
+    walk(&simulator, &database, &namespace);
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("dataset/");
+    let place = place.to_str().unwrap();
+    let export = ["export", "objects", "--format", "csv", "--output"];
+    let to_stdout = run(program(&simulator, &database, &[&export[..], &["-"]].concat()));
+    assert!(
+        to_stdout.stdout.contains(&format!("{ACCOUNT},'{formula},")),
+        "{to_stdout:#?}"
+    );
+    for args in [
+        &[&export[..], &[place]].concat()[..],
+        &["export", "verify", place],
+        &["diff", place, "latest", "--exit-code"],
+    ] {
+        let ended = run(program(&simulator, &database, args));
+        assert_eq!(ended.code, Some(0), "{args:?}: {ended:#?}");
+    }
+}
