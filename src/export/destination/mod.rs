@@ -11,6 +11,7 @@ use std::str::FromStr;
 #[cfg(feature = "object-store")]
 pub use self::object_store::RemoteStore;
 pub use crate::file_output::FileOutput;
+use crate::text::address;
 
 /// Bytes on their way.
 pub trait Output: Write + Send {
@@ -35,6 +36,7 @@ pub enum InvalidPlace {
     Empty,
     #[error("an object store's address holds no user, password or query: credentials come by its usual variables")]
     Credentials,
+    /// With as much of it as may be shown.
     #[error("'{0}' is no place that exports can go to: s3://, gs:// and az:// are, each with a bucket")]
     Scheme(String),
 }
@@ -50,7 +52,7 @@ impl FromStr for Place {
             _ => {}
         }
         if text.contains("://") {
-            let url = url::Url::parse(text).map_err(|_| InvalidPlace::Scheme(text.to_owned()))?;
+            let url = url::Url::parse(text).map_err(|_| InvalidPlace::Scheme(address(text)))?;
             let known =
                 matches!(url.scheme(), "s3" | "gs" | "az") && url.host_str().is_some_and(|host| !host.is_empty());
             if !url.username().is_empty() || url.password().is_some() || url.query().is_some() {
@@ -58,7 +60,7 @@ impl FromStr for Place {
             }
             return known
                 .then_some(Self::Remote(url))
-                .ok_or_else(|| InvalidPlace::Scheme(text.to_owned()));
+                .ok_or_else(|| InvalidPlace::Scheme(address(text)));
         }
         let path = PathBuf::from(text);
         Ok(if text.ends_with('/') || path.is_dir() {
@@ -206,7 +208,7 @@ mod tests {
         assert!(matches!(place("s3://bucket/a"), Ok(Place::Remote(_))));
         assert!(matches!(place("gs://bucket"), Ok(Place::Remote(_))));
         for wrong in ["http://host/a", "s3://", "s3:///a"] {
-            assert_eq!(place(wrong), Err(InvalidPlace::Scheme(wrong.to_owned())));
+            assert_eq!(place(wrong), Err(InvalidPlace::Scheme(address(wrong))));
         }
         for secret in ["s3://key:secret@bucket/a", "az://container/a?sig=secret"] {
             assert_eq!(place(secret), Err(InvalidPlace::Credentials));
