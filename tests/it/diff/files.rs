@@ -318,3 +318,15 @@ fn an_id_that_is_a_formula_is_text_in_csv_and_itself_when_read_back() {
     let ended = diff(&[&foreign, &guarded, "--exit-code"]);
     assert_eq!(ended.code, Some(0), "{ended:#?}");
 }
+
+/// A page of it says of its values what is not so.
+#[test]
+fn a_damaged_parquet_file_is_trouble_and_no_panic() {
+    let files = Files::new();
+    let damaged = files.write("damaged.parquet", include_bytes!("damaged.parquet"));
+    let empty = files.write("empty.csv", "object_id\n");
+    let ended = diff(&[&empty, &damaged]);
+    assert_eq!(ended.code, Some(2), "{ended:#?}");
+    assert_eq!(ended.stderr.lines().count(), 1, "{ended:#?}");
+    assert!(ended.stderr.contains("it is a damaged Parquet file"), "{ended:#?}");
+}
