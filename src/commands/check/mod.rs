@@ -31,6 +31,11 @@ impl Findings {
         terminal::out(&format!("WRONG  {what}: {}\n", shown(why)))
     }
 
+    /// What works, and should not stay so.
+    fn doubtful(&mut self, what: &str, why: &str) -> Result<(), Failure> {
+        terminal::out(&format!("NOTE   {what}: {why}\n"))
+    }
+
     /// What something else that is wrong keeps from being looked at.
     fn skipped(&mut self, what: &str, why: &str) -> Result<(), Failure> {
         terminal::out(&format!("-      {what}: not looked at, as {why}\n"))
@@ -40,6 +45,9 @@ impl Findings {
 pub async fn run(settings: &Settings<'_>, args: &CheckArgs) -> Result<u8, Failure> {
     let mut findings = Findings::default();
     let config = api::configuration(settings, &mut findings)?;
+    for exposed in settings.exposed_files() {
+        findings.doubtful("files", &exposed)?;
+    }
     let database_ahead = match settings.store() {
         Ok(place) => self::place(place, config.as_ref(), args.deep, &mut findings).await?,
         // The configuration's line says it already, unless that failed for another reason first.

@@ -242,9 +242,9 @@ async fn moments_that_are_none_are_refused() {
     );
 }
 
-/// Ids are never altered, even where a spreadsheet would take them for a formula: whoever joins on them must find them.
+/// A spreadsheet opens CSV; what engines read is never altered, as whoever joins on ids must find them.
 #[tokio::test]
-async fn ids_that_look_like_formulas_stay_as_they_are() {
+async fn ids_that_look_like_formulas_are_guarded_in_csv_alone() {
     let (simulator, database) = (simulator().await, fresh_database().await);
     let mut namespace = cloudflare_simulator::Namespace::new(ACCOUNT, "=cmd_Room");
     namespace.id = "=1+1, \"quoted\"".to_owned();
@@ -256,7 +256,7 @@ async fn ids_that_look_like_formulas_stay_as_they_are() {
         &database,
         &["export", "objects", "--columns", "namespace_id"],
     ));
-    assert_eq!(csv.stdout, "namespace_id\r\n\"=1+1, \"\"quoted\"\"\"\r\n");
+    assert_eq!(csv.stdout, "namespace_id\r\n\"'=1+1, \"\"quoted\"\"\"\r\n");
     let folder = tempfile::tempdir().unwrap();
     let to = folder.path().to_str().unwrap();
     let ended = run(program(&simulator, &database, &["export", "objects", "--output", to]));
