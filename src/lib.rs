@@ -6,6 +6,7 @@ pub mod config;
 pub mod diff;
 pub mod digest;
 pub mod export;
+mod file_output;
 mod loopback;
 mod merge;
 pub mod metrics;

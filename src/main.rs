@@ -12,7 +12,13 @@ use commands::Failure;
 use terminal::progress::Screen;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let args = std::env::args_os().map(|arg| arg.to_string_lossy().into_owned());
+            return terminal::usage::tell(&error, args);
+        }
+    };
     let screen = Screen::default();
     terminal::logs::start(&cli.global, &screen);
     let ended = tokio::runtime::Builder::new_multi_thread()

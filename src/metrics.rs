@@ -3,13 +3,14 @@
 //! What is there now (objects, last success) comes from the record, of every namespace in it: a run that failed, or that
 //! was about one namespace only, must not make the others' series vanish. The rest is about this run.
 
-use std::fmt::Write;
-use std::io;
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
 use time::OffsetDateTime;
 
+use crate::file_output::FileOutput;
 use crate::model::Counts;
 use crate::store::{NamespaceRow, RunOutcome};
 use crate::sync::{NamespaceOutcome, Summary};
@@ -39,22 +40,16 @@ const OF_RECORD: [&str; 4] = [
     "durable_inventory_namespace_missing",
 ];
 
-/// Beside the file first, then by rename: the collector never sees half a file. Of a record that can't be read now, what
-/// the file said before stays.
+/// As a whole: the collector never sees half a file. Of a record that can't be read now, what the file said before
+/// stays. Services may share the collector's folder, so no link in it is followed.
 pub fn write(path: &Path, run: &RunMetrics<'_>) -> io::Result<()> {
+    let mut file = FileOutput::replace(path)?;
     let mut text = render(run);
     if run.recorded.is_none() {
         text.push_str(&of_record(&std::fs::read_to_string(path).unwrap_or_default()));
     }
-    let name = path.file_name().ok_or(io::ErrorKind::InvalidFilename)?;
-    // Not one that the collector reads: those end in .prom.
-    let beside = path.with_file_name(format!(".{}.{}", name.display(), std::process::id()));
-    let written = std::fs::write(&beside, text).and_then(|()| std::fs::rename(&beside, path));
-    if written.is_err() {
-        // What failed is told; what is left of it is of no use.
-        let _gone = std::fs::remove_file(&beside);
-    }
-    written
+    file.write_all(text.as_bytes())?;
+    file.commit()
 }
 
 /// The lines of an earlier file that tell of the record.

@@ -34,6 +34,22 @@ pub fn shell_word(text: &str) -> String {
     format!("'{}'", shown(text).replace('\'', r"'\''"))
 }
 
+/// What may be shown of an address that is in the wrong place: its scheme and host. A user, a password, a query, and with
+/// some services the path, open something.
+pub fn address(text: &str) -> String {
+    let plain = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || "+-._".contains(c));
+    let Some((scheme, rest)) = text.split_once("://").filter(|(scheme, _)| plain(scheme)) else {
+        return "…".to_owned();
+    };
+    let host = rest.split(['/', '?', '#', ':']).next().unwrap_or_default();
+    // A password may hold any of these too: where there is one, what looks like the host may be a part of it.
+    if rest.contains('@') || !plain(host) {
+        return format!("{scheme}://…");
+    }
+    let cut = if host.len() < rest.len() { "…" } else { "" };
+    format!("{scheme}://{host}{cut}")
+}
+
 /// The first line that says anything.
 pub fn first_line(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body);
@@ -104,6 +120,23 @@ mod tests {
         assert_eq!(shell_word("x;curl evil|sh"), "'x;curl evil|sh'");
         assert_eq!(shell_word("it's"), r"'it'\''s'");
         assert_eq!(shell_word(""), "''");
+    }
+
+    #[test]
+    fn of_an_address_scheme_and_host_are_shown() {
+        for (text, expected) in [
+            ("ftp://host", "ftp://host"),
+            ("ftp://host/path", "ftp://host…"),
+            ("https://acct.example/c?sig=secret", "https://acct.example…"),
+            ("https://acct.example/c?sig=a@secret", "https://…"),
+            ("s3://KEY:sec/ret@bucket/x", "s3://…"),
+            ("s3://KEY:secret", "s3://KEY…"),
+            ("s3://", "s3://"),
+            ("u:secret@s3://bucket", "…"),
+            ("host=h password=secret", "…"),
+        ] {
+            assert_eq!(address(text), expected);
+        }
     }
 
     #[test]

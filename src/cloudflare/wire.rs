@@ -3,6 +3,7 @@
 //! apart from what is there, and what has the wrong type is an error with the row that has it.
 
 mod loose;
+mod small;
 
 use std::borrow::Cow;
 use std::str::FromStr;
@@ -12,19 +13,23 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use self::loose::{List, Loose, Object};
+use self::small::Small;
 use crate::model::{Cursor, Namespace, NamespaceId, Next, ObjectId, Observation, Page, StoredData};
 use crate::text::shown;
+
+/// Many more than a person reads.
+type Complaints = Small<1_000>;
 
 /// What both endpoints put around their rows.
 #[derive(Deserialize)]
 #[serde(bound(deserialize = "R: Deserialize<'de>"))]
 struct Envelope<'a, R> {
     #[serde(default)]
-    success: Value,
+    success: Small<10>,
     #[serde(default)]
-    errors: Value,
+    errors: Complaints,
     #[serde(default)]
-    messages: Value,
+    messages: Complaints,
     #[serde(default = "List::missing")]
     result: List<R>,
     #[serde(borrow)]
@@ -79,7 +84,7 @@ struct NamespaceRow<'a> {
     use_sqlite: Loose<'a>,
     #[serde(borrow, rename = "useSqlite")]
     use_sqlite_in_typings: Loose<'a>,
-    preview: Value,
+    preview: Small<200>,
 }
 
 /// A body that was understood.
@@ -157,7 +162,7 @@ pub(super) fn namespaces(body: &[u8]) -> Result<Read<NamespacePage>, Misread> {
 /// The API's own words in a body that came with an error status.
 pub(super) fn refusal(body: &[u8]) -> Option<Refusal> {
     let envelope: Object<Envelope<'_, serde::de::IgnoredAny>> = serde_json::from_slice(body).ok()?;
-    complaints(&envelope.0.errors)
+    complaints(&envelope.0.errors.0)
 }
 
 struct Opened<'a, R> {
@@ -170,10 +175,10 @@ struct Opened<'a, R> {
 fn open<'a, R: Deserialize<'a>>(body: &'a [u8]) -> Result<Opened<'a, R>, Misread> {
     let Object(envelope): Object<Envelope<'a, R>> =
         serde_json::from_slice(body).map_err(|error| misread(body, &error))?;
-    let complaints = complaints(&envelope.errors);
-    if envelope.success != Value::Bool(true) {
+    let complaints = complaints(&envelope.errors.0);
+    if envelope.success.0 != Value::Bool(true) {
         let reason = complaints.map_or_else(|| "it names no error".to_owned(), |c| c.text);
-        let success = shown(&envelope.success.to_string());
+        let success = shown(&envelope.success.0.to_string());
         return Err(Misread::Wrong(format!(
             "the answer does not say that it succeeded (success: {success}): {reason}"
         )));
@@ -193,7 +198,7 @@ fn open<'a, R: Deserialize<'a>>(body: &'a [u8]) -> Result<Opened<'a, R>, Misread
         }
     };
     let info = envelope.result_info.map(|Object(info)| info).unwrap_or_default();
-    let notices = self::complaints(&envelope.messages).map(|messages| messages.text);
+    let notices = self::complaints(&envelope.messages.0).map(|messages| messages.text);
     Ok(Opened { rows, info, notices })
 }
 
@@ -239,7 +244,7 @@ fn namespace(row: &NamespaceRow<'_>) -> Result<Namespace, String> {
         script: text("script", &row.script)?,
         class: text("class", &row.class)?,
         use_sqlite: documented.or(in_typings),
-        preview: row.preview.is_object().then(|| row.preview.clone()),
+        preview: row.preview.0.is_object().then(|| row.preview.0.clone()),
     })
 }
 

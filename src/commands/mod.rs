@@ -18,6 +18,7 @@ use std::fmt;
 
 use durable_inventory::cli::{Cli, Command};
 use durable_inventory::config::{ConfigError, Environment, Settings};
+use tracing::warn;
 
 use crate::terminal::progress::Screen;
 
@@ -58,6 +59,10 @@ pub async fn run(cli: &Cli, screen: &Screen) -> Result<u8, Failure> {
     }
     let lookup = |name: &str| std::env::var_os(name);
     let settings = Settings::load(&cli.global, Environment::new(&lookup))?;
+    // `check` tells it among its findings.
+    if !matches!(cli.command, Command::Check(_)) {
+        settings.exposed_files().iter().for_each(|exposed| warn!("{exposed}"));
+    }
     match &cli.command {
         Command::Sync(args) => sync::run(&settings, &cli.global, args, screen).await,
         Command::Namespaces(args) => match &args.decision {

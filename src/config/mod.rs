@@ -8,6 +8,7 @@ mod accounts;
 mod base_url;
 mod environment;
 mod error;
+mod exposed;
 mod file;
 mod secret;
 #[cfg(test)]

@@ -69,6 +69,14 @@ impl Source {
         }
     }
 
+    /// Whose it is, and where.
+    pub fn into_file(self) -> Option<(Place, PathBuf)> {
+        match self {
+            Self::File { place, written, base } => Some((place, base.join(written))),
+            Self::Variable { .. } => None,
+        }
+    }
+
     pub fn read(self, environment: &Environment<'_>) -> Result<Found, ConfigError> {
         match self {
             Self::File { place, written, base } => read_file(place, &written, Some(&base)),

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::owners::{Owner, Owners};
 use super::{Pair, Verdict};
 use crate::export::columns::{change_name, state_name};
+use crate::export::formula::guarded;
 use crate::model::{ObjectId, State};
 use crate::text::shown;
 
@@ -121,9 +122,10 @@ impl<'a, W: Write> Output<'a, W> {
             return Ok(());
         }
         let said = self.owners.owner(owner);
-        let text = |text: &Option<std::sync::Arc<str>>| text.as_deref().unwrap_or_default().to_owned();
+        let [account, namespace] =
+            [&said.account_id, &said.namespace_id].map(|text| guarded(text.as_deref().unwrap_or_default()));
         let mut cells = csv::Writer::from_writer(Vec::new());
-        cells.write_record([text(&said.account_id), text(&said.namespace_id), "".to_owned()])?;
+        cells.write_record([&*account, &*namespace, ""])?;
         let mut cells = cells.into_inner().map_err(|error| error.into_error())?;
         cells.pop(); // the line end: more cells follow
         self.owner = Some((

@@ -26,7 +26,7 @@ pub enum Column {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Text that identifies something: it is never altered, whatever it looks like.
+    /// Text that identifies something.
     Id,
     Text,
     Boolean,

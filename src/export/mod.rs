@@ -8,6 +8,7 @@ pub mod columns;
 mod dataset;
 mod destination;
 mod error;
+pub mod formula;
 pub mod manifest;
 mod plan;
 pub mod read;

@@ -5,7 +5,7 @@ use time::{Duration, OffsetDateTime};
 use super::figures::{Asked, NamespaceFigures, Presence};
 use super::words;
 use crate::store::{LastRun, ReportRow};
-use crate::text::shown;
+use crate::text::{shell_word, shown};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trouble {
@@ -98,7 +98,7 @@ pub(super) fn of_namespace(
                 "no longer listed since {}; {} recorded until `durable-inventory namespaces retire {}`",
                 words::day(since),
                 words::stay(objects),
-                shown(&row.namespace_id)
+                shell_word(&row.namespace_id)
             );
             return tell(Trouble::Missing, None, why);
         }

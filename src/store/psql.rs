@@ -1,7 +1,7 @@
 //! Opens psql on the store. The connection is told to psql by its environment, which only its own user can read, and
 //! never by its arguments, which everyone can.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -42,6 +42,9 @@ pub async fn run(options: &PgConnectOptions, beside: Option<&Path>, args: &[OsSt
     for name in MISLEADING {
         command.env_remove(name);
     }
+    for name in std::env::vars_os().map(|(name, _)| name).filter(|name| is_ours(name)) {
+        command.env_remove(name);
+    }
     command.envs(environment(options));
     let status = command.status().await.map_err(failed)?;
     Ok(exit_code(status))
@@ -54,6 +57,14 @@ fn find(beside: Option<&Path>) -> Option<PathBuf> {
 
 /// Variables that would lead psql to another place than the store.
 const MISLEADING: [&str; 3] = ["PGHOSTADDR", "PGSERVICE", "PGSERVICEFILE"];
+
+/// Secrets that psql has no use for, and neither have its pager, its editor and what `\!` runs: those would inherit them.
+fn is_ours(name: &OsStr) -> bool {
+    let name = name.as_encoded_bytes();
+    [&b"CLOUDFLARE_"[..], b"DATABASE_URL", b"DURABLE_INVENTORY_PING_URL"]
+        .iter()
+        .any(|start| name.starts_with(start))
+}
 
 /// The connection as libpq's variables.
 fn environment(options: &PgConnectOptions) -> Vec<(&'static str, OsString)> {

@@ -3,6 +3,7 @@
 pub mod logs;
 pub mod progress;
 pub mod table;
+pub mod usage;
 
 use std::io::{ErrorKind, Write};
 

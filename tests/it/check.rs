@@ -178,3 +178,30 @@ async fn a_database_that_is_not_there_hides_nothing_else() {
     assert_eq!(ended.code, Some(2), "{ended:#?}");
     assert!(ended.stdout.contains("WRONG  configuration: no account"), "{ended:#?}");
 }
+
+#[tokio::test]
+async fn a_token_that_others_can_read_is_noted() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let (simulator, database, _) = service().await;
+    let folder = tempfile::tempdir_in("/tmp").unwrap();
+    let token = folder.path().join("token");
+    std::fs::write(&token, crate::support::program::TOKEN).unwrap();
+    for path in [folder.path(), &token] {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let with_file = |args: &[&str]| {
+        let mut command = program(&simulator, &database, args);
+        command
+            .env_remove("CLOUDFLARE_API_TOKEN")
+            .env("CLOUDFLARE_API_TOKEN_FILE", &token);
+        run(command)
+    };
+    let told = "CLOUDFLARE_API_TOKEN_FILE: others can read or write the secret's file";
+    let ended = with_file(&["check"]);
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{ended:#?}");
+    assert!(ended.stdout.contains(&format!("\nNOTE   files: {told}")), "{ended:#?}");
+    let ended = with_file(&["sync", "--quiet"]);
+    assert_eq!(ended.code, Some(0), "{ended:#?}");
+    assert!(ended.stderr.contains(told), "{ended:#?}");
+}

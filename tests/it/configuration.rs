@@ -1,5 +1,7 @@
 //! Configuration by file, environment and secrets' files, through the program.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use cloudflare_simulator::Simulator;
@@ -25,6 +27,7 @@ impl Files {
     fn write(&self, name: &str, content: &str) -> PathBuf {
         let path = self.0.path().join(name);
         std::fs::write(&path, content).unwrap();
+        std::fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
         path
     }
 

@@ -1,5 +1,7 @@
 //! What docs/operations.md and contrib/ tell people to run is tried here.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -84,7 +86,10 @@ async fn the_crontab_works() {
     simulator.seed(&namespace, 250, 1);
     simulator.add_account("023e105f4ecef8ad9ca31a8372d0c353", TOKEN);
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("token"), TOKEN).unwrap();
+    let token = folder.path().join("token");
+    std::fs::write(&token, TOKEN).unwrap();
+    // As the page says: else there is a warning.
+    std::fs::set_permissions(&token, Permissions::from_mode(0o600)).unwrap();
     let lines: Vec<_> = block("cron").lines().collect();
     assert_eq!(lines.len(), 2);
     for line in lines {

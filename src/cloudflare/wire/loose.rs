@@ -124,6 +124,10 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
     }
 }
 
+/// More than any page has that was asked for. A row takes many times the room of its text: an answer of `{},{},` must not
+/// fill the memory.
+const MOST_ROWS: usize = 20_000;
+
 /// The rows of an answer. What is not a list is kept as what it is: a refusal with `"result": null` or `{}` must still
 /// be read to its errors.
 #[derive(Debug)]
@@ -156,6 +160,9 @@ impl<'de, R: Deserialize<'de>> Visitor<'de> for ListVisitor<R> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
         let mut rows = Vec::new();
         while let Some(Object(row)) = seq.next_element()? {
+            if rows.len() == MOST_ROWS {
+                return Err(A::Error::custom(format_args!("more than {MOST_ROWS} rows")));
+            }
             rows.push(row);
         }
         Ok(List::Rows(rows))

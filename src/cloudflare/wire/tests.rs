@@ -339,3 +339,22 @@ proptest! {
         prop_assert_eq!(read.rows, expected);
     }
 }
+
+#[test]
+fn an_answer_that_swells_is_refused_while_it_is_read() {
+    let rows = |count: usize| vec!["{}"; count].join(",");
+    assert_refused(
+        &body(&format!(r#""result":[{}]"#, rows(20_001))),
+        "more than 20000 rows",
+    );
+    let most = objects(body(&format!(r#""result":[{}]"#, rows(20_000))).as_bytes());
+    assert!(words(most.unwrap_err()).contains("row 1 of 20000"), "read to its end");
+    let zeros = vec!["0"; 1_001].join(",");
+    for key in ["success", "errors", "messages"] {
+        let body = format!(r#"{{"{key}":[{{"code":[{zeros}]}}],"result":[]}}"#);
+        assert_refused(&body, "more parts than it can have");
+    }
+    let preview = body(&format!(r#""result":[{{"id":"a","preview":{{"a":[{zeros}]}}}}]"#));
+    let refused = words(namespaces(preview.as_bytes()).unwrap_err());
+    assert!(refused.contains("more parts than it can have"), "{refused}");
+}

@@ -6,7 +6,7 @@ mod api;
 use durable_inventory::cli::CheckArgs;
 use durable_inventory::config::{Settings, StoreConfig, SyncConfig};
 use durable_inventory::store::{SchemaState, Store, private};
-use durable_inventory::text::{chain, shown, visible};
+use durable_inventory::text::{chain, shell_word, shown, visible};
 
 use super::Failure;
 use super::store::Place;
@@ -32,6 +32,11 @@ impl Findings {
         terminal::out(&format!("WRONG  {what}: {}\n", visible(why)))
     }
 
+    /// What works, and should not stay so.
+    fn doubtful(&mut self, what: &str, why: &str) -> Result<(), Failure> {
+        terminal::out(&format!("NOTE   {what}: {why}\n"))
+    }
+
     /// What something else that is wrong keeps from being looked at.
     fn skipped(&mut self, what: &str, why: &str) -> Result<(), Failure> {
         terminal::out(&format!("-      {what}: not looked at, as {why}\n"))
@@ -41,6 +46,9 @@ impl Findings {
 pub async fn run(settings: &Settings<'_>, args: &CheckArgs) -> Result<u8, Failure> {
     let mut findings = Findings::default();
     let config = api::configuration(settings, &mut findings)?;
+    for exposed in settings.exposed_files() {
+        findings.doubtful("files", &exposed)?;
+    }
     let database_ahead = match settings.store() {
         Ok(place) => self::place(place, config.as_ref(), args.deep, &mut findings).await?,
         // The configuration's line says it already, unless that failed for another reason first.
@@ -178,8 +186,10 @@ async fn digests(store: &Store, findings: &mut Findings) -> Result<(), Failure> 
         Ok(wrong) if wrong.is_empty() => findings.right("record", "every namespace's rows have its snapshot's digest"),
         Ok(wrong) => wrong.iter().try_for_each(|(account, namespace)| {
             let why = format!(
-                "its rows are not what its newest snapshot recorded; `durable-inventory sync --account {account} \
-                 --rebuild {namespace}` mends it"
+                "its rows are not what its newest snapshot recorded; `durable-inventory sync --account {} --rebuild {}` \
+                 mends it",
+                shell_word(account),
+                shell_word(namespace)
             );
             findings.wrong(&format!("namespace {}", shown(namespace)), &why)
         }),

@@ -5,6 +5,7 @@ use std::io::{self, BufWriter, Write};
 use comfy_table::CellAlignment::{Left, Right};
 use durable_inventory::cli::{DiffArgs, DiffFormat, GlobalArgs};
 use durable_inventory::diff::{Asked, Counts, DiffError, Owners, Spool};
+use durable_inventory::export::formula::guarded;
 use durable_inventory::text::shown;
 use serde::Serialize;
 use tracing::warn;
@@ -165,7 +166,10 @@ fn csv(rows: impl Iterator<Item = Row>) -> Result<String, csv::Error> {
         "same",
         "not_comparable",
     ])?;
-    for row in rows {
+    for mut row in rows {
+        for id in [&mut row.account_id, &mut row.namespace_id].into_iter().flatten() {
+            *id = guarded(id).into_owned();
+        }
         writer.serialize(row)?;
     }
     let bytes = writer.into_inner().map_err(|error| error.into_error())?;

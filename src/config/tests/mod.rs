@@ -2,6 +2,7 @@
 //! part in it.
 
 mod errors;
+mod exposed;
 mod precedence;
 mod secrets;
 

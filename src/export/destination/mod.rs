@@ -1,7 +1,6 @@
 //! Where an export's bytes go. What is written becomes visible under its name by `commit` only; dropped without it,
 //! nothing is left.
 
-mod file;
 #[cfg(feature = "object-store")]
 mod object_store;
 
@@ -9,9 +8,10 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-pub use self::file::FileOutput;
 #[cfg(feature = "object-store")]
 pub use self::object_store::RemoteStore;
+pub use crate::file_output::FileOutput;
+use crate::text::address;
 
 /// Bytes on their way.
 pub trait Output: Write + Send {
@@ -36,6 +36,7 @@ pub enum InvalidPlace {
     Empty,
     #[error("an object store's address holds no user, password or query: credentials come by its usual variables")]
     Credentials,
+    /// With as much of it as may be shown.
     #[error("'{0}' is no place that exports can go to: s3://, gs:// and az:// are, each with a bucket")]
     Scheme(String),
 }
@@ -51,7 +52,7 @@ impl FromStr for Place {
             _ => {}
         }
         if text.contains("://") {
-            let url = url::Url::parse(text).map_err(|_| InvalidPlace::Scheme(text.to_owned()))?;
+            let url = url::Url::parse(text).map_err(|_| InvalidPlace::Scheme(address(text)))?;
             let known =
                 matches!(url.scheme(), "s3" | "gs" | "az") && url.host_str().is_some_and(|host| !host.is_empty());
             if !url.username().is_empty() || url.password().is_some() || url.query().is_some() {
@@ -59,7 +60,7 @@ impl FromStr for Place {
             }
             return known
                 .then_some(Self::Remote(url))
-                .ok_or_else(|| InvalidPlace::Scheme(text.to_owned()));
+                .ok_or_else(|| InvalidPlace::Scheme(address(text)));
         }
         let path = PathBuf::from(text);
         Ok(if text.ends_with('/') || path.is_dir() {
@@ -77,6 +78,12 @@ impl std::fmt::Display for Place {
             Self::File(path) | Self::Folder(path) => path.display().fmt(f),
             Self::Remote(url) => url.fmt(f),
         }
+    }
+}
+
+impl Output for FileOutput {
+    fn commit(self: Box<Self>) -> io::Result<()> {
+        (*self).commit()
     }
 }
 
@@ -201,7 +208,7 @@ mod tests {
         assert!(matches!(place("s3://bucket/a"), Ok(Place::Remote(_))));
         assert!(matches!(place("gs://bucket"), Ok(Place::Remote(_))));
         for wrong in ["http://host/a", "s3://", "s3:///a"] {
-            assert_eq!(place(wrong), Err(InvalidPlace::Scheme(wrong.to_owned())));
+            assert_eq!(place(wrong), Err(InvalidPlace::Scheme(address(wrong))));
         }
         for secret in ["s3://key:secret@bucket/a", "az://container/a?sig=secret"] {
             assert_eq!(place(secret), Err(InvalidPlace::Credentials));

@@ -10,6 +10,7 @@ use memchr::memchr_iter;
 
 use super::lines::Lines;
 use super::{At, Columns, Row, RowError, flag};
+use crate::export::formula::unguarded;
 use crate::model::ObjectId;
 
 /// A spreadsheet of another language writes semicolons.
@@ -90,8 +91,8 @@ impl<R: Read> CsvReader<R> {
         let object_id = cell(OBJECT).map(|text| ObjectId::from_hex(text).map_err(|_| RowError::id(at, text)));
         let data = cell(DATA).map(|text| flag(text).ok_or_else(|| RowError::flag(at, text)));
         Ok(Some(Row {
-            account_id: cell(ACCOUNT),
-            namespace_id: cell(NAMESPACE),
+            account_id: cell(ACCOUNT).map(unguarded),
+            namespace_id: cell(NAMESPACE).map(unguarded),
             object_id: object_id.transpose()?,
             has_stored_data: data.transpose()?,
         }))

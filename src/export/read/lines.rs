@@ -9,7 +9,7 @@ use super::{At, RowError};
 
 const BUFFER: usize = 256 * 1024;
 /// What is longer is no row: without a bound, a file without line ends would be read into memory whole.
-const LONGEST: usize = 1024 * 1024;
+pub const LONGEST: usize = 1024 * 1024;
 
 pub struct Lines<R> {
     from: R,

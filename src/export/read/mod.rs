@@ -6,6 +6,7 @@ mod guess;
 mod jsonl;
 mod lines;
 mod parquet;
+mod untrusted;
 
 use std::fmt;
 use std::fs::File;
@@ -86,6 +87,8 @@ pub enum RowError {
     TooLong(At),
     #[error("it is no Parquet file, or one that is cut off")]
     Parquet(#[from] ::parquet::errors::ParquetError),
+    #[error("it is a damaged Parquet file: what one part of it says of another is not so")]
+    Damaged,
     #[error("{0} is no JSON object")]
     NoObject(At),
     #[error("{at} is not the JSON that it should be")]

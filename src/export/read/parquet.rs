@@ -9,13 +9,15 @@ use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
 use parquet::file::statistics::Statistics;
 
+use super::lines::LONGEST;
+use super::untrusted::{BoundedPages, caught};
 use super::{At, Columns, Row, RowError};
 use crate::model::ObjectId;
 
 const BATCH: usize = 8192;
 
 pub struct ParquetReader {
-    file: SerializedFileReader<File>,
+    file: SerializedFileReader<BoundedPages>,
     columns: Columns,
     places: Places,
     group: usize,
@@ -42,7 +44,11 @@ struct Places {
 
 impl ParquetReader {
     pub fn new(file: File) -> Result<Self, RowError> {
-        let file = SerializedFileReader::new(file)?;
+        caught(|| Self::open(file))
+    }
+
+    fn open(file: File) -> Result<Self, RowError> {
+        let file = SerializedFileReader::new(BoundedPages(file))?;
         let schema = file.metadata().file_metadata().schema_descr_ptr();
         let names: Vec<_> = schema.columns().iter().map(|column| column.path().string()).collect();
         let place = |known_as: &[&'static str], physical: Type| {
@@ -87,10 +93,16 @@ impl ParquetReader {
 
     pub fn next_row(&mut self) -> Result<Option<Row<'_>>, RowError> {
         while self.next == self.batch {
-            if self.left == 0 && !self.next_group()? {
+            let more = caught(|| {
+                let more = self.left > 0 || self.next_group()?;
+                if more {
+                    self.next_batch()?;
+                }
+                Ok(more)
+            })?;
+            if !more {
                 return Ok(None);
             }
-            self.next_batch()?;
         }
         let index = self.next;
         self.next += 1;
@@ -98,9 +110,18 @@ impl ParquetReader {
         let at = self.at();
         let object_id = self.object_id.as_ref().and_then(|ids| ids.get(index));
         let object_id = object_id.map(|id| ObjectId::from_hex(id.data()).map_err(|_| RowError::id(at, id.data())));
+        let [account_id, namespace_id] =
+            [&self.account_id, &self.namespace_id].map(|texts| texts.as_ref().map(|texts| texts.get(index)));
+        if [account_id, namespace_id]
+            .iter()
+            .flatten()
+            .any(|text| text.len() > LONGEST)
+        {
+            return Err(RowError::TooLong(at));
+        }
         Ok(Some(Row {
-            account_id: self.account_id.as_ref().map(|texts| texts.get(index)),
-            namespace_id: self.namespace_id.as_ref().map(|texts| texts.get(index)),
+            account_id,
+            namespace_id,
             object_id: object_id.transpose()?,
             has_stored_data: self.has_stored_data.as_ref().map(|flags| flags.get(index).copied()),
         }))

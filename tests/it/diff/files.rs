@@ -301,3 +301,32 @@ fn a_file_in_an_unexpected_place_is_a_file() {
     command.current_dir(path.parent().unwrap());
     assert_eq!(run(command).code, Some(0));
 }
+
+/// A list of ids that somebody sent is opened in a spreadsheet once it was compared.
+#[test]
+fn an_id_that_is_a_formula_is_text_in_csv_and_itself_when_read_back() {
+    let files = Files::new();
+    let header = "account_id,namespace_id,object_id";
+    let empty = files.write("empty.csv", format!("{header}\n"));
+    let foreign = files.write("foreign.csv", format!("{header}\na,=cmd|' /C calc'!A0,{}\n", id('a')));
+    let ended = diff(&[&empty, &foreign, "--format", "csv"]);
+    assert!(ended.stdout.contains("\r\na,'=cmd|' /C calc'!A0,"), "{ended:#?}");
+    let ended = diff(&[&empty, &foreign, "--format", "csv", "--summary"]);
+    assert!(ended.stdout.contains("\r\na,'=cmd|' /C calc'!A0,"), "{ended:#?}");
+
+    let guarded = files.write("guarded.csv", format!("{header}\na,'=cmd|' /C calc'!A0,{}\n", id('a')));
+    let ended = diff(&[&foreign, &guarded, "--exit-code"]);
+    assert_eq!(ended.code, Some(0), "{ended:#?}");
+}
+
+/// A page of it says of its values what is not so.
+#[test]
+fn a_damaged_parquet_file_is_trouble_and_no_panic() {
+    let files = Files::new();
+    let damaged = files.write("damaged.parquet", include_bytes!("damaged.parquet"));
+    let empty = files.write("empty.csv", "object_id\n");
+    let ended = diff(&[&empty, &damaged]);
+    assert_eq!(ended.code, Some(2), "{ended:#?}");
+    assert_eq!(ended.stderr.lines().count(), 1, "{ended:#?}");
+    assert!(ended.stderr.contains("it is a damaged Parquet file"), "{ended:#?}");
+}

@@ -242,9 +242,9 @@ async fn moments_that_are_none_are_refused() {
     );
 }
 
-/// Ids are never altered, even where a spreadsheet would take them for a formula: whoever joins on them must find them.
+/// A spreadsheet opens CSV; what engines read is never altered, as whoever joins on ids must find them.
 #[tokio::test]
-async fn ids_that_look_like_formulas_stay_as_they_are() {
+async fn ids_that_look_like_formulas_are_guarded_in_csv_alone() {
     let (simulator, database) = (simulator().await, fresh_database().await);
     let mut namespace = cloudflare_simulator::Namespace::new(ACCOUNT, "=cmd_Room");
     namespace.id = "=1+1, \"quoted\"".to_owned();
@@ -256,7 +256,7 @@ async fn ids_that_look_like_formulas_stay_as_they_are() {
         &database,
         &["export", "objects", "--columns", "namespace_id"],
     ));
-    assert_eq!(csv.stdout, "namespace_id\r\n\"=1+1, \"\"quoted\"\"\"\r\n");
+    assert_eq!(csv.stdout, "namespace_id\r\n\"'=1+1, \"\"quoted\"\"\"\r\n");
     let folder = tempfile::tempdir().unwrap();
     let to = folder.path().to_str().unwrap();
     let ended = run(program(&simulator, &database, &["export", "objects", "--output", to]));
@@ -329,4 +329,33 @@ async fn a_role_that_may_only_read_can_export() {
         .unwrap();
     assert_eq!(ended.code, Some(0), "{ended:#?}");
     assert_eq!(ended.stdout.lines().count(), recorded.second.truth.len() + 1);
+}
+
+/// Whatever a server calls its namespaces.
+#[tokio::test]
+async fn an_id_that_is_a_formula_comes_back_from_csv() {
+    let (simulator, database) = (simulator().await, fresh_database().await);
+    let formula = "=HYPERLINK(1)";
+    let mut namespace = cloudflare_simulator::Namespace::new(ACCOUNT, "chat_Room");
+    namespace.id = formula.to_owned();
+    let namespace = simulator.add(namespace);
+    simulator.seed(&namespace, 3, 1);
+    walk(&simulator, &database, &namespace);
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("dataset/");
+    let place = place.to_str().unwrap();
+    let export = ["export", "objects", "--format", "csv", "--output"];
+    let to_stdout = run(program(&simulator, &database, &[&export[..], &["-"]].concat()));
+    assert!(
+        to_stdout.stdout.contains(&format!("{ACCOUNT},'{formula},")),
+        "{to_stdout:#?}"
+    );
+    for args in [
+        &[&export[..], &[place]].concat()[..],
+        &["export", "verify", place],
+        &["diff", place, "latest", "--exit-code"],
+    ] {
+        let ended = run(program(&simulator, &database, args));
+        assert_eq!(ended.code, Some(0), "{args:?}: {ended:#?}");
+    }
 }

@@ -123,3 +123,29 @@ async fn psql_is_told_the_password_by_its_environment_alone() {
     search(&ended);
     assert_eq!(ended.code, Some(0), "{ended:#?}");
 }
+
+/// Its pager, its editor and whatever `\!` runs are children of psql.
+#[tokio::test]
+async fn what_psql_runs_inherits_no_token() {
+    let database = fresh_database().await;
+    let mut command = bare(&["psql", "-X", "-c", r"\! env"]);
+    command
+        .env("DATABASE_URL", database.url())
+        .env("CLOUDFLARE_API_TOKEN", API_TOKEN)
+        .env("CLOUDFLARE_API_KEY_FILE", "/nowhere")
+        .env("DURABLE_INVENTORY_PING_URL", "https://ping.example/s3cretmark")
+        .env("AWS_REGION", "there");
+    let ended = Ended::from(command.output().unwrap());
+    search(&ended);
+    assert_eq!(ended.code, Some(0), "{ended:#?}");
+    let ours = ["CLOUDFLARE_", "DATABASE_URL", "DURABLE_INVENTORY_"];
+    let line = ended
+        .stdout
+        .lines()
+        .find(|line| ours.iter().any(|name| line.starts_with(name)));
+    assert_eq!(line, None);
+    assert!(
+        ended.stdout.contains("AWS_REGION=there"),
+        "the rest is the user's: {ended:#?}"
+    );
+}

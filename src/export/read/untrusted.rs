@@ -1,0 +1,139 @@
+//! Parquet that others made: what a damaged or a wicked file does to the library that reads it stays an error.
+
+use std::cell::Cell;
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
+use std::sync::Once;
+
+use bytes::Bytes;
+use parquet::errors::{ParquetError, Result};
+use parquet::file::reader::{ChunkReader, Length};
+
+use super::RowError;
+
+/// A page is decompressed whole. Most writers make them of 1 MiB, and none that is known above 100 MB; 10 KB can claim
+/// to be 2 GiB.
+const LARGEST_PAGE: u32 = 128 << 20;
+
+/// Where the length of the footer and the file's last mark stand.
+const END: u64 = 8;
+
+/// A file whose pages are of a size that fits into memory.
+pub struct BoundedPages(pub File);
+
+impl Length for BoundedPages {
+    fn len(&self) -> u64 {
+        Length::len(&self.0)
+    }
+}
+
+impl ChunkReader for BoundedPages {
+    type T = BufReader<File>;
+
+    /// The library reads the header of each page by this, and nothing else but the file's end.
+    fn get_read(&self, start: u64) -> Result<Self::T> {
+        if start < self.len().saturating_sub(END) {
+            let mut head = Vec::with_capacity(PageHead::LONGEST as usize);
+            self.0.get_read(start)?.take(PageHead::LONGEST).read_to_end(&mut head)?;
+            PageHead(&head).check()?;
+        }
+        self.0.get_read(start)
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes> {
+        self.0.get_bytes(start, length)
+    }
+}
+
+/// The first fields of a page's header in Thrift's compact protocol: the page's type, its size when decompressed, and its
+/// size in the file. Each is a byte (one field further, a 32-bit number) before a number.
+struct PageHead<'a>(&'a [u8]);
+
+impl PageHead<'_> {
+    const LONGEST: u64 = 3 * 6;
+    const NEXT_FIELD_IS_A_NUMBER: u8 = 0x15;
+
+    fn check(mut self) -> Result<()> {
+        let fields = [self.number(), self.number(), self.number()];
+        let [Some(_type), Some(decompressed), Some(_compressed)] = fields else {
+            return Err(ParquetError::General("what should be a page is none".to_owned()));
+        };
+        if decompressed > LARGEST_PAGE {
+            let size = decompressed >> 20;
+            return Err(ParquetError::General(format!(
+                "a page of {size} MiB, which no writer makes"
+            )));
+        }
+        Ok(())
+    }
+
+    /// A variable-length number, whose last bit is its sign. None of these is negative.
+    fn number(&mut self) -> Option<u32> {
+        let mut rest = self.0.strip_prefix(&[Self::NEXT_FIELD_IS_A_NUMBER])?;
+        let mut number = 0u64;
+        for shift in [0, 7, 14, 21, 28] {
+            let (byte, after) = rest.split_first()?;
+            rest = after;
+            number |= u64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                self.0 = rest;
+                return u32::try_from(number >> 1).ok().filter(|_| number & 1 == 0);
+            }
+        }
+        None
+    }
+}
+
+thread_local! {
+    /// What this thread does may panic, and that is told as an error.
+    static MAY_PANIC: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The library indexes by numbers of the file: where those are damaged, it may panic.
+pub fn caught<T>(read: impl FnOnce() -> std::result::Result<T, RowError>) -> std::result::Result<T, RowError> {
+    static QUIET: Once = Once::new();
+    QUIET.call_once(|| {
+        let tell = take_hook();
+        set_hook(Box::new(move |panic| {
+            if !MAY_PANIC.get() {
+                tell(panic);
+            }
+        }));
+    });
+    MAY_PANIC.set(true);
+    // What was being read is not used any more: an error is the last that a reader gives.
+    let ended = catch_unwind(AssertUnwindSafe(read));
+    MAY_PANIC.set(false);
+    ended.unwrap_or(Err(RowError::Damaged))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_no_larger_than_memory_allows() {
+        let check = |head: &[u8]| PageHead(head).check().map_err(|error| error.to_string());
+        assert_eq!(check(&[0x15, 0, 0x15, 0x80, 0x20, 0x15, 4, 0x2c]), Ok(()));
+        // 128 MiB are 2^27, and 2^28 with the bit of the sign.
+        let most = [0x15, 0, 0x15, 0x80, 0x80, 0x80, 0x80, 0x01, 0x15, 4];
+        assert_eq!(check(&most), Ok(()));
+        let more = [0x15, 0, 0x15, 0x82, 0x80, 0x80, 0x80, 0x01, 0x15, 4];
+        assert!(check(&more).unwrap_err().contains("a page of 128 MiB"));
+        let negative = [0x15, 0, 0x15, 0x01, 0x15, 4];
+        // In another order, the size that counts could come last.
+        let reordered = [0x15, 0, 0x25, 4, 0x05, 4, 0x80];
+        for none in [&negative[..], &reordered, &[], &[0x15, 0x80]] {
+            assert!(check(none).unwrap_err().contains("is none"));
+        }
+    }
+
+    #[test]
+    fn a_panic_is_an_error_and_the_next_one_is_told_again() {
+        let panics = || -> std::result::Result<(), RowError> { panic!("index out of range") };
+        assert!(matches!(caught(panics), Err(RowError::Damaged)));
+        assert!(matches!(caught(|| Ok(1)), Ok(1)));
+        assert!(!MAY_PANIC.get());
+    }
+}
