@@ -53,7 +53,7 @@ impl<W: Write + Send> ParquetSink<W> {
             let (now, later) = rows.split_at(rows.len().min(ROW_GROUP - self.rows));
             for (column, cells) in &mut self.columns {
                 for row in now {
-                    cells.push(row, column.value(slice, last_seen_at, row), column.nullable());
+                    cells.push(row, column.value(slice, last_seen_at, row), column.nullable())?;
                 }
             }
             self.rows += now.len();
@@ -97,7 +97,7 @@ impl Cells {
         }
     }
 
-    fn push(&mut self, row: &Row, value: Value<'_>, nullable: bool) {
+    fn push(&mut self, row: &Row, value: Value<'_>, nullable: bool) -> io::Result<()> {
         match (self, value) {
             (Self::Objects(texts), _) => {
                 let at = texts.len();
@@ -111,9 +111,12 @@ impl Cells {
             (Self::Flags(values, levels), Value::Flag(flag)) => push(values, levels, flag, nullable),
             (Self::Numbers(values, levels), Value::Time(time)) => push(values, levels, time, nullable),
             (Self::Numbers(values, levels), Value::Number(number)) => push(values, levels, Some(number), nullable),
-            // A column's cells are of the kind that its values are of.
-            (Self::Texts(_) | Self::Flags(..) | Self::Numbers(..), _) => {}
+            // A cell that is left out would put those after it in other rows.
+            (Self::Texts(_) | Self::Flags(..) | Self::Numbers(..), _) => {
+                return Err(io::Error::other("a cell of another kind than its column's"));
+            }
         }
+        Ok(())
     }
 
     fn empty_into(&mut self, column: &mut SerializedColumnWriter<'_>) -> Result<(), ParquetError> {

@@ -30,7 +30,7 @@ async fn every_format_reads_back_as_what_was_walked_at_every_moment() {
         }
     }
     let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
-    assert_eq!(left.len(), 3, "nothing beside the files: {left:?}");
+    assert_eq!(left.len(), 3, "nothing beside a file a format: {left:?}");
 }
 
 /// The views are the promise: an export says the same, cell by cell.
