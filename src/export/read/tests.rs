@@ -116,52 +116,6 @@ fn what_is_wrong_is_told_with_its_place() {
     assert!(matches!(read(Format::Parquet, "PAR1"), Err(RowError::Parquet(_))));
 }
 
-/// A file of one row, whose namespace has a name of so many letters.
-fn parquet_with_name(letters: usize) -> File {
-    use ::parquet::basic::{Compression, ZstdLevel};
-    use ::parquet::data_type::{ByteArray, ByteArrayType};
-    use ::parquet::file::properties::WriterProperties;
-    use ::parquet::file::writer::SerializedFileWriter;
-    use ::parquet::schema::parser::parse_message_type;
-
-    let schema = "message rows { required binary object_id; required binary namespace_id; }";
-    let schema = Arc::new(parse_message_type(schema).unwrap());
-    let compression = Compression::ZSTD(ZstdLevel::default());
-    let properties = WriterProperties::builder().set_compression(compression).build();
-    let mut file = tempfile::tempfile().unwrap();
-    let mut writer = SerializedFileWriter::new(&mut file, schema, Arc::new(properties)).unwrap();
-    let mut group = writer.next_row_group().unwrap();
-    for text in [id('a'), "n".repeat(letters)] {
-        let mut column = group.next_column().unwrap().unwrap();
-        let value = ByteArray::from(text.into_bytes());
-        column
-            .typed::<ByteArrayType>()
-            .write_batch(&[value], None, None)
-            .unwrap();
-        column.close().unwrap();
-    }
-    group.close().unwrap();
-    writer.close().unwrap();
-    file.rewind().unwrap();
-    file
-}
-
-#[test]
-fn a_small_parquet_file_does_not_become_a_large_text() {
-    let read = |letters| {
-        let rows = rows(Format::Parquet, parquet_with_name(letters)).unwrap();
-        rows.collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())
-    };
-    assert_eq!(
-        read(1 << 20).unwrap()[0].namespace_id.as_deref().map(str::len),
-        Some(1 << 20)
-    );
-    let told = read((1 << 20) + 1).unwrap_err();
-    assert_eq!(told, "row 1 is longer than 1 MiB: it is no file of rows");
-    let told = read(129 << 20).unwrap_err();
-    assert_eq!(told, "it is no Parquet file, or one that is cut off");
-}
-
 proptest! {
     /// The quick way and the parser's: whatever the cells are, both find them.
     #[test]

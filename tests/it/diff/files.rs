@@ -330,3 +330,53 @@ fn a_damaged_parquet_file_is_trouble_and_no_panic() {
     assert_eq!(ended.stderr.lines().count(), 1, "{ended:#?}");
     assert!(ended.stderr.contains("it is a damaged Parquet file"), "{ended:#?}");
 }
+
+/// A file of one row, whose namespace has a name of so many letters.
+fn parquet_with_name(files: &Files, letters: usize) -> String {
+    use parquet::basic::{Compression, ZstdLevel};
+    use parquet::data_type::{ByteArray, ByteArrayType};
+    use parquet::file::properties::WriterProperties;
+    use parquet::file::writer::SerializedFileWriter;
+    use parquet::schema::parser::parse_message_type;
+
+    let schema = "message rows { required binary object_id; required binary namespace_id; }";
+    let schema = std::sync::Arc::new(parse_message_type(schema).unwrap());
+    let compression = Compression::ZSTD(ZstdLevel::default());
+    let properties = WriterProperties::builder().set_compression(compression).build();
+    let path = files.folder.path().join(format!("{letters}.parquet"));
+    let mut file = File::create(&path).unwrap();
+    let mut writer = SerializedFileWriter::new(&mut file, schema, std::sync::Arc::new(properties)).unwrap();
+    let mut group = writer.next_row_group().unwrap();
+    for text in [id('a'), "n".repeat(letters)] {
+        let mut column = group.next_column().unwrap().unwrap();
+        let value = ByteArray::from(text.into_bytes());
+        column
+            .typed::<ByteArrayType>()
+            .write_batch(&[value], None, None)
+            .unwrap();
+        column.close().unwrap();
+    }
+    group.close().unwrap();
+    writer.close().unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+/// 10 KB of a file must not take a GB of memory.
+#[test]
+fn a_small_parquet_file_does_not_become_a_large_text() {
+    let files = Files::new();
+    let told = |letters| {
+        let file = parquet_with_name(&files, letters);
+        let ended = diff(&[&file, &file]);
+        (ended.code, ended.stderr)
+    };
+    assert_eq!(told(1 << 20).0, Some(0));
+    for (letters, why) in [
+        ((1 << 20) + 1, "row 1 is longer than 1 MiB: it is no file of rows"),
+        (129 << 20, "a page of 129 MiB, which no writer makes"),
+    ] {
+        let (code, stderr) = told(letters);
+        assert_eq!(code, Some(2), "{stderr}");
+        assert!(stderr.contains(why), "{stderr}");
+    }
+}
