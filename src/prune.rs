@@ -98,8 +98,9 @@ async fn one(store: &Store, settings: &Settings, locks: &LockSession, key: i32) 
 }
 
 async fn drop_all(store: &Store, settings: &Settings, fence: Fence) -> Result<Dropped, StoreError> {
-    let Settings { before, batch, .. } = *settings;
-    let horizon = store.horizon_at(fence.namespace_key, before).await?;
+    let batch = settings.batch;
+    let horizon = store.horizon_at(fence.namespace_key, settings.before).await?;
+    let before = reached(settings, horizon);
     let mut intervals = 0;
     if let Some(horizon) = horizon {
         store.move_horizon(fence, horizon).await?;
@@ -116,6 +117,11 @@ async fn drop_all(store: &Store, settings: &Settings, fence: Fence) -> Result<Dr
     })
 }
 
+/// What lies before this goes: where an earlier prune went further and died, what it left does too.
+fn reached(settings: &Settings, horizon: Option<Horizon>) -> OffsetDateTime {
+    horizon.map_or(settings.before, |horizon| horizon.at.max(settings.before))
+}
+
 /// Those that a view shows.
 fn shown(old: &[OldSnapshot]) -> u64 {
     old.iter().filter(|old| !old.pruned).count() as u64
@@ -127,8 +133,9 @@ async fn count(store: &Store, settings: &Settings, key: i32, droppable: &mut Vec
         Some(horizon) => store.count_ended_intervals(key, horizon).await?,
         None => 0,
     };
-    let leftovers = store.count_leftovers(key, settings.before).await?;
-    let old = store.old_snapshots(key, settings.before, horizon).await?;
+    let before = reached(settings, horizon);
+    let leftovers = store.count_leftovers(key, before).await?;
+    let old = store.old_snapshots(key, before, horizon).await?;
     droppable.extend(old.iter().filter(|old| !old.named).map(|old| old.snapshot_id));
     Ok(Dropped {
         horizon,
