@@ -12,6 +12,9 @@ use crate::support::database::{TestDatabase, fresh_database};
 use crate::support::ledger::{objects, statuses, texts, truth};
 use crate::support::program::{ACCOUNT, Ended, program, run, simulator};
 
+/// At full speed, in pages of ten.
+const SYNC: [&str; 7] = ["sync", "--output", "json", "--quota", "1000000/1s", "--limit", "10"];
+
 /// A seam is made up: the leading 64 bits of an id, and zeros.
 fn is_seam(request: &Request) -> bool {
     request
@@ -29,17 +32,7 @@ async fn large() -> (Simulator, TestDatabase, String) {
 
 fn sync_on(simulator: &Simulator, database: &TestDatabase, cursors: &str) -> Ended {
     simulator.with(|state| state.traffic.requests.clear());
-    let args = [
-        "sync",
-        "--output",
-        "json",
-        "--quota",
-        "1000000/1s",
-        "--limit",
-        "10",
-        "--cursors",
-        cursors,
-    ];
+    let args = [&SYNC[..], &["--cursors", cursors]].concat();
     run(program(simulator, database, &args))
 }
 

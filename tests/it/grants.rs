@@ -14,6 +14,15 @@ fn grants(role: &str) -> String {
     statements.replace("inventory_sync", role)
 }
 
+/// Roles outlive a test's database.
+async fn drop_role(mut owner: PgConnection, role: &str) {
+    owner
+        .execute(AssertSqlSafe(format!("drop owned by {role}; drop role {role}")))
+        .await
+        .unwrap();
+    owner.close().await.unwrap();
+}
+
 #[tokio::test]
 async fn a_role_without_create_is_enough() {
     let (simulator, database) = (simulator().await, fresh_database().await);
@@ -64,11 +73,7 @@ async fn a_role_without_create_is_enough() {
     let refused = limited.execute("create table inventory.mine (a int)").await;
     assert!(refused.is_err(), "the role can still not create anything");
     limited.close().await.unwrap();
-    owner
-        .execute(AssertSqlSafe(format!("drop owned by {role}; drop role {role}")))
-        .await
-        .unwrap();
-    owner.close().await.unwrap();
+    drop_role(owner, &role).await;
 }
 
 #[tokio::test]
@@ -105,11 +110,7 @@ async fn check_tells_of_rights_that_are_missing() {
             .contains("WRONG  rights: this role may not write inventory.account"),
         "{ended:#?}"
     );
-    owner
-        .execute(AssertSqlSafe(format!("drop owned by {role}; drop role {role}")))
-        .await
-        .unwrap();
-    owner.close().await.unwrap();
+    drop_role(owner, &role).await;
 }
 
 /// First runs that begin together, as the containers of a new deployment do.

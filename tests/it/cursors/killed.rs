@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use sqlx::{Connection, PgConnection};
 
+use super::SYNC;
 use crate::simulation::random::Random;
 use crate::support::database::{TestDatabase, fresh_database};
 use crate::support::ledger::{Objects, objects, truth};
@@ -14,18 +15,6 @@ use crate::support::witness::{churn, until_sessions_are_gone};
 /// Pages of ten; and answers that take long enough for ranges to be under way when the program dies.
 const OBJECTS: usize = 600;
 const LATENCY: Duration = Duration::from_millis(3);
-const SYNC: [&str; 10] = [
-    "sync",
-    "--output",
-    "json",
-    "--quota",
-    "1000000/1s",
-    "--limit",
-    "10",
-    "--cursors",
-    "6",
-    "--accept-removals",
-];
 
 #[tokio::test]
 async fn walks_on_several_cursors_are_exact_however_often_they_are_killed() {
@@ -44,7 +33,13 @@ async fn kill(kills: u64) {
     let namespace = simulator.add_namespace(ACCOUNT, "room");
     simulator.seed(&namespace, OBJECTS, 1);
     simulator.with(|state| state.latency = LATENCY);
-    let sync = || program(&simulator, &database, &SYNC);
+    let sync = || {
+        program(
+            &simulator,
+            &database,
+            &[&SYNC[..], &["--cursors", "6", "--accept-removals"]].concat(),
+        )
+    };
     let mut random = Random::new(1);
     let mut usual = Duration::from_secs(1);
     let (mut killed, mut on_several, mut resumed) = (0, 0, 0);
