@@ -6,7 +6,8 @@ use super::{Fence, Store, StoreError};
 /// Rows that one statement deletes: a bounded transaction, however large the leftover.
 const DELETE_BATCH: i64 = 50_000;
 
-/// Each deletes at most $3 rows of $1 with ids above $2, and tells the greatest id among them.
+/// Each deletes at most $3 rows of $1 with ids above $2, and tells the greatest id among them. Whether rows are hidden is
+/// asked once, before any is read: a join would look at every row of a published namespace to find none.
 const STAGED: &str = "with gone as (
         delete from inventory.staged_change where ctid = any(array(
             select ctid from inventory.staged_change where snapshot_id = $1 and id > $2 order by id limit $3))
@@ -19,9 +20,10 @@ const SPOOLED: &str = "with gone as (
     select id from gone order by id desc limit 1";
 const HIDDEN: &str = "with gone as (
         delete from inventory.open_interval where ctid = any(array(
-            select o.ctid from inventory.open_interval o
-            join inventory.namespace n using (namespace_key)
-            where o.namespace_key = $1 and o.id > $2 and n.published_snapshot is null order by o.id limit $3))
+            select ctid from inventory.open_interval
+            where namespace_key = $1 and id > $2
+              and (select published_snapshot is null from inventory.namespace where namespace_key = $1)
+            order by id limit $3))
         returning id)
     select id from gone order by id desc limit 1";
 

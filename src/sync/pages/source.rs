@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio_util::task::AbortOnDropHandle;
+
 use crate::cloudflare::{self, Client, ErrorKind};
 use crate::model::{AccountId, Cursor, NamespaceId, Next, ObjectId, Page};
 use crate::sync::stop::{Stop, StopReason};
@@ -39,17 +41,29 @@ pub struct Served {
 }
 
 impl Source {
+    /// In a task of its own: an answer is parsed while the page before it is compared, on another core.
     pub async fn page(&self, cursor: Option<&Cursor>) -> Result<Page, FetchError> {
-        let request = self
-            .client
-            .list_objects(&self.account, &self.namespace, self.limit, cursor);
+        let (source, cursor) = (self.clone(), cursor.cloned());
+        let request = AbortOnDropHandle::new(tokio::spawn(async move {
+            let Self {
+                client,
+                account,
+                namespace,
+                limit,
+                ..
+            } = source;
+            client.list_objects(&account, &namespace, limit, cursor.as_ref()).await
+        }));
         tokio::select! {
             biased;
             reason = self.stop.stopped() => Err(FetchError::Stopped(reason)),
-            answer = request => answer.map_err(|source| match source.kind() {
-                ErrorKind::CursorRefused => FetchError::CursorRefused(source),
-                _ => FetchError::Api(source),
-            }),
+            ended = request => {
+                let answer = ended.unwrap_or_else(|ended| std::panic::resume_unwind(ended.into_panic()));
+                answer.map_err(|source| match source.kind() {
+                    ErrorKind::CursorRefused => FetchError::CursorRefused(source),
+                    _ => FetchError::Api(source),
+                })
+            }
         }
     }
 

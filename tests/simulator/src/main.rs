@@ -40,6 +40,9 @@ struct Arguments {
     /// Serves the added namespaces in no order, with opaque cursors
     #[arg(long)]
     shuffled: bool,
+    /// Keeps the added namespaces' answers in memory, 1 MB for each 10,000 objects: those that were given once cost nothing
+    #[arg(long)]
+    keep_answers: bool,
 }
 
 #[derive(Clone)]
@@ -97,6 +100,7 @@ fn state(arguments: &Arguments) -> State {
         if arguments.shuffled {
             namespace.order = Order::Shuffled(seed);
         }
+        namespace.keeps_answers = arguments.keep_answers;
         state.namespaces.push(namespace);
     }
     state.latency = arguments.latency;

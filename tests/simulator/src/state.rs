@@ -1,6 +1,6 @@
 //! What the service knows: accounts, who may read them, their namespaces and how each is served.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
@@ -63,10 +63,14 @@ pub struct Namespace {
     /// Whether `result_info` carries `per_page` and `total_count`, as documented.
     pub totals: bool,
     pub faults: Plan,
+    /// Keeps each answer for whoever asks the same until the objects change: all that is left is to send it.
+    pub keeps_answers: bool,
     /// What a day does to it: objects created, removed and flipped.
     pub(crate) daily: [u64; 3],
     objects: Objects,
     arranged: Option<(Order, Vec<Row>)>,
+    /// By the request's query.
+    kept: HashMap<String, Answer>,
     empty_pages: u64,
 }
 
@@ -88,9 +92,11 @@ impl Namespace {
             order: Order::default(),
             totals: false,
             faults: Plan::default(),
+            keeps_answers: false,
             daily: [0; 3],
             objects: Objects::Stored(BTreeMap::new()),
             arranged: None,
+            kept: HashMap::new(),
             empty_pages: 0,
         }
     }
@@ -100,13 +106,19 @@ impl Namespace {
     }
 
     pub fn set_objects(&mut self, objects: Objects) {
-        (self.objects, self.arranged) = (objects, None);
+        self.forget_answers();
+        self.objects = objects;
     }
 
     /// For changes one by one. Computed objects become stored ones.
     pub fn objects_mut(&mut self) -> &mut BTreeMap<Id, Flag> {
-        self.arranged = None;
+        self.forget_answers();
         self.objects.stored()
+    }
+
+    fn forget_answers(&mut self) {
+        self.arranged = None;
+        self.kept.clear();
     }
 
     fn listed(&self) -> Value {
@@ -135,10 +147,17 @@ impl Namespace {
     }
 
     pub(crate) fn answer(&mut self, request: &Request, faults: &[Fault]) -> Answer {
-        match self.page(request, faults) {
+        if let Some(answer) = self.kept.get(&request.query).filter(|_| faults.is_empty()) {
+            return answer.clone();
+        }
+        let answer = match self.page(request, faults) {
             Ok(page) => page.answer(),
             Err(refusal) => refusal,
+        };
+        if self.keeps_answers && faults.is_empty() {
+            self.kept.insert(request.query.clone(), answer.clone());
         }
+        answer
     }
 
     fn page(&mut self, request: &Request, faults: &[Fault]) -> Result<Page, Answer> {
