@@ -248,7 +248,7 @@ impl Gate {
 /// So all that the new one admits, the old one would have admitted too, and by induction the requests of any number
 /// of restarts are those that one bucket without restarts could have admitted.
 ///
-/// B is a hundredth of `allowed`: enough to make up for late wake-ups, and it costs a hundredth of the rate.
+/// B is a two-hundredth of `allowed`: enough to make up for late wake-ups, and it costs that share of the rate.
 struct Bucket {
     burst: NonZeroU32,
     period: Duration,
@@ -258,7 +258,7 @@ impl Bucket {
     fn of(pace: &Pace) -> Self {
         let share = u64::from(pace.share_percent.min(100));
         let allowed = (u64::from(pace.quota.requests) * share / 100).max(1);
-        let burst = (allowed / 100).max(1);
+        let burst = (allowed / 200).max(1);
         let window = u64::try_from(pace.quota.window.min(LONGEST).as_nanos()).unwrap_or(u64::MAX);
         let period = window / (allowed - burst + 1) + 1;
         Self {

@@ -1,11 +1,11 @@
 //! Rows in the binary format of COPY: a signature, then for each row the number of its fields and each field's length
 //! and bytes (PostgreSQL's documentation of COPY, "Binary Format").
 
-/// One COPY's worth of rows.
+/// One COPY's rows, in as many pieces as are taken.
 pub(super) struct Rows(Vec<u8>);
 
 impl Rows {
-    pub(super) fn with_capacity(rows: usize) -> Self {
+    pub(super) fn begin(rows: usize) -> Self {
         let mut bytes = Vec::with_capacity(rows * 72 + 32);
         bytes.extend_from_slice(b"PGCOPY\n\xff\r\n\0");
         bytes.extend_from_slice(&[0; 8]); // no flags, no header extension
@@ -33,7 +33,13 @@ impl Rows {
         }
     }
 
-    pub(super) fn finish(mut self) -> Vec<u8> {
+    /// What was written since the last piece was taken.
+    pub(super) fn take(&mut self) -> Vec<u8> {
+        let room = self.0.len();
+        std::mem::replace(&mut self.0, Vec::with_capacity(room))
+    }
+
+    pub(super) fn end(mut self) -> Vec<u8> {
         self.0.extend_from_slice(&(-1i16).to_be_bytes());
         self.0
     }

@@ -152,11 +152,13 @@ mod tests {
             rows in prop::collection::vec((any::<[u8; 32]>(), any::<Option<bool>>()), 0..20),
             cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..8),
         ) {
-            let mut sent = Rows::with_capacity(rows.len());
+            let mut written = Rows::begin(rows.len());
+            let mut sent = Vec::new();
             for (id, flag) in &rows {
-                sent.row(2).field(id).flag(*flag);
+                written.row(2).field(id).flag(*flag);
+                sent.extend(written.take());
             }
-            let sent = sent.finish();
+            sent.extend(written.end());
             let mut cuts: Vec<_> = cuts.iter().map(|cut| cut.index(sent.len())).collect();
             cuts.extend([0, sent.len()]);
             cuts.sort_unstable();

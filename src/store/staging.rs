@@ -13,6 +13,9 @@ use crate::model::{Change, ObjectId, Observation, State};
 /// record then stands at an earlier checkpoint, which `commit` notices and the walk goes on from. The publication waits.
 const BEGIN: &str = "begin; set local synchronous_commit = off";
 
+/// The server begins with the first rows of a COPY while the next ones are written down: 100 KB a message.
+const ROWS_A_MESSAGE: usize = 2_000;
+
 /// Writes for one page of a walk. Dropped without `commit`, nothing happened.
 pub struct PageTransaction {
     transaction: Transaction<'static, Postgres>,
@@ -51,6 +54,18 @@ impl Store {
         read_range(&mut session, RowsOf::Namespace(fence.namespace_key), after, limit).await
     }
 
+    /// At most `limit` rows of a walk's spool with `after` < id, ascending.
+    pub async fn spooled_rows(
+        &self,
+        snapshot_id: i32,
+        after: Option<&ObjectId>,
+        limit: usize,
+    ) -> Result<Vec<Observation>, StoreError> {
+        let doing = "read a range of spooled objects";
+        let mut session = self.pool.acquire().await.map_err(StoreError::while_doing(doing))?;
+        read_range(&mut session, RowsOf::Spool(snapshot_id), after, limit).await
+    }
+
     /// Whether the record holds objects above this id: an end here would remove them.
     pub async fn anything_above(&self, fence: Fence, id: Option<&ObjectId>) -> Result<bool, StoreError> {
         sqlx::query_scalar!(
@@ -65,11 +80,6 @@ impl Store {
 }
 
 impl PageTransaction {
-    /// At most `limit` rows of the walk's own spool with `after` < id, ascending.
-    pub async fn spooled(&mut self, after: Option<&ObjectId>, limit: usize) -> Result<Vec<Observation>, StoreError> {
-        read_range(&mut self.transaction, RowsOf::Spool(self.snapshot_id), after, limit).await
-    }
-
     /// Adds a page of a walk without order to its spool; of an id that is there already, the later flag counts.
     /// Returns how many ids were new.
     pub async fn spool(&mut self, rows: &[Observation]) -> Result<u64, StoreError> {
@@ -104,26 +114,31 @@ impl PageTransaction {
     }
 
     async fn copy_baseline(&mut self, changes: &[Change]) -> Result<(), StoreError> {
-        let mut rows = Rows::with_capacity(changes.len());
-        for change in changes {
-            let flag = match change.new {
-                State::Absent => return Err(inconsistent("a first snapshot can remove nothing")),
-                State::Unknown => None,
-                State::WithoutData => Some(false),
-                State::WithData => Some(true),
-            };
-            rows.row(3)
-                .field(&self.fence.namespace_key.to_be_bytes())
-                .flag(flag)
-                .field(change.id.as_bytes());
-        }
         let doing = "write a page of a first snapshot";
+        if changes.iter().any(|change| change.new == State::Absent) {
+            return Err(inconsistent("a first snapshot can remove nothing"));
+        }
         let mut copy = self
             .transaction
             .copy_in_raw("copy inventory.open_interval (namespace_key, has_stored_data, id) from stdin (format binary)")
             .await
             .map_err(StoreError::while_doing(doing))?;
-        copy.send(rows.finish()).await.map_err(StoreError::while_doing(doing))?;
+        let mut rows = Rows::begin(ROWS_A_MESSAGE);
+        for some in changes.chunks(ROWS_A_MESSAGE) {
+            for change in some {
+                let flag = match change.new {
+                    State::WithData => Some(true),
+                    State::WithoutData => Some(false),
+                    State::Unknown | State::Absent => None,
+                };
+                rows.row(3)
+                    .field(&self.fence.namespace_key.to_be_bytes())
+                    .flag(flag)
+                    .field(change.id.as_bytes());
+            }
+            copy.send(rows.take()).await.map_err(StoreError::while_doing(doing))?;
+        }
+        copy.send(rows.end()).await.map_err(StoreError::while_doing(doing))?;
         copy.finish().await.map_err(StoreError::while_doing(doing))?;
         Ok(())
     }

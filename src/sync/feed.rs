@@ -1,14 +1,28 @@
-//! From observations to staged changes, a range of ids at a time. One comparison, two feeds: the pages themselves where
-//! ids ascend, the sorted spool where they do not.
+//! From observations to changes, a range of ids at a time. One comparison, two feeds: the pages themselves where ids
+//! ascend, the sorted spool where they do not.
+
+use tokio::sync::mpsc::Sender;
 
 use crate::model::{Change, ObjectId, Observation};
-use crate::store::{Checkpoint, PageTransaction, StoreError};
+use crate::store::{Checkpoint, StoreError};
 
 use super::compare::compare;
 use super::stored::StoredRows;
 
 /// The greatest id there can be: a checkpoint that has compared everything.
 pub(super) const LAST_ID: ObjectId = ObjectId::from_bytes([0xff; 32]);
+
+/// What a comparison hands on to be committed. A page's parts come in order, and its end is the last of them.
+pub(super) enum Part {
+    Changes(Vec<Change>),
+    /// With all before it, this is the checkpoint.
+    End(Box<Checkpoint>),
+}
+
+/// Where nobody takes it, the commit of an earlier part failed, and with it the walk.
+pub(super) async fn hand_on(parts: &Sender<Part>, part: Part) {
+    let _ = parts.send(part).await;
+}
 
 /// A row whose id is smaller than the one before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,10 +53,10 @@ pub(super) fn without_duplicates(mut rows: Vec<Observation>) -> Vec<Observation>
 }
 
 /// Compares `rows`, which are all that was observed above the checkpoint up to `to` (`None`: to the end), with the
-/// record's rows of that range, and stages what differs. Memory is one page and one chunk, however many rows of the
+/// record's rows of that range, and hands on what differs. Memory is one page and one chunk, however many rows of the
 /// record the range holds.
 pub(super) async fn compare_range(
-    page: &mut PageTransaction,
+    parts: &Sender<Part>,
     stored: &mut StoredRows,
     checkpoint: &mut Checkpoint,
     rows: &[Observation],
@@ -58,7 +72,9 @@ pub(super) async fn compare_range(
         };
         let changes: Vec<Change> = compare(part.rows, now.iter().copied()).collect();
         tally(checkpoint, now, &changes, baseline);
-        page.stage(&changes).await?;
+        if !changes.is_empty() {
+            hand_on(parts, Part::Changes(changes)).await;
+        }
         checkpoint.compared_to = Some(part.to.unwrap_or(LAST_ID));
         rest = later;
         if part.is_last {

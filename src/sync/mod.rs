@@ -14,6 +14,7 @@ mod run;
 mod settings;
 mod stop;
 mod stored;
+mod task;
 mod walk;
 
 pub use decide::{DecideError, accept, discard, retire};

@@ -191,9 +191,9 @@ impl Run<'_> {
             let walker = Walker {
                 source,
                 cursors: self.settings.cursors,
-                store: self.store,
+                store: self.store.clone(),
                 fence,
-                progress,
+                progress: Arc::clone(progress),
             };
             let error = match walker.walk(walk).await {
                 Ok(()) => return self.conclude(planned, fence, walk).await,

@@ -4,16 +4,16 @@
 //! They are read outside of the pages' transactions. The namespace's lock keeps others from changing them, and whoever
 //! lost the lock can commit nothing that came of them.
 
-use tokio::task::JoinHandle;
-
 use crate::model::{ObjectId, Observation};
 use crate::store::{Fence, Store, StoreError};
+
+use super::task::Task;
 
 /// Rows of the record, or of the spool, that are held in memory at once: more than a page brings, so that one reading
 /// mostly covers a page.
 pub(super) const CHUNK: usize = 16_384;
 
-type Chunk = JoinHandle<Result<Vec<Observation>, StoreError>>;
+type Chunk = Task<Result<Vec<Observation>, StoreError>>;
 
 /// A walk's way through the stored rows.
 pub(super) struct StoredRows {
@@ -81,9 +81,9 @@ impl StoredRows {
 
     async fn receive(&mut self) -> Result<(), StoreError> {
         let Some(chunk) = &mut self.next else { return Ok(()) };
-        let read = chunk.await;
+        let read = chunk.result().await;
         self.next = None;
-        self.rows = read.unwrap_or_else(|ended| std::panic::resume_unwind(ended.into_panic()))?;
+        self.rows = read?;
         if self.rows.len() == CHUNK {
             self.ask(self.rows.last().map(|row| row.id));
         }
@@ -92,7 +92,7 @@ impl StoredRows {
 
     fn ask(&mut self, after: Option<ObjectId>) {
         let (store, fence) = (self.store.clone(), self.fence);
-        self.next = Some(tokio::spawn(async move {
+        self.next = Some(Task::start(async move {
             store.stored_rows(fence, after.as_ref(), CHUNK).await
         }));
     }

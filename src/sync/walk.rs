@@ -1,20 +1,24 @@
-//! One walk over a namespace's pages, from its checkpoint to a proven end. While a page is compared and committed, the
-//! next one is fetched.
+//! One walk over a namespace's pages, from its checkpoint to a proven end.
+
+mod arrival;
 
 use std::sync::Arc;
 
-use tracing::{info, warn};
+use tokio::sync::mpsc::{self, Receiver, Sender};
+use tracing::warn;
 
-use crate::cloudflare::{self, CycleSearch, Pagination, PaginationError, Step};
-use crate::model::{Cursor, Next, ObjectId, Observation, Page};
+use crate::cloudflare::{self, CycleSearch, Pagination};
+use crate::model::{Cursor, Observation, Page};
 use crate::store::{Checkpoint, Fence, PageTransaction, Store, StoreError, Walk};
 use crate::units::Cursors;
 
-use super::feed::{self, OutOfOrder, ascending, compare_range, without_duplicates};
+use self::arrival::Arrived;
+use super::feed::{self, OutOfOrder, Part, ascending, compare_range, hand_on, without_duplicates};
 use super::pages::{FetchError, Pages, Reached, Source};
 use super::progress::WalkProgress;
 use super::stop::StopReason;
 use super::stored::{CHUNK, StoredRows};
+use super::task::Task;
 
 /// Why a walk did not come to a proven end. None of these publishes or removes anything (promise 2).
 #[derive(Debug, thiserror::Error)]
@@ -39,25 +43,27 @@ pub(super) enum WalkError {
 }
 
 /// What one walk needs.
-pub(super) struct Walker<'a> {
+#[derive(Clone)]
+pub(super) struct Walker {
     pub(super) source: Source,
     pub(super) cursors: Cursors,
-    pub(super) store: &'a Store,
+    pub(super) store: Store,
     pub(super) fence: Fence,
-    pub(super) progress: &'a Arc<WalkProgress>,
+    pub(super) progress: Arc<WalkProgress>,
 }
 
-/// A page, and what it means for the walk.
-struct Arrived {
-    rows: Vec<Observation>,
-    end: bool,
-    /// Rows that came when the API was asked after a full last page without a cursor key: none of them may be new.
-    after_the_end: Vec<Observation>,
-    /// The first page after a resume.
-    resumed: bool,
+/// Where a page's rows go.
+enum Rows {
+    /// Ids without order are sorted by the database first.
+    Spool,
+    Comparison(Box<StoredRows>, Sender<Part>),
 }
 
-impl Walker<'_> {
+/// Parts that are compared and wait to be committed: the end of one page and all of the next, as a rule, so that the next
+/// but one is compared while the database works. Memory stays bounded, however much of the record a page removes.
+const PARTS_AHEAD: usize = 3;
+
+impl Walker {
     /// Walks on until everything is staged. The checkpoint in `walk` is always the committed one.
     pub(super) async fn walk(&self, walk: &mut Walk) -> Result<(), WalkError> {
         if !walk.checkpoint.walked {
@@ -73,20 +79,98 @@ impl Walker<'_> {
         Ok(())
     }
 
+    async fn walk_pages(&self, walk: &mut Walk) -> Result<(), WalkError> {
+        if walk.checkpoint.spooled.is_some() {
+            return self.read_pages(walk, Rows::Spool).await;
+        }
+        let (parts, compared) = mpsc::channel(PARTS_AHEAD);
+        let (reader, mut ahead, rows) = (
+            self.clone(),
+            walk.clone(),
+            Rows::Comparison(Box::new(self.stored(walk)), parts),
+        );
+        let reading = async move { reader.read_pages(&mut ahead, rows).await };
+        self.commit_while(reading, walk, compared).await
+    }
+
+    /// The sorted spool takes the place of the pages.
+    async fn feed_spool(&self, walk: &mut Walk) -> Result<(), WalkError> {
+        let (parts, compared) = mpsc::channel(PARTS_AHEAD);
+        let (reader, ahead, stored) = (self.clone(), walk.clone(), self.stored(walk));
+        let reading = async move { reader.read_spool(ahead, stored, parts).await };
+        self.commit_while(reading, walk, compared).await
+    }
+
     /// What the walk is compared with, from its checkpoint on.
     fn stored(&self, walk: &Walk) -> StoredRows {
         match walk.base {
-            Some(_) => StoredRows::read(self.store, self.fence, walk.checkpoint.compared_to),
-            None => StoredRows::none(self.store, self.fence),
+            Some(_) => StoredRows::read(&self.store, self.fence, walk.checkpoint.compared_to),
+            None => StoredRows::none(&self.store, self.fence),
         }
     }
 
-    async fn walk_pages(&self, walk: &mut Walk) -> Result<(), WalkError> {
+    /// While a page is committed, the next one is compared, and the one after that is on its way: each on a core of its
+    /// own, where there are so many. What was compared is committed before the walk ends because no more can be read.
+    async fn commit_while(
+        &self,
+        reading: impl Future<Output = Result<(), WalkError>> + Send + 'static,
+        walk: &mut Walk,
+        mut compared: Receiver<Part>,
+    ) -> Result<(), WalkError> {
+        let mut reading = Task::start(reading);
+        let (writer, mut committed) = (self.clone(), walk.clone());
+        let mut writing = Task::start(async move {
+            let written = writer.commit_pages(&mut committed, &mut compared).await;
+            (committed, written)
+        });
+        let written;
+        (*walk, written) = writing.result().await;
+        written?;
+        reading.result().await
+    }
+
+    /// Until nothing more comes. A page whose end does not come is not committed.
+    async fn commit_pages(&self, walk: &mut Walk, compared: &mut Receiver<Part>) -> Result<(), StoreError> {
+        let mut page = None;
+        while let Some(part) = compared.recv().await {
+            let mut transaction = match page.take() {
+                Some(transaction) => transaction,
+                None => self.store.begin_page(self.fence, walk).await?,
+            };
+            match part {
+                Part::Changes(changes) => {
+                    transaction.stage(&changes).await?;
+                    page = Some(transaction);
+                }
+                Part::End(checkpoint) => {
+                    transaction.commit(&checkpoint).await?;
+                    self.committed(walk, *checkpoint);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn committed(&self, walk: &mut Walk, checkpoint: Checkpoint) {
+        walk.checkpoint = checkpoint;
+        let Checkpoint {
+            spooled,
+            counts,
+            carried,
+            compared_to,
+            pages,
+            ..
+        } = &walk.checkpoint;
+        let last = carried.as_ref().map(|row| &row.id).or(compared_to.as_ref());
+        self.progress.reached(*pages, spooled.unwrap_or(counts.objects()), last);
+    }
+
+    /// From the checkpoint in `walk` to a proven end.
+    async fn read_pages(&self, walk: &mut Walk, mut rows: Rows) -> Result<(), WalkError> {
         let mut resumed = walk.checkpoint.cursor.is_some();
         let mut pagination = pagination_of(&walk.checkpoint);
         let several = walk.checkpoint.spooled.is_none() && !walk.one_cursor;
         let mut pages = Pages::new(self.source.clone(), self.cursors, several);
-        let mut stored = self.stored(walk);
         let mut fetched = self.following(&mut pages, &pagination, &walk.checkpoint, &[]).await;
         loop {
             let mut next = walk.checkpoint.clone();
@@ -101,20 +185,54 @@ impl Walker<'_> {
                     Some(self.following(&mut pages, &pagination, &next, &arrived.rows).await)
                 }
             };
-            let (written, more) = tokio::join!(self.write(walk, &mut stored, next.clone(), &arrived), more);
-            walk.checkpoint = written?;
-            self.progress.reached(
-                walk.checkpoint.pages,
-                walk.checkpoint.spooled.unwrap_or(walk.checkpoint.counts.objects()),
-                walk.checkpoint
-                    .carried
-                    .as_ref()
-                    .map(|row| &row.id)
-                    .or(walk.checkpoint.compared_to.as_ref()),
-            );
+            let (taken, more) = tokio::join!(self.take(walk, &mut rows, next.clone(), &arrived), more);
+            taken?;
             match more {
                 Some(page) => fetched = page,
                 None => return Ok(()),
+            }
+        }
+    }
+
+    /// Takes a page's rows where they belong, and the checkpoint in `walk` on to them.
+    async fn take(
+        &self,
+        walk: &mut Walk,
+        rows: &mut Rows,
+        mut next: Checkpoint,
+        arrived: &Arrived,
+    ) -> Result<(), WalkError> {
+        next.walked = arrived.end;
+        match rows {
+            Rows::Spool => {
+                let mut transaction = self.store.begin_page(self.fence, walk).await?;
+                spool_page(&mut transaction, &mut next, arrived).await?;
+                transaction.commit(&next).await?;
+                self.committed(walk, next);
+            }
+            Rows::Comparison(stored, parts) => {
+                compare_page(parts, stored, &mut next, arrived, walk.base.is_none()).await?;
+                walk.checkpoint = next.clone();
+                hand_on(parts, Part::End(Box::new(next))).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn read_spool(&self, walk: Walk, mut stored: StoredRows, parts: Sender<Part>) -> Result<(), WalkError> {
+        let mut next = walk.checkpoint;
+        loop {
+            if let Some(reason) = self.source.stop.reason() {
+                return Err(WalkError::Stopped(reason));
+            }
+            let after = next.compared_to.as_ref();
+            let rows = self.store.spooled_rows(walk.snapshot_id, after, CHUNK).await?;
+            let last = rows.len() < CHUNK;
+            let to = if last { None } else { rows.last().map(|row| row.id) };
+            compare_range(&parts, &mut stored, &mut next, &rows, to, walk.base.is_none()).await?;
+            hand_on(&parts, Part::End(Box::new(next.clone()))).await;
+            if last {
+                return Ok(());
             }
         }
     }
@@ -146,157 +264,6 @@ impl Walker<'_> {
         let fetched = self.source.page(pagination.cursor.as_ref()).await;
         fetched.map_err(|error| not_fetched(error, page))
     }
-
-    /// Decides what a page means. An end is believed when it is proven, and an empty one that would remove objects
-    /// only when it came twice.
-    async fn arrive(
-        &self,
-        mut page: Page,
-        pagination: &mut Pagination,
-        next: &mut Checkpoint,
-        walk: &Walk,
-        resumed: bool,
-    ) -> Result<Arrived, WalkError> {
-        let seen = rows_so_far(next);
-        next.requests += u64::from(page.requests);
-        if is_empty_end(&page) && self.would_lose(walk).await? {
-            info!(namespace = %self.source.namespace, page = next.pages, "an empty page would end the walk: asked once more");
-            page = self.fetch(pagination, next.pages).await?;
-            next.requests += u64::from(page.requests);
-            if resumed && is_empty_end(&page) {
-                let what = "it says that nothing follows, which would lose everything above it".to_owned();
-                return Err(WalkError::CursorRefused { page: next.pages, what });
-            }
-        }
-        if resumed {
-            follows_checkpoint(&page, next)?;
-        }
-        self.warn_of_counts(&page, seen, next.pages);
-        let asked = pagination.clone();
-        let step = pagination
-            .advance(&page, self.source.limit, seen)
-            .map_err(|what: PaginationError| {
-                let (page, again) = (next.pages, resumed && next.spooled.is_some() && !page.rows.is_empty());
-                let what = what.to_string();
-                // Without order, what was sent before the checkpoint is first known by the cursor that leads to it.
-                if again {
-                    WalkError::CursorRefused { page, what }
-                } else {
-                    WalkError::Wrong { page, what }
-                }
-            })?;
-        let after_the_end = match step {
-            Step::AskAfter(last) => self.ask_after(last, &asked, next).await?,
-            Step::GoOn | Step::End => Vec::new(),
-        };
-        Ok(Arrived {
-            rows: page.rows,
-            end: step != Step::GoOn,
-            after_the_end,
-            resumed,
-        })
-    }
-
-    /// Whether an empty end here, if it came by accident, would remove objects or leave them out of a baseline.
-    async fn would_lose(&self, walk: &Walk) -> Result<bool, WalkError> {
-        let checkpoint = &walk.checkpoint;
-        let has_rows = checkpoint.carried.is_some() || checkpoint.spooled.is_some_and(|rows| rows > 0);
-        if walk.base.is_none() || checkpoint.spooled.is_some_and(|rows| rows > 0) {
-            return Ok(has_rows); // without order, nothing can be said of what is left
-        }
-        let after = checkpoint.carried.map(|row| row.id);
-        Ok(self.store.anything_above(self.fence, after.as_ref()).await?)
-    }
-
-    /// A full page without a cursor key: the cursor may stand where nobody looks for it.
-    async fn ask_after(
-        &self,
-        last: ObjectId,
-        asked: &Pagination,
-        next: &mut Checkpoint,
-    ) -> Result<Vec<Observation>, WalkError> {
-        info!(namespace = %self.source.namespace, page = next.pages, "a full page without a cursor: asked what comes after it");
-        let after = Pagination {
-            cursor: Cursor::new(last.to_string()),
-            ..asked.clone()
-        };
-        let page = match self.fetch(&after, next.pages).await {
-            Err(WalkError::CursorRefused { .. }) => return Err(unproven_end(next.pages)),
-            answer => answer?,
-        };
-        next.requests += u64::from(page.requests);
-        if says_what_follows(&page, last) {
-            Ok(page.rows)
-        } else {
-            Err(unproven_end(next.pages))
-        }
-    }
-
-    fn warn_of_counts(&self, page: &Page, seen: u64, number: u64) {
-        let rows = page.rows.len() as u64;
-        if let Some(count) = page.count.filter(|count| *count != rows && *count != seen + rows) {
-            warn!(
-                namespace = %self.source.namespace, page = number, count, rows, so_far = seen + rows,
-                "the page's count fits neither the page nor the running total"
-            );
-        }
-    }
-
-    /// Stages and commits a page; returns what is now the checkpoint.
-    async fn write(
-        &self,
-        walk: &Walk,
-        stored: &mut StoredRows,
-        mut next: Checkpoint,
-        arrived: &Arrived,
-    ) -> Result<Checkpoint, WalkError> {
-        next.walked = arrived.end;
-        let mut transaction = self.store.begin_page(self.fence, walk).await?;
-        if next.spooled.is_some() {
-            spool_page(&mut transaction, &mut next, arrived).await?;
-        } else {
-            compare_page(&mut transaction, stored, &mut next, arrived, walk.base.is_none()).await?;
-        }
-        transaction.commit(&next).await?;
-        Ok(next)
-    }
-
-    /// The sorted spool takes the place of the pages.
-    async fn feed_spool(&self, walk: &mut Walk) -> Result<(), WalkError> {
-        let mut stored = self.stored(walk);
-        loop {
-            if let Some(reason) = self.source.stop.reason() {
-                return Err(WalkError::Stopped(reason));
-            }
-            let mut next = walk.checkpoint.clone();
-            let mut transaction = self.store.begin_page(self.fence, walk).await?;
-            let rows = transaction.spooled(next.compared_to.as_ref(), CHUNK).await?;
-            let last = rows.len() < CHUNK;
-            let to = if last { None } else { rows.last().map(|row| row.id) };
-            compare_range(&mut transaction, &mut stored, &mut next, &rows, to, walk.base.is_none()).await?;
-            transaction.commit(&next).await?;
-            walk.checkpoint = next;
-            if last {
-                return Ok(());
-            }
-        }
-    }
-}
-
-/// Whether the answer is one to "what comes after `last`?". A server that does not know such a cursor may start from the
-/// front again, which proves nothing, and neither does an empty page in the middle.
-fn says_what_follows(page: &Page, last: ObjectId) -> bool {
-    let more = page.rows.iter().any(|row| row.id > last);
-    let earlier = page.rows.iter().any(|row| row.id < last);
-    more || !(earlier || matches!(page.next, Next::Cursor(_)))
-}
-
-fn unproven_end(page: u64) -> WalkError {
-    let what =
-        "it is full and has no cursor key, and the API does not say what comes after its last id: the end can't \
-                be proven"
-            .to_owned();
-    WalkError::Wrong { page, what }
 }
 
 fn not_fetched(error: FetchError, page: u64) -> WalkError {
@@ -309,10 +276,6 @@ fn not_fetched(error: FetchError, page: u64) -> WalkError {
         FetchError::Api(source) => WalkError::Api { page, source },
         FetchError::Contradiction(what) => WalkError::Wrong { page, what },
     }
-}
-
-fn is_empty_end(page: &Page) -> bool {
-    page.rows.is_empty() && !matches!(page.next, Next::Cursor(_))
 }
 
 fn rows_so_far(checkpoint: &Checkpoint) -> u64 {
@@ -344,25 +307,8 @@ fn remember(pagination: &Pagination, checkpoint: &mut Checkpoint) {
     checkpoint.anchor_limit = pagination.cycle.limit;
 }
 
-/// The first page after a resume must lie above the checkpoint; else the cursor means something else by now.
-fn follows_checkpoint(page: &Page, checkpoint: &Checkpoint) -> Result<(), WalkError> {
-    let Some(carried) = checkpoint.carried else {
-        return Ok(());
-    };
-    let below = page.rows.iter().any(|row| row.id < carried.id);
-    let nothing_new = !page.rows.is_empty() && page.rows.iter().all(|row| row.id == carried.id);
-    if below || (nothing_new && matches!(page.next, Next::Cursor(_))) {
-        let what = "it sends ids at or below it".to_owned();
-        return Err(WalkError::CursorRefused {
-            page: checkpoint.pages,
-            what,
-        });
-    }
-    Ok(())
-}
-
 async fn compare_page(
-    transaction: &mut PageTransaction,
+    parts: &Sender<Part>,
     stored: &mut StoredRows,
     next: &mut Checkpoint,
     arrived: &Arrived,
@@ -385,12 +331,12 @@ async fn compare_page(
         return Err(misplaced_cursor(page));
     }
     if arrived.end {
-        return Ok(compare_range(transaction, stored, next, &rows, None, baseline).await?);
+        return Ok(compare_range(parts, stored, next, &rows, None, baseline).await?);
     }
     next.carried = rows.pop();
     // Nothing lies below the smallest id.
     if let Some(to) = next.carried.and_then(|row| row.id.predecessor()) {
-        compare_range(transaction, stored, next, &rows, Some(to), baseline).await?;
+        compare_range(parts, stored, next, &rows, Some(to), baseline).await?;
     }
     Ok(())
 }

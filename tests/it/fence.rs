@@ -185,7 +185,7 @@ async fn a_transaction_that_a_dead_holder_left_open_is_ended() {
     let fence = bench.take(&first, 0).await;
     let walk = bench.store.begin_walk(fence, bench.run, false).await.unwrap();
     let mut page = bench.store.begin_page(fence, &walk).await.unwrap();
-    page.spooled(None, 1).await.unwrap();
+    page.spool(&[]).await.unwrap();
     bench.end_lock_session(0).await;
     let second = LockSession::open(&bench.another_store().await).await.unwrap();
     bench.take(&second, 0).await;

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use tokio_util::task::AbortOnDropHandle;
-
 use crate::cloudflare::{self, Client, ErrorKind};
 use crate::model::{AccountId, Cursor, NamespaceId, Next, ObjectId, Page};
 use crate::sync::stop::{Stop, StopReason};
+use crate::sync::task::Task;
 
 /// Why there is no page.
 #[derive(Debug, thiserror::Error)]
@@ -41,29 +40,26 @@ pub struct Served {
 }
 
 impl Source {
-    /// In a task of its own: an answer is parsed while the page before it is compared, on another core.
+    /// An answer is parsed on another core than the page before it is compared on.
     pub async fn page(&self, cursor: Option<&Cursor>) -> Result<Page, FetchError> {
         let (source, cursor) = (self.clone(), cursor.cloned());
-        let request = AbortOnDropHandle::new(tokio::spawn(async move {
+        let mut request = Task::start(async move {
             let Self {
                 client,
                 account,
                 namespace,
                 limit,
-                ..
+                stop: _,
             } = source;
             client.list_objects(&account, &namespace, limit, cursor.as_ref()).await
-        }));
+        });
         tokio::select! {
             biased;
             reason = self.stop.stopped() => Err(FetchError::Stopped(reason)),
-            ended = request => {
-                let answer = ended.unwrap_or_else(|ended| std::panic::resume_unwind(ended.into_panic()));
-                answer.map_err(|source| match source.kind() {
-                    ErrorKind::CursorRefused => FetchError::CursorRefused(source),
-                    _ => FetchError::Api(source),
-                })
-            }
+            answer = request.result() => answer.map_err(|source| match source.kind() {
+                ErrorKind::CursorRefused => FetchError::CursorRefused(source),
+                _ => FetchError::Api(source),
+            }),
         }
     }
 
