@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import time
 
-from common import ENVIRONMENT, ACCOUNT, PROGRAM, TARGET, TOKEN, Server, build, say
+from common import ACCOUNT, ENVIRONMENT, PROGRAM, SIMULATOR, TOKEN, Server, build, say
 
 PACE = 1200 / 300
 PAGE = 10_000
@@ -66,7 +66,7 @@ def main():
         for latency in asked.latency:
             for cursors in asked.cursors:
                 url = server.fresh("bench_budget")
-                command = [TARGET / "release/cloudflare-simulator", "--namespace", f"chat_Room={asked.objects}"]
+                command = [SIMULATOR, "--namespace", f"chat_Room={asked.objects}"]
                 command += ["--latency", latency, "--quota", "1200/300s"]
                 simulator = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT)
                 try:

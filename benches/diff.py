@@ -1,9 +1,7 @@
 #!/usr/bin/env python3
 """Two CSV files with about 1 % changes: `durable-inventory diff` beside DuckDB and `qsv diff`.
 
-    cargo build --release
-    python3 -m venv env && env/bin/pip install duckdb
-    env/bin/python benches/diff.py [ROWS] [--wide] [--unsorted] [--dir DIR]
+    benches/diff.py [ROWS] [--wide] [--unsorted] [--dir DIR]
 
 Every program reads the same two files and writes the changes to a file; their numbers have to agree. Each is run
 three times in turn, and the best run of each counts. `qsv` is run where it is on PATH (it wants sorted or at least
@@ -20,8 +18,9 @@ import sys
 import tempfile
 import time
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-PROGRAM = os.path.join(ROOT, "target/release/durable-inventory")
+from common import PROGRAM, build
+from peers import python
+
 RUNS = 3
 
 
@@ -96,10 +95,10 @@ def run(command, out):
     """Wall seconds, seconds of all cores, and the peak of resident memory in MiB."""
     started = time.monotonic()
     with open(out, "wb") as to:
-        child = subprocess.Popen(command, stdout=to, stderr=subprocess.DEVNULL)
+        child = subprocess.Popen([str(word) for word in command], stdout=to, stderr=subprocess.DEVNULL)
         _, status, usage = os.wait4(child.pid, 0)
     if os.waitstatus_to_exitcode(status) not in (0, 1):
-        sys.exit(f"failed: {' '.join(command)}")
+        sys.exit(f"failed: {' '.join(map(str, command))}")
     return time.monotonic() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 
@@ -115,6 +114,7 @@ def main():
     arguments.add_argument("--unsorted", action="store_true")
     arguments.add_argument("--dir", default=None)
     asked = arguments.parse_args()
+    build("durable-inventory")
     with tempfile.TemporaryDirectory(dir=asked.dir) as folder:
         before, after, out = (os.path.join(folder, name) for name in ("before.csv", "after.csv", "out.csv"))
         write(before, asked.rows, False, asked.wide, asked.unsorted)
@@ -123,8 +123,8 @@ def main():
         print(f"{asked.rows} rows, {size:.0f} MB in two files, {expected} changes, {os.cpu_count()} cores")
         contenders = {
             "durable-inventory diff": [PROGRAM, "diff", before, after, "--format", "csv"],
-            "duckdb, anti-joins": [sys.executable, "-c", DUCKDB, before, after, out],
-            "duckdb, full join": [sys.executable, "-c", DUCKDB_OUTER, before, after, out],
+            "duckdb, anti-joins": [python("duckdb"), "-c", DUCKDB, before, after, out],
+            "duckdb, full join": [python("duckdb"), "-c", DUCKDB_OUTER, before, after, out],
         }
         qsv = shutil.which("qsv") or shutil.which("qsvlite")
         if qsv:

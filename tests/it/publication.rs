@@ -221,3 +221,22 @@ async fn a_publication_supersedes_what_was_held() {
         .unwrap();
     assert_eq!(staged, 0);
 }
+
+/// A namespace may have millions.
+#[tokio::test]
+async fn a_walk_begins_without_a_look_at_the_objects() {
+    let mut bench = Bench::new(1).await;
+    let locks = LockSession::open(&bench.store).await.unwrap();
+    let fence = bench.take(&locks, 0).await;
+    let objects: Seen = (0..200).map(|id| (id, Some(true))).collect();
+    bench.published(fence, &objects).await;
+    let other = bench.another_store().await;
+    other.begin_walk(fence, bench.run, false).await.unwrap();
+    // What a session has read is counted when it ends.
+    other.close().await;
+    bench.until_alone().await;
+    let read = "select seq_tup_read + idx_tup_fetch from pg_stat_user_tables
+                where schemaname = 'inventory' and relname = 'open_interval'";
+    let read: i64 = sqlx::query_scalar(read).fetch_one(&mut bench.admin).await.unwrap();
+    assert!(read < 200, "{read} rows were read");
+}

@@ -111,13 +111,24 @@ impl Bench {
     pub async fn until_waiting(&mut self, sessions: i64) {
         let waits = "select count(*) from pg_stat_activity
                      where datname = current_database() and wait_event_type = 'Lock'";
+        self.until(waits, sessions).await;
+    }
+
+    /// Until the sessions of all other programs have ended.
+    pub async fn until_alone(&mut self) {
+        let programs = "select count(distinct application_name) from pg_stat_activity
+                        where datname = current_database() and application_name like 'durable-inventory %'";
+        self.until(programs, 1).await;
+    }
+
+    async fn until(&mut self, count: &'static str, wanted: i64) {
         let deadline = Instant::now() + Duration::from_secs(30);
         loop {
-            let waiting: i64 = sqlx::query_scalar(waits).fetch_one(&mut self.admin).await.unwrap();
-            if waiting == sessions {
+            let found: i64 = sqlx::query_scalar(count).fetch_one(&mut self.admin).await.unwrap();
+            if found == wanted {
                 return;
             }
-            assert!(Instant::now() < deadline, "{waiting} wait for a lock, not {sessions}");
+            assert!(Instant::now() < deadline, "{found}, not {wanted}: {count}");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
