@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """How a sync's cost grows: with the number of objects, with the share that changed, and over a long history.
 
-    benches/growth.py [--sizes N ...] [--shares PERCENT ...] [--snapshots N] [--rounds N] [--plot FILE]
+    benches/growth.py [--sizes N ...] [--shares PERCENT ...] [--snapshots N] [--objects N] [--rounds N] [--plot FILE]
+
+`--objects` is the size of the namespace whose changed shares and history are measured.
 
 The simulator answers at once. A share is a third removed, a third added and a third turned. Each database is vacuumed and a
 checkpoint made before each run, outside of what is measured; autovacuum is off, as its work would be nobody's."""
@@ -17,7 +19,6 @@ from common import ACCOUNT, ENVIRONMENT, PROGRAM, ROOT, TOKEN, Server, Simulator
 from peers import python
 
 NAMESPACE = "chat_Room"
-SHARES_OF, HISTORY_OF = 1_000_000, 1_000_000
 OBJECT_TABLES = "('open_interval', 'closed_interval', 'staged_change', 'spooled_object', 'pruned_object')"
 
 
@@ -90,9 +91,9 @@ def by_size(server, sizes, rounds):
         yield objects, *kinds
 
 
-def by_share(server, shares, rounds):
+def by_share(server, objects, shares, rounds):
     """(percent, costs of a sync in which so many objects changed)."""
-    with Simulator(SHARES_OF) as simulator:
+    with Simulator(objects) as simulator:
         record = Record(server, simulator, "growth")
         record.sync()
         for percent in shares:
@@ -105,9 +106,9 @@ def by_share(server, shares, rounds):
             yield percent, costs
 
 
-def sizes_of_unchanged(server):
+def sizes_of_unchanged(server, objects):
     """Bytes before and after five syncs that find nothing new."""
-    with Simulator(SHARES_OF) as simulator:
+    with Simulator(objects) as simulator:
         record = Record(server, simulator, "growth")
         record.sync()
         before = record.size()
@@ -116,8 +117,8 @@ def sizes_of_unchanged(server):
         return before, record.size()
 
 
-def over_time(server, snapshots):
-    with Simulator(HISTORY_OF) as simulator:
+def over_time(server, objects, snapshots):
+    with Simulator(objects) as simulator:
         record = Record(server, simulator, "growth")
         record.sync()
         first = record.size()
@@ -131,14 +132,16 @@ def over_time(server, snapshots):
                                  "where not baseline"))
         record.ask("vacuum (full, analyze) inventory.open_interval")
         whole = record.size()
-        yield ["objects", f"{int(record.ask('select count(*) from inventory.objects')):,}"]
+        yield ["objects at the end", f"{int(record.ask('select count(*) from inventory.objects')):,}"]
         yield ["changes in the history", f"{changes:,}"]
         yield ["bytes a change, tables and indexes", f"{(whole - first) / changes:.0f}"]
         yield ["a sync with 1 % changes, the first ten / the last ten",
                f"{seconds(costs[:10]):.2f} s / {seconds(costs[-10:]):.2f} s"]
-        for name, moment in [("the present", "latest"), ("10 snapshots ago", "latest~10"),
-                             ("half of the history ago", f"latest~{snapshots // 2}"),
-                             ("the baseline", f"latest~{snapshots}")]:
+        for name, ago in [("the present", 0), ("10 snapshots ago", 10), ("half of the history ago", snapshots // 2),
+                          ("the baseline", snapshots)]:
+            if ago > snapshots:
+                continue
+            moment = f"latest~{ago}"
             cost = record.run("--quiet", "export", "objects", "--as-of", moment, "--output", "-")
             yield [f"`export objects --as-of {moment}` ({name})", f"{cost.seconds:.2f} s"]
         changed = record.ask("select encode(id, 'hex') from inventory.closed_interval group by id "
@@ -183,6 +186,7 @@ def main():
     parser.add_argument("--sizes", type=int, nargs="*", default=[10_000, 100_000, 1_000_000, 10_000_000])
     parser.add_argument("--shares", type=float, nargs="*", default=[0, 0.1, 1, 3, 10, 30])
     parser.add_argument("--snapshots", type=int, default=100)
+    parser.add_argument("--objects", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--plot")
     options = parser.parse_args()
@@ -192,14 +196,14 @@ def main():
         measured_sizes = list(by_size(server, options.sizes, options.rounds))
         show_sizes(measured_sizes)
         print(flush=True)
-        measured_shares = list(by_share(server, options.shares, options.rounds))
+        measured_shares = list(by_share(server, options.objects, options.shares, options.rounds))
         show_shares(measured_shares)
         if options.plot:
             plot(options.plot, measured_sizes, measured_shares)
-        before, after = sizes_of_unchanged(server)
+        before, after = sizes_of_unchanged(server, options.objects)
         print(f"\nobject tables and indexes: {before:,} bytes, after five unchanged syncs {after:,} bytes\n", flush=True)
         if options.snapshots:
-            print(table([f"{options.snapshots} snapshots of 1 % changes", ""], over_time(server, options.snapshots)))
+            print(table([f"{options.snapshots} snapshots of 1 % changes", ""], over_time(server, options.objects, options.snapshots)))
 
 
 if __name__ == "__main__":

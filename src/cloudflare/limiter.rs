@@ -248,7 +248,8 @@ impl Gate {
 /// So all that the new one admits, the old one would have admitted too, and by induction the requests of any number
 /// of restarts are those that one bucket without restarts could have admitted.
 ///
-/// B is a two-hundredth of `allowed`: enough to make up for late wake-ups, and it costs that share of the rate.
+/// B is a two-hundredth of `allowed`: of Cloudflare's quota 6 requests, which make up for 1.5 s of late wake-ups, and it costs
+/// that share of the rate.
 struct Bucket {
     burst: NonZeroU32,
     period: Duration,

@@ -1,5 +1,5 @@
-//! One page's transaction: the stored rows that it is compared with, the changes that come of it, and the checkpoint,
-//! committed together or not at all (promises 3 and 4).
+//! One page's transaction: the changes that come of it and the checkpoint, committed together or not at all (promises 3 and
+//! 4); and the stored rows that pages are compared with.
 
 use sqlx::{Postgres, Transaction};
 
@@ -115,28 +115,26 @@ impl PageTransaction {
 
     async fn copy_baseline(&mut self, changes: &[Change]) -> Result<(), StoreError> {
         let doing = "write a page of a first snapshot";
-        if changes.iter().any(|change| change.new == State::Absent) {
-            return Err(inconsistent("a first snapshot can remove nothing"));
-        }
         let mut copy = self
             .transaction
             .copy_in_raw("copy inventory.open_interval (namespace_key, has_stored_data, id) from stdin (format binary)")
             .await
             .map_err(StoreError::while_doing(doing))?;
         let mut rows = Rows::begin(ROWS_A_MESSAGE);
-        for some in changes.chunks(ROWS_A_MESSAGE) {
-            for change in some {
-                let flag = match change.new {
-                    State::WithData => Some(true),
-                    State::WithoutData => Some(false),
-                    State::Unknown | State::Absent => None,
-                };
-                rows.row(3)
-                    .field(&self.fence.namespace_key.to_be_bytes())
-                    .flag(flag)
-                    .field(change.id.as_bytes());
+        for (at, change) in changes.iter().enumerate() {
+            if at > 0 && at % ROWS_A_MESSAGE == 0 {
+                copy.send(rows.take()).await.map_err(StoreError::while_doing(doing))?;
             }
-            copy.send(rows.take()).await.map_err(StoreError::while_doing(doing))?;
+            let flag = match change.new {
+                State::Absent => return Err(inconsistent("a first snapshot can remove nothing")),
+                State::Unknown => None,
+                State::WithoutData => Some(false),
+                State::WithData => Some(true),
+            };
+            rows.row(3)
+                .field(&self.fence.namespace_key.to_be_bytes())
+                .flag(flag)
+                .field(change.id.as_bytes());
         }
         copy.send(rows.end()).await.map_err(StoreError::while_doing(doing))?;
         copy.finish().await.map_err(StoreError::while_doing(doing))?;

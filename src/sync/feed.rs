@@ -12,16 +12,16 @@ use super::stored::StoredRows;
 /// The greatest id there can be: a checkpoint that has compared everything.
 pub(super) const LAST_ID: ObjectId = ObjectId::from_bytes([0xff; 32]);
 
-/// What a comparison hands on to be committed. A page's parts come in order, and its end is the last of them.
-pub(super) enum Part {
-    Changes(Vec<Change>),
-    /// With all before it, this is the checkpoint.
-    End(Box<Checkpoint>),
+/// What a comparison hands on to be committed: a page, or a part of one that removes much.
+pub(super) struct Compared {
+    pub(super) changes: Vec<Change>,
+    /// With the page's last changes.
+    pub(super) checkpoint: Option<Checkpoint>,
 }
 
-/// Where nobody takes it, the commit of an earlier part failed, and with it the walk.
-pub(super) async fn hand_on(parts: &Sender<Part>, part: Part) {
-    let _ = parts.send(part).await;
+/// Where nobody takes it, an earlier commit failed, and with it the walk.
+pub(super) async fn hand_on(to: &Sender<Compared>, changes: Vec<Change>, checkpoint: Option<Checkpoint>) {
+    let _ = to.send(Compared { changes, checkpoint }).await;
 }
 
 /// A row whose id is smaller than the one before it.
@@ -53,16 +53,16 @@ pub(super) fn without_duplicates(mut rows: Vec<Observation>) -> Vec<Observation>
 }
 
 /// Compares `rows`, which are all that was observed above the checkpoint up to `to` (`None`: to the end), with the
-/// record's rows of that range, and hands on what differs. Memory is one page and one chunk, however many rows of the
-/// record the range holds.
+/// record's rows of that range. What differs is handed on as it is found, and the last of it returned: memory is one page
+/// and one chunk, however many rows of the record the range holds.
 pub(super) async fn compare_range(
-    parts: &Sender<Part>,
+    to_commit: &Sender<Compared>,
     stored: &mut StoredRows,
     checkpoint: &mut Checkpoint,
     rows: &[Observation],
     to: Option<ObjectId>,
     baseline: bool,
-) -> Result<(), StoreError> {
+) -> Result<Vec<Change>, StoreError> {
     let mut rest = rows;
     loop {
         let part = stored.take(to).await?;
@@ -72,14 +72,12 @@ pub(super) async fn compare_range(
         };
         let changes: Vec<Change> = compare(part.rows, now.iter().copied()).collect();
         tally(checkpoint, now, &changes, baseline);
-        if !changes.is_empty() {
-            hand_on(parts, Part::Changes(changes)).await;
-        }
         checkpoint.compared_to = Some(part.to.unwrap_or(LAST_ID));
         rest = later;
         if part.is_last {
-            return Ok(());
+            return Ok(changes);
         }
+        hand_on(to_commit, changes, None).await;
     }
 }
 

@@ -8,12 +8,12 @@ use tokio::sync::mpsc::{self, Receiver, Sender};
 use tracing::warn;
 
 use crate::cloudflare::{self, CycleSearch, Pagination};
-use crate::model::{Cursor, Observation, Page};
+use crate::model::{Change, Cursor, Observation, Page};
 use crate::store::{Checkpoint, Fence, PageTransaction, Store, StoreError, Walk};
 use crate::units::Cursors;
 
 use self::arrival::Arrived;
-use super::feed::{self, OutOfOrder, Part, ascending, compare_range, hand_on, without_duplicates};
+use super::feed::{self, Compared, OutOfOrder, ascending, compare_range, hand_on, without_duplicates};
 use super::pages::{FetchError, Pages, Reached, Source};
 use super::progress::WalkProgress;
 use super::stop::StopReason;
@@ -56,12 +56,12 @@ pub(super) struct Walker {
 enum Rows {
     /// Ids without order are sorted by the database first.
     Spool,
-    Comparison(Box<StoredRows>, Sender<Part>),
+    Comparison(Box<StoredRows>, Sender<Compared>),
 }
 
-/// Parts that are compared and wait to be committed: the end of one page and all of the next, as a rule, so that the next
-/// but one is compared while the database works. Memory stays bounded, however much of the record a page removes.
-const PARTS_AHEAD: usize = 3;
+/// Pages, or parts of one, that are compared and wait to be committed. With one more on each side of the queue memory stays
+/// bounded, however much of the record a page removes, and little is walked again after a crash.
+const COMPARED_AHEAD: usize = 1;
 
 impl Walker {
     /// Walks on until everything is staged. The checkpoint in `walk` is always the committed one.
@@ -83,21 +83,18 @@ impl Walker {
         if walk.checkpoint.spooled.is_some() {
             return self.read_pages(walk, Rows::Spool).await;
         }
-        let (parts, compared) = mpsc::channel(PARTS_AHEAD);
-        let (reader, mut ahead, rows) = (
-            self.clone(),
-            walk.clone(),
-            Rows::Comparison(Box::new(self.stored(walk)), parts),
-        );
+        let (to_commit, compared) = mpsc::channel(COMPARED_AHEAD);
+        let (reader, mut ahead) = (self.clone(), walk.clone());
+        let rows = Rows::Comparison(Box::new(self.stored(walk)), to_commit);
         let reading = async move { reader.read_pages(&mut ahead, rows).await };
         self.commit_while(reading, walk, compared).await
     }
 
     /// The sorted spool takes the place of the pages.
     async fn feed_spool(&self, walk: &mut Walk) -> Result<(), WalkError> {
-        let (parts, compared) = mpsc::channel(PARTS_AHEAD);
+        let (to_commit, compared) = mpsc::channel(COMPARED_AHEAD);
         let (reader, ahead, stored) = (self.clone(), walk.clone(), self.stored(walk));
-        let reading = async move { reader.read_spool(ahead, stored, parts).await };
+        let reading = async move { reader.read_spool(ahead, stored, to_commit).await };
         self.commit_while(reading, walk, compared).await
     }
 
@@ -109,43 +106,34 @@ impl Walker {
         }
     }
 
-    /// While a page is committed, the next one is compared, and the one after that is on its way: each on a core of its
-    /// own, where there are so many. What was compared is committed before the walk ends because no more can be read.
+    /// While a page is committed, the next one is compared on another core, and the one after that is on its way. What was
+    /// compared is committed before the walk ends because no more can be read.
     async fn commit_while(
         &self,
         reading: impl Future<Output = Result<(), WalkError>> + Send + 'static,
         walk: &mut Walk,
-        mut compared: Receiver<Part>,
+        compared: Receiver<Compared>,
     ) -> Result<(), WalkError> {
         let mut reading = Task::start(reading);
-        let (writer, mut committed) = (self.clone(), walk.clone());
-        let mut writing = Task::start(async move {
-            let written = writer.commit_pages(&mut committed, &mut compared).await;
-            (committed, written)
-        });
-        let written;
-        (*walk, written) = writing.result().await;
-        written?;
+        self.commit_pages(walk, compared).await?;
         reading.result().await
     }
 
-    /// Until nothing more comes. A page whose end does not come is not committed.
-    async fn commit_pages(&self, walk: &mut Walk, compared: &mut Receiver<Part>) -> Result<(), StoreError> {
+    /// Until nothing more comes. A page whose checkpoint does not come is not committed.
+    async fn commit_pages(&self, walk: &mut Walk, mut compared: Receiver<Compared>) -> Result<(), StoreError> {
         let mut page = None;
-        while let Some(part) = compared.recv().await {
+        while let Some(Compared { changes, checkpoint }) = compared.recv().await {
             let mut transaction = match page.take() {
                 Some(transaction) => transaction,
                 None => self.store.begin_page(self.fence, walk).await?,
             };
-            match part {
-                Part::Changes(changes) => {
-                    transaction.stage(&changes).await?;
-                    page = Some(transaction);
-                }
-                Part::End(checkpoint) => {
+            transaction.stage(&changes).await?;
+            match checkpoint {
+                Some(checkpoint) => {
                     transaction.commit(&checkpoint).await?;
-                    self.committed(walk, *checkpoint);
+                    self.committed(walk, checkpoint);
                 }
+                None => page = Some(transaction),
             }
         }
         Ok(())
@@ -165,7 +153,7 @@ impl Walker {
         self.progress.reached(*pages, spooled.unwrap_or(counts.objects()), last);
     }
 
-    /// From the checkpoint in `walk` to a proven end.
+    /// From the checkpoint in `walk` to a proven end. What is compared is ahead of what is committed.
     async fn read_pages(&self, walk: &mut Walk, mut rows: Rows) -> Result<(), WalkError> {
         let mut resumed = walk.checkpoint.cursor.is_some();
         let mut pagination = pagination_of(&walk.checkpoint);
@@ -210,16 +198,21 @@ impl Walker {
                 transaction.commit(&next).await?;
                 self.committed(walk, next);
             }
-            Rows::Comparison(stored, parts) => {
-                compare_page(parts, stored, &mut next, arrived, walk.base.is_none()).await?;
+            Rows::Comparison(stored, to_commit) => {
+                let changes = compare_page(to_commit, stored, &mut next, arrived, walk.base.is_none()).await?;
                 walk.checkpoint = next.clone();
-                hand_on(parts, Part::End(Box::new(next))).await;
+                hand_on(to_commit, changes, Some(next)).await;
             }
         }
         Ok(())
     }
 
-    async fn read_spool(&self, walk: Walk, mut stored: StoredRows, parts: Sender<Part>) -> Result<(), WalkError> {
+    async fn read_spool(
+        &self,
+        walk: Walk,
+        mut stored: StoredRows,
+        to_commit: Sender<Compared>,
+    ) -> Result<(), WalkError> {
         let mut next = walk.checkpoint;
         loop {
             if let Some(reason) = self.source.stop.reason() {
@@ -229,8 +222,8 @@ impl Walker {
             let rows = self.store.spooled_rows(walk.snapshot_id, after, CHUNK).await?;
             let last = rows.len() < CHUNK;
             let to = if last { None } else { rows.last().map(|row| row.id) };
-            compare_range(&parts, &mut stored, &mut next, &rows, to, walk.base.is_none()).await?;
-            hand_on(&parts, Part::End(Box::new(next.clone()))).await;
+            let changes = compare_range(&to_commit, &mut stored, &mut next, &rows, to, walk.base.is_none()).await?;
+            hand_on(&to_commit, changes, Some(next.clone())).await;
             if last {
                 return Ok(());
             }
@@ -308,12 +301,12 @@ fn remember(pagination: &Pagination, checkpoint: &mut Checkpoint) {
 }
 
 async fn compare_page(
-    parts: &Sender<Part>,
+    to_commit: &Sender<Compared>,
     stored: &mut StoredRows,
     next: &mut Checkpoint,
     arrived: &Arrived,
     baseline: bool,
-) -> Result<(), WalkError> {
+) -> Result<Vec<Change>, WalkError> {
     let page = next.pages;
     let before = next.carried.take();
     let mut rows =
@@ -331,14 +324,13 @@ async fn compare_page(
         return Err(misplaced_cursor(page));
     }
     if arrived.end {
-        return Ok(compare_range(parts, stored, next, &rows, None, baseline).await?);
+        return Ok(compare_range(to_commit, stored, next, &rows, None, baseline).await?);
     }
     next.carried = rows.pop();
-    // Nothing lies below the smallest id.
-    if let Some(to) = next.carried.and_then(|row| row.id.predecessor()) {
-        compare_range(parts, stored, next, &rows, Some(to), baseline).await?;
+    match next.carried.and_then(|row| row.id.predecessor()) {
+        Some(to) => Ok(compare_range(to_commit, stored, next, &rows, Some(to), baseline).await?),
+        None => Ok(Vec::new()), // nothing lies below the smallest id
     }
-    Ok(())
 }
 
 async fn spool_page(

@@ -118,12 +118,17 @@ async fn sessions_that_were_left_in_the_midst_of_a_page_are_not_used_again() {
     let locks = LockSession::open(&bench.store).await.unwrap();
     let fence = bench.take(&locks, 0).await;
     let walk = bench.store.open_walk(fence, bench.run, HOUR).await.unwrap();
-    let created = |n: u8| Change {
-        id: ObjectId::from_bytes([n; 32]),
-        old: State::Absent,
-        new: State::WithData,
+    let created = |n: u16| {
+        let mut id = [0; 32];
+        id[..2].copy_from_slice(&n.to_be_bytes());
+        Change {
+            id: ObjectId::from_bytes(id),
+            old: State::Absent,
+            new: State::WithData,
+        }
     };
-    let changes: Vec<_> = (0..=u8::MAX).map(created).collect();
+    // More than one message holds.
+    let changes: Vec<_> = (0..5_000).map(created).collect();
     let mut finished = 0;
     for polls in 0..40 {
         let mut page = bench.store.begin_page(fence, &walk).await.unwrap();

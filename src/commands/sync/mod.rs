@@ -46,8 +46,8 @@ async fn record(
     stop_on_signals(stop.clone()).map_err(|error| Failure::new(error, 1))?;
     let (accounts, limiters): (Vec<_>, Vec<_>) = accounts(&config)?.into_iter().unzip();
     watch.limiters(limiters);
-    // A walk has one transaction open at a time, and reads ahead beside it.
-    let sessions = 2 * config.concurrency as u32 + 1;
+    // A walk has one transaction open at a time, and reads beside it: the record and, without order, its spool.
+    let sessions = 3 * config.concurrency as u32 + 1;
     let progress = Arc::new(Progress::default());
     let asked = sync::Settings {
         concurrency: config.concurrency,

@@ -42,6 +42,9 @@ pub struct Served {
 impl Source {
     /// An answer is parsed on another core than the page before it is compared on.
     pub async fn page(&self, cursor: Option<&Cursor>) -> Result<Page, FetchError> {
+        if let Some(reason) = self.stop.reason() {
+            return Err(FetchError::Stopped(reason));
+        }
         let (source, cursor) = (self.clone(), cursor.cloned());
         let mut request = Task::start(async move {
             let Self {

@@ -16,7 +16,7 @@ use crate::support::program::TOKEN;
 /// Objects a page: the least that the API allows, so that small namespaces have several.
 pub const LIMIT: u32 = 10;
 /// So many sessions as the program would have with this many walks side by side.
-pub const SESSIONS: u32 = 2 * CONCURRENCY as u32 + 1;
+pub const SESSIONS: u32 = 3 * CONCURRENCY as u32 + 1;
 const CONCURRENCY: usize = 2;
 
 /// How a run was left.

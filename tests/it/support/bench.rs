@@ -128,7 +128,10 @@ impl Bench {
             if found == wanted {
                 return;
             }
-            assert!(Instant::now() < deadline, "{found}, not {wanted}: {count}");
+            assert!(
+                Instant::now() < deadline,
+                "{found} are there, not {wanted}, of: {count}"
+            );
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }

@@ -63,7 +63,8 @@ pub struct Namespace {
     /// Whether `result_info` carries `per_page` and `total_count`, as documented.
     pub totals: bool,
     pub faults: Plan,
-    /// Keeps each answer for whoever asks the same until the objects change: all that is left is to send it.
+    /// Keeps each answer for whoever asks the same until the objects change: all that is left is to send it. For servers
+    /// whose other settings stay as they are.
     pub keeps_answers: bool,
     /// What a day does to it: objects created, removed and flipped.
     pub(crate) daily: [u64; 3],
