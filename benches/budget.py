@@ -52,6 +52,12 @@ def walk(url, base_url, cursors):
     return namespace, seconds, memory, throttled
 
 
+def tail(server):
+    """Seconds since the newest walk's last page was committed."""
+    return float(server.psql(
+        "bench_budget", "-c", "select extract(epoch from clock_timestamp() - max(finished_at)) from inventory.snapshots"))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--objects", type=int, default=2_000_000)
@@ -60,8 +66,9 @@ def main():
     parser.add_argument("--again", action="store_true", help="walk once more, unchanged")
     asked = parser.parse_args()
     build("durable-inventory", "cloudflare-simulator")
-    print("| answers after | cursors | walk | objects | seconds | requests | requests of the budget | pages of the budget | 429s | peak MB |")
-    print("|---|---|---|---|---|---|---|---|---|---|")
+    print("| answers after | cursors | walk | objects | seconds | requests | requests of the budget | pages of the budget | 429s | peak MB | "
+          "seconds after the last page |")
+    print("|---|---|---|---|---|---|---|---|---|---|---|")
     with Server() as server:
         for latency in asked.latency:
             for cursors in asked.cursors:
@@ -76,12 +83,13 @@ def main():
                             say("waiting until the window of the walk before is over")
                             time.sleep(300)
                         namespace, seconds, memory, throttled = walk(url, base_url, cursors)
+                        ended = tail(server)
                         budget = seconds * PACE
                         pages = namespace["objects"] / PAGE
                         print(
                             f"| {latency} | {cursors} | {name} | {namespace['objects']:,} | {seconds:.1f} "
                             f"| {namespace['requests']:,} | {namespace['requests'] / budget:.1%} | {pages / budget:.1%} "
-                            f"| {float(throttled):.0f} | {memory:.0f} |",
+                            f"| {float(throttled):.0f} | {memory:.0f} | {ended:.1f} |",
                             flush=True,
                         )
                 finally:
