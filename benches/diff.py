@@ -11,14 +11,13 @@ the flag alone.
 import argparse
 import os
 import random
-import resource
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
 
-from common import PROGRAM, build
+from common import PROGRAM, Peak, build
 from peers import python
 
 RUNS = 3
@@ -96,10 +95,12 @@ def run(command, out):
     started = time.monotonic()
     with open(out, "wb") as to:
         child = subprocess.Popen([str(word) for word in command], stdout=to, stderr=subprocess.DEVNULL)
+        peak = Peak(child.pid)
         _, status, usage = os.wait4(child.pid, 0)
+        seconds, memory = time.monotonic() - started, peak.end()
     if os.waitstatus_to_exitcode(status) not in (0, 1):
         sys.exit(f"failed: {' '.join(map(str, command))}")
-    return time.monotonic() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+    return seconds, usage.ru_utime + usage.ru_stime, memory / 1024**2
 
 
 def lines(path):
@@ -146,5 +147,4 @@ def main():
 
 
 if __name__ == "__main__":
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     main()
