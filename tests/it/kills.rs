@@ -112,6 +112,11 @@ impl Attacked {
         }
     }
 
+    /// So many attacks, and more as long as none met a walk: a run may be over sooner than it usually is.
+    fn is_wanted(&self, attacks: u64, asked: u64) -> bool {
+        attacks < asked || (self.unfinished() == 0 && attacks < 10 * asked)
+    }
+
     fn unfinished(&self) -> u64 {
         self.hits
             .iter()
@@ -142,7 +147,8 @@ async fn kill_programs(kills: u64) -> Attacked {
     let database = fresh_database().await;
     let mut attacked = Attacked::new().await;
     attacked.in_peace(&database.options).await;
-    for kill in 0..kills {
+    let mut kill = 0;
+    while attacked.is_wanted(kill, kills) {
         let run_before = last_run(&database.options).await;
         let mut program = attacked.until_a_moment(&database.options, PATIENT).await;
         program.kill().unwrap();
@@ -153,6 +159,7 @@ async fn kill_programs(kills: u64) -> Attacked {
         if kill % 10 == 9 {
             attacked.in_peace(&database.options).await;
         }
+        kill += 1;
     }
     attacked.in_peace(&database.options).await;
     attacked
@@ -194,7 +201,8 @@ async fn stop_servers(stops: u64) -> (Attacked, i64) {
     let options = server.connect_options();
     let mut attacked = Attacked::new().await;
     attacked.in_peace(&options).await;
-    for stop in 0..stops {
+    let mut stop = 0;
+    while attacked.is_wanted(stop, stops) {
         let run_before = last_run(&options).await;
         // Every other run waits for the server, and goes on by itself.
         let retry_for = if stop % 2 == 0 { "1ms" } else { PATIENT };
@@ -208,6 +216,7 @@ async fn stop_servers(stops: u64) -> (Attacked, i64) {
         if stop % 10 == 9 {
             attacked.in_peace(&options).await;
         }
+        stop += 1;
     }
     attacked.in_peace(&options).await;
     let mut session = PgConnection::connect_with(&options).await.unwrap();
