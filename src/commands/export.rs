@@ -119,9 +119,10 @@ impl Job<'_> {
             warn_of_pruned(&plan);
         }
         let namespaces = plan.slices.len();
+        let stopped = stopped();
         let target = self.target().await?;
         let data = self.rows.has_data.map(stored);
-        let written = export::export(&mut reader, self.table, plan, data, target, stopped()).await?;
+        let written = export::export(&mut reader, self.table, plan, data, target, stopped).await?;
         info!(
             "{} rows of {namespaces} namespaces are in {}",
             number(written.rows),
@@ -210,12 +211,16 @@ pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stat
         .unwrap_or_else(|ended| std::panic::resume_unwind(ended.into_panic()))
 }
 
-/// Ends with the first signal that asks the program to stop.
-pub async fn stopped() {
-    match Signals::listen() {
-        Ok(mut signals) => signals.next().await,
-        // Without handlers a signal ends the process by itself.
-        Err(_) => std::future::pending().await,
+/// Ends with the first signal that asks the program to stop, from now on: whoever makes a file after this is asked to take
+/// it away again.
+pub fn stopped() -> impl Future<Output = ()> {
+    let signals = Signals::listen();
+    async move {
+        match signals {
+            Ok(mut signals) => signals.next().await,
+            // Without handlers a signal ends the process by itself.
+            Err(_) => std::future::pending().await,
+        }
     }
 }
 
