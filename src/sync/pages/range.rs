@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 
 use tokio::sync::mpsc;
-use tokio_util::task::AbortOnDropHandle;
 
 use crate::model::{Cursor, ObjectId};
+use crate::sync::task::Task;
 
 use super::seam::{Beyond, MOST_PAGES};
 use super::source::{FetchError, Served, Source};
@@ -17,7 +17,7 @@ pub struct Range {
     /// Read already, and looked at.
     head: VecDeque<Served>,
     pages: mpsc::Receiver<Result<Served, FetchError>>,
-    _reader: AbortOnDropHandle<()>,
+    _reader: Task<()>,
 }
 
 impl Range {
@@ -33,12 +33,12 @@ impl Range {
     ) -> Self {
         let (sender, pages) = mpsc::channel(room);
         let beyond = head.iter().map(|served| rows_above(served, upper.as_ref())).sum();
-        let task = tokio::spawn(read(source, cursor, upper, beyond, page_rows, sender));
+        let reader = Task::start(read(source, cursor, upper, beyond, page_rows, sender));
         Self {
             upper,
             head: head.into(),
             pages,
-            _reader: AbortOnDropHandle::new(task),
+            _reader: reader,
         }
     }
 
