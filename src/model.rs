@@ -1,11 +1,15 @@
 //! The words that every part of the program shares: validated ids, what a page says of an object, and how an
 //! object's state changes. Nothing here knows HTTP or SQL.
 
+mod pagination;
+
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
 use crate::text::shown;
+
+pub use self::pagination::{CycleSearch, Pagination, PaginationError, Step};
 
 /// A Durable Object's id: 32 bytes, shown as 64 lower-case hex digits. Ordered as its bytes are, which is the order
 /// of the hex text too.
@@ -13,6 +17,9 @@ use crate::text::shown;
 pub struct ObjectId([u8; 32]);
 
 impl ObjectId {
+    /// The greatest possible id.
+    pub const MAX: Self = Self([0xff; 32]);
+
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
@@ -37,6 +44,11 @@ impl ObjectId {
             return Err(InvalidObjectId);
         }
         Ok(Self(std::array::from_fn(|i| values[2 * i] << 4 | values[2 * i + 1])))
+    }
+
+    /// The first 64 bits. Ids are spread uniformly, so they tell how far through the id space an id lies.
+    pub fn leading_bits(&self) -> u64 {
+        u64::from_be_bytes(std::array::from_fn(|at| self.0[at]))
     }
 
     /// The greatest id below this one; `None` for the smallest.

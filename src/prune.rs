@@ -1,9 +1,11 @@
 //! `prune`: history before a horizon goes, namespace by namespace. See `store::prune` for what stays, and why no answer
 //! about the horizon and later changes.
 
+use std::sync::Arc;
+
 use time::OffsetDateTime;
 
-use crate::store::{Fence, Horizon, LockSession, NamedNamespace, OldSnapshot, Store, StoreError};
+use crate::store::{Horizon, Lease, LockConnection, NamedNamespace, OldSnapshot, Store, StoreError};
 
 /// Rows that one transaction drops.
 pub const BATCH: u32 = 50_000;
@@ -69,7 +71,7 @@ pub async fn prune(
     let mut droppable = Vec::new();
     let locks = match settings.dry_run {
         true => None,
-        false => Some(LockSession::open(store).await?),
+        false => Some(LockConnection::open(store).await?),
     };
     for namespace in all.into_iter().filter(&selects) {
         let outcome = match &locks {
@@ -88,27 +90,27 @@ pub async fn prune(
     Ok(pruned)
 }
 
-async fn one(store: &Store, settings: &Settings, locks: &LockSession, key: i32) -> Result<Outcome, StoreError> {
-    let Some(fence) = locks.take(key).await? else {
+async fn one(store: &Store, settings: &Settings, locks: &Arc<LockConnection>, key: i32) -> Result<Outcome, StoreError> {
+    let Some(lease) = locks.try_acquire(key).await? else {
         return Ok(Outcome::Busy);
     };
-    let dropped = drop_all(store, settings, fence).await;
-    locks.let_go(fence).await?;
+    let dropped = drop_all(store, settings, key, &lease).await;
+    lease.release().await?;
     dropped.map(Outcome::Pruned)
 }
 
-async fn drop_all(store: &Store, settings: &Settings, fence: Fence) -> Result<Dropped, StoreError> {
+async fn drop_all(store: &Store, settings: &Settings, key: i32, lease: &Lease) -> Result<Dropped, StoreError> {
     let batch = settings.batch;
-    let horizon = store.horizon_at(fence.namespace_key, settings.before).await?;
+    let horizon = store.horizon_at(key, settings.before).await?;
     let before = reached(settings, horizon);
     let mut intervals = 0;
     if let Some(horizon) = horizon {
-        store.move_horizon(fence, horizon).await?;
-        intervals = store.drop_ended_intervals(fence, horizon, batch).await?;
+        lease.move_horizon(horizon).await?;
+        intervals = lease.drop_ended_intervals(horizon, batch).await?;
     }
-    let leftovers = store.drop_leftovers(fence, before).await?;
-    let old = store.old_snapshots(fence.namespace_key, before, horizon).await?;
-    store.drop_snapshots(fence, &old, batch).await?;
+    let leftovers = lease.drop_leftovers(before).await?;
+    let old = store.old_snapshots(key, before, horizon).await?;
+    lease.drop_snapshots(&old, batch).await?;
     Ok(Dropped {
         horizon,
         intervals,

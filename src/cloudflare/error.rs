@@ -57,6 +57,17 @@ impl Error {
         }
     }
 
+    /// An error of a kind, to test what follows from it.
+    #[cfg(test)]
+    pub(crate) fn of_kind(kind: ErrorKind) -> Self {
+        Self {
+            kind,
+            message: String::new(),
+            requests: 1,
+            source: None,
+        }
+    }
+
     /// A wrong answer that only shows over several requests.
     pub(super) fn wrong(subject: Subject<'_>, message: impl fmt::Display, requests: u32) -> Self {
         Self {

@@ -6,7 +6,6 @@ mod error;
 #[cfg(test)]
 mod fuzz;
 mod limiter;
-mod pagination;
 mod quota;
 mod retry;
 mod wire;
@@ -14,5 +13,4 @@ mod wire;
 pub use client::{Client, Credentials, Endpoint, Listing};
 pub use error::{Error, ErrorKind};
 pub use limiter::{Limiter, Pace, Stats};
-pub use pagination::{CycleSearch, Pagination, PaginationError, Step};
 pub use retry::RetryPolicy;

@@ -10,8 +10,8 @@ use time::OffsetDateTime;
 
 use super::StoreError;
 use super::copy_out::Fields;
+use super::decode::{id_from, inconsistent};
 use super::moments::{ReadNamespace, Reader, SnapshotAt};
-use super::snapshots::{id_from, inconsistent};
 use crate::model::{ObjectId, State, StoredData};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, PgPool, Row};
 
 use super::StoreError;
-use super::lock::{LOCK_SPACE, MIGRATING};
+use super::lease::{LOCK_SPACE, MIGRATING};
 use crate::text::shown;
 
 /// Forward only; brought up to date by the program itself.

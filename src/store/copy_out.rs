@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 use futures_util::TryStreamExt;
 
 use super::StoreError;
+use super::decode::inconsistent;
 use super::moments::Reader;
-use super::snapshots::inconsistent;
 
 const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
 /// The signature, the flags and the length of the header's extension, which no version of PostgreSQL uses.

@@ -1,8 +1,9 @@
 //! What a person decides: about a held snapshot, about a namespace that vanished.
 
-use super::range::{RowsOf, read_range};
-use super::snapshots::{digest_from, inconsistent};
-use super::{Fence, ProvenWalk, Store, StoreError, Walk};
+use super::decode::digest_from;
+use super::error::Doing;
+use super::packed_rows::{RowsOf, read_range};
+use super::{Store, StoreError};
 use crate::digest::{self, SetDigest};
 
 /// Rows that are read at once when a namespace's digest is computed from its rows.
@@ -37,7 +38,7 @@ impl Store {
         )
         .fetch_optional(&self.pool)
         .await
-        .map_err(StoreError::while_doing("look for a snapshot"))
+        .doing("look for a snapshot")
     }
 
     /// All namespaces of that id, in whatever account.
@@ -52,69 +53,7 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await
-        .map_err(StoreError::while_doing("look for a namespace"))
-    }
-
-    /// What a finished walk proved, from its record.
-    pub async fn proven_walk(&self, snapshot_id: i32) -> Result<ProvenWalk, StoreError> {
-        let Walk { base, checkpoint, .. } = self.walk(snapshot_id).await?;
-        if !checkpoint.walked {
-            return Err(inconsistent("a walk without a proven end can't be published"));
-        }
-        Ok(ProvenWalk {
-            snapshot_id,
-            base_snapshot: base.map(|base| base.snapshot_id),
-            base_digest: base.map(|base| base.digest).unwrap_or_default(),
-            digest: checkpoint.digest,
-            change_digest: checkpoint.change_digest,
-            counts: checkpoint.counts,
-            retires: false,
-        })
-    }
-
-    /// Stages the removal of all that a namespace has left, as a snapshot of its own without a single page.
-    pub async fn stage_retirement(&self, fence: Fence, run_id: i64) -> Result<ProvenWalk, StoreError> {
-        let doing = "stage a namespace's retirement";
-        let left = self.digest_of_rows(fence.namespace_key).await?;
-        let gone = SetDigest::default().minus(left).to_bytes();
-        let mut transaction = self.pool.begin().await.map_err(StoreError::while_doing(doing))?;
-        sqlx::query!("set local statement_timeout = 0")
-            .execute(&mut *transaction)
-            .await
-            .map_err(StoreError::while_doing(doing))?;
-        let snapshot_id = sqlx::query_scalar!(
-            "insert into inventory.snapshot
-                 (run_id, namespace_key, base_snapshot, digest_version, walked, finished_at, removed, change_digest)
-             select $1, namespace_key, published_snapshot, $3, true, clock_timestamp(),
-                    (select count(*) from inventory.open_interval where namespace_key = $2), $4
-             from inventory.namespace where namespace_key = $2
-             returning snapshot_id",
-            run_id,
-            fence.namespace_key,
-            digest::VERSION,
-            gone.as_slice()
-        )
-        .fetch_one(&mut *transaction)
-        .await
-        .map_err(StoreError::while_doing(doing))?;
-        sqlx::query!(
-            "insert into inventory.staged_change (snapshot_id, id, old_state, new_state)
-             select $1, id, inventory.state_of(has_stored_data), 0
-             from inventory.open_interval where namespace_key = $2 order by id",
-            snapshot_id,
-            fence.namespace_key
-        )
-        .execute(&mut *transaction)
-        .await
-        .map_err(StoreError::while_doing(doing))?;
-        fence.check(&mut transaction).await?;
-        transaction.commit().await.map_err(StoreError::while_doing(doing))?;
-        // From the rows as they are: what was edited by hand is closed, too.
-        Ok(ProvenWalk {
-            base_digest: left,
-            retires: true,
-            ..self.proven_walk(snapshot_id).await?
-        })
+        .doing("look for a namespace")
     }
 
     /// The digest that a namespace's rows really have, whatever its snapshots say.
@@ -125,11 +64,11 @@ impl Store {
     /// The digest of a namespace's rows, and what its newest snapshot says, at one moment.
     async fn digests(&self, namespace_key: i32) -> Result<(SetDigest, Option<SetDigest>), StoreError> {
         let doing = "read a namespace's rows for their digest";
-        let mut transaction = self.pool.begin().await.map_err(StoreError::while_doing(doing))?;
+        let mut transaction = self.pool.begin().await.doing(doing)?;
         sqlx::query!("set transaction isolation level repeatable read, read only")
             .execute(&mut *transaction)
             .await
-            .map_err(StoreError::while_doing(doing))?;
+            .doing(doing)?;
         let recorded = sqlx::query_scalar!(
             "select s.digest from inventory.namespace n
              join inventory.snapshot s on s.snapshot_id = n.published_snapshot
@@ -139,7 +78,7 @@ impl Store {
         )
         .fetch_optional(&mut *transaction)
         .await
-        .map_err(StoreError::while_doing(doing))?;
+        .doing(doing)?;
         let recorded = recorded.as_deref().map(digest_from).transpose()?;
         let mut digest = SetDigest::default();
         let mut after = None;
@@ -165,7 +104,7 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await
-        .map_err(StoreError::while_doing("list the published namespaces"))?;
+        .doing("list the published namespaces")?;
         let mut wrong = Vec::new();
         for row in published {
             let (of_rows, recorded) = self.digests(row.namespace_key).await?;

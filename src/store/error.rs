@@ -99,17 +99,28 @@ impl StoreError {
     }
 
     /// The database is out of reach or ended the session: what was committed is kept, and trying again may help.
-    pub fn is_connection_lost(&self) -> bool {
+    pub fn is_connection_error(&self) -> bool {
         match self {
             Self::CheckpointLost => true,
-            Self::Database { source, .. } | Self::Unreachable { source, .. } => source.is_connection_lost(),
+            Self::Database { source, .. } | Self::Unreachable { source, .. } => source.is_connection_error(),
             _ => false,
         }
     }
 
     /// Nothing is wrong with the answers: a later run may go on from the checkpoint.
-    pub fn is_passing(&self) -> bool {
+    pub fn leaves_walk_resumable(&self) -> bool {
         matches!(self, Self::Database { .. } | Self::CheckpointLost | Self::FenceLost)
+    }
+}
+
+/// Adds to a failure what the database was asked to do: `.await.doing("read the page")?`.
+pub(super) trait Doing<T> {
+    fn doing(self, doing: &'static str) -> Result<T, StoreError>;
+}
+
+impl<T> Doing<T> for Result<T, sqlx::Error> {
+    fn doing(self, doing: &'static str) -> Result<T, StoreError> {
+        self.map_err(StoreError::while_doing(doing))
     }
 }
 
@@ -135,7 +146,7 @@ impl fmt::Display for DatabaseFault {
 impl std::error::Error for DatabaseFault {}
 
 impl DatabaseFault {
-    fn is_connection_lost(&self) -> bool {
+    fn is_connection_error(&self) -> bool {
         match &self.0 {
             sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Protocol(_) => true,
             // Class 08: connection exception; 57P: the server or an administrator ended the session; 25P03: idle in a

@@ -7,8 +7,8 @@
 use sqlx::{Executor, PgConnection};
 use time::OffsetDateTime;
 
-use super::lock::{LOCK_SPACE, PUBLISHING};
-use super::snapshots::digest_from;
+use super::decode::digest_from;
+use super::lease::{LOCK_SPACE, PUBLISHING};
 use super::{Store, StoreError};
 use crate::digest::SetDigest;
 use crate::model::label;

@@ -3,15 +3,15 @@
 use sqlx::types::Json;
 use time::OffsetDateTime;
 
-use super::{Fence, Store, StoreError};
+use super::{Lease, LeaseNumber, Store, StoreError};
 use crate::model::{AccountId, Namespace, NamespaceId};
 
 /// A namespace that the record knows.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RecordedNamespace {
     pub key: i32,
-    /// Of the last taking of its lock.
-    pub fence: Fence,
+    /// Of the last lease, which may have ended.
+    pub lease: LeaseNumber,
     pub namespace: Namespace,
     pub missing_since: Option<OffsetDateTime>,
 }
@@ -138,7 +138,7 @@ impl Store {
             .map(|row| {
                 Ok(RecordedNamespace {
                     key: row.namespace_key,
-                    fence: Fence::last(row.namespace_key, row.fence),
+                    lease: LeaseNumber(row.fence),
                     namespace: Namespace {
                         id: valid_namespace_id(&row.namespace_id)?,
                         name: row.name,
@@ -152,36 +152,37 @@ impl Store {
             })
             .collect()
     }
+}
 
-    /// From now on its walks read on one cursor.
-    pub async fn remember_one_cursor(&self, fence: Fence) -> Result<(), StoreError> {
+impl Lease {
+    /// From now on the namespace is read on one cursor.
+    pub async fn remember_one_cursor(&self) -> Result<(), StoreError> {
+        let key = self.namespace_key;
         let doing = "remember that a namespace is read on one cursor";
-        let mut transaction = self.pool.begin().await.map_err(StoreError::while_doing(doing))?;
-        fence.check(&mut transaction).await?;
-        sqlx::query!(
-            "update inventory.namespace set one_cursor = true where namespace_key = $1",
-            fence.namespace_key
-        )
-        .execute(&mut *transaction)
-        .await
-        .map_err(StoreError::while_doing(doing))?;
-        transaction.commit().await.map_err(StoreError::while_doing(doing))
+        let remembered = self.write(doing, async |connection| {
+            sqlx::query!(
+                "update inventory.namespace set one_cursor = true where namespace_key = $1",
+                key
+            )
+            .execute(connection)
+            .await
+        });
+        remembered.await.map(drop)
     }
 
-    /// Only for a namespace that is neither listed nor answers its object list. Its objects stay as they were.
-    pub async fn mark_missing(&self, fence: Fence) -> Result<(), StoreError> {
-        let doing = "record that a namespace vanished";
-        let mut transaction = self.pool.begin().await.map_err(StoreError::while_doing(doing))?;
-        sqlx::query!(
-            "update inventory.namespace set missing_since = clock_timestamp()
-             where namespace_key = $1 and missing_since is null",
-            fence.namespace_key
-        )
-        .execute(&mut *transaction)
-        .await
-        .map_err(StoreError::while_doing(doing))?;
-        fence.check(&mut transaction).await?;
-        transaction.commit().await.map_err(StoreError::while_doing(doing))
+    /// Only for a namespace that is neither listed nor has an object list. Its objects stay as they were.
+    pub async fn mark_missing(&self) -> Result<(), StoreError> {
+        let key = self.namespace_key;
+        let marked = self.write("record that a namespace vanished", async |connection| {
+            sqlx::query!(
+                "update inventory.namespace set missing_since = clock_timestamp()
+                 where namespace_key = $1 and missing_since is null",
+                key
+            )
+            .execute(connection)
+            .await
+        });
+        marked.await.map(drop)
     }
 }
 

@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
-use super::{Fence, Store, StoreError};
+use super::error::Doing;
+use super::{Lease, Store, StoreError};
 
 const DROPPING: &str = "drop history before the horizon";
 
@@ -45,7 +46,7 @@ impl Store {
         )
         .fetch_one(&self.pool)
         .await
-        .map_err(StoreError::while_doing("tell the time"))
+        .doing("tell the time")
     }
 
     /// Where the horizon would be. `None` where nothing was published by then: there is no history to drop.
@@ -61,25 +62,7 @@ impl Store {
         )
         .fetch_optional(&self.pool)
         .await
-        .map_err(StoreError::while_doing("find the newest snapshot before the horizon"))
-    }
-
-    /// From here on nobody is answered about moments before it. It never moves back.
-    pub async fn move_horizon(&self, fence: Fence, horizon: Horizon) -> Result<(), StoreError> {
-        let doing = "move the horizon";
-        let mut transaction = self.pool.begin().await.map_err(StoreError::while_doing(doing))?;
-        fence.check(&mut transaction).await?;
-        sqlx::query!(
-            "update inventory.namespace set horizon = $2, horizon_snapshot = $3
-             where namespace_key = $1 and (horizon is null or horizon <= $2)",
-            fence.namespace_key,
-            horizon.at,
-            horizon.snapshot_id
-        )
-        .execute(&mut *transaction)
-        .await
-        .map_err(StoreError::while_doing(doing))?;
-        transaction.commit().await.map_err(StoreError::while_doing(doing))
+        .doing("find the newest snapshot before the horizon")
     }
 
     /// How many intervals had ended with the horizon's snapshot, or before.
@@ -93,77 +76,8 @@ impl Store {
         )
         .fetch_one(&self.pool)
         .await
-        .map_err(StoreError::while_doing("count the intervals before the horizon"))?;
+        .doing("count the intervals before the horizon")?;
         Ok(count as u64)
-    }
-
-    /// Drops them. Returns how many there were.
-    pub async fn drop_ended_intervals(&self, fence: Fence, horizon: Horizon, batch: u32) -> Result<u64, StoreError> {
-        // In the order of their ends: whether an object is gone shows at the last of its intervals.
-        let ends = sqlx::query_scalar!(
-            "select s.snapshot_id from inventory.snapshot s
-             where s.namespace_key = $1 and s.status = 'complete' and s.snapshot_id <= $2
-               and exists (select from inventory.closed_interval c where c.to_snapshot = s.snapshot_id)
-             order by s.snapshot_id",
-            fence.namespace_key,
-            horizon.snapshot_id
-        )
-        .fetch_all(&self.pool)
-        .await
-        .map_err(StoreError::while_doing(DROPPING))?;
-        let mut dropped = 0;
-        for end in ends {
-            loop {
-                let batch_of = self.drop_intervals_that_ended_with(fence, end, batch).await?;
-                dropped += batch_of;
-                if batch_of < u64::from(batch) {
-                    break;
-                }
-            }
-        }
-        Ok(dropped)
-    }
-
-    async fn drop_intervals_that_ended_with(&self, fence: Fence, end: i32, batch: u32) -> Result<u64, StoreError> {
-        let mut transaction = self.pool.begin().await.map_err(StoreError::while_doing(DROPPING))?;
-        let dropped = sqlx::query_scalar!(
-            "with dropped as (
-                 delete from inventory.closed_interval where ctid = any(array(
-                     select ctid from inventory.closed_interval where to_snapshot = $2 limit $3))
-                 returning id, first_snapshot, next_state),
-             gone as (
-                 insert into inventory.pruned_object (namespace_key, first_snapshot, id)
-                 select $1, d.first_snapshot, d.id from dropped d
-                 where d.next_state = 0
-                   and not exists (
-                       select from inventory.open_interval o where o.namespace_key = $1 and o.id = d.id)
-                   and not exists (
-                       select from inventory.closed_interval later
-                       where later.namespace_key = $1 and later.id = d.id and later.to_snapshot > $2)
-                 on conflict do nothing)
-             select count(*) as \"count!\" from dropped",
-            fence.namespace_key,
-            end,
-            i64::from(batch)
-        )
-        .fetch_one(&mut *transaction)
-        .await
-        .map_err(StoreError::while_doing(DROPPING))?;
-        fence.check(&mut transaction).await?;
-        transaction.commit().await.map_err(StoreError::while_doing(DROPPING))?;
-        Ok(dropped as u64)
-    }
-
-    /// Gives up a walk that nobody went on with since before the horizon, and clears what ended walks left. Returns the
-    /// rows that such a walk had staged.
-    pub async fn drop_leftovers(&self, fence: Fence, before: OffsetDateTime) -> Result<u64, StoreError> {
-        let rows = self.count_leftovers(fence.namespace_key, before).await?;
-        if self.has_old_walk(fence.namespace_key, before).await? {
-            self.drop_unfinished_walk(fence, "pruned: nobody went on with it")
-                .await?;
-        }
-        self.clear_leftovers(fence).await?;
-        Ok(rows)
     }
 
     /// Rows that walks staged or spooled which ended without clearing them, or which nobody went on with.
@@ -182,7 +96,7 @@ impl Store {
         )
         .fetch_one(&self.pool)
         .await
-        .map_err(StoreError::while_doing("count what ended walks left"))?;
+        .doing("count what ended walks left")?;
         Ok(count as u64)
     }
 
@@ -197,7 +111,7 @@ impl Store {
         )
         .fetch_one(&self.pool)
         .await
-        .map_err(StoreError::while_doing("look for an unfinished walk"))
+        .doing("look for an unfinished walk")
     }
 
     /// Those that go: published ones before the horizon's, and walks that came to nothing. A held one waits for a
@@ -228,38 +142,8 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await
-        .map_err(StoreError::while_doing("look for snapshots before the horizon"))?;
+        .doing("look for snapshots before the horizon")?;
         Ok(old.into_iter().filter(|old| !(old.pruned && old.named)).collect())
-    }
-
-    /// Drops them, or leaves their moments, after all that can go that named them is gone.
-    pub async fn drop_snapshots(&self, fence: Fence, old: &[OldSnapshot], batch: u32) -> Result<(), StoreError> {
-        for some in old.chunks(batch as usize) {
-            let ids = |named| -> Vec<i32> {
-                let some = some.iter().filter(|old| old.named == named);
-                some.map(|old| old.snapshot_id).collect()
-            };
-            let mut transaction = self.pool.begin().await.map_err(StoreError::while_doing(DROPPING))?;
-            sqlx::query!(
-                "update inventory.snapshot set pruned = true where namespace_key = $1 and snapshot_id = any($2)",
-                fence.namespace_key,
-                &ids(true)
-            )
-            .execute(&mut *transaction)
-            .await
-            .map_err(StoreError::while_doing(DROPPING))?;
-            sqlx::query!(
-                "delete from inventory.snapshot where namespace_key = $1 and snapshot_id = any($2)",
-                fence.namespace_key,
-                &ids(false)
-            )
-            .execute(&mut *transaction)
-            .await
-            .map_err(StoreError::while_doing(DROPPING))?;
-            fence.check(&mut transaction).await?;
-            transaction.commit().await.map_err(StoreError::while_doing(DROPPING))?;
-        }
-        Ok(())
     }
 
     /// Runs that ended before then and have no snapshots left, once these are dropped.
@@ -275,7 +159,7 @@ impl Store {
         )
         .fetch_one(&self.pool)
         .await
-        .map_err(StoreError::while_doing("count the runs before the horizon"))?;
+        .doing("count the runs before the horizon")?;
         Ok(count as u64)
     }
 
@@ -295,11 +179,123 @@ impl Store {
             )
             .execute(&self.pool)
             .await
-            .map_err(StoreError::while_doing("drop the runs before the horizon"))?;
+            .doing("drop the runs before the horizon")?;
             dropped += some.rows_affected();
             if some.rows_affected() < u64::from(batch) {
                 return Ok(dropped);
             }
         }
+    }
+}
+
+impl Lease {
+    /// From now on no question about a point in time before the horizon is answered. It never moves back.
+    pub async fn move_horizon(&self, horizon: Horizon) -> Result<(), StoreError> {
+        let moved = self.write("move the horizon", async |connection| {
+            sqlx::query!(
+                "update inventory.namespace set horizon = $2, horizon_snapshot = $3
+                 where namespace_key = $1 and (horizon is null or horizon <= $2)",
+                self.namespace_key,
+                horizon.at,
+                horizon.snapshot_id
+            )
+            .execute(connection)
+            .await
+        });
+        moved.await.map(drop)
+    }
+
+    /// Drops them. Returns how many there were.
+    pub async fn drop_ended_intervals(&self, horizon: Horizon, batch: u32) -> Result<u64, StoreError> {
+        // In the order of their ends: whether an object is gone shows at the last of its intervals.
+        let ends = sqlx::query_scalar!(
+            "select s.snapshot_id from inventory.snapshot s
+             where s.namespace_key = $1 and s.status = 'complete' and s.snapshot_id <= $2
+               and exists (select from inventory.closed_interval c where c.to_snapshot = s.snapshot_id)
+             order by s.snapshot_id",
+            self.namespace_key,
+            horizon.snapshot_id
+        )
+        .fetch_all(&self.store.pool)
+        .await
+        .doing(DROPPING)?;
+        let mut dropped = 0;
+        for end in ends {
+            loop {
+                let batch_of = self.drop_intervals_that_ended_with(end, batch).await?;
+                dropped += batch_of;
+                if batch_of < u64::from(batch) {
+                    break;
+                }
+            }
+        }
+        Ok(dropped)
+    }
+
+    async fn drop_intervals_that_ended_with(&self, end: i32, batch: u32) -> Result<u64, StoreError> {
+        let dropped = self.write(DROPPING, async |connection| {
+            sqlx::query_scalar!(
+                "with dropped as (
+                 delete from inventory.closed_interval where ctid = any(array(
+                     select ctid from inventory.closed_interval where to_snapshot = $2 limit $3))
+                 returning id, first_snapshot, next_state),
+             gone as (
+                 insert into inventory.pruned_object (namespace_key, first_snapshot, id)
+                 select $1, d.first_snapshot, d.id from dropped d
+                 where d.next_state = 0
+                   and not exists (
+                       select from inventory.open_interval o where o.namespace_key = $1 and o.id = d.id)
+                   and not exists (
+                       select from inventory.closed_interval later
+                       where later.namespace_key = $1 and later.id = d.id and later.to_snapshot > $2)
+                 on conflict do nothing)
+             select count(*) as \"count!\" from dropped",
+                self.namespace_key,
+                end,
+                i64::from(batch)
+            )
+            .fetch_one(connection)
+            .await
+        });
+        Ok(dropped.await? as u64)
+    }
+
+    /// Gives up a walk that nobody went on with since before the horizon, and clears what ended walks left. Returns the
+    /// rows that such a walk had staged.
+    pub async fn drop_leftovers(&self, before: OffsetDateTime) -> Result<u64, StoreError> {
+        let rows = self.store.count_leftovers(self.namespace_key, before).await?;
+        if self.store.has_old_walk(self.namespace_key, before).await? {
+            self.drop_unfinished_walk("pruned: nobody went on with it").await?;
+        }
+        self.clear_leftovers().await?;
+        Ok(rows)
+    }
+
+    /// Drops them, or leaves their moments, after all that can go that named them is gone.
+    pub async fn drop_snapshots(&self, old: &[OldSnapshot], batch: u32) -> Result<(), StoreError> {
+        for some in old.chunks(batch as usize) {
+            let ids = |named| -> Vec<i32> {
+                let some = some.iter().filter(|old| old.named == named);
+                some.map(|old| old.snapshot_id).collect()
+            };
+            let dropped = self.write(DROPPING, async |connection| {
+                sqlx::query!(
+                    "update inventory.snapshot set pruned = true where namespace_key = $1 and snapshot_id = any($2)",
+                    self.namespace_key,
+                    &ids(true)
+                )
+                .execute(&mut *connection)
+                .await?;
+                sqlx::query!(
+                    "delete from inventory.snapshot where namespace_key = $1 and snapshot_id = any($2)",
+                    self.namespace_key,
+                    &ids(false)
+                )
+                .execute(connection)
+                .await
+            });
+            dropped.await?;
+        }
+        Ok(())
     }
 }

@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 use super::StoreError;
 use super::as_of::{Slice, state, stored};
 use super::copy_out::Fields;
+use super::decode::id_from;
 use super::moments::Reader;
-use super::snapshots::id_from;
 use crate::model::{ObjectId, Observation, State};
 
 impl Reader {

@@ -1,4 +1,4 @@
-//! One namespace in a run: take its lock, resume or begin its walk, publish what the walk proved, let go.
+//! One namespace in a run: acquire its lease, walk, prove, publish or hold, release.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -8,377 +8,309 @@ use backon::BackoffBuilder;
 use tracing::{info, warn};
 
 use crate::cloudflare::ErrorKind;
-use crate::model::Namespace;
-use crate::store::{Abandoned, Fence, Locks, ProvenWalk, Published, Store, StoreError, Walk};
+use crate::store::{Ending, Lease, LeaseNumber, LockManager, ProvenWalk, PublishError, StoreError, Walk};
 use crate::text::{chain, shell_word};
 
-use super::end::{End, tell};
+use super::attempt::{AttemptResult, log_outcome};
+use super::ending::{Fate, classify, status};
 use super::outcome::{NamespaceOutcome, Status};
-use super::pages::Source;
+use super::pages::PageSource;
 use super::patience::database_waits;
+use super::plan::Planned;
 use super::progress::{Progress, WalkProgress};
-use super::settings::{Account, Settings};
+use super::settings::Settings;
 use super::stop::Stop;
-use super::walk::{WalkError, Walker, is_whole};
+use super::walk::{WalkError, Walker};
 
-/// How long a run that is to stop waits for a lock that it has asked for.
-const PARTING: Duration = Duration::from_secs(5);
+/// How long a stopping run waits for a lock that it has already requested.
+const STOP_GRACE: Duration = Duration::from_secs(5);
 
 /// What all namespaces of a run share.
 pub(super) struct Run<'a> {
     pub(super) id: i64,
-    pub(super) store: &'a Store,
-    pub(super) locks: &'a Locks<'a>,
+    pub(super) locks: &'a LockManager<'a>,
     pub(super) settings: &'a Settings,
     pub(super) stop: &'a Stop,
     pub(super) progress: &'a Progress,
 }
 
-/// A namespace that is to be walked.
-pub(super) struct Planned<'a> {
-    pub(super) account: &'a Account,
-    pub(super) key: i32,
-    /// Of the last taking of its lock, when the run was planned.
-    pub(super) fence: Fence,
-    pub(super) namespace: Namespace,
-    /// The account's list has it. If it does not, and the object list answers 404, it has vanished.
-    pub(super) listed: bool,
+/// Walks and publishes a namespace, and tries again when the database comes back. It never fails: what went wrong is in
+/// the outcome and in the record. The second value says whether the account's credentials were refused.
+pub(super) async fn sync_namespace(run: &Run<'_>, planned: &Planned<'_>) -> (NamespaceOutcome, bool) {
+    let begun = Instant::now();
+    let progress = run.progress.begin(&planned.namespace.id, planned.namespace.label());
+    let namespace = NamespaceSync { run, planned, progress };
+    let mut waits = database_waits(run.settings.retry_for).build();
+    let mut previous = None;
+    let result = loop {
+        let result = namespace.attempt(&mut previous).await;
+        // The first attempt takes any lease. A later one must follow the lease before it, or the one of the plan.
+        previous.get_or_insert(planned.lease);
+        let wait = result.database_lost.then(|| waits.next()).flatten();
+        let Some(wait) = wait else { break result };
+        warn!(
+            namespace = %planned.namespace.id, wait_s = wait.as_secs_f64(),
+            "{}; going on when the database is back", result.error.as_deref().unwrap_or_default()
+        );
+        tokio::select! {
+            biased;
+            _ = run.stop.stopped() => break result,
+            () = tokio::time::sleep(wait) => {}
+        }
+    };
+    namespace.progress.end();
+    let unauthorized = result.unauthorized;
+    let outcome = result.outcome(planned, &namespace.progress, begun);
+    log_outcome(&outcome);
+    (outcome, unauthorized)
 }
 
-impl Run<'_> {
-    /// Never fails: what goes wrong is in the outcome, and in the record. The second value tells that the account's
-    /// credentials were refused.
-    pub(super) async fn sync_namespace(&self, planned: &Planned<'_>) -> (NamespaceOutcome, bool) {
-        let begun = Instant::now();
-        let progress = self.progress.begin(&planned.namespace.id, planned.namespace.label());
-        let (mut walk, mut last) = (None, None);
-        let mut waits = database_waits(self.settings.retry_for).build();
-        let end = loop {
-            let end = self.attempt(planned, &progress, &mut walk, &mut last).await;
-            // From the second attempt on, whoever took the lock since the first is noticed.
-            last.get_or_insert(planned.fence);
-            let wait = end.database_lost.then(|| waits.next()).flatten();
-            let Some(wait) = wait else { break end };
-            warn!(
-                namespace = %planned.namespace.id, wait_s = wait.as_secs_f64(),
-                "{}; going on when the database is back", end.error.as_deref().unwrap_or_default()
-            );
-            tokio::select! {
-                biased;
-                _ = self.stop.stopped() => break end,
-                () = tokio::time::sleep(wait) => {}
-            }
-        };
-        progress.end();
-        let outcome = end.outcome(planned, walk.as_ref(), begun);
-        tell(&outcome);
-        (outcome, end.unauthorized)
-    }
+struct NamespaceSync<'a> {
+    run: &'a Run<'a>,
+    planned: &'a Planned<'a>,
+    progress: Arc<WalkProgress>,
+}
 
-    async fn attempt(
-        &self,
-        planned: &Planned<'_>,
-        progress: &Arc<WalkProgress>,
-        walk: &mut Option<Walk>,
-        last: &mut Option<Fence>,
-    ) -> End {
-        let locks = match self.locks.session().await {
-            Ok(locks) => locks,
-            Err(error) => return End::of(&error),
+impl NamespaceSync<'_> {
+    async fn attempt(&self, previous: &mut Option<LeaseNumber>) -> AttemptResult {
+        let lease = match self.acquire().await {
+            Ok(lease) => lease,
+            Err(result) => return result,
         };
-        let mut taking = pin!(locks.take(planned.key));
-        let taken = tokio::select! {
-            biased;
-            reason = self.stop.stopped() => {
-                // What was sent may still be carried out: the lock would be held until the server notices that the
-                // session is gone, and a run that is started right away would find the namespace taken.
-                if let Ok(Ok(Some(fence))) = tokio::time::timeout(PARTING, taking).await
-                    && let Err(error) = locks.let_go(fence).await
-                {
-                    warn!(namespace = %planned.namespace.id, "{}", chain(&error));
-                }
-                return End::new(Status::Interrupted, Some(format!("{reason} before its walk began")));
-            }
-            taken = &mut taking => taken,
-        };
-        let fence = match taken {
-            Ok(Some(fence)) => fence,
-            Ok(None) => return End::new(Status::Busy, Some("another run holds this namespace".to_owned())),
-            Err(error) => return End::of(&error),
-        };
-        if last.replace(fence).is_some_and(|before| !before.is_followed_by(&fence)) {
-            // It has walked on from here; this run, which slept meanwhile, has nothing to add.
-            if let Err(error) = locks.let_go(fence).await {
-                warn!(namespace = %planned.namespace.id, "{}", chain(&error));
-            }
+        let earlier = previous.replace(lease.number());
+        if earlier.is_some_and(|earlier| !lease.follows(earlier)) {
+            // The other run has walked on from here, so this one has nothing to add.
+            self.release(lease).await;
             let why = "another run took this namespace over when this one had lost its lock".to_owned();
-            return End::new(Status::Interrupted, Some(why));
+            return AttemptResult::interrupted(why);
         }
-        // Without its lock a walk can commit nothing, and where the network is cut it would wait for ever.
+        // Without its lock a walk can commit nothing, and if the network is cut it would wait forever.
         tokio::select! {
-            end = self.walk_with_lock(planned, fence, walk, progress) => {
-                if let Err(error) = locks.let_go(fence).await {
-                    warn!(namespace = %planned.namespace.id, "{}", chain(&error));
-                }
-                end
+            result = self.sync(lease.clone()) => {
+                self.release(lease).await;
+                result.unwrap_or_else(|error| AttemptResult::of(&error))
             }
-            () = locks.lost().cancelled() => {
+            () = lease.lost() => {
                 let why = "the database session that holds the namespace's lock is gone".to_owned();
-                End { database_lost: true, ..End::new(Status::Interrupted, Some(why)) }
+                AttemptResult { database_lost: true, ..AttemptResult::interrupted(why) }
             }
         }
     }
 
-    async fn walk_with_lock(
-        &self,
-        planned: &Planned<'_>,
-        fence: Fence,
-        walk: &mut Option<Walk>,
-        progress: &Arc<WalkProgress>,
-    ) -> End {
-        match self.concluded(walk).await {
-            Ok(Some(end)) => end,
-            Ok(None) => match self.store.open_walk(fence, self.id, self.settings.resume_within).await {
-                Ok(opened) => {
-                    let walk = walk.insert(opened);
-                    self.walk_to_the_end(planned, fence, walk, progress).await
+    async fn acquire(&self) -> Result<Lease, AttemptResult> {
+        let failed = |error: StoreError| AttemptResult::of(&error);
+        let connection = self.run.locks.connection().await.map_err(failed)?;
+        let mut acquiring = pin!(connection.try_acquire(self.planned.key));
+        let acquired = tokio::select! {
+            biased;
+            reason = self.run.stop.stopped() => {
+                // The request may still be carried out. The lock would then be held until the server notices that the
+                // session is gone, and a run that starts right away would find the namespace busy.
+                if let Ok(Ok(Some(lease))) = tokio::time::timeout(STOP_GRACE, acquiring).await {
+                    self.release(lease).await;
                 }
-                Err(error) => End::of(&error),
-            },
-            Err(error) => End::of(&error),
+                return Err(AttemptResult::interrupted(format!("{reason} before its walk began")));
+            }
+            acquired = &mut acquiring => acquired.map_err(failed)?,
+        };
+        let busy = || AttemptResult::new(Status::Busy, Some("another run holds this namespace".to_owned()));
+        acquired.ok_or_else(busy)
+    }
+
+    async fn release(&self, lease: Lease) {
+        if let Err(error) = lease.release().await {
+            warn!(namespace = %self.planned.namespace.id, "{}", chain(&error));
         }
     }
 
-    /// The connection may have broken after a publication was committed and before that was told.
-    async fn concluded(&self, walk: &mut Option<Walk>) -> Result<Option<End>, StoreError> {
-        let Some(walk) = walk else { return Ok(None) };
-        let end = match self.store.snapshot_status(walk.snapshot_id).await?.as_str() {
-            "complete" => End::new(Status::Complete, None),
-            "held" => End::new(
-                Status::Held,
-                Some("held back: see `durable-inventory snapshots`".to_owned()),
-            ),
-            _ => return Ok(None),
-        };
-        *walk = self.store.walk(walk.snapshot_id).await?;
-        Ok(Some(end))
-    }
-
-    /// Walks until the end is proven. A refused cursor starts the walk over once a run, ids out of order start it over
-    /// with a spool; anything else ends it.
-    async fn walk_to_the_end(
-        &self,
-        planned: &Planned<'_>,
-        fence: Fence,
-        walk: &mut Walk,
-        progress: &Arc<WalkProgress>,
-    ) -> End {
-        if walk.checkpoint.resumed > 0 {
-            info!(
-                namespace = %planned.namespace.id, snapshot = walk.snapshot_id, pages = walk.checkpoint.pages,
-                "going on after the last committed page"
-            );
+    /// Walks until the end is proven and publishes it, or ends the walk as [`classify`] says.
+    async fn sync(&self, lease: Lease) -> Result<AttemptResult, StoreError> {
+        if let Some(result) = self.already_ended(&lease).await? {
+            return Ok(result);
+        }
+        let mut walk = Walk::open(lease, self.run.id, self.run.settings.resume_within).await?;
+        self.progress.reached(&walk);
+        let namespace = &self.planned.namespace.id;
+        if walk.checkpoint().resumed > 0 {
+            let (snapshot, pages) = (walk.snapshot_id(), walk.checkpoint().pages);
+            info!(%namespace, snapshot, pages, "going on after the last committed page");
         }
         let mut started_over = false;
         loop {
-            let source = Source {
-                client: planned.account.client.clone(),
-                account: planned.account.id.clone(),
-                namespace: planned.namespace.id.clone(),
-                limit: planned.account.limit,
-                stop: self.stop.clone(),
-            };
-            let walker = Walker {
-                source,
-                cursors: self.settings.cursors,
-                store: self.store.clone(),
-                fence,
-                progress: Arc::clone(progress),
-            };
-            let error = match walker.walk(walk).await {
-                Ok(()) => return self.conclude(planned, fence, walk).await,
+            let error = match self.walker().walk(&mut walk).await {
+                Ok(()) => return self.publish_or_hold(walk).await,
                 Err(error) => error,
             };
-            let start_over = match &error {
-                WalkError::OutOfOrder { .. } => true,
-                WalkError::CursorRefused { .. } | WalkError::SpoolLost if !started_over => {
-                    started_over = true;
-                    true
+            match classify(&error, self.planned.listed, started_over) {
+                Fate::StartOver { unordered } => {
+                    started_over |= !unordered;
+                    let why = format!("{}; the walk starts over", chain(&error));
+                    warn!(%namespace, "{why}");
+                    let spool = unordered || walk.checkpoint().spooled_rows.is_some();
+                    let lease = walk.end(Ending::Discarded, &why, 0).await?;
+                    walk = Walk::begin(lease, self.run.id, spool).await?;
+                    self.progress.reached(&walk);
                 }
-                _ => false,
-            };
-            if !start_over {
-                return self.give_up(planned, fence, walk, error).await;
-            }
-            let why = format!("{}; the walk starts over", chain(&error));
-            warn!(namespace = %planned.namespace.id, "{why}");
-            if let Err(error) = self.start_over(fence, walk, &error, &why).await {
-                return End::of(&error);
+                Fate::Ended(how) => return Ok(self.end_after(walk, how, &error).await),
+                Fate::Vanished => return self.vanish(walk, &error).await,
+                Fate::Left => return Ok(AttemptResult::interrupted(chain(&error))),
             }
         }
     }
 
-    async fn start_over(&self, fence: Fence, walk: &mut Walk, error: &WalkError, why: &str) -> Result<(), StoreError> {
-        self.store
-            .abandon(fence, walk.snapshot_id, Abandoned::Discarded, why, 0)
-            .await?;
-        let spool = matches!(error, WalkError::OutOfOrder { .. }) || walk.checkpoint.spooled.is_some();
-        *walk = self.store.begin_walk(fence, self.id, spool).await?;
-        Ok(())
-    }
-
-    /// Publishes a walk whose end was proven, or holds it back.
-    async fn conclude(&self, planned: &Planned<'_>, fence: Fence, walk: &Walk) -> End {
-        match self.publish_or_hold(planned, fence, walk).await {
-            Ok(end) => end,
-            Err(error) if error.is_passing() => End::of(&error),
-            Err(error) => self.abandon(fence, walk, Abandoned::Failed, chain(&error), 0).await,
-        }
-    }
-
-    async fn publish_or_hold(&self, planned: &Planned<'_>, fence: Fence, walk: &Walk) -> Result<End, StoreError> {
-        if !is_whole(walk) {
-            let what = "a walk that did not compare everything came to publication".to_owned();
-            return Err(StoreError::Inconsistent { what });
-        }
-        let counts = &walk.checkpoint.counts;
-        let lost = counts.removed + counts.data_unknown;
-        if let Some(base) = walk.base
-            && self.settings.breaker.holds(lost, base.objects)
-        {
-            let id = walk.snapshot_id;
-            // What a rebuild found is compared with the rows, which a held snapshot's own digest knows nothing of.
-            let accept = match self.settings.rebuild {
-                true => format!(
-                    "sync --rebuild {} --accept-removals",
-                    shell_word(planned.namespace.id.as_str())
-                ),
-                false => format!("snapshots accept {id}"),
-            };
-            let why = format!(
-                "held back: {lost} of {} objects of {} would be removed or turn to unknown; if that is right, run \
-                 `durable-inventory {accept}`, else `durable-inventory snapshots discard {id}`",
-                base.objects,
-                planned.namespace.label()
-            );
-            self.store.hold(fence, id, &why).await?;
-            return Ok(End::new(Status::Held, Some(why)));
-        }
-        let base_digest = match walk.base {
-            Some(_) if self.settings.rebuild => self.store.digest_of_rows(fence.namespace_key).await?,
-            base => base.map(|base| base.digest).unwrap_or_default(),
+    /// The connection may have broken after a publication was committed and before that was reported.
+    async fn already_ended(&self, lease: &Lease) -> Result<Option<AttemptResult>, StoreError> {
+        let Some(reached) = self.progress.last_reached() else {
+            return Ok(None);
         };
-        let proven = ProvenWalk {
-            snapshot_id: walk.snapshot_id,
-            base_snapshot: walk.base.map(|base| base.snapshot_id),
-            base_digest,
-            digest: walk.checkpoint.digest,
-            change_digest: walk.checkpoint.change_digest,
-            counts: *counts,
-            retires: false,
+        let walk = Walk::load(lease.clone(), reached.snapshot_id).await?;
+        let result = match walk.status() {
+            "complete" => AttemptResult::new(Status::Complete, None),
+            "held" => {
+                let why = "held back: see `durable-inventory snapshots`".to_owned();
+                AttemptResult::new(Status::Held, Some(why))
+            }
+            _ => return Ok(None),
         };
-        Ok(match self.store.publish(fence, &proven).await? {
-            Published::Complete(_) => End::new(Status::Complete, None),
-            Published::BaseIsStale => {
-                let why = "a newer snapshot of this namespace was published meanwhile".to_owned();
-                self.abandon(fence, walk, Abandoned::Superseded, why, 0).await
-            }
-            Published::NotMissing => {
-                let what = "a walk came to publication as a retirement".to_owned();
-                return Err(StoreError::Inconsistent { what });
-            }
-            Published::DigestMismatch => {
-                let why = format!(
-                    "the stored objects and the walk's changes do not give what the walk saw, so nothing was \
-                     published: the record was changed by other means than this program; `durable-inventory sync \
-                     --rebuild {}` mends it",
-                    shell_word(planned.namespace.id.as_str())
-                );
-                self.abandon(fence, walk, Abandoned::Failed, why, 0).await
-            }
-        })
+        self.progress.reached(&walk);
+        Ok(Some(result))
     }
 
-    /// Records why a walk ended: interrupted where a later run may go on, failed where the answers were wrong.
-    async fn give_up(&self, planned: &Planned<'_>, fence: Fence, walk: &Walk, error: WalkError) -> End {
-        let why = chain(&error);
-        match &error {
-            WalkError::Stopped(_) => {
-                let (pages, objects) = (walk.checkpoint.pages, walk.checkpoint.counts.objects());
-                let why =
-                    format!("{why} after page {pages} ({objects} objects compared); the next run goes on from there");
-                self.interrupt(fence, walk, why, 0).await
-            }
-            WalkError::Store(source) if matches!(source, StoreError::FenceLost) => End::of(source),
-            WalkError::Store(source) if source.is_passing() => End {
-                database_lost: source.is_connection_lost(),
-                ..self.interrupt(fence, walk, why, 0).await
+    fn walker(&self) -> Walker {
+        let account = self.planned.account;
+        Walker {
+            source: PageSource {
+                client: account.client.clone(),
+                account: account.id.clone(),
+                namespace: self.planned.namespace.id.clone(),
+                limit: account.limit,
+                stop: self.run.stop.clone(),
             },
-            WalkError::Api { source, .. } => {
-                let requests = u64::from(source.requests());
-                match source.kind() {
-                    ErrorKind::Exhausted => self.interrupt(fence, walk, why, requests).await,
-                    ErrorKind::NotFound if !planned.listed => self.vanish(fence, walk, requests).await,
-                    kind => End {
-                        unauthorized: kind == ErrorKind::Unauthorized,
-                        ..self.abandon(fence, walk, Abandoned::Failed, why, requests).await
-                    },
-                }
-            }
-            _ => self.abandon(fence, walk, Abandoned::Failed, why, 0).await,
+            cursors: self.run.settings.cursors,
+            progress: Arc::clone(&self.progress),
         }
     }
 
-    async fn vanish(&self, fence: Fence, walk: &Walk, requests: u64) -> End {
+    async fn publish_or_hold(&self, walk: Walk) -> Result<AttemptResult, StoreError> {
+        let (base, id) = (walk.base(), walk.snapshot_id());
+        let mut proven = match walk.prove() {
+            Ok(proven) => proven,
+            Err(unproven) => {
+                let why = unproven.to_string();
+                return Ok(self.end(unproven.walk, Ending::Failed, why, 0).await);
+            }
+        };
+        let lost = proven.counts().removed + proven.counts().data_unknown;
+        if let Some(base) = base
+            && self.run.settings.breaker.holds(lost, base.objects)
+        {
+            let why = self.why_held(id, lost, base.objects);
+            proven.hold(&why).await?;
+            return Ok(AttemptResult::new(Status::Held, Some(why)));
+        }
+        if self.run.settings.rebuild
+            && let Err(error) = proven.base_on_rows().await
+        {
+            return Ok(self.not_published(proven.into_walk(), PublishError::Store(error)).await);
+        }
+        self.publish(proven).await
+    }
+
+    fn why_held(&self, snapshot_id: i32, lost: u64, objects: u64) -> String {
+        let namespace = &self.planned.namespace;
+        // The changes of a rebuild lead from the rows as they are, which a held snapshot's digest says nothing about.
+        let accept = match self.run.settings.rebuild {
+            true => format!("sync --rebuild {} --accept-removals", shell_word(namespace.id.as_str())),
+            false => format!("snapshots accept {snapshot_id}"),
+        };
+        format!(
+            "held back: {lost} of {objects} objects of {} would be removed or turn to unknown; if that is right, run \
+             `durable-inventory {accept}`, else `durable-inventory snapshots discard {snapshot_id}`",
+            namespace.label()
+        )
+    }
+
+    async fn publish(&self, proven: ProvenWalk) -> Result<AttemptResult, StoreError> {
+        match proven.publish().await {
+            Ok(_) => Ok(AttemptResult::new(Status::Complete, None)),
+            Err(unpublished) => Ok(self.not_published(unpublished.walk, unpublished.why).await),
+        }
+    }
+
+    async fn not_published(&self, walk: Walk, why: PublishError) -> AttemptResult {
+        let (how, why) = match why {
+            // What was committed is kept: the next attempt publishes it.
+            PublishError::Store(error) if error.leaves_walk_resumable() => return AttemptResult::of(&error),
+            PublishError::Store(error) => (Ending::Failed, chain(&error)),
+            PublishError::BaseIsStale => (Ending::Superseded, why.to_string()),
+            PublishError::NotMissing => (Ending::Failed, why.to_string()),
+            PublishError::DigestMismatch => {
+                let why = format!(
+                    "{why}, so nothing was published: the record was changed by other means than this program; \
+                     `durable-inventory sync --rebuild {}` mends it",
+                    shell_word(self.planned.namespace.id.as_str())
+                );
+                (Ending::Failed, why)
+            }
+        };
+        self.end(walk, how, why, 0).await
+    }
+
+    async fn end_after(&self, walk: Walk, how: Ending, error: &WalkError) -> AttemptResult {
+        let why = match error {
+            WalkError::Stopped(reason) => format!(
+                "{reason} after page {} ({} objects compared); the next run goes on from there",
+                walk.checkpoint().pages,
+                walk.checkpoint().counts.objects()
+            ),
+            error => chain(error),
+        };
+        let result = self.end(walk, how, why, wasted_requests(error)).await;
+        let refused = |source: &crate::cloudflare::Error| source.kind() == ErrorKind::Unauthorized;
+        AttemptResult {
+            unauthorized: matches!(error, WalkError::Api { source, .. } if refused(source)),
+            database_lost: result.database_lost
+                || matches!(error, WalkError::Store(source) if source.is_connection_error()),
+            ..result
+        }
+    }
+
+    async fn vanish(&self, walk: Walk, error: &WalkError) -> Result<AttemptResult, StoreError> {
         let why = "the account no longer lists this namespace, and its object list answers 404; its objects stay as \
                    they were recorded"
             .to_owned();
-        let end = self.abandon(fence, walk, Abandoned::Discarded, why, requests).await;
-        if end.status == Status::Interrupted {
-            // Not marked as missing, it is asked about again, and what this walk left is cleared then.
-            return end;
-        }
-        match self.store.mark_missing(fence).await {
-            Ok(()) => End {
-                status: Status::Missing,
-                ..end
-            },
-            Err(error) => End::of(&error),
-        }
+        let wasted_requests = wasted_requests(error);
+        let lease = walk.end(Ending::Discarded, &why, wasted_requests).await?;
+        lease.mark_missing().await?;
+        Ok(AttemptResult {
+            wasted_requests,
+            ..AttemptResult::new(Status::Missing, Some(why))
+        })
     }
 
-    async fn interrupt(&self, fence: Fence, walk: &Walk, why: String, requests: u64) -> End {
-        // Where the database is what was lost, the walk stays `running` in the record: the next run that gets the lock
-        // sees that nobody holds it, and resumes.
-        if let Err(error) = self.store.interrupt(fence, walk.snapshot_id, &why, requests).await {
-            warn!("{}", chain(&error));
-        }
-        End {
-            requests_in_vain: requests,
-            ..End::new(Status::Interrupted, Some(why))
-        }
-    }
-
-    async fn abandon(&self, fence: Fence, walk: &Walk, status: Abandoned, why: String, requests: u64) -> End {
-        let told = match status {
-            Abandoned::Superseded => Status::Superseded,
-            Abandoned::Failed | Abandoned::Discarded => Status::Failed,
+    async fn end(&self, walk: Walk, how: Ending, why: String, wasted_requests: u64) -> AttemptResult {
+        let ended = walk.end(how, &why, wasted_requests).await;
+        let result = match ended {
+            Ok(_) => AttemptResult::new(status(how), Some(why)),
+            Err(error) => {
+                // The walk stays `running` in the record, so the run that next gets the lease resumes it.
+                warn!("{}", chain(&error));
+                match how {
+                    Ending::Interrupted => AttemptResult::interrupted(why),
+                    _ => AttemptResult::of(&error),
+                }
+            }
         };
-        if let Err(error) = self
-            .store
-            .abandon(fence, walk.snapshot_id, status, &why, requests)
-            .await
-        {
-            // Then the record does not say that it failed: a later run, or the one that took over, goes on with it.
-            warn!("{}", chain(&error));
-            return End {
-                requests_in_vain: requests,
-                ..End::of(&error)
-            };
+        AttemptResult {
+            wasted_requests,
+            ..result
         }
-        End {
-            requests_in_vain: requests,
-            ..End::new(told, Some(why))
-        }
+    }
+}
+
+fn wasted_requests(error: &WalkError) -> u64 {
+    match error {
+        WalkError::Api { source, .. } => u64::from(source.requests()),
+        _ => 0,
     }
 }

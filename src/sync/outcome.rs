@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::model::{AccountId, Counts, NamespaceId};
 use crate::store::RunOutcome;
 
+use super::plan::Planned;
 use super::stop::StopReason;
 
 /// How a namespace fared in a run.
@@ -55,6 +56,26 @@ pub struct NamespaceOutcome {
     pub elapsed: Duration,
     /// What went wrong, or what a person should know and do.
     pub error: Option<String>,
+}
+
+impl NamespaceOutcome {
+    /// Before anything is known of its walk.
+    pub(super) fn of(planned: &Planned<'_>, status: Status, error: Option<String>) -> Self {
+        Self {
+            account: planned.account.id.clone(),
+            namespace: planned.namespace.id.clone(),
+            name: planned.namespace.name.clone(),
+            status,
+            snapshot_id: None,
+            baseline: false,
+            counts: Counts::default(),
+            pages: 0,
+            requests: 0,
+            resumed: 0,
+            elapsed: Duration::ZERO,
+            error,
+        }
+    }
 }
 
 /// An account of which nothing could be walked.

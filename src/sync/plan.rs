@@ -7,10 +7,9 @@ use tracing::warn;
 
 use crate::cloudflare;
 use crate::model::Namespace;
-use crate::store::{Store, StoreError};
+use crate::store::{LeaseNumber, Store, StoreError};
 use crate::text::shown;
 
-use super::namespace::Planned;
 use super::settings::Account;
 use super::stop::{Stop, StopReason};
 
@@ -31,6 +30,17 @@ pub(super) enum PlanError {
         patterns: String,
         near: String,
     },
+}
+
+/// A namespace that is to be walked.
+pub(super) struct Planned<'a> {
+    pub(super) account: &'a Account,
+    pub(super) key: i32,
+    /// The newest lease on it when the run was planned.
+    pub(super) lease: LeaseNumber,
+    pub(super) namespace: Namespace,
+    /// Whether the account lists it. If not, and its object list answers 404, it has vanished.
+    pub(super) listed: bool,
 }
 
 /// Lists the account's namespaces, records the list, and selects.
@@ -56,7 +66,7 @@ pub(super) async fn plan<'a>(store: &Store, account: &'a Account, stop: &Stop) -
             (worth_asking && account.selection.selects(&recorded.namespace)).then_some(Planned {
                 account,
                 key: recorded.key,
-                fence: recorded.fence,
+                lease: recorded.lease,
                 namespace: recorded.namespace,
                 listed,
             })

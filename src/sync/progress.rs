@@ -1,9 +1,10 @@
-//! How far the walks of a run are, for whoever shows it. Walks write, the display reads whenever it likes.
+//! How far the walks of a run are. Walks write it; the display and the outcomes read it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::model::{NamespaceId, ObjectId};
+use crate::model::NamespaceId;
+use crate::store::{Checkpoint, Walk};
 
 /// All walks of a run, in the order in which they began.
 #[derive(Debug, Default)]
@@ -11,17 +12,22 @@ pub struct Progress {
     walks: Mutex<Vec<Arc<WalkProgress>>>,
 }
 
-/// One walk.
+/// One namespace's walk.
 #[derive(Debug)]
 pub struct WalkProgress {
     pub namespace_id: NamespaceId,
-    /// Shown to a person.
+    /// The name to show.
     pub label: String,
-    objects: AtomicU64,
-    pages: AtomicU64,
-    /// The leading 64 bits of the last id. Ids are spread uniformly, so this tells the fraction done.
-    position: AtomicU64,
-    ended: AtomicU64,
+    reached: Mutex<Option<Reached>>,
+    ended: AtomicBool,
+}
+
+/// What a walk has committed.
+#[derive(Debug, Clone)]
+pub(super) struct Reached {
+    pub(super) snapshot_id: i32,
+    pub(super) baseline: bool,
+    pub(super) checkpoint: Checkpoint,
 }
 
 impl Progress {
@@ -29,10 +35,8 @@ impl Progress {
         let walk = Arc::new(WalkProgress {
             namespace_id: namespace_id.clone(),
             label: label.to_owned(),
-            objects: AtomicU64::new(0),
-            pages: AtomicU64::new(0),
-            position: AtomicU64::new(0),
-            ended: AtomicU64::new(0),
+            reached: Mutex::new(None),
+            ended: AtomicBool::new(false),
         });
         self.walks
             .lock()
@@ -47,36 +51,53 @@ impl Progress {
 }
 
 impl WalkProgress {
-    pub(super) fn reached(&self, pages: u64, objects: u64, last: Option<&ObjectId>) {
-        self.pages.store(pages, Ordering::Relaxed);
-        self.objects.store(objects, Ordering::Relaxed);
-        let position = last.map_or(0, |id| {
-            id.as_bytes()
-                .iter()
-                .take(8)
-                .fold(0, |position, byte| position << 8 | u64::from(*byte))
+    pub(super) fn reached(&self, walk: &Walk) {
+        *self.lock() = Some(Reached {
+            snapshot_id: walk.snapshot_id(),
+            baseline: walk.base().is_none(),
+            checkpoint: walk.checkpoint().clone(),
         });
-        self.position.store(position, Ordering::Relaxed);
+    }
+
+    /// `None` before the walk was opened.
+    pub(super) fn last_reached(&self) -> Option<Reached> {
+        self.lock().clone()
     }
 
     pub(super) fn end(&self) {
-        self.ended.store(1, Ordering::Relaxed);
+        self.ended.store(true, Ordering::Relaxed);
     }
 
+    /// Objects that were spooled or compared.
     pub fn objects(&self) -> u64 {
-        self.objects.load(Ordering::Relaxed)
+        self.of_checkpoint(|checkpoint| checkpoint.spooled_rows.unwrap_or(checkpoint.counts.objects()))
     }
 
     pub fn pages(&self) -> u64 {
-        self.pages.load(Ordering::Relaxed)
+        self.of_checkpoint(|checkpoint| checkpoint.pages)
     }
 
     pub fn has_ended(&self) -> bool {
-        self.ended.load(Ordering::Relaxed) == 1
+        self.ended.load(Ordering::Relaxed)
     }
 
-    /// 0 to 1; an estimate that holds where ids ascend.
+    /// The fraction of the walk that is done, 0 to 1. Ids are spread uniformly in what was seen of the API, so the
+    /// leading bits of the last id estimate it; where ids do not ascend, it stays at 0.
     pub fn fraction(&self) -> f64 {
-        self.position.load(Ordering::Relaxed) as f64 / u64::MAX as f64
+        let position = self.of_checkpoint(|checkpoint| {
+            let pending = checkpoint.pending_row.map(|row| row.id);
+            pending
+                .or(checkpoint.compared_through)
+                .map_or(0, |id| id.leading_bits())
+        });
+        position as f64 / u64::MAX as f64
+    }
+
+    fn of_checkpoint(&self, figure: impl FnOnce(&Checkpoint) -> u64) -> u64 {
+        self.lock().as_ref().map_or(0, |reached| figure(&reached.checkpoint))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Reached>> {
+        self.reached.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

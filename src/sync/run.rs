@@ -7,15 +7,15 @@ use futures_util::StreamExt;
 use futures_util::stream;
 use tracing::{error, warn};
 
-use crate::model::{AccountId, Counts};
-use crate::store::{Locks, Store, StoreError};
+use crate::model::AccountId;
+use crate::store::{LockManager, Store, StoreError};
 
 use crate::text::chain;
 
-use super::namespace::{Planned, Run};
+use super::namespace::{Run, sync_namespace};
 use super::outcome::{AccountFailure, NamespaceOutcome, Status, Summary};
 use super::patience::with_patience;
-use super::plan::{PlanError, plan};
+use super::plan::{PlanError, Planned, plan};
 use super::progress::Progress;
 use super::settings::{Account, Settings};
 use super::stop::{Stop, StopReason};
@@ -29,12 +29,11 @@ pub async fn sync(
     stop: &Stop,
     progress: &Progress,
 ) -> Result<Summary, StoreError> {
-    let lost = StoreError::is_connection_lost;
+    let lost = StoreError::is_connection_error;
     let run_id = with_patience(settings, stop, lost, async || store.begin_run().await).await?;
-    let locks = with_patience(settings, stop, lost, async || Locks::open(store).await).await?;
+    let locks = with_patience(settings, stop, lost, async || LockManager::open(store).await).await?;
     let run = Run {
         id: run_id,
-        store,
         locks: &locks,
         settings,
         stop,
@@ -83,7 +82,7 @@ async fn plan_accounts<'a>(
     let mut planned = Vec::new();
     let mut failures = Vec::new();
     for account in accounts {
-        let lost = |error: &PlanError| matches!(error, PlanError::Store(error) if error.is_connection_lost());
+        let lost = |error: &PlanError| matches!(error, PlanError::Store(error) if error.is_connection_error());
         match with_patience(settings, stop, lost, async || plan(store, account, stop).await).await {
             Ok(more) => planned.extend(more),
             Err(error) => {
@@ -112,13 +111,13 @@ async fn walk_all(run: &Run<'_>, planned: Vec<Planned<'_>>) -> (Vec<NamespaceOut
             async move {
                 if refused.get().is_some() {
                     let why = "not walked: the account's credentials were refused".to_owned();
-                    return (index, not_walked(planned, Status::Failed, why));
+                    return (index, NamespaceOutcome::of(planned, Status::Failed, Some(why)));
                 }
                 if let Some(reason) = run.stop.reason() {
                     let why = format!("{reason} before its walk began");
-                    return (index, not_walked(planned, Status::Interrupted, why));
+                    return (index, NamespaceOutcome::of(planned, Status::Interrupted, Some(why)));
                 }
-                let (outcome, unauthorized) = run.sync_namespace(planned).await;
+                let (outcome, unauthorized) = sync_namespace(run, planned).await;
                 if let (true, Some(why)) = (unauthorized, &outcome.error) {
                     // Another walk of the account may have said so first.
                     let _first = refused.set(why.clone());
@@ -143,21 +142,4 @@ async fn walk_all(run: &Run<'_>, planned: Vec<Planned<'_>>) -> (Vec<NamespaceOut
         .collect();
     failures.sort_by(|one, other| one.account.cmp(&other.account));
     (outcomes.into_iter().map(|(_, outcome)| outcome).collect(), failures)
-}
-
-fn not_walked(planned: &Planned<'_>, status: Status, why: String) -> NamespaceOutcome {
-    NamespaceOutcome {
-        account: planned.account.id.clone(),
-        namespace: planned.namespace.id.clone(),
-        name: planned.namespace.name.clone(),
-        status,
-        snapshot_id: None,
-        baseline: false,
-        counts: Counts::default(),
-        pages: 0,
-        requests: 0,
-        resumed: 0,
-        elapsed: std::time::Duration::ZERO,
-        error: Some(why),
-    }
 }

@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use durable_inventory::model::Counts;
-use durable_inventory::store::{Fence, LockSession, ProvenWalk, Published, Store, StoreError};
+use durable_inventory::store::{Ending, Lease, ProvenWalk, PublishError, StoreError, Unpublished, Walk};
 use sqlx::Connection;
 use time::OffsetDateTime;
 use tokio::task::JoinHandle;
 
-use crate::support::bench::{Bench, Seen, seen};
+use crate::support::bench::{Bench, Seen, acquire, seen};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -21,23 +20,32 @@ fn after() -> Seen {
     seen([(2, Some(true)), (3, Some(true)), (4, None)])
 }
 
-/// A namespace with a record, and its lock.
-async fn recorded() -> (Bench, LockSession, Fence) {
+/// A namespace with a record, and its lease.
+async fn recorded() -> (Bench, Lease) {
     let bench = Bench::new(1).await;
-    let locks = LockSession::open(&bench.store).await.unwrap();
-    let fence = bench.take(&locks, 0).await;
-    bench.published(fence, &before()).await;
-    (bench, locks, fence)
+    let lease = bench.acquire(0).await;
+    bench.published(&lease, &before()).await;
+    (bench, lease)
 }
 
 impl Bench {
-    async fn is_inconsistent(&mut self, fence: Fence, walk: &ProvenWalk, what: &str) {
+    async fn is_inconsistent(&mut self, walk: ProvenWalk, what: &str) {
         let before = self.everything().await;
-        match self.store.publish(fence, walk).await {
-            Err(StoreError::Inconsistent { what: told }) => assert!(told.contains(what), "{what}: {told}"),
+        match walk.publish().await.map_err(|unpublished| unpublished.why) {
+            Err(PublishError::Store(StoreError::Inconsistent { what: told })) => {
+                assert!(told.contains(what), "{what}: {told}");
+            }
             answer => panic!("{what}: {answer:?}"),
         }
         assert_eq!(self.everything().await, before, "{what}");
+    }
+
+    async fn set(&mut self, snapshot_id: i32, columns: &str) {
+        let update = format!("update inventory.snapshot set {columns} where snapshot_id = {snapshot_id}");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(update))
+            .execute(&mut self.admin)
+            .await
+            .unwrap();
     }
 
     async fn clock(&mut self) -> OffsetDateTime {
@@ -46,47 +54,43 @@ impl Bench {
     }
 }
 
-fn in_the_background(store: &Store, fence: Fence, walk: ProvenWalk) -> JoinHandle<Published> {
-    let store = store.clone();
-    tokio::spawn(async move { store.publish(fence, &walk).await.unwrap() })
-}
-
-fn recorded_at(published: Published) -> OffsetDateTime {
-    match published {
-        Published::Complete(at) => at,
-        other => panic!("{other:?}"),
-    }
+fn in_the_background(walk: ProvenWalk) -> JoinHandle<Result<OffsetDateTime, Box<Unpublished>>> {
+    tokio::spawn(walk.publish())
 }
 
 /// Each statement is held against what the walk counted, by itself.
 #[tokio::test]
 async fn rows_that_are_not_what_the_walk_counted_publish_nothing() {
-    type Miscount = fn(&mut Counts);
-    let miscounts: [(Miscount, &str); 4] = [
-        (|counts| counts.removed += 1, "closed"),
-        (|counts| counts.data_known += 1, "closed"),
-        (|counts| (counts.removed, counts.data_gained) = (0, 2), "removed"),
-        (|counts| counts.created += 1, "created"),
+    let miscounts = [
+        ("removed = removed + 1", "removed = removed - 1", "closed"),
+        ("data_known = data_known + 1", "data_known = data_known - 1", "closed"),
+        (
+            "removed = 0, data_gained = 2",
+            "removed = 1, data_gained = 1",
+            "removed",
+        ),
+        ("created = created + 1", "created = created - 1", "created"),
     ];
-    let (mut bench, _locks, fence) = recorded().await;
-    let walk = bench.walked(fence, &after()).await;
-    for (miscount, what) in miscounts {
-        let mut counts = walk.counts;
-        miscount(&mut counts);
-        let walk = ProvenWalk { counts, ..walk };
-        bench.is_inconsistent(fence, &walk, what).await;
+    let (mut bench, lease) = recorded().await;
+    let snapshot_id = bench.held(&lease, &after()).await;
+    for (miscount, undo, what) in miscounts {
+        bench.set(snapshot_id, miscount).await;
+        let walk = bench.reloaded(&lease, snapshot_id).await;
+        bench.is_inconsistent(walk, what).await;
+        bench.set(snapshot_id, undo).await;
     }
-    recorded_at(bench.store.publish(fence, &walk).await.unwrap());
+    bench.reloaded(&lease, snapshot_id).await.publish().await.unwrap();
 }
 
 #[tokio::test]
 async fn a_record_that_was_changed_under_a_walk_is_noticed() {
-    let (mut bench, _locks, fence) = recorded().await;
-    let walk = bench.walked(fence, &after()).await;
+    let (mut bench, lease) = recorded().await;
+    let snapshot_id = bench.held(&lease, &after()).await;
     bench
         .execute("update inventory.open_interval set has_stored_data = null where has_stored_data = false")
         .await;
-    bench.is_inconsistent(fence, &walk, "closed").await;
+    let walk = bench.reloaded(&lease, snapshot_id).await;
+    bench.is_inconsistent(walk, "closed").await;
     // A flip that was staged of something else: its row is there to be changed, but not to be closed.
     bench
         .execute(
@@ -95,45 +99,43 @@ async fn a_record_that_was_changed_under_a_walk_is_noticed() {
                   from inventory.snapshot",
         )
         .await;
-    bench.is_inconsistent(fence, &walk, "changed").await;
+    let walk = bench.reloaded(&lease, snapshot_id).await;
+    bench.is_inconsistent(walk, "changed").await;
 }
 
 #[tokio::test]
 async fn a_walk_whose_base_is_no_longer_published_is_told_so() {
-    let (mut bench, _locks, fence) = recorded().await;
-    let held = bench.walked(fence, &after()).await;
-    bench.store.hold(fence, held.snapshot_id, "why").await.unwrap();
-    let left = bench.store.begin_walk(fence, bench.run, false).await.unwrap();
-    bench.store.interrupt(fence, left.snapshot_id, "why", 0).await.unwrap();
-    recorded_at(bench.store.publish(fence, &held).await.unwrap());
-    // Its changes were applied: their rows are not there a second time, but the base is what is told of.
+    let (mut bench, lease) = recorded().await;
+    let held = bench.held(&lease, &after()).await;
+    let left = bench.begun(&lease).await;
+    let left_id = left.snapshot_id();
+    left.end(Ending::Interrupted, "why", 0).await.unwrap();
+    let again = bench.reloaded(&lease, held).await;
+    bench.reloaded(&lease, held).await.publish().await.unwrap();
+    // Its changes were applied: their rows are not there a second time, but the base is what is reported.
     let before = bench.everything().await;
-    let again = bench.store.publish(fence, &held).await.unwrap();
-    assert_eq!(again, Published::BaseIsStale);
+    let refused = again.publish().await.unwrap_err();
+    assert!(matches!(refused.why, PublishError::BaseIsStale), "{refused:?}");
     assert_eq!(bench.everything().await, before);
 
-    let next = bench.store.open_walk(fence, bench.run, HOUR).await.unwrap();
-    assert_ne!(
-        next.snapshot_id, left.snapshot_id,
-        "the walk began before the publication"
-    );
-    assert_eq!(next.checkpoint.resumed, 0);
-    let status = bench.store.snapshot_status(left.snapshot_id).await.unwrap();
-    assert_eq!(status, "superseded");
+    let next = Walk::open(lease, bench.run, HOUR).await.unwrap();
+    assert_ne!(next.snapshot_id(), left_id, "the walk began before the publication");
+    assert_eq!(next.checkpoint().resumed, 0);
+    assert_eq!(bench.status(left_id).await, "superseded");
 }
 
 /// What was asked at the start is asked again when no one can change it any more.
 #[tokio::test]
 async fn a_base_that_changes_while_changes_are_applied_is_noticed() {
-    let (mut bench, _locks, fence) = recorded().await;
-    let walk = bench.walked(fence, &after()).await;
+    let (mut bench, lease) = recorded().await;
+    let walk = bench.walked(&lease, &after()).await;
     let mut blocker = sqlx::PgConnection::connect_with(&bench.options()).await.unwrap();
     let mut block = blocker.begin().await.unwrap();
     sqlx::raw_sql("select from inventory.open_interval for update")
         .execute(&mut *block)
         .await
         .unwrap();
-    let publication = in_the_background(&bench.store, fence, walk);
+    let publication = in_the_background(walk);
     bench.until_waiting(1).await;
     bench
         .execute(
@@ -141,12 +143,13 @@ async fn a_base_that_changes_while_changes_are_applied_is_noticed() {
         )
         .await;
     block.rollback().await.unwrap();
-    assert_eq!(publication.await.unwrap(), Published::BaseIsStale);
+    let refused = publication.await.unwrap().unwrap_err();
+    assert!(matches!(refused.why, PublishError::BaseIsStale), "{refused:?}");
 }
 
 #[tokio::test]
 async fn a_clock_that_was_set_back_goes_on_by_microseconds() {
-    let (mut bench, _locks, fence) = recorded().await;
+    let (mut bench, lease) = recorded().await;
     bench
         .execute("update inventory.store set last_recorded_at = '2099-01-01 00:00:00Z'")
         .await;
@@ -155,8 +158,8 @@ async fn a_clock_that_was_set_back_goes_on_by_microseconds() {
         .await
         .unwrap();
     for n in 1..=2 {
-        let walk = bench.walked(fence, &if n == 1 { after() } else { before() }).await;
-        let at = recorded_at(bench.store.publish(fence, &walk).await.unwrap());
+        let walk = bench.walked(&lease, &if n == 1 { after() } else { before() }).await;
+        let at = walk.publish().await.unwrap();
         assert_eq!(at - ahead, time::Duration::microseconds(n));
     }
 }
@@ -164,29 +167,28 @@ async fn a_clock_that_was_set_back_goes_on_by_microseconds() {
 /// A reader holds the lock while it looks: what it did not see is recorded after the moment that it knows.
 #[tokio::test]
 async fn the_clock_is_read_when_no_reader_is_in_the_way_any_more() {
-    let (mut bench, _locks, fence) = recorded().await;
-    let walk = bench.walked(fence, &after()).await;
+    let (mut bench, lease) = recorded().await;
+    let walk = bench.walked(&lease, &after()).await;
     let mut reader = sqlx::PgConnection::connect_with(&bench.options()).await.unwrap();
     let mut look = reader.begin().await.unwrap();
     sqlx::raw_sql("select pg_advisory_xact_lock_shared(x'64696e76'::int, 0)")
         .execute(&mut *look)
         .await
         .unwrap();
-    let publication = in_the_background(&bench.store, fence, walk);
+    let publication = in_the_background(walk);
     bench.until_waiting(1).await;
     let known = bench.clock().await;
     look.rollback().await.unwrap();
-    assert!(recorded_at(publication.await.unwrap()) > known);
+    assert!(publication.await.unwrap().unwrap() > known);
 }
 
 /// `not_after` bounds when a change happened: by the walk, however late it was decided about.
 #[tokio::test]
 async fn a_held_walks_end_is_not_its_publication() {
-    let (mut bench, _locks, fence) = recorded().await;
-    let held = bench.walked(fence, &after()).await;
-    bench.store.hold(fence, held.snapshot_id, "why").await.unwrap();
+    let (mut bench, lease) = recorded().await;
+    let held = bench.held(&lease, &after()).await;
     let decided = bench.clock().await;
-    recorded_at(bench.store.publish(fence, &held).await.unwrap());
+    bench.reloaded(&lease, held).await.publish().await.unwrap();
     let not_after = "select distinct not_after from inventory.changes";
     let not_after: OffsetDateTime = sqlx::query_scalar(not_after).fetch_one(&mut bench.admin).await.unwrap();
     assert!(not_after < decided);
@@ -194,27 +196,25 @@ async fn a_held_walks_end_is_not_its_publication() {
 
 #[tokio::test]
 async fn what_is_no_walk_of_this_program_is_not_resumed() {
-    let (mut bench, _locks, fence) = recorded().await;
-    let store = bench.store.clone();
-    let retirement = store.stage_retirement(fence, bench.run).await.unwrap();
-    let next = store.open_walk(fence, bench.run, HOUR).await.unwrap();
-    assert_ne!(next.snapshot_id, retirement.snapshot_id, "a retirement is no walk");
+    let (mut bench, lease) = recorded().await;
+    let retirement = lease.stage_retirement(bench.run).await.unwrap();
+    let next = Walk::open(lease.clone(), bench.run, HOUR).await.unwrap();
+    let next_id = next.snapshot_id();
+    assert_ne!(next_id, retirement.walk().snapshot_id(), "a retirement is no walk");
 
     bench
         .execute("update inventory.snapshot set digest_version = 0 where status = 'running'")
         .await;
-    let last = store.open_walk(fence, bench.run, HOUR).await.unwrap();
-    assert_ne!(last.snapshot_id, next.snapshot_id, "its digest can't be gone on with");
+    let last = Walk::open(lease, bench.run, HOUR).await.unwrap();
+    assert_ne!(last.snapshot_id(), next_id, "its digest can't be continued");
 }
 
 #[tokio::test]
 async fn a_publication_supersedes_what_was_held() {
-    let (mut bench, _locks, fence) = recorded().await;
-    let held = bench.walked(fence, &seen([])).await;
-    bench.store.hold(fence, held.snapshot_id, "why").await.unwrap();
-    bench.published(fence, &after()).await;
-    let status = bench.store.snapshot_status(held.snapshot_id).await.unwrap();
-    assert_eq!(status, "superseded");
+    let (mut bench, lease) = recorded().await;
+    let held = bench.held(&lease, &seen([])).await;
+    bench.published(&lease, &after()).await;
+    assert_eq!(bench.status(held).await, "superseded");
     let staged: i64 = sqlx::query_scalar("select count(*) from inventory.staged_change")
         .fetch_one(&mut bench.admin)
         .await
@@ -226,9 +226,9 @@ async fn a_publication_supersedes_what_was_held() {
 #[tokio::test]
 async fn a_walk_begins_without_a_look_at_the_objects() {
     let mut bench = Bench::new(1).await;
-    let locks = LockSession::open(&bench.store).await.unwrap();
-    let fence = bench.take(&locks, 0).await;
-    bench.published(fence, &before()).await;
+    let lease = bench.acquire(0).await;
+    bench.published(&lease, &before()).await;
+    lease.release().await.unwrap();
     bench
         .execute(
             "insert into inventory.open_interval (namespace_key, id)
@@ -236,8 +236,10 @@ async fn a_walk_begins_without_a_look_at_the_objects() {
         )
         .await;
     let other = bench.another_store().await;
-    other.begin_walk(fence, bench.run, false).await.unwrap();
-    other.stored_rows(fence, None, 5).await.unwrap();
+    let lease = acquire(&other, bench.keys[0]).await;
+    bench.begun(&lease).await;
+    lease.recorded_rows(None, 5).await.unwrap();
+    lease.release().await.unwrap();
     // What a session has read is counted when it ends.
     other.close().await;
     bench.until_alone().await;

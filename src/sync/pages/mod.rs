@@ -3,44 +3,44 @@
 //! One cursor has one request under way. Where the API takes two seconds to answer, that is an eighth of what the quota
 //! allows. So a namespace of many pages is read on several cursors; what the walk sees is the same, page after page.
 
-mod ahead;
-mod plan;
+mod boundary;
+mod fetch;
+mod parallel;
+mod partition;
 mod range;
-mod seam;
-mod source;
 
 use std::time::Duration;
 
 use tracing::info;
 
-use crate::cloudflare::Pagination;
+use crate::model::Pagination;
 use crate::model::{Cursor, ObjectId, Page};
 use crate::units::Cursors;
 
-use self::ahead::{Ahead, Dropped};
-pub use self::plan::Reached;
-use self::plan::plan;
-use self::seam::Beyond;
-use self::source::Served;
-pub use self::source::{FetchError, Source};
+use self::boundary::PastBoundary;
+use self::fetch::FetchedPage;
+pub use self::fetch::{FetchError, PageSource};
+use self::parallel::{Fallback, ParallelPages};
+pub use self::partition::Position;
+use self::partition::plan;
 
 pub struct Pages {
-    source: Source,
+    source: PageSource,
     cursors: Cursors,
     reading: Reading,
-    dropped: Option<Dropped>,
+    fallback: Option<Fallback>,
 }
 
 enum Reading {
     OneCursor,
     /// As before, and the last page may be one to find out from how the API takes made-up cursors.
-    OneCursorYet(Option<Served>),
-    Ahead(Box<Ahead>),
+    OneCursorYet(Option<FetchedPage>),
+    ParallelPages(Box<ParallelPages>),
 }
 
 impl Pages {
     /// `several`: whether more than one cursor may be used.
-    pub fn new(source: Source, cursors: Cursors, several: bool) -> Self {
+    pub fn new(source: PageSource, cursors: Cursors, several: bool) -> Self {
         let reading = match several {
             true => Reading::OneCursorYet(None),
             false => Reading::OneCursor,
@@ -49,21 +49,21 @@ impl Pages {
             source,
             cursors,
             reading,
-            dropped: None,
+            fallback: None,
         }
     }
 
     /// The page after those that the walk has seen; how far it has come by them decides how it is read.
-    pub async fn next(&mut self, pagination: &Pagination, reached: Option<Reached>) -> Result<Page, FetchError> {
+    pub async fn next(&mut self, pagination: &Pagination, reached: Option<Position>) -> Result<Page, FetchError> {
         let mut spent = 0;
         if let (Reading::OneCursorYet(last), Some(reached)) = (&mut self.reading, reached)
             && let (Some(last), Some(cursor)) = (last.take(), &pagination.cursor)
         {
             spent = self.consider(&last, cursor.clone(), reached).await?;
         }
-        if let Reading::Ahead(ahead) = &mut self.reading {
+        if let Reading::ParallelPages(ahead) = &mut self.reading {
             let page = ahead.next().await;
-            self.dropped = self.dropped.take().or(ahead.dropped.take());
+            self.fallback = self.fallback.take().or(ahead.fallback.take());
             if let Some(page) = page? {
                 return Ok(charged(page, spent));
             }
@@ -77,13 +77,13 @@ impl Pages {
     }
 
     /// Why the ranges were given up, if they were since this was asked last.
-    pub fn take_dropped(&mut self) -> Option<Dropped> {
-        self.dropped.take()
+    pub fn take_fallback(&mut self) -> Option<Fallback> {
+        self.fallback.take()
     }
 
     /// Reads ahead from here on, if it is worth it and the API takes a made-up cursor for what it means. Returns how
     /// many requests it took to find out.
-    async fn consider(&mut self, last: &Served, cursor: Cursor, reached: Reached) -> Result<u32, FetchError> {
+    async fn consider(&mut self, last: &FetchedPage, cursor: Cursor, reached: Position) -> Result<u32, FetchError> {
         let rows = last.page.rows.len();
         let pace = self.source.client.pace();
         let plan = |took| plan(self.cursors, pace, took, reached, rows as u64);
@@ -101,11 +101,11 @@ impl Pages {
                 namespace = %self.source.namespace, cursors = plan.cursors, range_pages = plan.range_pages,
                 "reading on several cursors"
             );
-            let ahead = Ahead::new(self.source.clone(), plan, rows, cursor, &reached.last);
-            Reading::Ahead(Box::new(ahead))
+            let ahead = ParallelPages::new(self.source.clone(), plan, rows, cursor, &reached.last);
+            Reading::ParallelPages(Box::new(ahead))
         } else {
             let why = "what came after an id that was made up is not what had come after it before, twice".to_owned();
-            self.dropped = Some(Dropped { why, for_good: true });
+            self.fallback = Some(Fallback { why, for_good: true });
             Reading::OneCursor
         };
         Ok(requests)
@@ -113,7 +113,7 @@ impl Pages {
 
     /// Asks for what comes after an id in the middle of a page that was just read, and once more for both if that is
     /// something else: objects come and go.
-    async fn probe(&self, last: &Served) -> Result<Probe, FetchError> {
+    async fn probe(&self, last: &FetchedPage) -> Result<Probe, FetchError> {
         let mut probe = Probe {
             proven: false,
             requests: 0,
@@ -139,7 +139,7 @@ impl Pages {
             probe.requests += probed.page.requests;
             probe.took = probed.page.took;
             let expected: Vec<ObjectId> = page.ids().filter(|id| *id > before).collect();
-            probe.proven = Beyond::of([&probed], None).ids.starts_with(&expected);
+            probe.proven = PastBoundary::of([&probed], None).ids.starts_with(&expected);
             if probe.proven {
                 break;
             }

@@ -7,16 +7,16 @@ use tokio::sync::mpsc;
 use crate::model::{Cursor, ObjectId};
 use crate::sync::task::Task;
 
-use super::seam::{Beyond, MOST_PAGES};
-use super::source::{FetchError, Served, Source};
+use super::boundary::{MOST_PAGES, PastBoundary};
+use super::fetch::{FetchError, FetchedPage, PageSource};
 
-/// Dropped, it reads no more.
+/// Fallback, it reads no more.
 pub struct Range {
     /// The last id that belongs to it; `None`: the rest of the namespace.
     pub upper: Option<ObjectId>,
     /// Read already, and looked at.
-    head: VecDeque<Served>,
-    pages: mpsc::Receiver<Result<Served, FetchError>>,
+    head: VecDeque<FetchedPage>,
+    pages: mpsc::Receiver<Result<FetchedPage, FetchError>>,
     _reader: Task<()>,
 }
 
@@ -24,10 +24,10 @@ impl Range {
     /// Reads from `cursor` on, after what was read already, up to `room` pages ahead. The reader goes on beyond the
     /// range's end until it has read a page's worth of the next range, which proves the seam.
     pub fn read(
-        source: Source,
+        source: PageSource,
         cursor: Option<Cursor>,
         upper: Option<ObjectId>,
-        head: Vec<Served>,
+        head: Vec<FetchedPage>,
         page_rows: usize,
         room: usize,
     ) -> Self {
@@ -43,7 +43,7 @@ impl Range {
     }
 
     /// `None`: the reader is done.
-    pub async fn receive(&mut self) -> Result<Option<Served>, FetchError> {
+    pub async fn receive(&mut self) -> Result<Option<FetchedPage>, FetchError> {
         match self.head.pop_front() {
             Some(served) => Ok(Some(served)),
             None => self.pages.recv().await.transpose(),
@@ -53,12 +53,12 @@ impl Range {
     /// The page that reaches the seam, and those after it.
     pub async fn chain(
         &mut self,
-        crossing: Served,
+        crossing: FetchedPage,
         seam: &ObjectId,
         page_rows: usize,
-    ) -> Result<Vec<Served>, FetchError> {
+    ) -> Result<Vec<FetchedPage>, FetchError> {
         let mut chain = vec![crossing];
-        while chain.len() < MOST_PAGES && !Beyond::of(&chain, Some(seam)).is_enough(page_rows) {
+        while chain.len() < MOST_PAGES && !PastBoundary::of(&chain, Some(seam)).is_enough(page_rows) {
             match self.receive().await? {
                 Some(served) => chain.push(served),
                 None => break,
@@ -68,9 +68,9 @@ impl Range {
     }
 
     /// What its first pages hold; they stay to be received.
-    pub async fn look_ahead(&mut self, page_rows: usize) -> Result<Beyond, FetchError> {
+    pub async fn look_ahead(&mut self, page_rows: usize) -> Result<PastBoundary, FetchError> {
         loop {
-            let beyond = Beyond::of(&self.head, None);
+            let beyond = PastBoundary::of(&self.head, None);
             if self.head.len() >= MOST_PAGES || beyond.is_enough(page_rows) {
                 return Ok(beyond);
             }
@@ -81,18 +81,18 @@ impl Range {
         }
     }
 
-    pub fn take_head(&mut self) -> Vec<Served> {
+    pub fn take_head(&mut self) -> Vec<FetchedPage> {
         self.head.drain(..).collect()
     }
 }
 
 async fn read(
-    source: Source,
+    source: PageSource,
     mut cursor: Option<Cursor>,
     upper: Option<ObjectId>,
     mut beyond: usize,
     page_rows: usize,
-    pages: mpsc::Sender<Result<Served, FetchError>>,
+    pages: mpsc::Sender<Result<FetchedPage, FetchError>>,
 ) {
     while beyond < page_rows
         && let Some(asked) = cursor
@@ -111,6 +111,6 @@ async fn read(
     }
 }
 
-fn rows_above(served: &Served, upper: Option<&ObjectId>) -> usize {
+fn rows_above(served: &FetchedPage, upper: Option<&ObjectId>) -> usize {
     upper.map_or(0, |upper| served.ids().filter(|id| id > upper).count())
 }

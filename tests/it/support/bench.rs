@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use durable_inventory::model::{Change, Namespace, ObjectId, Observation, State};
-use durable_inventory::store::{Checkpoint, Fence, LockSession, ProvenWalk, Published, Store};
+use durable_inventory::store::{Checkpoint, Lease, LockConnection, ProvenWalk, Store, Walk};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection};
 
@@ -49,24 +49,29 @@ impl Bench {
         Store::connect(self.options(), 3).await.unwrap()
     }
 
-    pub async fn take(&self, locks: &LockSession, at: usize) -> Fence {
-        locks.take(self.keys[at]).await.unwrap().unwrap()
+    /// The namespace's lease, on a connection of its own.
+    pub async fn acquire(&self, at: usize) -> Lease {
+        acquire(&self.store, self.keys[at]).await
+    }
+
+    pub async fn begun(&self, lease: &Lease) -> Walk {
+        Walk::begin(lease.clone(), self.run, false).await.unwrap()
     }
 
     /// A walk that came to its end, and is ready to be published.
-    pub async fn walked(&self, fence: Fence, seen: &Seen) -> ProvenWalk {
-        let walk = self.store.begin_walk(fence, self.run, false).await.unwrap();
-        let stored = match walk.base {
-            Some(_) => self.store.stored_rows(fence, None, 1_000).await.unwrap(),
-            None => Vec::new(), // what is there are its own rows
+    pub async fn walked(&self, lease: &Lease, seen: &Seen) -> ProvenWalk {
+        let mut walk = self.begun(lease).await;
+        let recorded = match walk.base() {
+            Some(_) => lease.recorded_rows(None, 1_000).await.unwrap(),
+            None => Vec::new(), // those in the table are its own
         };
-        let mut page = self.store.begin_page(fence, &walk).await.unwrap();
+        let mut page = walk.begin_page().await.unwrap();
         let observed: Vec<_> = seen.iter().map(|(id, flag)| observation(*id, *flag)).collect();
-        let changes = changes(&stored, &observed);
+        let changes = changes(&recorded, &observed);
         let mut next = Checkpoint {
-            walked: true,
-            compared_to: Some(ObjectId::from_bytes([0xff; 32])),
-            ..walk.checkpoint.clone()
+            all_pages_read: true,
+            compared_through: Some(ObjectId::MAX),
+            ..walk.checkpoint().clone()
         };
         for row in &observed {
             next.counts.observe(row.data);
@@ -74,20 +79,38 @@ impl Bench {
         }
         for change in &changes {
             next.change_digest.apply(change);
-            if walk.base.is_some() {
+            if walk.base().is_some() {
                 next.counts.change(change.old, change.new);
             }
         }
         page.stage(&changes).await.unwrap();
-        page.commit(&next).await.unwrap();
-        self.store.proven_walk(walk.snapshot_id).await.unwrap()
+        walk.commit(page, next).await.unwrap();
+        walk.prove().unwrap()
     }
 
-    pub async fn published(&self, fence: Fence, seen: &Seen) -> ProvenWalk {
-        let walk = self.walked(fence, seen).await;
-        let published = self.store.publish(fence, &walk).await.unwrap();
-        assert!(matches!(published, Published::Complete(_)), "{published:?}");
-        walk
+    /// A walk that is held back: its snapshot.
+    pub async fn held(&self, lease: &Lease, seen: &Seen) -> i32 {
+        let walk = self.walked(lease, seen).await;
+        let snapshot_id = walk.walk().snapshot_id();
+        walk.hold("why").await.unwrap();
+        snapshot_id
+    }
+
+    pub async fn reloaded(&self, lease: &Lease, snapshot_id: i32) -> ProvenWalk {
+        ProvenWalk::held(lease.clone(), snapshot_id).await.unwrap().unwrap()
+    }
+
+    pub async fn published(&self, lease: &Lease, seen: &Seen) {
+        self.walked(lease, seen).await.publish().await.unwrap();
+    }
+
+    pub async fn status(&mut self, snapshot_id: i32) -> String {
+        let status = "select status from inventory.snapshot where snapshot_id = $1";
+        sqlx::query_scalar(status)
+            .bind(snapshot_id)
+            .fetch_one(&mut self.admin)
+            .await
+            .unwrap()
     }
 
     pub fn options(&self) -> PgConnectOptions {
@@ -149,6 +172,11 @@ impl Bench {
     pub async fn execute(&mut self, sql: &'static str) {
         sqlx::raw_sql(sql).execute(&mut self.admin).await.unwrap();
     }
+}
+
+pub async fn acquire(store: &Store, namespace_key: i32) -> Lease {
+    let connection = LockConnection::open(store).await.unwrap();
+    connection.try_acquire(namespace_key).await.unwrap().unwrap()
 }
 
 pub fn seen<const N: usize>(rows: [(u8, Option<bool>); N]) -> Seen {

@@ -1,0 +1,144 @@
+//! What a page means for the walk: whether it follows the checkpoint, and which end is believed.
+
+use tracing::{info, warn};
+
+use super::{PageReader, WalkError};
+use crate::model::{Cursor, Next, ObjectId, Observation, Page, Step};
+use crate::store::Checkpoint;
+
+/// A page that was checked against the checkpoint before it.
+pub(super) struct CheckedPage {
+    pub(super) rows: Vec<Observation>,
+    /// The walk ends with this page.
+    pub(super) is_last: bool,
+    /// Rows that came when the API was asked what follows a full last page without a cursor key. None of them may be new.
+    pub(super) rows_past_end: Vec<Observation>,
+    /// The first page after a resume.
+    pub(super) resumed: bool,
+    /// The checkpoint after this page, as far as its request and its cursor decide it. The rows are not in it yet.
+    pub(super) checkpoint: Checkpoint,
+}
+
+impl PageReader {
+    /// Decides what a page means, by these rules:
+    ///
+    /// - an empty page that would end the walk and lose objects is requested once more;
+    /// - the first page after a resume must list only ids above the checkpoint, else its cursor counts as refused;
+    /// - a cursor that was there before, or too many empty pages in a row, contradict the walk;
+    /// - a full last page without a cursor key is the end only if the API says that nothing follows its last id.
+    pub(super) async fn check_page(
+        &self,
+        mut page: Page,
+        before: &Checkpoint,
+        resumed: bool,
+    ) -> Result<CheckedPage, WalkError> {
+        let mut checkpoint = before.clone();
+        checkpoint.pages += 1;
+        checkpoint.requests += u64::from(page.requests);
+        let (number, seen) = (checkpoint.pages, before.rows_seen());
+        if is_empty_end(&page) && self.would_lose(before).await? {
+            let namespace = &self.walker.source.namespace;
+            info!(%namespace, page = number, "an empty page would end the walk: asked once more");
+            page = self.fetch(before.pagination.cursor.as_ref(), number).await?;
+            checkpoint.requests += u64::from(page.requests);
+            if resumed && is_empty_end(&page) {
+                let what = "it says that nothing follows, which would lose everything above it".to_owned();
+                return Err(WalkError::CursorRefused { page: number, what });
+            }
+        }
+        if resumed {
+            follows_checkpoint(&page, before, number)?;
+        }
+        self.warn_of_counts(&page, seen, number);
+        let limit = self.walker.source.limit;
+        let step = checkpoint.pagination.advance(&page, limit, seen).map_err(|error| {
+            let what = error.to_string();
+            // A spooled walk can't tell by the order of ids that it was sent back behind its checkpoint. A cursor
+            // that repeats is the first sign of it.
+            match resumed && before.spooled_rows.is_some() && !page.rows.is_empty() {
+                true => WalkError::CursorRefused { page: number, what },
+                false => WalkError::Contradiction { page: number, what },
+            }
+        })?;
+        let rows_past_end = match step {
+            Step::CheckAfter(last) => self.rows_after(last, &mut checkpoint).await?,
+            Step::Continue | Step::End => Vec::new(),
+        };
+        checkpoint.all_pages_read = step != Step::Continue;
+        Ok(CheckedPage {
+            rows: page.rows,
+            is_last: checkpoint.all_pages_read,
+            rows_past_end,
+            resumed,
+            checkpoint,
+        })
+    }
+
+    /// Whether an empty end here, if it came by accident, would remove objects or leave them out of a baseline.
+    async fn would_lose(&self, before: &Checkpoint) -> Result<bool, WalkError> {
+        let spooled = before.spooled_rows.is_some_and(|rows| rows > 0);
+        if self.baseline || spooled {
+            return Ok(spooled || before.pending_row.is_some()); // without order, nothing is known of what is left
+        }
+        let after = before.pending_row.map(|row| row.id);
+        Ok(self.lease.has_rows_above(after.as_ref()).await?)
+    }
+
+    /// The rows after a full page without a cursor key: the API may hand out the cursor under another name.
+    async fn rows_after(&self, last: ObjectId, checkpoint: &mut Checkpoint) -> Result<Vec<Observation>, WalkError> {
+        let number = checkpoint.pages;
+        let namespace = &self.walker.source.namespace;
+        info!(%namespace, page = number, "a full page without a cursor: asked what comes after it");
+        let page = match self.fetch(Some(&Cursor::after(&last)), number).await {
+            Err(WalkError::CursorRefused { .. }) => return Err(WalkError::unproven_end(number)),
+            fetched => fetched?,
+        };
+        checkpoint.requests += u64::from(page.requests);
+        match says_what_follows(&page, last) {
+            true => Ok(page.rows),
+            false => Err(WalkError::unproven_end(number)),
+        }
+    }
+
+    /// Fetches one page outside of the walk's sequence.
+    async fn fetch(&self, cursor: Option<&Cursor>, page: u64) -> Result<Page, WalkError> {
+        let fetched = self.walker.source.page(cursor).await;
+        fetched.map_err(|error| WalkError::not_fetched(error, page))
+    }
+
+    fn warn_of_counts(&self, page: &Page, seen: u64, number: u64) {
+        let rows = page.rows.len() as u64;
+        if let Some(count) = page.count.filter(|count| *count != rows && *count != seen + rows) {
+            warn!(
+                namespace = %self.walker.source.namespace, page = number, count, rows, so_far = seen + rows,
+                "the page's count fits neither the page nor the running total"
+            );
+        }
+    }
+}
+
+/// Whether the response answers "what comes after `last`?". A server that does not know such a cursor may start from the
+/// front again, which proves nothing, and neither does an empty page in the middle.
+fn says_what_follows(page: &Page, last: ObjectId) -> bool {
+    let more = page.rows.iter().any(|row| row.id > last);
+    let earlier = page.rows.iter().any(|row| row.id < last);
+    more || !(earlier || matches!(page.next, Next::Cursor(_)))
+}
+
+fn is_empty_end(page: &Page) -> bool {
+    page.rows.is_empty() && !matches!(page.next, Next::Cursor(_))
+}
+
+/// The first page after a resume must lie above the checkpoint. Otherwise the cursor no longer means what it meant.
+fn follows_checkpoint(page: &Page, checkpoint: &Checkpoint, number: u64) -> Result<(), WalkError> {
+    let Some(pending) = checkpoint.pending_row else {
+        return Ok(());
+    };
+    let below = page.rows.iter().any(|row| row.id < pending.id);
+    let nothing_new = !page.rows.is_empty() && page.rows.iter().all(|row| row.id == pending.id);
+    if below || (nothing_new && matches!(page.next, Next::Cursor(_))) {
+        let what = "it sends ids at or below it".to_owned();
+        return Err(WalkError::CursorRefused { page: number, what });
+    }
+    Ok(())
+}

@@ -1,0 +1,58 @@
+//! Why a walk did not come to a proven end.
+
+use crate::cloudflare;
+use crate::store::StoreError;
+use crate::sync::pages::FetchError;
+use crate::sync::stop::StopReason;
+
+/// None of these publishes or removes anything (promise 2). [`classify`](crate::sync::ending::classify) says what becomes
+/// of the walk.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::sync) enum WalkError {
+    #[error("{0}")]
+    Stopped(StopReason),
+    #[error("page {page}: {source}")]
+    Api { page: u64, source: cloudflare::Error },
+    /// What the API served can't all be true.
+    #[error("page {page}: {what}")]
+    Contradiction { page: u64, what: String },
+    #[error("page {page}: the API's ids do not ascend")]
+    OutOfOrder { page: u64 },
+    #[error("page {page}: the API does not go on from the checkpoint: {what}")]
+    CursorRefused { page: u64, what: String },
+    #[error("a crash of the database emptied the walk's spool")]
+    SpoolLost,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl WalkError {
+    pub(super) fn not_fetched(error: FetchError, page: u64) -> Self {
+        match error {
+            FetchError::Stopped(reason) => Self::Stopped(reason),
+            FetchError::CursorRefused(source) => {
+                let what = source.to_string();
+                Self::CursorRefused { page, what }
+            }
+            FetchError::Api(source) => Self::Api { page, source },
+            FetchError::Contradiction(what) => Self::Contradiction { page, what },
+        }
+    }
+
+    pub(super) fn not_advancing(page: u64) -> Self {
+        let what = "it lists only objects that were listed before: the walk does not advance".to_owned();
+        Self::Contradiction { page, what }
+    }
+
+    pub(super) fn misplaced_cursor(page: u64) -> Self {
+        let what = "the cursor is not where it was expected: the page has none, yet more objects follow it".to_owned();
+        Self::Contradiction { page, what }
+    }
+
+    pub(super) fn unproven_end(page: u64) -> Self {
+        let what = "it is full and has no cursor key, and the API does not say what comes after its last id: the end \
+                    can't be proven"
+            .to_owned();
+        Self::Contradiction { page, what }
+    }
+}
