@@ -1,4 +1,17 @@
 //! An exact, queryable record of which Cloudflare Durable Objects exist, which hold stored data, and how that changes.
+//!
+//! ```text
+//! config                       options, environment and file become the settings of a command
+//!   -> sync::plan              list the account's namespaces and select
+//!   -> store::Lease            lock one namespace
+//!   -> cloudflare::Client      fetch page after page, within the token's quota
+//!   -> sync::walk              check each page and diff it with the recorded rows of its id range
+//!   -> store::Walk             commit the page's changes with its checkpoint, still hidden
+//!   -> store::ProvenWalk       once the end is proven, publish them all in one transaction
+//!   -> export, diff, report    read the record as of any point in time
+//! ```
+//!
+//! [`sync`] tells the story in detail, and `docs/design.md` lists the promises behind it.
 
 pub mod cli;
 pub mod cloudflare;

@@ -104,15 +104,11 @@ fn of_the_walks(text: &mut Text, walked: &[NamespaceOutcome]) {
     for namespace in walked {
         let published = namespace.status == crate::sync::Status::Complete;
         let counts = if published { namespace.counts } else { Counts::default() };
-        for (kind, count) in [
-            ("created", counts.created),
-            ("removed", counts.removed),
-            ("data_gained", counts.data_gained),
-            ("data_lost", counts.data_lost),
-            ("data_known", counts.data_known),
-            ("data_unknown", counts.data_unknown),
-        ] {
-            text.sample(&[&labels_of(namespace)[..], &[("change", kind)]].concat(), count as f64);
+        for (kind, count) in counts.changes.iter() {
+            text.sample(
+                &[&labels_of(namespace)[..], &[("change", kind.as_str())]].concat(),
+                count as f64,
+            );
         }
     }
     text.gauge("namespace_requests", "Requests of the namespace's walk.");

@@ -1,6 +1,7 @@
 //! The words that every part of the program shares: validated ids, what a page says of an object, and how an
 //! object's state changes. Nothing here knows HTTP or SQL.
 
+mod change;
 mod pagination;
 
 use std::fmt;
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use crate::text::shown;
 
+pub use self::change::{Change, ChangeCounts, ChangeKind, Counts};
 pub use self::pagination::{CycleSearch, Pagination, PaginationError, Step};
 
 /// A Durable Object's id: 32 bytes, shown as 64 lower-case hex digits. Ordered as its bytes are, which is the order
@@ -231,57 +233,6 @@ impl From<StoredData> for State {
             StoredData::Unknown => Self::Unknown,
             StoredData::Without => Self::WithoutData,
             StoredData::With => Self::WithData,
-        }
-    }
-}
-
-/// One object that is not as it was.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Change {
-    pub id: ObjectId,
-    pub old: State,
-    pub new: State,
-}
-
-/// What a walk saw, and what it changes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Counts {
-    pub with_data: u64,
-    pub without_data: u64,
-    pub unknown: u64,
-    pub created: u64,
-    pub removed: u64,
-    /// Without data to with data.
-    pub data_gained: u64,
-    /// With data to without data.
-    pub data_lost: u64,
-    /// Unknown to either.
-    pub data_known: u64,
-    /// Either to unknown.
-    pub data_unknown: u64,
-}
-
-impl Counts {
-    pub fn objects(&self) -> u64 {
-        self.with_data + self.without_data + self.unknown
-    }
-
-    pub fn observe(&mut self, data: StoredData) {
-        match data {
-            StoredData::Unknown => self.unknown += 1,
-            StoredData::Without => self.without_data += 1,
-            StoredData::With => self.with_data += 1,
-        }
-    }
-
-    pub fn change(&mut self, old: State, new: State) {
-        match (old, new) {
-            (State::Absent, _) => self.created += 1,
-            (_, State::Absent) => self.removed += 1,
-            (_, State::Unknown) => self.data_unknown += 1,
-            (State::Unknown, _) => self.data_known += 1,
-            (_, State::WithData) => self.data_gained += 1,
-            (_, State::WithoutData) => self.data_lost += 1,
         }
     }
 }

@@ -11,7 +11,7 @@ use super::record::segment;
 use super::run::Found;
 use super::{Pair, Verdict};
 use crate::export::read::Columns;
-use crate::model::State;
+use crate::model::{ChangeKind, State};
 use crate::store::{Reader, Slice};
 
 const WAITING: usize = 8;
@@ -66,7 +66,7 @@ pub async fn compare_moments(
         let counts = found.tally.of(owner);
         // Whatever did not differ was there at both moments.
         if !listing.wants_all() {
-            counts.same = objects.saturating_sub(counts.changed() - counts.changes.created);
+            counts.same = objects.saturating_sub(counts.changed() - counts.changes[ChangeKind::Created]);
         }
     }
     Ok(found)

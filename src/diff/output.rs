@@ -6,9 +6,9 @@ use serde::Serialize;
 
 use super::owners::{Owner, Owners};
 use super::{Pair, Verdict};
-use crate::export::columns::{change_name, state_name};
+use crate::export::columns::state_name;
 use crate::export::formula::guarded;
-use crate::model::{ObjectId, State};
+use crate::model::{ChangeKind, ObjectId};
 use crate::text::shown;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -141,12 +141,13 @@ impl<'a, W: Write> Output<'a, W> {
 }
 
 fn change_of(pair: &Pair, verdict: Verdict) -> &'static str {
-    match (verdict, pair.old, pair.new) {
-        (Verdict::Created, ..) => change_name(State::Absent, State::Unknown),
-        (Verdict::Removed, ..) => change_name(State::Unknown, State::Absent),
-        (_, Some(old), Some(new)) => change_name(old, new),
-        _ => "",
-    }
+    let kind = match (verdict, pair.old, pair.new) {
+        (Verdict::Created, ..) => ChangeKind::Created,
+        (Verdict::Removed, ..) => ChangeKind::Removed,
+        (_, Some(old), Some(new)) => ChangeKind::of(old, new),
+        _ => return "",
+    };
+    kind.as_str()
 }
 
 fn hex(id: &ObjectId) -> [u8; 64] {

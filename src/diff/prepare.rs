@@ -83,8 +83,7 @@ impl Prepared {
     /// What was found in the rows, and what was known before.
     pub fn complete(self, mut found: Found) -> (Owners, Found) {
         for (owner, counts) in self.known.tally.owners() {
-            let sum = found.tally.of(owner).plus(counts);
-            *found.tally.of(owner) = sum;
+            *found.tally.of(owner) += *counts;
         }
         for (found, known) in found.not_covered.iter_mut().zip(self.known.not_covered) {
             for (owner, objects) in known {

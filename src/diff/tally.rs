@@ -1,37 +1,28 @@
 //! How many objects differ, and how, by owner.
 
+use std::ops::AddAssign;
+
 use super::{Pair, Verdict};
-use crate::model;
+use crate::model::{ChangeCounts, ChangeKind};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
-    /// Its counts of changes; nothing is counted as observed.
-    pub changes: model::Counts,
+    pub changes: ChangeCounts,
     pub same: u64,
     pub not_comparable: u64,
 }
 
 impl Counts {
     pub fn changed(&self) -> u64 {
-        let c = &self.changes;
-        c.created + c.removed + c.data_gained + c.data_lost + c.data_known + c.data_unknown
+        self.changes.total()
     }
+}
 
-    pub fn plus(&self, other: &Self) -> Self {
-        let (a, b) = (&self.changes, &other.changes);
-        Self {
-            changes: model::Counts {
-                created: a.created + b.created,
-                removed: a.removed + b.removed,
-                data_gained: a.data_gained + b.data_gained,
-                data_lost: a.data_lost + b.data_lost,
-                data_known: a.data_known + b.data_known,
-                data_unknown: a.data_unknown + b.data_unknown,
-                ..model::Counts::default()
-            },
-            same: self.same + other.same,
-            not_comparable: self.not_comparable + other.not_comparable,
-        }
+impl AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.changes += other.changes;
+        self.same += other.same;
+        self.not_comparable += other.not_comparable;
     }
 }
 
@@ -53,9 +44,9 @@ impl Tally {
         match (verdict, pair.old, pair.new) {
             (Verdict::Same, ..) => counts.same += 1,
             (Verdict::NotComparable, ..) => counts.not_comparable += 1,
-            (Verdict::Created, ..) => counts.changes.created += 1,
-            (Verdict::Removed, ..) => counts.changes.removed += 1,
-            (Verdict::Changed, Some(old), Some(new)) => counts.changes.change(old, new),
+            (Verdict::Created, ..) => counts.changes[ChangeKind::Created] += 1,
+            (Verdict::Removed, ..) => counts.changes[ChangeKind::Removed] += 1,
+            (Verdict::Changed, Some(old), Some(new)) => counts.changes[ChangeKind::of(old, new)] += 1,
             (Verdict::Changed, ..) => {}
         }
     }
@@ -68,6 +59,8 @@ impl Tally {
     }
 
     pub fn total(&self) -> Counts {
-        self.0.iter().fold(Counts::default(), |sum, counts| sum.plus(counts))
+        let mut total = Counts::default();
+        self.0.iter().for_each(|counts| total += *counts);
+        total
     }
 }

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::export::Place;
+use crate::model::ChangeKind;
 
 /// By namespace and id.
 type Objects = BTreeMap<(u8, u8), Option<bool>>;
@@ -170,7 +171,7 @@ proptest! {
                 prop_assert_eq!(text.lines().collect::<Vec<_>>(), lines.clone(), "{:?}", texts);
                 let count = |symbol| lines.iter().filter(|line| line.starts_with(symbol)).count() as u64;
                 let total = tally.total();
-                prop_assert_eq!((total.changes.created, total.changes.removed), (count('+'), count('-')));
+                prop_assert_eq!((total.changes[ChangeKind::Created], total.changes[ChangeKind::Removed]), (count('+'), count('-')));
                 prop_assert_eq!((total.same, total.not_comparable), (count('='), count('!')));
                 // The changes alone are those that are none of the others.
                 let (changes, _) = diff([&texts[0], &texts[1]], Listing::Text, room).unwrap();

@@ -1,7 +1,7 @@
 //! The columns of an export: those of the record's view in the view's order, without `id`, which says in bytes what
 //! `object_id` says in text.
 
-use crate::model::{ObjectId, State};
+use crate::model::{ChangeKind, ObjectId, State};
 use crate::store::{Row, Slice, Table};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -162,7 +162,7 @@ impl Column {
             (Self::At, Row::Change { at, .. }) => Value::Time(Some(at)),
             (Self::NotBefore, Row::Change { not_before, .. }) => Value::Time(Some(not_before)),
             (Self::NotAfter, Row::Change { not_after, .. }) => Value::Time(Some(not_after)),
-            (Self::Change, Row::Change { old, new, .. }) => Value::Text(change_name(old, new)),
+            (Self::Change, Row::Change { old, new, .. }) => Value::Text(ChangeKind::of(old, new).as_str()),
             (Self::OldState, Row::Change { old, .. }) => Value::Text(state_name(old)),
             (Self::NewState, Row::Change { new, .. }) => Value::Text(state_name(new)),
             _ => Value::Time(None),
@@ -189,18 +189,6 @@ pub fn state_name(state: State) -> &'static str {
         State::Unknown => "unknown",
         State::WithoutData => "without_data",
         State::WithData => "with_data",
-    }
-}
-
-/// As `inventory.change_name` says it.
-pub fn change_name(old: State, new: State) -> &'static str {
-    match (old, new) {
-        (State::Absent, _) => "created",
-        (_, State::Absent) => "removed",
-        (_, State::Unknown) => "data_unknown",
-        (State::Unknown, _) => "data_known",
-        (_, State::WithData) => "data_gained",
-        (_, State::WithoutData) => "data_lost",
     }
 }
 

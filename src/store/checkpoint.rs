@@ -8,7 +8,7 @@ use super::error::Doing;
 use super::walk::{Base, Walk};
 use super::{Lease, StoreError};
 use crate::digest::SetDigest;
-use crate::model::{Counts, Cursor, CycleSearch, ObjectId, Observation, Pagination};
+use crate::model::{ChangeCounts, ChangeKind, Counts, Cursor, CycleSearch, ObjectId, Observation, Pagination};
 
 /// How far a walk has come.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -58,6 +58,7 @@ impl Checkpoint {
         before: &Self,
     ) -> Result<(), StoreError> {
         let counts = &self.counts;
+        let changes = &counts.changes;
         let pagination = &self.pagination;
         let (digest, change_digest) = (self.digest.to_bytes(), self.change_digest.to_bytes());
         let written = sqlx::query!(
@@ -83,12 +84,12 @@ impl Checkpoint {
             counts.with_data as i64,
             counts.without_data as i64,
             counts.unknown as i64,
-            counts.created as i64,
-            counts.removed as i64,
-            counts.data_gained as i64,
-            counts.data_lost as i64,
-            counts.data_known as i64,
-            counts.data_unknown as i64,
+            changes[ChangeKind::Created] as i64,
+            changes[ChangeKind::Removed] as i64,
+            changes[ChangeKind::DataGained] as i64,
+            changes[ChangeKind::DataLost] as i64,
+            changes[ChangeKind::DataKnown] as i64,
+            changes[ChangeKind::DataUnknown] as i64,
             digest.as_slice(),
             change_digest.as_slice(),
             self.pending_row.as_ref().map(|row| row.id.as_bytes().as_slice()),
@@ -160,12 +161,14 @@ impl Walk {
                 with_data: row.with_data as u64,
                 without_data: row.without_data as u64,
                 unknown: row.unknown as u64,
-                created: row.created as u64,
-                removed: row.removed as u64,
-                data_gained: row.data_gained as u64,
-                data_lost: row.data_lost as u64,
-                data_known: row.data_known as u64,
-                data_unknown: row.data_unknown as u64,
+                changes: ChangeCounts::from_iter([
+                    (ChangeKind::Created, row.created as u64),
+                    (ChangeKind::Removed, row.removed as u64),
+                    (ChangeKind::DataGained, row.data_gained as u64),
+                    (ChangeKind::DataLost, row.data_lost as u64),
+                    (ChangeKind::DataKnown, row.data_known as u64),
+                    (ChangeKind::DataUnknown, row.data_unknown as u64),
+                ]),
             },
             digest: digest_from(&row.digest)?,
             change_digest: digest_from(&row.change_digest)?,

@@ -8,7 +8,7 @@ use super::error::Doing;
 use super::lease::{LOCK_SPACE, PUBLISHING};
 use super::{Lease, StoreError, Walk};
 use crate::digest::SetDigest;
-use crate::model::Counts;
+use crate::model::{ChangeKind, Counts};
 use crate::text::chain;
 
 /// A walk whose end was proven. Only this can close an interval (promise 2).
@@ -189,9 +189,12 @@ impl ProvenWalk {
     /// means that someone changed the record, and nothing is published.
     async fn apply(&self, transaction: &mut Transaction<'_, Postgres>) -> Result<(), StoreError> {
         let doing = "apply a snapshot's changes";
-        let (namespace_key, snapshot_id, counts) =
-            (self.walk.lease.namespace_key, self.walk.snapshot_id, self.counts());
-        let flipped = counts.data_gained + counts.data_lost + counts.data_known + counts.data_unknown;
+        let (namespace_key, snapshot_id, counts) = (
+            self.walk.lease.namespace_key,
+            self.walk.snapshot_id,
+            &self.counts().changes,
+        );
+        let (created, removed) = (counts[ChangeKind::Created], counts[ChangeKind::Removed]);
         let closed = sqlx::query!(
             "insert into inventory.closed_interval
                  (namespace_key, from_snapshot, first_snapshot, to_snapshot, has_stored_data, next_state, id)
@@ -207,8 +210,8 @@ impl ProvenWalk {
         .execute(&mut **transaction)
         .await
         .doing(doing)?;
-        expect_rows("closed", closed.rows_affected(), counts.removed + flipped)?;
-        let removed = sqlx::query!(
+        expect_rows("closed", closed.rows_affected(), removed + counts.flags())?;
+        let deleted = sqlx::query!(
             "delete from inventory.open_interval o using inventory.staged_change c
              where c.snapshot_id = $2 and c.new_state = 0 and o.namespace_key = $1 and o.id = c.id",
             namespace_key,
@@ -217,7 +220,7 @@ impl ProvenWalk {
         .execute(&mut **transaction)
         .await
         .doing(doing)?;
-        expect_rows("removed", removed.rows_affected(), counts.removed)?;
+        expect_rows("removed", deleted.rows_affected(), removed)?;
         let changed = sqlx::query!(
             "update inventory.open_interval o
              set from_snapshot = $2,
@@ -231,10 +234,10 @@ impl ProvenWalk {
         .execute(&mut **transaction)
         .await
         .doing(doing)?;
-        expect_rows("changed", changed.rows_affected(), flipped)?;
+        expect_rows("changed", changed.rows_affected(), counts.flags())?;
         // An object that comes back keeps its first interval's snapshot, even where prune dropped all its intervals; null
         // means the baseline, so `k.found` tells whether there was one.
-        let created = sqlx::query!(
+        let inserted = sqlx::query!(
             "insert into inventory.open_interval (namespace_key, from_snapshot, first_snapshot, has_stored_data, id)
              select $1, $2, case when k.found then k.first_snapshot else $2 end,
                     case c.new_state when 3 then true when 2 then false end, c.id
@@ -254,7 +257,7 @@ impl ProvenWalk {
         .execute(&mut **transaction)
         .await
         .doing(doing)?;
-        expect_rows("created", created.rows_affected(), counts.created)
+        expect_rows("created", inserted.rows_affected(), created)
     }
 
     /// The last statements before the commit. Locking the store's only row makes recorded_at strictly increase in commit

@@ -8,6 +8,7 @@ use backon::BackoffBuilder;
 use tracing::{info, warn};
 
 use crate::cloudflare::ErrorKind;
+use crate::model::ChangeKind;
 use crate::store::{Ending, Lease, LeaseNumber, LockManager, ProvenWalk, PublishError, StoreError, Walk};
 use crate::text::{chain, shell_word};
 
@@ -200,7 +201,8 @@ impl NamespaceSync<'_> {
                 return Ok(self.end(unproven.walk, Ending::Failed, why, 0).await);
             }
         };
-        let lost = proven.counts().removed + proven.counts().data_unknown;
+        let changes = &proven.counts().changes;
+        let lost = changes[ChangeKind::Removed] + changes[ChangeKind::DataUnknown];
         if let Some(base) = base
             && self.run.settings.breaker.holds(lost, base.objects)
         {

@@ -1,6 +1,6 @@
 //! Retirement: all objects of a namespace that vanished are recorded as removed, because a person says so.
 
-use crate::model::AccountId;
+use crate::model::{AccountId, ChangeKind};
 use crate::store::{Ending, Found, Lease, LockConnection, NamedNamespace, RunOutcome, Store};
 
 use super::held::{DecideError, acquire, publish};
@@ -54,7 +54,7 @@ async fn the_one(store: &Store, asked: &str, accounts: &[AccountId]) -> Result<F
 async fn close_all(lease: &Lease, run_id: i64, label: &str) -> Result<u64, DecideError> {
     lease.drop_unfinished_walk("its namespace is retired").await?;
     let proven = lease.stage_retirement(run_id).await?;
-    let removed = proven.counts().removed;
+    let removed = proven.counts().changes[ChangeKind::Removed];
     if removed == 0 {
         proven
             .into_walk()

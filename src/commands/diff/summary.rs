@@ -6,6 +6,7 @@ use comfy_table::CellAlignment::{Left, Right};
 use durable_inventory::cli::{DiffArgs, DiffFormat, GlobalArgs};
 use durable_inventory::diff::{Asked, Counts, DiffError, Owners, Spool};
 use durable_inventory::export::formula::guarded;
+use durable_inventory::model::{ChangeCounts, ChangeKind};
 use durable_inventory::text::shown;
 use serde::Serialize;
 use tracing::warn;
@@ -73,20 +74,11 @@ fn line(total: &Counts) -> String {
     if total.changed() == 0 {
         return format!("no difference: {same}");
     }
-    let changes = kinds(total).map(|(name, count)| format!("{} {name}", number(count)));
+    let changes = total.changes.iter();
+    let changes: Vec<_> = changes
+        .map(|(kind, count)| format!("{} {kind}", number(count)))
+        .collect();
     format!("{}; {same}", changes.join(", "))
-}
-
-fn kinds(counts: &Counts) -> [(&'static str, u64); 6] {
-    let c = &counts.changes;
-    [
-        ("created", c.created),
-        ("removed", c.removed),
-        ("data_gained", c.data_gained),
-        ("data_lost", c.data_lost),
-        ("data_known", c.data_known),
-        ("data_unknown", c.data_unknown),
-    ]
 }
 
 const COLUMNS: [Column; 9] = [
@@ -106,12 +98,8 @@ const COLUMNS: [Column; 9] = [
 struct Row {
     account_id: Option<String>,
     namespace_id: Option<String>,
-    created: u64,
-    removed: u64,
-    data_gained: u64,
-    data_lost: u64,
-    data_known: u64,
-    data_unknown: u64,
+    #[serde(flatten)]
+    changes: ChangeCounts,
     same: u64,
     not_comparable: u64,
 }
@@ -119,16 +107,10 @@ struct Row {
 impl Row {
     fn new(owners: &Owners, owner: u32, counts: &Counts) -> Self {
         let whose = owners.owner(owner);
-        let c = &counts.changes;
         Self {
             account_id: whose.account_id.map(|text| text.to_string()),
             namespace_id: whose.namespace_id.map(|text| text.to_string()),
-            created: c.created,
-            removed: c.removed,
-            data_gained: c.data_gained,
-            data_lost: c.data_lost,
-            data_known: c.data_known,
-            data_unknown: c.data_unknown,
+            changes: counts.changes,
             same: counts.same,
             not_comparable: counts.not_comparable,
         }
@@ -153,24 +135,17 @@ fn csv(rows: impl Iterator<Item = Row>) -> Result<String, csv::Error> {
         .terminator(csv::Terminator::CRLF)
         .has_headers(false)
         .from_writer(Vec::new());
-    // Also where there is no row.
-    writer.write_record([
-        "account_id",
-        "namespace_id",
-        "created",
-        "removed",
-        "data_gained",
-        "data_lost",
-        "data_known",
-        "data_unknown",
-        "same",
-        "not_comparable",
-    ])?;
-    for mut row in rows {
-        for id in [&mut row.account_id, &mut row.namespace_id].into_iter().flatten() {
-            *id = guarded(id).into_owned();
-        }
-        writer.serialize(row)?;
+    // Also if there is no row.
+    let kinds = ChangeKind::ALL.map(ChangeKind::as_str);
+    writer.write_record([&["account_id", "namespace_id"][..], &kinds, &["same", "not_comparable"]].concat())?;
+    for row in rows {
+        let id = |id: &Option<String>| id.as_deref().map(|id| guarded(id).into_owned()).unwrap_or_default();
+        let counts = row.changes.iter().map(|(_, count)| count);
+        let numbers = counts
+            .chain([row.same, row.not_comparable])
+            .map(|count| count.to_string());
+        let ids = [id(&row.account_id), id(&row.namespace_id)];
+        writer.write_record(ids.into_iter().chain(numbers))?;
     }
     let bytes = writer.into_inner().map_err(|error| error.into_error())?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
@@ -179,7 +154,7 @@ fn csv(rows: impl Iterator<Item = Row>) -> Result<String, csv::Error> {
 fn text(owners: &Owners, rows: &[(u32, Counts)], total: &Counts) -> String {
     let cells = |label: String, counts: &Counts| {
         let mut cells = vec![label];
-        cells.extend(kinds(counts).map(|(_, count)| number(count)));
+        cells.extend(counts.changes.iter().map(|(_, count)| number(count)));
         cells.extend([number(counts.same), number(counts.not_comparable)]);
         cells
     };

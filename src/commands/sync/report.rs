@@ -1,7 +1,7 @@
 //! What `sync` says at its end: a table for people, one versioned object for programs.
 
 use comfy_table::CellAlignment;
-use durable_inventory::model::label;
+use durable_inventory::model::{ChangeCounts, ChangeKind, label};
 use durable_inventory::store::RunOutcome;
 use durable_inventory::sync::{NamespaceOutcome, Status, StopReason, Summary};
 use durable_inventory::text::shown;
@@ -62,10 +62,10 @@ fn row(namespace: &NamespaceOutcome) -> Vec<String> {
         shown_label(namespace),
         number(counts.objects()),
         number(counts.with_data),
-        number(counts.created),
-        number(counts.removed),
-        number(counts.data_gained),
-        number(counts.data_lost),
+        number(counts.changes[ChangeKind::Created]),
+        number(counts.changes[ChangeKind::Removed]),
+        number(counts.changes[ChangeKind::DataGained]),
+        number(counts.changes[ChangeKind::DataLost]),
         number(namespace.pages),
         format!("{:.1} s", namespace.elapsed.as_secs_f64()),
         namespace.snapshot_id.map(|id| id.to_string()).unwrap_or_default(),
@@ -130,12 +130,8 @@ struct JsonNamespace<'a> {
     with_data: u64,
     without_data: u64,
     unknown: u64,
-    created: u64,
-    removed: u64,
-    data_gained: u64,
-    data_lost: u64,
-    data_known: u64,
-    data_unknown: u64,
+    #[serde(flatten)]
+    changes: ChangeCounts,
     pages: u64,
     requests: u64,
     resumed: u64,
@@ -175,12 +171,7 @@ fn json_namespace(namespace: &NamespaceOutcome) -> JsonNamespace<'_> {
         with_data: counts.with_data,
         without_data: counts.without_data,
         unknown: counts.unknown,
-        created: counts.created,
-        removed: counts.removed,
-        data_gained: counts.data_gained,
-        data_lost: counts.data_lost,
-        data_known: counts.data_known,
-        data_unknown: counts.data_unknown,
+        changes: counts.changes,
         pages: namespace.pages,
         requests: namespace.requests,
         resumed: namespace.resumed,

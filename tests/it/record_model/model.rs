@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cloudflare_simulator::{Flag, Id, hex};
 use durable_inventory::digest::SetDigest;
-use durable_inventory::model::{Counts, ObjectId, Observation};
+use durable_inventory::model::{ChangeKind, Counts, ObjectId, Observation};
 use time::OffsetDateTime;
 
 use super::views::{ChangeRow, ObjectRow};
@@ -98,12 +98,10 @@ impl Model {
             with_data: with(Some(true)),
             without_data: with(Some(false)),
             unknown: with(None),
-            created: made("created"),
-            removed: made("removed"),
-            data_gained: made("data_gained"),
-            data_lost: made("data_lost"),
-            data_known: made("data_known"),
-            data_unknown: made("data_unknown"),
+            changes: ChangeKind::ALL
+                .iter()
+                .map(|kind| (*kind, made(kind.as_str())))
+                .collect(),
         }
     }
 

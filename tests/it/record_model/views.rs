@@ -1,7 +1,7 @@
 //! What the promised views say of one namespace.
 
 use cloudflare_simulator::Flag;
-use durable_inventory::model::Counts;
+use durable_inventory::model::{ChangeKind, Counts};
 use sqlx::{FromRow, PgConnection, Row};
 use time::OffsetDateTime;
 
@@ -113,12 +113,10 @@ pub async fn newest_snapshot(session: &mut PgConnection, namespace: &str) -> Sna
         with_data: number("with_data"),
         without_data: number("without_data"),
         unknown: number("unknown"),
-        created: number("created"),
-        removed: number("removed"),
-        data_gained: number("data_gained"),
-        data_lost: number("data_lost"),
-        data_known: number("data_known"),
-        data_unknown: number("data_unknown"),
+        changes: ChangeKind::ALL
+            .iter()
+            .map(|kind| (*kind, number(kind.as_str())))
+            .collect(),
     };
     assert_eq!(number("objects"), counts.objects());
     SnapshotRow {
