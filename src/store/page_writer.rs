@@ -8,11 +8,13 @@ use super::error::Doing;
 use super::{Checkpoint, Lease, StoreError, Walk};
 use crate::model::{Change, Observation, State};
 
-/// A page's commit does not wait for the disk. A crash of the server can take away the newest pages, each as a whole: the
-/// record is then at an earlier checkpoint, which `commit` notices and the walk resumes from. The publication waits.
+/// A page's commit does not wait for the disk; on a disk that takes 10 ms for a flush, that saves a second in each 100
+/// pages. A crash of the server can take away the newest pages, each as a whole: the record is then at an earlier
+/// checkpoint, which `commit` notices and the walk resumes from. The last page and the publication wait.
 const BEGIN: &str = "begin; set local synchronous_commit = off";
 
-/// Rows in one message of a COPY (100 KB): the server works on the first rows while the next ones are encoded.
+/// Rows in one message of a COPY (100 KB): the server works on the first rows while the next ones are encoded. A single
+/// message made a first sync of 1,000,000 objects take 1.53 s instead of 1.40.
 const ROWS_PER_MESSAGE: usize = 2_000;
 
 /// Writes one page of a walk. Dropped without `commit`, it changes nothing.
@@ -119,8 +121,9 @@ impl PageWriter {
         Ok(())
     }
 
-    /// An INSERT instead of COPY: the end of a COPY is a message of its own, which on TCP waits 40 ms for the
-    /// acknowledgement of the one before it, and the driver has no switch for that. A page has few changes.
+    /// An INSERT instead of COPY. On TCP a COPY takes 40 ms: sqlx 0.9 leaves Nagle's algorithm on, so the small message at
+    /// its end waits for the acknowledgement of the one before it, and sqlx has no switch for the socket option. A
+    /// baseline still copies, as 40 ms for 10,000 rows are less than the quota lets pass in that time.
     async fn insert_changes(&mut self, changes: &[Change]) -> Result<(), StoreError> {
         let ids: Vec<&[u8]> = changes.iter().map(|change| change.id.as_bytes().as_slice()).collect();
         let states =

@@ -1,5 +1,5 @@
 //! The recorded rows of a namespace in ascending order, read one chunk ahead: the database works on the next rows while
-//! a page is compared and committed.
+//! a page is compared and committed, and the round trip to it costs a page no time.
 //!
 //! They are read outside of the pages' transactions. The lease keeps others from changing them, and a run that lost its
 //! lease can commit nothing that it concluded from them.
