@@ -1,43 +1,43 @@
-//! What two readings of the ids after a seam say of each other. Pure.
+//! The proof of a boundary between two ranges: the ids after it, read twice. Pure.
 
 use crate::model::ObjectId;
 
 use super::fetch::FetchedPage;
 
-/// Pages that a seam is read for. Only where pages without rows lie about it are so many not enough.
+/// Pages that are read to prove a boundary. They are too few only if many empty pages lie around it.
 pub const MOST_PAGES: usize = 8;
 
-/// The ids above a seam, as one reader came by them.
+/// The ids above a boundary, as one reader received them.
 #[derive(Debug, PartialEq, Eq)]
 pub struct PastBoundary {
     pub ids: Vec<ObjectId>,
-    /// The reader was told that nothing follows.
+    /// The API said that nothing follows.
     pub ended: bool,
 }
 
 impl PastBoundary {
-    /// Of pages that follow one another; `None` as the seam: all of them lie above it.
-    pub fn of<'a>(pages: impl IntoIterator<Item = &'a FetchedPage>, seam: Option<&ObjectId>) -> Self {
+    /// The ids of consecutive pages that lie above the boundary; all of them if it is `None`.
+    pub fn of<'a>(pages: impl IntoIterator<Item = &'a FetchedPage>, boundary: Option<&ObjectId>) -> Self {
         let (mut ids, mut ended) = (Vec::new(), false);
         for served in pages {
-            ids.extend(served.ids().filter(|id| seam.is_none_or(|seam| id > seam)));
+            ids.extend(served.ids().filter(|id| boundary.is_none_or(|boundary| id > boundary)));
             ended |= served.next().is_none();
         }
         Self { ids, ended }
     }
 
-    /// Whether it can be compared.
+    /// Whether there are enough ids to compare.
     pub fn is_enough(&self, page_rows: usize) -> bool {
         self.ended || self.ids.len() >= page_rows
     }
 
-    /// Whether both say that these are all the ids there are.
+    /// Whether both readings say that these are all the ids there are.
     pub fn is_all_of(&self, other: &Self) -> bool {
         self.ended && other.ended && self.ids.len() == other.ids.len()
     }
 
-    /// Whether a page's worth of ids, or all there are, came the same way twice: from the cursors that the API itself
-    /// gave out, and from a cursor that was made up. Then the made-up one means what it was taken for.
+    /// Whether both readings list the same ids, a page's worth or all there are. One comes from cursors that the API gave
+    /// out, the other from a made-up cursor, which then means what it was meant to.
     pub fn agrees_with(&self, other: &Self, page_rows: usize) -> bool {
         let (ours, theirs) = (self.ids.len(), other.ids.len());
         let both = ours.min(theirs);

@@ -1,4 +1,4 @@
-//! One page of a namespace at a time, asked for by whoever reads it: the walk itself, or a task that reads ahead.
+//! One page of a namespace at a time, for the walk itself or for a task that reads ahead.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use crate::model::{AccountId, Cursor, NamespaceId, Next, ObjectId, Page};
 use crate::sync::stop::{Stop, StopReason};
 use crate::sync::task::Task;
 
-/// Why there is no page.
+/// Why a page could not be fetched.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
     #[error("{0}")]
@@ -16,7 +16,7 @@ pub enum FetchError {
     CursorRefused(cloudflare::Error),
     #[error(transparent)]
     Api(cloudflare::Error),
-    /// What the pages say can't all be true.
+    /// The pages contradict each other.
     #[error("{0}")]
     Contradiction(String),
 }
@@ -27,12 +27,12 @@ pub struct PageSource {
     pub client: Arc<Client>,
     pub account: AccountId,
     pub namespace: NamespaceId,
-    /// Objects a page: 10 to 10,000.
+    /// Objects per page: 10 to 10,000.
     pub limit: u32,
     pub stop: Stop,
 }
 
-/// A page, and what it was asked for with.
+/// A page, and the cursor of its request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FetchedPage {
     pub cursor: Option<Cursor>,
@@ -40,7 +40,7 @@ pub struct FetchedPage {
 }
 
 impl PageSource {
-    /// An answer is parsed on another core than the page before it is compared on.
+    /// Fetches a page. It is parsed on another core than the one that compares the page before it.
     pub async fn page(&self, cursor: Option<&Cursor>) -> Result<Page, FetchError> {
         if let Some(reason) = self.stop.reason() {
             return Err(FetchError::Stopped(reason));

@@ -1,7 +1,7 @@
-//! Where a walk's pages come from: one cursor, or several that read ahead.
+//! The pages of a walk, read on one cursor or on several.
 //!
-//! One cursor has one request under way. Where the API takes two seconds to answer, that is an eighth of what the quota
-//! allows. So a namespace of many pages is read on several cursors; what the walk sees is the same, page after page.
+//! One cursor has one request under way. If the API takes two seconds to respond, that is an eighth of what the quota
+//! allows, so a namespace of many pages is read on several cursors. The walk sees the same pages either way.
 
 mod boundary;
 mod fetch;
@@ -33,13 +33,13 @@ pub struct Pages {
 
 enum Reading {
     OneCursor,
-    /// As before, and the last page may be one to find out from how the API takes made-up cursors.
+    /// One cursor, until a page is there to test how the API reads made-up cursors.
     OneCursorYet(Option<FetchedPage>),
     ParallelPages(Box<ParallelPages>),
 }
 
 impl Pages {
-    /// `several`: whether more than one cursor may be used.
+    /// `several` says whether more than one cursor may be used.
     pub fn new(source: PageSource, cursors: Cursors, several: bool) -> Self {
         let reading = match several {
             true => Reading::OneCursorYet(None),
@@ -53,7 +53,7 @@ impl Pages {
         }
     }
 
-    /// The page after those that the walk has seen; how far it has come by them decides how it is read.
+    /// The page after those that the walk has seen. `reached` decides how it is read.
     pub async fn next(&mut self, pagination: &Pagination, reached: Option<Position>) -> Result<Page, FetchError> {
         let mut spent = 0;
         if let (Reading::OneCursorYet(last), Some(reached)) = (&mut self.reading, reached)
@@ -76,23 +76,23 @@ impl Pages {
         Ok(charged(served.page, spent))
     }
 
-    /// Why the ranges were given up, if they were since this was asked last.
+    /// Why the walk fell back to one cursor, if it did since the last call.
     pub fn take_fallback(&mut self) -> Option<Fallback> {
         self.fallback.take()
     }
 
-    /// Reads ahead from here on, if it is worth it and the API takes a made-up cursor for what it means. Returns how
-    /// many requests it took to find out.
+    /// Switches to several cursors, if that is worth it and the API reads a made-up cursor as it is meant. Returns the
+    /// number of requests that this took.
     async fn consider(&mut self, last: &FetchedPage, cursor: Cursor, reached: Position) -> Result<u32, FetchError> {
         let rows = last.page.rows.len();
         let pace = self.source.client.pace();
         let plan = |took| plan(self.cursors, pace, took, reached, rows as u64);
-        // Elsewhere a cursor may be anything. That is no reason not to ask again in the next walk.
+        // A cursor that is not an id may be anything. The next walk may try again.
         if plan(last.page.took).is_none() || cursor.as_str().parse::<ObjectId>().is_err() {
             return Ok(0);
         }
         let Probe { proven, requests, took } = self.probe(last).await?;
-        // The page may have been the first on a new connection, which takes longer.
+        // The first page on a new connection takes longer.
         let Some(plan) = plan(last.page.took.min(took)) else {
             return Ok(requests);
         };
@@ -111,8 +111,8 @@ impl Pages {
         Ok(requests)
     }
 
-    /// Asks for what comes after an id in the middle of a page that was just read, and once more for both if that is
-    /// something else: objects come and go.
+    /// Requests what comes after an id in the middle of a page that was just read. If that differs, both are read once
+    /// more, because objects come and go.
     async fn probe(&self, last: &FetchedPage) -> Result<Probe, FetchError> {
         let mut probe = Probe {
             proven: false,
@@ -148,9 +148,9 @@ impl Pages {
     }
 }
 
-/// How the API took a made-up cursor.
+/// How the API reads a made-up cursor.
 struct Probe {
-    /// For what it means.
+    /// It returned what follows the id.
     proven: bool,
     requests: u32,
     took: Duration,

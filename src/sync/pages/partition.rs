@@ -1,26 +1,26 @@
-//! Whether several cursors are worth it, and how long the range of each is. Pure.
+//! How the ids of a namespace are divided among several cursors, and whether that is worth it. Pure.
 
 use std::time::Duration;
 
 use crate::model::ObjectId;
 use crate::units::Cursors;
 
-/// Fewer pages are soon walked on one cursor: 200,000 objects, at 10,000 a page.
+/// Pages left below which one cursor is fast enough: 200,000 objects, at 10,000 per page.
 const FEWEST_PAGES: f64 = 20.0;
-/// Ids that would promise more lie close together: they are not spread uniformly.
+/// An estimate above this means that the ids so far lie close together, so they are not spread uniformly.
 const MOST_OBJECTS: f64 = 1e10;
-/// More cursors than this would only be wanted where the API takes longer to answer than was ever seen of it.
+/// Enough for the slowest response that was ever observed.
 const MOST_CURSORS: u16 = 16;
-/// Pages a second beyond which comparing them is what takes the time, not waiting for them.
+/// Pages per second above which comparing them takes the time, not waiting for them.
 const COMPARED_A_SECOND: f64 = 40.0;
-/// Answers are not all equally fast: without some slack a slow one would leave budget unused.
+/// Responses are not equally fast: without some slack a slow one would leave quota unused.
 const SLACK: f64 = 1.25;
-/// Rows that may wait in memory to be compared, over all ranges: 33 bytes each.
+/// Rows that may wait in memory to be compared, in all ranges together: 33 bytes each.
 const MOST_ROWS_WAITING: u64 = 2_000_000;
-/// A range costs up to two more pages at its end, which prove its seam.
+/// Pages in the shortest range. A range costs up to two more pages at its end, which prove its boundary.
 const SHORTEST_RANGE: u64 = 4;
 
-/// How far a walk is.
+/// How far a walk has come.
 #[derive(Debug, Clone, Copy)]
 pub struct Position {
     pub rows: u64,
@@ -29,19 +29,20 @@ pub struct Position {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Partition {
-    /// That read side by side.
+    /// Cursors that read in parallel.
     pub cursors: u16,
-    /// Pages in the range of one.
+    /// Pages in the range of one cursor.
     pub range_pages: u64,
-    /// What a page covers of the leading 64 bits of ids.
+    /// How much of the space of leading 64 bits one page covers.
     page_width: u64,
 }
 
-/// How a walk that has `reached` so far reads on; `None`: on one cursor. Ids are spread uniformly in what was seen of
-/// the API, so where they would lie that are still to come is estimated from those that came. Where they are not
-/// spread so, a plan is a poor one, but never a wrong one: each seam is proven.
+/// Divides what lies above `reached`; `None` if one cursor is enough.
 ///
-/// `pace` is requests a second, `took` is an answer's time, `page_rows` what a page holds.
+/// The estimate assumes that ids are spread uniformly, as observed. If they are not, the partition is a poor one and never
+/// a wrong one, because each boundary is proven.
+///
+/// `pace` is in requests per second, `took` is the time of one response, `page_rows` the number of rows in a page.
 pub fn plan(cursors: Cursors, pace: f64, took: Duration, reached: Position, page_rows: u64) -> Option<Partition> {
     let wanted = match cursors {
         Cursors::Auto => {
@@ -69,9 +70,16 @@ pub fn plan(cursors: Cursors, pace: f64, took: Duration, reached: Position, page
 }
 
 impl Partition {
-    /// Where the `number`th range ends that begins after `lower`; `None`: with the namespace. The first ones are longer
-    /// and longer, or all would end at once, and as many rows as there can be would wait to be compared. The last ones
-    /// are shorter and shorter, so that no reader is left alone with a long one.
+    /// The last id of range `number`, which begins after `lower`; `None` if it reaches to the end of the namespace.
+    ///
+    /// The lengths of the ranges look like this, from first to last:
+    ///
+    /// ```text
+    /// - -- --- ---- ---- ---- ---- --- -- -
+    /// ```
+    ///
+    /// The first ranges grow, because ranges of equal length would all end at once, with as many rows as possible waiting
+    /// to be compared. The last ones shrink, so that no reader is left alone with a long one.
     pub fn upper(&self, number: u64, lower: &ObjectId) -> Option<ObjectId> {
         let (cursors, lower) = (u64::from(self.cursors), lower.leading_bits());
         let pages_left = (u64::MAX - lower) / self.page_width;
@@ -80,7 +88,7 @@ impl Partition {
             _ => self.range_pages.min(pages_left / cursors).max(SHORTEST_RANGE),
         };
         let end = lower.checked_add(self.page_width.checked_mul(pages)?)?;
-        // The rest would be shorter than a page.
+        // A rest shorter than a page belongs to this range.
         end.checked_add(self.page_width)?;
         let mut id = [0; 32];
         id[..8].copy_from_slice(&end.to_be_bytes());
@@ -100,7 +108,7 @@ mod tests {
         ObjectId::from_bytes(bytes)
     }
 
-    /// After one page of a namespace of so many uniformly spread objects.
+    /// The position after one page of a namespace of `objects` uniformly spread objects.
     fn after_a_page(objects: u64, page_rows: u64) -> Position {
         Position {
             rows: page_rows,
@@ -109,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn as_many_cursors_as_the_answers_time_needs() {
+    fn slow_responses_need_more_cursors() {
         let seconds = Duration::from_secs_f64;
         for (pace, took, objects, expected) in [
             (4.0, 2.0, 1_000_000, Some(10)),
@@ -117,7 +125,7 @@ mod tests {
             (4.0, 0.25, 1_000_000, Some(2)),
             (3.2, 0.25, 1_000_000, None),
             (4.0, 30.0, 1_000_000, Some(16)),
-            (3333.0, 0.005, 1_000_000, None), // comparing is slower than asking
+            (3333.0, 0.005, 1_000_000, None), // comparing is slower than fetching
             (4.0, 2.0, 150_000, None),
         ] {
             let found = plan(
@@ -136,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_that_say_nothing_of_those_to_come_are_walked_on_one_cursor() {
+    fn ids_that_are_not_spread_are_walked_on_one_cursor() {
         let exactly = Cursors::Exactly(4);
         let all_low = Position {
             rows: 10_000,
@@ -148,7 +156,7 @@ mod tests {
     }
 
     proptest! {
-        /// Ranges follow one another to the end, and no more rows wait than memory is meant to hold.
+        /// Ranges cover everything to the end, and no more rows wait than memory is meant to hold.
         #[test]
         fn ranges_cover_the_rest(
             cursors in 2_u16..=32, objects in 200_000_u64..100_000_000, page_rows in 10_u64..=10_000,

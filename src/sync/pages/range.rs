@@ -10,19 +10,19 @@ use crate::sync::task::Task;
 use super::boundary::{MOST_PAGES, PastBoundary};
 use super::fetch::{FetchError, FetchedPage, PageSource};
 
-/// Fallback, it reads no more.
+/// The reader stops when this is dropped.
 pub struct Range {
-    /// The last id that belongs to it; `None`: the rest of the namespace.
+    /// The last id of the range; `None` for the rest of the namespace.
     pub upper: Option<ObjectId>,
-    /// Read already, and looked at.
+    /// Pages that were received to look at, and not handed out yet.
     head: VecDeque<FetchedPage>,
     pages: mpsc::Receiver<Result<FetchedPage, FetchError>>,
     _reader: Task<()>,
 }
 
 impl Range {
-    /// Reads from `cursor` on, after what was read already, up to `room` pages ahead. The reader goes on beyond the
-    /// range's end until it has read a page's worth of the next range, which proves the seam.
+    /// Reads from `cursor` on, after the pages of `head`, at most `room` pages ahead. The reader continues past the end of
+    /// the range until it has read a page's worth of the next one, which proves the boundary.
     pub fn read(
         source: PageSource,
         cursor: Option<Cursor>,
@@ -42,7 +42,7 @@ impl Range {
         }
     }
 
-    /// `None`: the reader is done.
+    /// `None` if the reader is done.
     pub async fn receive(&mut self) -> Result<Option<FetchedPage>, FetchError> {
         match self.head.pop_front() {
             Some(served) => Ok(Some(served)),
@@ -50,15 +50,15 @@ impl Range {
         }
     }
 
-    /// The page that reaches the seam, and those after it.
+    /// The page that reaches the boundary, and those after it.
     pub async fn chain(
         &mut self,
         crossing: FetchedPage,
-        seam: &ObjectId,
+        boundary: &ObjectId,
         page_rows: usize,
     ) -> Result<Vec<FetchedPage>, FetchError> {
         let mut chain = vec![crossing];
-        while chain.len() < MOST_PAGES && !PastBoundary::of(&chain, Some(seam)).is_enough(page_rows) {
+        while chain.len() < MOST_PAGES && !PastBoundary::of(&chain, Some(boundary)).is_enough(page_rows) {
             match self.receive().await? {
                 Some(served) => chain.push(served),
                 None => break,
@@ -67,7 +67,7 @@ impl Range {
         Ok(chain)
     }
 
-    /// What its first pages hold; they stay to be received.
+    /// The ids of the first pages, which are still to be received.
     pub async fn look_ahead(&mut self, page_rows: usize) -> Result<PastBoundary, FetchError> {
         loop {
             let beyond = PastBoundary::of(&self.head, None);
@@ -100,13 +100,13 @@ async fn read(
         let mut served = source.served(Some(asked)).await;
         cursor = None;
         if let Ok(served) = &mut served {
-            // It may wait for long, beside many others.
+            // It may wait for a long time, beside many others.
             served.page.rows.shrink_to_fit();
             cursor = served.next().cloned();
             beyond += rows_above(served, upper.as_ref());
         }
         if pages.send(served).await.is_err() {
-            return; // nobody wants them any more
+            return; // the range was dropped
         }
     }
 }
