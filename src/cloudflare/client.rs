@@ -20,6 +20,9 @@ use super::wire::{self, Misread, NamespacePage, Read};
 use crate::loopback::is_loopback;
 use crate::model::{AccountId, Cursor, Namespace, NamespaceId, Page};
 
+/// Servers and firewalls close connections that are idle for longer.
+const LONGEST_IDLE: Duration = Duration::from_secs(90);
+
 const NAMESPACES_PER_PAGE: u32 = 100;
 
 /// A list of namespaces that goes on beyond so many pages does not end.
@@ -137,7 +140,13 @@ impl Client {
             // A request that is sent again unseen would not be in the limiter's count.
             .retry(reqwest::retry::never())
             .connect_timeout(endpoint.connect_timeout)
-            .read_timeout(endpoint.read_timeout);
+            .read_timeout(endpoint.read_timeout)
+            // A retry must not share the fate of what failed. Over HTTP/1.1 a timeout closes the connection; an HTTP/2
+            // connection whose peer went silent would be used for every retry.
+            .http1_only()
+            // The idle connections of the pool may have gone silent with it. By the time a request times out, all that
+            // were idle when it was sent have been dropped.
+            .pool_idle_timeout(endpoint.read_timeout.min(LONGEST_IDLE));
         if endpoint.base_url.scheme() == "http" {
             // A proxy would carry the secret off this machine in the clear. And where no certificate is ever looked
             // at, a machine without any will do.
