@@ -105,7 +105,7 @@ pub(super) struct NamespacePage {
 #[derive(Debug)]
 pub(super) enum Misread {
     NotJson(Detail),
-    /// JSON that stops in the middle.
+    /// JSON that stops in the middle, or before its first character.
     CutShort(Detail),
     /// JSON that says something else than it should.
     Wrong(String),
@@ -206,7 +206,7 @@ fn misread(body: &[u8], error: &serde_json::Error) -> Misread {
     let detail = Detail(shown(&error.to_string()));
     if error.is_data() {
         Misread::Shape(detail)
-    } else if error.is_eof() && body.trim_ascii_start().starts_with(b"{") {
+    } else if error.is_eof() && matches!(body.trim_ascii_start().first(), None | Some(b'{')) {
         Misread::CutShort(detail)
     } else {
         Misread::NotJson(detail)

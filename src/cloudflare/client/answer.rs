@@ -112,7 +112,10 @@ impl Answer {
                 verdict: Verdict::Retry {
                     not_before: Duration::ZERO,
                 },
-                message: "the answer was cut short".to_owned(),
+                message: match self.body.trim_ascii() {
+                    [] => format!("the response is empty: HTTP {status}, {}", self.content_type),
+                    _ => "the answer was cut short".to_owned(),
+                },
                 source: Some(Box::new(detail)),
             },
         }
