@@ -198,6 +198,18 @@ impl Client {
         Err(Error::wrong(subject, message, requests))
     }
 
+    /// Whether the API still accepts the credentials: one request for the namespace list, and no retry.
+    pub async fn try_credentials(&self, account: &AccountId) -> Result<(), Error> {
+        let url = self.namespaces_url(account, 1)?;
+        let once = RetryPolicy {
+            budget: Duration::ZERO,
+            ..self.retry
+        };
+        let subject = Subject::Namespaces(account);
+        self.get_within(&once, subject, &url, false, wire::namespaces).await?;
+        Ok(())
+    }
+
     /// The first page of the list, and whether there are more: one request, where the retry policy has no budget.
     pub async fn first_namespaces(&self, account: &AccountId) -> Result<(Vec<Namespace>, bool), Error> {
         let url = self.namespaces_url(account, 1)?;
@@ -263,7 +275,18 @@ impl Client {
         has_cursor: bool,
         parse: fn(&[u8]) -> Result<Read<T>, Misread>,
     ) -> Result<Got<T>, Error> {
-        let ((read, took), requests) = retry::run(&self.retry, &self.limiter, subject, || async {
+        self.get_within(&self.retry, subject, url, has_cursor, parse).await
+    }
+
+    async fn get_within<T>(
+        &self,
+        policy: &RetryPolicy,
+        subject: Subject<'_>,
+        url: &Url,
+        has_cursor: bool,
+        parse: fn(&[u8]) -> Result<Read<T>, Misread>,
+    ) -> Result<Got<T>, Error> {
+        let ((read, took), requests) = retry::run(policy, &self.limiter, subject, || async {
             let begun = Instant::now();
             let read = self.try_once(url.clone(), has_cursor, parse).await?;
             Ok((read, begun.elapsed()))

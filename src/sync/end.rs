@@ -16,7 +16,7 @@ pub(super) struct End {
     pub(super) status: Status,
     pub(super) error: Option<String>,
     pub(super) requests_in_vain: u64,
-    /// 401 or 403: the whole account fails.
+    /// The API refused the credentials, perhaps for everything that the account has.
     pub(super) unauthorized: bool,
     /// The database is what failed: when it is back, the walk may go on.
     pub(super) database_lost: bool,

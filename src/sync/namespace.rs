@@ -46,8 +46,8 @@ pub(super) struct Planned<'a> {
 }
 
 impl Run<'_> {
-    /// Never fails: what goes wrong is in the outcome, and in the record. The second value tells that the account's
-    /// credentials were refused.
+    /// Never fails: what goes wrong is in the outcome, and in the record. The second value is whether the API refused the
+    /// credentials, perhaps for everything that the account has.
     pub(super) async fn sync_namespace(&self, planned: &Planned<'_>) -> (NamespaceOutcome, bool) {
         let begun = Instant::now();
         let progress = self.progress.begin(&planned.namespace.id, planned.namespace.label());
@@ -317,12 +317,13 @@ impl Run<'_> {
             WalkError::Api { source, .. } => {
                 let requests = u64::from(source.requests());
                 match source.kind() {
-                    ErrorKind::Exhausted => self.interrupt(fence, walk, why, requests).await,
-                    ErrorKind::NotFound if !planned.listed => self.vanish(fence, walk, requests).await,
-                    kind => End {
-                        unauthorized: kind == ErrorKind::Unauthorized,
-                        ..self.abandon(fence, walk, Abandoned::Failed, why, requests).await
+                    ErrorKind::Exhausted | ErrorKind::Forbidden => self.interrupt(fence, walk, why, requests).await,
+                    ErrorKind::Unauthorized => End {
+                        unauthorized: true,
+                        ..self.interrupt(fence, walk, why, requests).await
                     },
+                    ErrorKind::NotFound if !planned.listed => self.vanish(fence, walk, requests).await,
+                    _ => self.abandon(fence, walk, Abandoned::Failed, why, requests).await,
                 }
             }
             _ => self.abandon(fence, walk, Abandoned::Failed, why, 0).await,

@@ -5,8 +5,10 @@ use std::sync::OnceLock;
 
 use futures_util::StreamExt;
 use futures_util::stream;
+use tokio::sync::Mutex;
 use tracing::{error, warn};
 
+use crate::cloudflare::ErrorKind;
 use crate::model::{AccountId, Counts};
 use crate::store::{Locks, Store, StoreError};
 
@@ -100,28 +102,73 @@ async fn plan_accounts<'a>(
     (planned, failures)
 }
 
+/// Requests for an account's namespace list, at most, to learn whether its credentials are refused altogether.
+const MOST_TRIALS: u8 = 3;
+
+/// What a run learns of one account's credentials.
+struct Trust {
+    /// Held while the list is asked for: walks that are refused at the same time wait for that response.
+    trials_left: Mutex<u8>,
+    /// Why the account stopped.
+    refused: OnceLock<String>,
+}
+
+impl Trust {
+    fn new() -> Self {
+        Self {
+            trials_left: Mutex::new(MOST_TRIALS),
+            refused: OnceLock::new(),
+        }
+    }
+
+    /// Stops the account if the credentials that one walk was refused with are refused for the namespace list, too. Asks
+    /// once, and again only after a response that settled nothing.
+    async fn question(&self, account: &Account, stop: &Stop) {
+        let mut trials_left = self.trials_left.lock().await;
+        if *trials_left == 0 {
+            return;
+        }
+        let tried = tokio::select! {
+            biased;
+            _ = stop.stopped() => return,
+            tried = account.client.try_credentials(&account.id) => tried,
+        };
+        match tried {
+            Ok(()) => *trials_left = 0,
+            Err(refusal) if matches!(refusal.kind(), ErrorKind::Unauthorized | ErrorKind::Forbidden) => {
+                *trials_left = 0;
+                let why = chain(&refusal);
+                error!(account = %account.id, "{why}");
+                // Set once, as there is no further trial.
+                let _first = self.refused.set(why);
+            }
+            Err(unsettled) => {
+                *trials_left -= 1;
+                warn!(account = %account.id, "{}", chain(&unsettled));
+            }
+        }
+    }
+}
+
 async fn walk_all(run: &Run<'_>, planned: Vec<Planned<'_>>) -> (Vec<NamespaceOutcome>, Vec<AccountFailure>) {
-    // Credentials that are refused once fail the account, not namespace by namespace.
-    let refused: HashMap<_, OnceLock<String>> = planned
+    let accounts: HashMap<_, Trust> = planned
         .iter()
-        .map(|planned| (&planned.account.id, OnceLock::new()))
+        .map(|planned| (&planned.account.id, Trust::new()))
         .collect();
     let mut outcomes: Vec<_> = stream::iter(planned.iter().enumerate())
         .map(|(index, planned)| {
-            let refused = &refused[&planned.account.id];
+            let trust = &accounts[&planned.account.id];
             async move {
-                if refused.get().is_some() {
-                    let why = "not walked: the account's credentials were refused".to_owned();
-                    return (index, not_walked(planned, Status::Failed, why));
+                if trust.refused.get().is_some() {
+                    let why = "not walked: the account's credentials were refused";
+                    return (index, not_walked(planned, why.to_owned()));
                 }
                 if let Some(reason) = run.stop.reason() {
-                    let why = format!("{reason} before its walk began");
-                    return (index, not_walked(planned, Status::Interrupted, why));
+                    return (index, not_walked(planned, format!("{reason} before its walk began")));
                 }
                 let (outcome, unauthorized) = run.sync_namespace(planned).await;
-                if let (true, Some(why)) = (unauthorized, &outcome.error) {
-                    // Another walk of the account may have said so first.
-                    let _first = refused.set(why.clone());
+                if unauthorized {
+                    trust.question(planned.account, run.stop).await;
                 }
                 (index, outcome)
             }
@@ -130,10 +177,10 @@ async fn walk_all(run: &Run<'_>, planned: Vec<Planned<'_>>) -> (Vec<NamespaceOut
         .collect()
         .await;
     outcomes.sort_by_key(|(index, _)| *index);
-    let mut failures: Vec<_> = refused
+    let mut failures: Vec<_> = accounts
         .iter()
-        .filter_map(|(account, refused)| {
-            let error = refused.get()?.clone();
+        .filter_map(|(account, trust)| {
+            let error = trust.refused.get()?.clone();
             Some(AccountFailure {
                 account: AccountId::clone(account),
                 error,
@@ -145,12 +192,12 @@ async fn walk_all(run: &Run<'_>, planned: Vec<Planned<'_>>) -> (Vec<NamespaceOut
     (outcomes.into_iter().map(|(_, outcome)| outcome).collect(), failures)
 }
 
-fn not_walked(planned: &Planned<'_>, status: Status, why: String) -> NamespaceOutcome {
+fn not_walked(planned: &Planned<'_>, why: String) -> NamespaceOutcome {
     NamespaceOutcome {
         account: planned.account.id.clone(),
         namespace: planned.namespace.id.clone(),
         name: planned.namespace.name.clone(),
-        status,
+        status: Status::Interrupted,
         snapshot_id: None,
         baseline: false,
         counts: Counts::default(),

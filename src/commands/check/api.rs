@@ -59,10 +59,9 @@ pub async fn look(config: &SyncConfig, findings: &mut Findings) -> Result<Option
                 namespaces(account, &listed, more, &about("namespaces"), findings)?;
             }
             Err(error) => {
-                let what = if error.kind() == ErrorKind::Unauthorized {
-                    "token"
-                } else {
-                    "API"
+                let what = match error.kind() {
+                    ErrorKind::Unauthorized | ErrorKind::Forbidden => "token",
+                    _ => "API",
                 };
                 findings.wrong(&about(what), &chain(&error))?;
                 findings.skipped(&about("permission, namespaces"), "the first request failed")?;

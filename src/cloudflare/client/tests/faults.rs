@@ -68,7 +68,7 @@ const ZIPPED_HEAD: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
 
 #[tokio::test]
 async fn what_can_not_pass_is_not_tried_again() {
-    use ErrorKind::{CursorRefused, NotFound, Unauthorized, Wrong};
+    use ErrorKind::{CursorRefused, Forbidden, NotFound, Unauthorized, Wrong};
     let table = [
         (
             refusal(401, 10000, "Authentication error"),
@@ -79,8 +79,8 @@ async fn what_can_not_pass_is_not_tried_again() {
         (
             refusal(403, 9109, "Unauthorized"),
             Some("c"),
-            Unauthorized,
-            "HTTP 403: Unauthorized (code 9109): the token needs",
+            Forbidden,
+            "HTTP 403: Unauthorized (code 9109): the token needs the permission \"Workers Scripts Read\" for this account; to skip a namespace",
         ),
         (
             refusal(400, 6003, "Invalid request headers"),
@@ -130,7 +130,7 @@ async fn what_can_not_pass_is_not_tried_again() {
         (
             reply(403, format!("no token {TOKEN} here")),
             None,
-            Unauthorized,
+            Forbidden,
             "no token [redacted] here",
         ),
         (refusal(200, 7, TOKEN), None, Wrong, "[redacted] (code 7)"),

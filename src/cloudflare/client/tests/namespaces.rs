@@ -89,7 +89,7 @@ async fn a_later_row_of_a_namespace_counts() {
 async fn a_list_that_breaks_off_is_no_list() {
     let (listing, _) = list_namespaces(vec![namespaces(&["a"], "{}"), refusal(403, 9109, "no")]).await;
     let error = listing.unwrap_err();
-    assert_eq!((error.kind(), error.requests()), (ErrorKind::Unauthorized, 2));
+    assert_eq!((error.kind(), error.requests()), (ErrorKind::Forbidden, 2));
     assert!(
         error.to_string().starts_with("namespaces of account acc: HTTP 403: "),
         "{error}"
