@@ -126,12 +126,6 @@ impl Error {
             source: None,
         }
     }
-
-    /// With the requests of earlier pages, which are in vain too.
-    pub(super) fn after(mut self, requests: u32) -> Self {
-        self.requests = self.requests.saturating_add(requests);
-        self
-    }
 }
 
 /// How much was tried before giving up.

@@ -6,6 +6,7 @@ mod error;
 #[cfg(test)]
 mod fuzz;
 mod limiter;
+mod listing;
 mod pagination;
 mod quota;
 mod retry;

@@ -18,7 +18,7 @@ mod task;
 mod walk;
 
 pub use decide::{DecideError, accept, discard, retire};
-pub use outcome::{AccountFailure, NamespaceOutcome, Status, Summary};
+pub use outcome::{AccountFailure, DoubtfulList, NamespaceOutcome, Status, Summary};
 pub use progress::{Progress, WalkProgress};
 pub use run::sync;
 pub use settings::{Account, Breaker, Settings};

@@ -41,8 +41,8 @@ pub(super) struct Planned<'a> {
     /// Of the last taking of its lock, when the run was planned.
     pub(super) fence: Fence,
     pub(super) namespace: Namespace,
-    /// The account's list has it. If it does not, and the object list answers 404, it has vanished.
-    pub(super) listed: bool,
+    /// The account's list is whole and lacks it. If the object list answers 404, too, it has vanished.
+    pub(super) is_off_the_list: bool,
 }
 
 impl Run<'_> {
@@ -322,7 +322,7 @@ impl Run<'_> {
                         unauthorized: true,
                         ..self.interrupt(fence, walk, why, requests).await
                     },
-                    ErrorKind::NotFound if !planned.listed => self.vanish(fence, walk, requests).await,
+                    ErrorKind::NotFound if planned.is_off_the_list => self.vanish(fence, walk, requests).await,
                     _ => self.abandon(fence, walk, Abandoned::Failed, why, requests).await,
                 }
             }

@@ -15,9 +15,9 @@ use crate::store::{Locks, Store, StoreError};
 use crate::text::chain;
 
 use super::namespace::{Planned, Run};
-use super::outcome::{AccountFailure, NamespaceOutcome, Status, Summary};
+use super::outcome::{AccountFailure, DoubtfulList, NamespaceOutcome, Status, Summary};
 use super::patience::with_patience;
-use super::plan::{PlanError, plan};
+use super::plan::{Plan, PlanError, plan};
 use super::progress::Progress;
 use super::settings::{Account, Settings};
 use super::stop::{Stop, StopReason};
@@ -43,12 +43,13 @@ pub async fn sync(
         progress,
     };
     let all = async {
-        let (planned, mut failed_accounts) = plan_accounts(store, accounts, settings, stop).await;
-        let (namespaces, refused) = walk_all(&run, planned).await;
+        let plans = plan_accounts(store, accounts, settings, stop).await;
+        let (namespaces, refused) = walk_all(&run, plans.planned).await;
+        let mut failed_accounts = plans.failures;
         failed_accounts.extend(refused);
-        (namespaces, failed_accounts)
+        (namespaces, failed_accounts, plans.doubtful_lists)
     };
-    let (namespaces, failed_accounts) = tokio::select! {
+    let (namespaces, failed_accounts, doubtful_lists) = tokio::select! {
         ended = all => ended,
         never = stop_at(settings.deadline, stop) => match never {},
     };
@@ -56,6 +57,7 @@ pub async fn sync(
         run_id,
         namespaces,
         failed_accounts,
+        doubtful_lists,
         stopped: stop.reason(),
     };
     let outcome = summary.verdict().0;
@@ -76,30 +78,42 @@ async fn stop_at(deadline: Option<std::time::Duration>, stop: &Stop) -> std::con
     std::future::pending().await
 }
 
-async fn plan_accounts<'a>(
-    store: &Store,
-    accounts: &'a [Account],
-    settings: &Settings,
-    stop: &Stop,
-) -> (Vec<Planned<'a>>, Vec<AccountFailure>) {
-    let mut planned = Vec::new();
-    let mut failures = Vec::new();
+#[derive(Default)]
+struct Plans<'a> {
+    planned: Vec<Planned<'a>>,
+    failures: Vec<AccountFailure>,
+    doubtful_lists: Vec<DoubtfulList>,
+}
+
+async fn plan_accounts<'a>(store: &Store, accounts: &'a [Account], settings: &Settings, stop: &Stop) -> Plans<'a> {
+    let mut plans = Plans::default();
     for account in accounts {
+        let id = || account.id.clone();
         let lost = |error: &PlanError| matches!(error, PlanError::Store(error) if error.is_connection_lost());
         match with_patience(settings, stop, lost, async || plan(store, account, stop).await).await {
-            Ok(more) => planned.extend(more),
+            Ok(Plan { planned, doubt }) => {
+                plans.planned.extend(planned);
+                if let Some(doubt) = doubt {
+                    let why = format!(
+                        "the namespace list may be cut short: {doubt}; what it lists is walked, and no namespace is marked \
+                         missing: run `durable-inventory check` to look at the list again"
+                    );
+                    warn!(account = %account.id, "{why}");
+                    plans.doubtful_lists.push(DoubtfulList { account: id(), why });
+                }
+            }
             Err(error) => {
                 let failure = AccountFailure {
-                    account: account.id.clone(),
+                    account: id(),
                     error: chain(&error),
                     nothing_selected: matches!(error, PlanError::NothingSelected { .. }),
                 };
                 error!(account = %failure.account, "{}", failure.error);
-                failures.push(failure);
+                plans.failures.push(failure);
             }
         }
     }
-    (planned, failures)
+    plans
 }
 
 /// Requests for an account's namespace list, at most, to learn whether its credentials are refused altogether.
