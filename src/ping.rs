@@ -41,6 +41,8 @@ impl Ping {
         let mut http = reqwest::Client::builder()
             .user_agent(concat!("durable-inventory/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
+            // The second try at the end must not share a connection that went silent under the first.
+            .http1_only()
             .timeout(PATIENCE);
         http = match (url.scheme(), is_loopback(&url)) {
             ("https", _) => http,

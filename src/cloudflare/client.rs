@@ -3,7 +3,6 @@
 
 mod answer;
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,12 +14,15 @@ use url::Url;
 use self::answer::Answer;
 use super::error::{Error, Fault, Subject};
 use super::limiter::Limiter;
+use super::listing::{self, NamespaceList};
 use super::retry::{self, RetryPolicy};
-use super::wire::{self, Misread, NamespacePage, Read};
+use super::wire::{self, Misread, Read};
 use crate::loopback::is_loopback;
 use crate::model::{AccountId, Cursor, Namespace, NamespaceId, Page};
+use crate::text::chain;
 
-const NAMESPACES_PER_PAGE: u32 = 100;
+/// Servers and firewalls close connections that are idle for longer.
+const LONGEST_IDLE: Duration = Duration::from_secs(90);
 
 /// A list of namespaces that goes on beyond so many pages does not end.
 const MOST_NAMESPACE_PAGES: u32 = 10_000;
@@ -98,11 +100,13 @@ impl Endpoint {
     }
 }
 
-/// All namespaces of an account.
+/// The namespaces of an account.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Listing {
     /// In the order in which they were first listed, each id once.
     pub namespaces: Vec<Namespace>,
+    /// Why there may be others; `None` if the list is known to be whole.
+    pub doubt: Option<String>,
     /// HTTP requests that were sent to get them, retries included.
     pub requests: u32,
 }
@@ -137,7 +141,13 @@ impl Client {
             // A request that is sent again unseen would not be in the limiter's count.
             .retry(reqwest::retry::never())
             .connect_timeout(endpoint.connect_timeout)
-            .read_timeout(endpoint.read_timeout);
+            .read_timeout(endpoint.read_timeout)
+            // A retry must not share the fate of what failed. Over HTTP/1.1 a timeout closes the connection; an HTTP/2
+            // connection whose peer went silent would be used for every retry.
+            .http1_only()
+            // The idle connections of the pool may have gone silent with it. By the time a request times out, all that
+            // were idle when it was sent have been dropped.
+            .pool_idle_timeout(endpoint.read_timeout.min(LONGEST_IDLE));
         if endpoint.base_url.scheme() == "http" {
             // A proxy would carry the secret off this machine in the clear. And where no certificate is ever looked
             // at, a machine without any will do.
@@ -158,44 +168,70 @@ impl Client {
         })
     }
 
-    /// Every namespace of the account. Servers that don't know paging answer every page with all of them, so the end
-    /// is where a page has nothing new.
+    /// Every namespace of the account. A namespace that comes or goes between two pages makes the numbers of one listing
+    /// differ, so a list that is in doubt is requested a second time, and what either has counts as listed.
     pub async fn list_namespaces(&self, account: &AccountId) -> Result<Listing, Error> {
-        let subject = Subject::Namespaces(account);
-        let mut namespaces = Vec::new();
-        let mut places = HashMap::new();
-        let mut requests = 0;
-        for number in 1..=MOST_NAMESPACE_PAGES {
-            let url = self.namespaces_url(account, number)?;
-            let read = self
-                .get(subject, &url, false, wire::namespaces)
-                .await
-                .map_err(|error| error.after(requests))?;
-            requests += read.requests;
-            let NamespacePage {
-                namespaces: page,
-                total_pages,
-            } = read.value;
-            let before = namespaces.len();
-            for namespace in page {
-                merge(&mut namespaces, &mut places, namespace);
-            }
-            let is_last = total_pages.is_some_and(|total| u64::from(number) >= total);
-            if is_last || namespaces.len() == before {
-                return Ok(Listing { namespaces, requests });
+        let (mut list, mut requests) = self.list_once(account).await?;
+        let mut doubt = list.doubt();
+        if doubt.is_some() && !list.has_broken_off() {
+            match self.list_once(account).await {
+                Ok((again, more)) => {
+                    requests += more;
+                    doubt = again.doubt();
+                    if doubt.is_none() {
+                        list = again;
+                    } else {
+                        again
+                            .into_namespaces()
+                            .into_iter()
+                            .for_each(|namespace| list.merge(namespace));
+                    }
+                }
+                Err(error) => requests += error.requests(),
             }
         }
-        let message = format!("the list did not end within {MOST_NAMESPACE_PAGES} pages");
-        Err(Error::wrong(subject, message, requests))
+        Ok(Listing {
+            namespaces: list.into_namespaces(),
+            doubt,
+            requests,
+        })
     }
 
-    /// The first page of the list, and whether there are more: one request, where the retry policy has no budget.
-    pub async fn first_namespaces(&self, account: &AccountId) -> Result<(Vec<Namespace>, bool), Error> {
-        let url = self.namespaces_url(account, 1)?;
+    /// With the number of requests. An error on a later page leaves the pages before it.
+    async fn list_once(&self, account: &AccountId) -> Result<(NamespaceList, u32), Error> {
         let subject = Subject::Namespaces(account);
-        let page = self.get(subject, &url, false, wire::namespaces).await?.value;
-        let full = page.namespaces.len() >= NAMESPACES_PER_PAGE as usize;
-        Ok((page.namespaces, page.total_pages.map_or(full, |total| total > 1)))
+        let (mut list, mut requests) = (NamespaceList::default(), 0);
+        while let Some((page, per_page)) = list.next() {
+            if page > MOST_NAMESPACE_PAGES {
+                let message = format!("the list did not end within {MOST_NAMESPACE_PAGES} pages");
+                return Err(Error::wrong(subject, message, requests));
+            }
+            let url = self.namespaces_url(account, page, per_page)?;
+            match self.get(subject, &url, false, wire::namespaces).await {
+                Ok(got) => {
+                    requests += got.requests;
+                    list.add(got.value);
+                }
+                Err(error) if list.has_no_page() => return Err(error),
+                Err(error) => {
+                    requests += error.requests();
+                    list.break_off(page, chain(&error));
+                }
+            }
+        }
+        Ok((list, requests))
+    }
+
+    /// Whether the API still accepts the credentials: one request for the namespace list, and no retry.
+    pub async fn try_credentials(&self, account: &AccountId) -> Result<(), Error> {
+        let url = self.namespaces_url(account, 1, listing::PER_PAGE)?;
+        let once = RetryPolicy {
+            budget: Duration::ZERO,
+            ..self.retry
+        };
+        let subject = Subject::Namespaces(account);
+        self.get_within(&once, subject, &url, false, wire::namespaces).await?;
+        Ok(())
     }
 
     /// One page of at most `limit` objects, after `cursor` or from the start.
@@ -228,11 +264,11 @@ impl Client {
         self.limiter.pace()
     }
 
-    fn namespaces_url(&self, account: &AccountId, page: u32) -> Result<Url, Error> {
+    fn namespaces_url(&self, account: &AccountId, page: u32, per_page: u32) -> Result<Url, Error> {
         let mut url = self.url(account, &[])?;
         url.query_pairs_mut()
             .append_pair("page", &page.to_string())
-            .append_pair("per_page", &NAMESPACES_PER_PAGE.to_string());
+            .append_pair("per_page", &per_page.to_string());
         Ok(url)
     }
 
@@ -254,7 +290,18 @@ impl Client {
         has_cursor: bool,
         parse: fn(&[u8]) -> Result<Read<T>, Misread>,
     ) -> Result<Got<T>, Error> {
-        let ((read, took), requests) = retry::run(&self.retry, &self.limiter, subject, || async {
+        self.get_within(&self.retry, subject, url, has_cursor, parse).await
+    }
+
+    async fn get_within<T>(
+        &self,
+        policy: &RetryPolicy,
+        subject: Subject<'_>,
+        url: &Url,
+        has_cursor: bool,
+        parse: fn(&[u8]) -> Result<Read<T>, Misread>,
+    ) -> Result<Got<T>, Error> {
+        let ((read, took), requests) = retry::run(policy, &self.limiter, subject, || async {
             let begun = Instant::now();
             let read = self.try_once(url.clone(), has_cursor, parse).await?;
             Ok((read, begun.elapsed()))
@@ -308,17 +355,6 @@ fn without(text: &str, secret: &str) -> String {
     }
     out.push_str(&text[kept..]);
     out
-}
-
-/// A later row of the same namespace counts, in the place of the first.
-fn merge(namespaces: &mut Vec<Namespace>, places: &mut HashMap<NamespaceId, usize>, namespace: Namespace) {
-    match places.get(&namespace.id).and_then(|place| namespaces.get_mut(*place)) {
-        Some(earlier) => *earlier = namespace,
-        None => {
-            places.insert(namespace.id.clone(), namespaces.len());
-            namespaces.push(namespace);
-        }
-    }
 }
 
 /// Refuses base URLs that would show the secret to the network, or that can't be built upon. The URL is not quoted: it

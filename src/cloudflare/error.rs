@@ -15,8 +15,10 @@ type Source = Box<dyn std::error::Error + Send + Sync>;
 pub enum ErrorKind {
     /// The base URL or the credentials can't be used. Nothing was sent.
     Setup,
-    /// 401 or 403, or a 400 that complains of the credentials.
+    /// 401, or a 400 that complains of the credentials: whatever they ask for may be refused.
     Unauthorized,
+    /// 403: these credentials may not have this, which says nothing of anything else.
+    Forbidden,
     /// 404: no such namespace or account, or none that this token sees.
     NotFound,
     /// 400 in answer to a request that carried a cursor.
@@ -80,7 +82,11 @@ impl Error {
 
     pub(super) fn of(kind: ErrorKind, subject: Subject<'_>, fault: Fault, requests: u32) -> Self {
         let advice = match kind {
-            ErrorKind::Unauthorized => {
+            ErrorKind::Forbidden if matches!(subject, Subject::Objects(..)) => {
+                ": the token needs the permission \"Workers Scripts Read\" for this account; to skip a namespace that it \
+                 may not read, add the namespace to `exclude` in the configuration file"
+            }
+            ErrorKind::Unauthorized | ErrorKind::Forbidden => {
                 ": the token needs the permission \"Workers Scripts Read\" for this account, and must not have expired"
             }
             ErrorKind::NotFound => ": check the account, the namespace and the API base URL",
@@ -130,12 +136,6 @@ impl Error {
             requests,
             source: None,
         }
-    }
-
-    /// With the requests of earlier pages, which are in vain too.
-    pub(super) fn after(mut self, requests: u32) -> Self {
-        self.requests = self.requests.saturating_add(requests);
-        self
     }
 }
 

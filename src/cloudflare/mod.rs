@@ -6,6 +6,7 @@ mod error;
 #[cfg(test)]
 mod fuzz;
 mod limiter;
+mod listing;
 mod quota;
 mod retry;
 mod wire;

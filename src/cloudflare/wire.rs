@@ -98,6 +98,15 @@ pub(super) struct Read<T> {
 #[derive(Debug, PartialEq)]
 pub(super) struct NamespacePage {
     pub(super) namespaces: Vec<Namespace>,
+    pub(super) numbers: Numbers,
+}
+
+/// What the response says about the size of its page and of the whole list. Values of another type are left out.
+#[derive(Debug, Default, Clone, PartialEq)]
+pub(super) struct Numbers {
+    pub(super) per_page: Option<u64>,
+    pub(super) count: Option<u64>,
+    pub(super) total_count: Option<u64>,
     pub(super) total_pages: Option<u64>,
 }
 
@@ -105,7 +114,7 @@ pub(super) struct NamespacePage {
 #[derive(Debug)]
 pub(super) enum Misread {
     NotJson(Detail),
-    /// JSON that stops in the middle.
+    /// JSON that stops in the middle, or before its first character.
     CutShort(Detail),
     /// JSON that says something else than it should.
     Wrong(String),
@@ -149,12 +158,15 @@ pub(super) fn objects(body: &[u8]) -> Result<Read<Page>, Misread> {
 pub(super) fn namespaces(body: &[u8]) -> Result<Read<NamespacePage>, Misread> {
     let envelope = open::<NamespaceRow<'_>>(body)?;
     let namespaces = numbered(&envelope.rows, namespace)?;
-    let total_pages = envelope.info.total_pages.number().filter(|n| *n > 0);
+    let info = envelope.info;
+    let numbers = Numbers {
+        per_page: info.per_page.number().filter(|n| *n > 0),
+        count: info.count.number(),
+        total_count: info.total_count.number(),
+        total_pages: info.total_pages.number(),
+    };
     Ok(Read {
-        value: NamespacePage {
-            namespaces,
-            total_pages,
-        },
+        value: NamespacePage { namespaces, numbers },
         notices: envelope.notices,
     })
 }
@@ -206,7 +218,7 @@ fn misread(body: &[u8], error: &serde_json::Error) -> Misread {
     let detail = Detail(shown(&error.to_string()));
     if error.is_data() {
         Misread::Shape(detail)
-    } else if error.is_eof() && body.trim_ascii_start().starts_with(b"{") {
+    } else if error.is_eof() && matches!(body.trim_ascii_start().first(), None | Some(b'{')) {
         Misread::CutShort(detail)
     } else {
         Misread::NotJson(detail)

@@ -18,7 +18,7 @@ pub(super) struct AttemptResult {
     pub(super) error: Option<String>,
     /// Requests that brought no page.
     pub(super) wasted_requests: u64,
-    /// The account's credentials were refused: the whole account fails.
+    /// The API refused the credentials, perhaps for everything that the account has.
     pub(super) unauthorized: bool,
     /// The database failed. The attempt is worth repeating when it is back.
     pub(super) database_lost: bool,

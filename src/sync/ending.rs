@@ -19,10 +19,11 @@ pub(super) enum Fate {
     Vanished,
 }
 
-/// Decides by the error; whether the account lists the namespace; and whether the walk already started over in this run.
+/// Decides by the error, by whether the account's list is whole and lacks the namespace, and by whether the walk already
+/// started over in this run.
 ///
 /// `Interrupted` keeps the walk for a later run to resume, so it is right only where the pages so far are.
-pub(super) fn classify(error: &WalkError, listed: bool, started_over: bool) -> Fate {
+pub(super) fn classify(error: &WalkError, is_off_the_list: bool, started_over: bool) -> Fate {
     match error {
         WalkError::OutOfOrder { .. } => Fate::StartOver { unordered: true },
         WalkError::CursorRefused { .. } | WalkError::SpoolLost if !started_over => Fate::StartOver { unordered: false },
@@ -30,8 +31,8 @@ pub(super) fn classify(error: &WalkError, listed: bool, started_over: bool) -> F
         WalkError::Store(StoreError::FenceLost) => Fate::Left,
         WalkError::Store(error) if error.leaves_walk_resumable() => Fate::Ended(Ending::Interrupted),
         WalkError::Api { source, .. } => match source.kind() {
-            ErrorKind::Exhausted => Fate::Ended(Ending::Interrupted),
-            ErrorKind::NotFound if !listed => Fate::Vanished,
+            ErrorKind::Exhausted | ErrorKind::Unauthorized | ErrorKind::Forbidden => Fate::Ended(Ending::Interrupted),
+            ErrorKind::NotFound if is_off_the_list => Fate::Vanished,
             _ => Fate::Ended(Ending::Failed),
         },
         _ => Fate::Ended(Ending::Failed),
@@ -73,7 +74,7 @@ mod tests {
         WalkError::Store(StoreError::while_doing("work")(source))
     }
 
-    /// Each error: what it means for a listed namespace, for one that is not listed, and once the walk has started over.
+    /// Each error: what it means for a listed namespace, for one that the list lacks, and once the walk has started over.
     #[test]
     fn every_error_has_its_fate() {
         let what = || "what".to_owned();
@@ -84,11 +85,12 @@ mod tests {
             place: what(),
             source: sqlx::Error::PoolClosed.into(),
         };
-        for (error, [listed, unlisted, started_over]) in [
+        for (error, [listed, off_the_list, started_over]) in [
             (WalkError::Stopped(StopReason::Signal), always(ENDED_INTERRUPTED)),
             (WalkError::Stopped(StopReason::Deadline), always(ENDED_INTERRUPTED)),
             (api(ErrorKind::Setup), always(ENDED_FAILED)),
-            (api(ErrorKind::Unauthorized), always(ENDED_FAILED)),
+            (api(ErrorKind::Unauthorized), always(ENDED_INTERRUPTED)),
+            (api(ErrorKind::Forbidden), always(ENDED_INTERRUPTED)),
             (api(ErrorKind::NotFound), [ENDED_FAILED, Fate::Vanished, ENDED_FAILED]),
             (api(ErrorKind::CursorRefused), always(ENDED_FAILED)),
             (api(ErrorKind::Exhausted), always(ENDED_INTERRUPTED)),
@@ -110,9 +112,9 @@ mod tests {
             (WalkError::Store(inconsistent), always(ENDED_FAILED)),
             (WalkError::Store(unreachable), always(ENDED_FAILED)),
         ] {
-            assert_eq!(classify(&error, true, false), listed, "{error:?}");
-            assert_eq!(classify(&error, false, false), unlisted, "{error:?}, not listed");
-            assert_eq!(classify(&error, true, true), started_over, "{error:?}, started over");
+            assert_eq!(classify(&error, false, false), listed, "{error:?}");
+            assert_eq!(classify(&error, true, false), off_the_list, "{error:?}, off the list");
+            assert_eq!(classify(&error, false, true), started_over, "{error:?}, started over");
         }
     }
 }

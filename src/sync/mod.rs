@@ -44,7 +44,7 @@ mod task;
 mod walk;
 
 pub use held::{DecideError, accept, discard};
-pub use outcome::{AccountFailure, NamespaceOutcome, Status, Summary};
+pub use outcome::{AccountFailure, DoubtfulList, NamespaceOutcome, Status, Summary};
 pub use progress::{Progress, WalkProgress};
 pub use retire::retire;
 pub use run::sync;

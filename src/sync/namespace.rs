@@ -36,7 +36,8 @@ pub(super) struct Run<'a> {
 }
 
 /// Walks and publishes a namespace, and tries again when the database comes back. It never fails: what went wrong is in
-/// the outcome and in the record. The second value says whether the account's credentials were refused.
+/// the outcome and in the record. The second value says whether the API refused the credentials, which may concern
+/// everything that the account has.
 pub(super) async fn sync_namespace(run: &Run<'_>, planned: &Planned<'_>) -> (NamespaceOutcome, bool) {
     let begun = Instant::now();
     let progress = run.progress.begin(&planned.namespace.id, planned.namespace.label());
@@ -142,7 +143,7 @@ impl NamespaceSync<'_> {
                 Ok(()) => return self.publish_or_hold(walk).await,
                 Err(error) => error,
             };
-            match classify(&error, self.planned.listed, started_over) {
+            match classify(&error, self.planned.is_off_the_list, started_over) {
                 Fate::StartOver { unordered } => {
                     started_over |= !unordered;
                     let why = format!("{}; the walk starts over", chain(&error));

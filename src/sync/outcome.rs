@@ -87,11 +87,19 @@ pub struct AccountFailure {
     pub nothing_selected: bool,
 }
 
+/// An account of which what was listed was walked, though its namespace list may be cut short.
+#[derive(Debug, Clone)]
+pub struct DoubtfulList {
+    pub account: AccountId,
+    pub why: String,
+}
+
 #[derive(Debug)]
 pub struct Summary {
     pub run_id: i64,
     pub namespaces: Vec<NamespaceOutcome>,
     pub failed_accounts: Vec<AccountFailure>,
+    pub doubtful_lists: Vec<DoubtfulList>,
     pub stopped: Option<StopReason>,
 }
 
@@ -110,12 +118,13 @@ impl Summary {
         }
         // Usage comes first, but only where nothing else was asked for.
         let mistaken = self.failed_accounts.iter().all(|failure| failure.nothing_selected);
-        if self.namespaces.is_empty() && !self.failed_accounts.is_empty() && mistaken {
+        let is_sure = self.doubtful_lists.is_empty();
+        if self.namespaces.is_empty() && !self.failed_accounts.is_empty() && mistaken && is_sure {
             return (RunOutcome::Failed, 2);
         }
         if failures > 0 && well == 0 && busy == 0 {
             (RunOutcome::Failed, 1)
-        } else if failures > 0 {
+        } else if failures > 0 || !is_sure {
             (RunOutcome::Partial, 3)
         } else if count(&[Status::Held]) > 0 {
             (RunOutcome::Held, 5)
@@ -159,6 +168,7 @@ mod tests {
             run_id: 1,
             namespaces,
             failed_accounts: vec![failure; failed_accounts],
+            doubtful_lists: Vec::new(),
             stopped,
         }
     }
@@ -170,6 +180,27 @@ mod tests {
         assert_eq!(asked.verdict().1, 1, "another account failed");
         asked.failed_accounts[1].nothing_selected = true;
         assert_eq!(asked.verdict().1, 2);
+    }
+
+    #[test]
+    fn a_list_that_may_be_cut_short_is_never_done() {
+        use Status::*;
+        for (statuses, stopped, code) in [
+            (&[][..], None, 3),
+            (&[Complete], None, 3),
+            (&[Held], None, 3),
+            (&[Busy], None, 3),
+            (&[Complete], Some(StopReason::Deadline), 3),
+            (&[Failed], None, 1),
+            (&[Complete], Some(StopReason::Signal), 130),
+        ] {
+            let mut doubtful = summary(statuses, 0, stopped);
+            doubtful.doubtful_lists.push(DoubtfulList {
+                account: "a".parse().unwrap(),
+                why: String::new(),
+            });
+            assert_eq!(doubtful.verdict().1, code, "{statuses:?} {stopped:?}");
+        }
     }
 
     #[test]

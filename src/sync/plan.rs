@@ -39,12 +39,19 @@ pub(super) struct Planned<'a> {
     /// The newest lease on it when the run was planned.
     pub(super) lease: LeaseNumber,
     pub(super) namespace: Namespace,
-    /// Whether the account lists it. If not, and its object list answers 404, it has vanished.
-    pub(super) listed: bool,
+    /// The account's list is whole and lacks it. If its object list answers 404 as well, it has vanished.
+    pub(super) is_off_the_list: bool,
+}
+
+/// What a run does with an account.
+pub(super) struct Plan<'a> {
+    pub(super) planned: Vec<Planned<'a>>,
+    /// Why the account may have other namespaces.
+    pub(super) doubt: Option<String>,
 }
 
 /// Lists the account's namespaces, records the list, and selects.
-pub(super) async fn plan<'a>(store: &Store, account: &'a Account, stop: &Stop) -> Result<Vec<Planned<'a>>, PlanError> {
+pub(super) async fn plan<'a>(store: &Store, account: &'a Account, stop: &Stop) -> Result<Plan<'a>, PlanError> {
     store.require_api(&account.id, &account.base_url).await?;
     let listing = tokio::select! {
         biased;
@@ -68,11 +75,11 @@ pub(super) async fn plan<'a>(store: &Store, account: &'a Account, stop: &Stop) -
                 key: recorded.key,
                 lease: recorded.lease,
                 namespace: recorded.namespace,
-                listed,
+                is_off_the_list: !listed && listing.doubt.is_none(),
             })
         })
         .collect();
-    if planned.is_empty() && !unmatched.is_empty() {
+    if planned.is_empty() && !unmatched.is_empty() && listing.doubt.is_none() {
         return Err(PlanError::NothingSelected {
             account: account.id.to_string(),
             near: near(&unmatched, &listing.namespaces),
@@ -82,7 +89,10 @@ pub(super) async fn plan<'a>(store: &Store, account: &'a Account, stop: &Stop) -
     for pattern in unmatched {
         warn!(account = %account.id, "no listed namespace matches {pattern}");
     }
-    Ok(planned)
+    Ok(Plan {
+        planned,
+        doubt: listing.doubt,
+    })
 }
 
 /// So alike are a name and its typo.

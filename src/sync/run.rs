@@ -5,17 +5,19 @@ use std::sync::OnceLock;
 
 use futures_util::StreamExt;
 use futures_util::stream;
+use tokio::sync::Mutex;
 use tracing::{error, warn};
 
+use crate::cloudflare::ErrorKind;
 use crate::model::AccountId;
 use crate::store::{LockManager, Store, StoreError};
 
 use crate::text::chain;
 
 use super::namespace::{Run, sync_namespace};
-use super::outcome::{AccountFailure, NamespaceOutcome, Status, Summary};
+use super::outcome::{AccountFailure, DoubtfulList, NamespaceOutcome, Status, Summary};
 use super::patience::with_patience;
-use super::plan::{PlanError, Planned, plan};
+use super::plan::{Plan, PlanError, Planned, plan};
 use super::progress::Progress;
 use super::settings::{Account, Settings};
 use super::stop::{Stop, StopReason};
@@ -40,12 +42,13 @@ pub async fn sync(
         progress,
     };
     let all = async {
-        let (planned, mut failed_accounts) = plan_accounts(store, accounts, settings, stop).await;
-        let (namespaces, refused) = walk_all(&run, planned).await;
+        let plans = plan_accounts(store, accounts, settings, stop).await;
+        let (namespaces, refused) = walk_all(&run, plans.planned).await;
+        let mut failed_accounts = plans.failures;
         failed_accounts.extend(refused);
-        (namespaces, failed_accounts)
+        (namespaces, failed_accounts, plans.doubtful_lists)
     };
-    let (namespaces, failed_accounts) = tokio::select! {
+    let (namespaces, failed_accounts, doubtful_lists) = tokio::select! {
         ended = all => ended,
         never = stop_at(settings.deadline, stop) => match never {},
     };
@@ -53,6 +56,7 @@ pub async fn sync(
         run_id,
         namespaces,
         failed_accounts,
+        doubtful_lists,
         stopped: stop.reason(),
     };
     let outcome = summary.verdict().0;
@@ -73,54 +77,115 @@ async fn stop_at(deadline: Option<std::time::Duration>, stop: &Stop) -> std::con
     std::future::pending().await
 }
 
-async fn plan_accounts<'a>(
-    store: &Store,
-    accounts: &'a [Account],
-    settings: &Settings,
-    stop: &Stop,
-) -> (Vec<Planned<'a>>, Vec<AccountFailure>) {
-    let mut planned = Vec::new();
-    let mut failures = Vec::new();
+#[derive(Default)]
+struct Plans<'a> {
+    planned: Vec<Planned<'a>>,
+    failures: Vec<AccountFailure>,
+    doubtful_lists: Vec<DoubtfulList>,
+}
+
+async fn plan_accounts<'a>(store: &Store, accounts: &'a [Account], settings: &Settings, stop: &Stop) -> Plans<'a> {
+    let mut plans = Plans::default();
     for account in accounts {
+        let id = || account.id.clone();
         let lost = |error: &PlanError| matches!(error, PlanError::Store(error) if error.is_connection_error());
         match with_patience(settings, stop, lost, async || plan(store, account, stop).await).await {
-            Ok(more) => planned.extend(more),
+            Ok(Plan { planned, doubt }) => {
+                plans.planned.extend(planned);
+                if let Some(doubt) = doubt {
+                    let why = format!(
+                        "the namespace list may be cut short: {doubt}; what it lists is walked, and no namespace is marked \
+                         missing: run `durable-inventory check` to look at the list again"
+                    );
+                    warn!(account = %account.id, "{why}");
+                    plans.doubtful_lists.push(DoubtfulList { account: id(), why });
+                }
+            }
             Err(error) => {
                 let failure = AccountFailure {
-                    account: account.id.clone(),
+                    account: id(),
                     error: chain(&error),
                     nothing_selected: matches!(error, PlanError::NothingSelected { .. }),
                 };
                 error!(account = %failure.account, "{}", failure.error);
-                failures.push(failure);
+                plans.failures.push(failure);
             }
         }
     }
-    (planned, failures)
+    plans
+}
+
+/// Requests for an account's namespace list, at most, to learn whether its credentials are refused altogether.
+const MOST_TRIALS: u8 = 3;
+
+/// What a run learns of one account's credentials.
+struct Trust {
+    /// Held while the list is asked for: walks that are refused at the same time wait for that response.
+    trials_left: Mutex<u8>,
+    /// Why the account stopped.
+    refused: OnceLock<String>,
+}
+
+impl Trust {
+    fn new() -> Self {
+        Self {
+            trials_left: Mutex::new(MOST_TRIALS),
+            refused: OnceLock::new(),
+        }
+    }
+
+    /// Stops the account if the credentials that one walk was refused with are refused for the namespace list, too. Asks
+    /// once, and again only after a response that settled nothing.
+    async fn question(&self, account: &Account, stop: &Stop) {
+        let mut trials_left = self.trials_left.lock().await;
+        if *trials_left == 0 {
+            return;
+        }
+        let tried = tokio::select! {
+            biased;
+            _ = stop.stopped() => return,
+            tried = account.client.try_credentials(&account.id) => tried,
+        };
+        match tried {
+            Ok(()) => *trials_left = 0,
+            Err(refusal) if matches!(refusal.kind(), ErrorKind::Unauthorized | ErrorKind::Forbidden) => {
+                *trials_left = 0;
+                let why = chain(&refusal);
+                error!(account = %account.id, "{why}");
+                // Set once, as there is no further trial.
+                let _first = self.refused.set(why);
+            }
+            Err(unsettled) => {
+                *trials_left -= 1;
+                warn!(account = %account.id, "{}", chain(&unsettled));
+            }
+        }
+    }
 }
 
 async fn walk_all(run: &Run<'_>, planned: Vec<Planned<'_>>) -> (Vec<NamespaceOutcome>, Vec<AccountFailure>) {
-    // Credentials that are refused once fail the account, not namespace by namespace.
-    let refused: HashMap<_, OnceLock<String>> = planned
+    let accounts: HashMap<_, Trust> = planned
         .iter()
-        .map(|planned| (&planned.account.id, OnceLock::new()))
+        .map(|planned| (&planned.account.id, Trust::new()))
         .collect();
     let mut outcomes: Vec<_> = stream::iter(planned.iter().enumerate())
         .map(|(index, planned)| {
-            let refused = &refused[&planned.account.id];
+            let trust = &accounts[&planned.account.id];
             async move {
-                if refused.get().is_some() {
-                    let why = "not walked: the account's credentials were refused".to_owned();
-                    return (index, NamespaceOutcome::of(planned, Status::Failed, Some(why)));
+                if trust.refused.get().is_some() {
+                    let why = "not walked: the account's credentials were refused";
+                    return (
+                        index,
+                        NamespaceOutcome::of(planned, Status::Interrupted, Some(why.to_owned())),
+                    );
                 }
                 if let Some(reason) = run.stop.reason() {
                     let why = format!("{reason} before its walk began");
                     return (index, NamespaceOutcome::of(planned, Status::Interrupted, Some(why)));
                 }
                 let (outcome, unauthorized) = sync_namespace(run, planned).await;
-                if let (true, Some(why)) = (unauthorized, &outcome.error) {
-                    // Another walk of the account may have said so first.
-                    let _first = refused.set(why.clone());
+                if unauthorized {
+                    trust.question(planned.account, run.stop).await;
                 }
                 (index, outcome)
             }
@@ -129,10 +194,10 @@ async fn walk_all(run: &Run<'_>, planned: Vec<Planned<'_>>) -> (Vec<NamespaceOut
         .collect()
         .await;
     outcomes.sort_by_key(|(index, _)| *index);
-    let mut failures: Vec<_> = refused
+    let mut failures: Vec<_> = accounts
         .iter()
-        .filter_map(|(account, refused)| {
-            let error = refused.get()?.clone();
+        .filter_map(|(account, trust)| {
+            let error = trust.refused.get()?.clone();
             Some(AccountFailure {
                 account: AccountId::clone(account),
                 error,

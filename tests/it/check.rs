@@ -1,4 +1,4 @@
-//! `check`: a line for each thing that a sync needs, two requests at most, and nothing written.
+//! `check`: a line for each thing that a sync needs, a few requests, and nothing written.
 
 use cloudflare_simulator::{Answer, Fault, Simulator, When};
 
@@ -137,7 +137,7 @@ async fn each_thing_that_is_not_right_is_told_with_what_to_do() {
     assert_eq!(ended.code, Some(2), "{ended:#?}");
     assert!(ended.stdout.contains("WRONG  permission: "), "{ended:#?}");
     assert!(
-        ended.stdout.contains("of the first 100 of more would be walked"),
+        ended.stdout.contains("121 of 121 that are listed would be walked"),
         "{ended:#?}"
     );
 }

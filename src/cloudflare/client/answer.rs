@@ -112,7 +112,10 @@ impl Answer {
                 verdict: Verdict::Retry {
                     not_before: Duration::ZERO,
                 },
-                message: "the answer was cut short".to_owned(),
+                message: match self.body.trim_ascii() {
+                    [] => format!("the response is empty: HTTP {status}, {}", self.content_type),
+                    _ => "the answer was cut short".to_owned(),
+                },
                 source: Some(Box::new(detail)),
             },
         }
@@ -139,7 +142,8 @@ impl Answer {
             408 | 500..=599 => Verdict::Retry {
                 not_before: self.retry_after.unwrap_or_default(),
             },
-            401 | 403 => Verdict::Final(ErrorKind::Unauthorized),
+            401 => Verdict::Final(ErrorKind::Unauthorized),
+            403 => Verdict::Final(ErrorKind::Forbidden),
             400 if is_about_credentials => Verdict::Final(ErrorKind::Unauthorized),
             400 if had_cursor => Verdict::Final(ErrorKind::CursorRefused),
             404 => Verdict::Final(ErrorKind::NotFound),

@@ -1,6 +1,7 @@
 //! Against a small server on this machine. Real sockets and a paused clock don't mix, so these tests take real time and
 //! keep their budgets short.
 
+mod connections;
 mod faults;
 mod namespaces;
 mod pauses;

@@ -1,11 +1,11 @@
-//! What two requests an account tell: token, permission, namespaces, quota and clock. The first page of the list of
-//! namespaces, and a page of one namespace's objects; a fault is a finding, and not tried again.
+//! What a few requests an account tell: token, permission, namespaces, quota and clock. The namespace list, and a page of
+//! one namespace's objects; a fault is a finding, and not tried again.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use durable_inventory::cli::SyncArgs;
-use durable_inventory::cloudflare::{ErrorKind, Limiter};
+use durable_inventory::cloudflare::{ErrorKind, Limiter, Listing};
 use durable_inventory::config::{Settings, SyncConfig};
 use durable_inventory::model::Namespace;
 use durable_inventory::sync::Account;
@@ -52,17 +52,16 @@ pub async fn look(config: &SyncConfig, findings: &mut Findings) -> Result<Option
             1 => what.to_owned(),
             _ => format!("{what} of account {}", account.id),
         };
-        match account.client.first_namespaces(&account.id).await {
-            Ok((listed, more)) => {
+        match account.client.list_namespaces(&account.id).await {
+            Ok(listing) => {
                 findings.right(&about("token"), "accepted")?;
-                permission(account, &listed, &about("permission"), findings).await?;
-                namespaces(account, &listed, more, &about("namespaces"), findings)?;
+                permission(account, &listing.namespaces, &about("permission"), findings).await?;
+                namespaces(account, &listing, &about("namespaces"), findings)?;
             }
             Err(error) => {
-                let what = if error.kind() == ErrorKind::Unauthorized {
-                    "token"
-                } else {
-                    "API"
+                let what = match error.kind() {
+                    ErrorKind::Unauthorized | ErrorKind::Forbidden => "token",
+                    _ => "API",
                 };
                 findings.wrong(&about(what), &chain(&error))?;
                 findings.skipped(&about("permission, namespaces"), "the first request failed")?;
@@ -93,27 +92,27 @@ async fn permission(
     }
 }
 
-fn namespaces(
-    account: &Account,
-    listed: &[Namespace],
-    more: bool,
-    what: &str,
-    findings: &mut Findings,
-) -> Result<(), Failure> {
+fn namespaces(account: &Account, listing: &Listing, what: &str, findings: &mut Findings) -> Result<(), Failure> {
+    let listed = &listing.namespaces;
     let selected = listed
         .iter()
         .filter(|namespace| account.selection.selects(namespace))
         .count();
-    let of = match more {
-        true => format!("the first {} of more", number(listed.len() as u64)),
-        false => format!("{} that are listed", number(listed.len() as u64)),
-    };
+    let of = format!("{} that are listed", number(listed.len() as u64));
+    let would_be = format!("{} of {of} would be walked", number(selected as u64));
+    if let Some(doubt) = &listing.doubt {
+        let why = format!(
+            "the list may be cut short: {doubt}; {would_be}, and sync would exit 3: try again later, and if this stays so, \
+             check the API base URL"
+        );
+        return findings.wrong(what, &why);
+    }
     let unmatched = account.selection.unmatched(listed);
-    if selected == 0 && !more && !unmatched.is_empty() {
+    if selected == 0 && !unmatched.is_empty() {
         let why = format!("none of {of} matches {}: check how it is written", unmatched.join(", "));
         return findings.wrong(what, &why);
     }
-    findings.right(what, &format!("{} of {of} would be walked", number(selected as u64)))
+    findings.right(what, &would_be)
 }
 
 fn quota(limiter: &Arc<Limiter>, what: &str, findings: &mut Findings) -> Result<(), Failure> {

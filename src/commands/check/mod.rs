@@ -1,5 +1,5 @@
 //! `check`: is everything in place for a sync? One line each, and what to do where it is not. Nothing is changed, and the
-//! API gets two requests an account at most.
+//! API gets a few requests an account.
 
 mod api;
 

@@ -4,7 +4,7 @@ use comfy_table::CellAlignment;
 use durable_inventory::model::{ChangeCounts, ChangeKind, label};
 use durable_inventory::store::RunOutcome;
 use durable_inventory::sync::{NamespaceOutcome, Status, StopReason, Summary};
-use durable_inventory::text::shown;
+use durable_inventory::text::{shown, visible};
 use serde::Serialize;
 
 use crate::commands::Failure;
@@ -30,6 +30,9 @@ pub fn text(summary: &Summary, outcome: RunOutcome) -> String {
             failure.account,
             shown(&failure.error)
         ));
+    }
+    for list in &summary.doubtful_lists {
+        text.push_str(&format!("account {}: {}\n", list.account, visible(&list.why)));
     }
     text.push_str(&last_line(summary, outcome));
     text
@@ -92,8 +95,13 @@ pub fn last_line(summary: &Summary, outcome: RunOutcome) -> String {
         Some(StopReason::Deadline) => "; the deadline came: the next run goes on from the last committed pages",
         None => "",
     };
+    // Else "100 of 100" would be read as all that there are.
+    let doubtful = match summary.doubtful_lists.as_slice() {
+        [] => "",
+        _ => "; there may be more namespaces than were listed",
+    };
     format!(
-        "run {} {}: {} of {} namespaces recorded, {} objects{stopped}\n",
+        "run {} {}: {} of {} namespaces recorded, {} objects{doubtful}{stopped}\n",
         summary.run_id,
         outcome.as_str(),
         complete.count(),
@@ -111,6 +119,8 @@ struct Json<'a> {
     exit_code: u8,
     namespaces: Vec<JsonNamespace<'a>>,
     accounts_failed: Vec<JsonAccount<'a>>,
+    /// Accounts whose namespace list may be cut short; what it listed was walked.
+    lists_doubtful: Vec<JsonAccount<'a>>,
 }
 
 #[derive(Serialize)]
@@ -152,6 +162,14 @@ pub fn json(summary: &Summary, outcome: RunOutcome, exit_code: u8) -> Result<Str
             .map(|failure| JsonAccount {
                 account_id: failure.account.as_str(),
                 error: &failure.error,
+            })
+            .collect(),
+        lists_doubtful: summary
+            .doubtful_lists
+            .iter()
+            .map(|list| JsonAccount {
+                account_id: list.account.as_str(),
+                error: &list.why,
             })
             .collect(),
     };

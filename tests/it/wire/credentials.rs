@@ -1,11 +1,11 @@
 //! Who asks: both schemes, and what follows where they are refused.
 
-use cloudflare_simulator::{Answer, Fault, When};
+use cloudflare_simulator::{Answer, Fault, Simulator, When};
 use serde_json::json;
 
-use crate::support::database::fresh_database;
+use crate::support::database::{TestDatabase, fresh_database};
 use crate::support::ledger::{objects, texts, truth};
-use crate::support::program::{ACCOUNT, TOKEN, run, simulator, sync, sync_by_file};
+use crate::support::program::{ACCOUNT, Ended, TOKEN, run, simulator, sync, sync_by_file};
 
 const OTHER: &str = "fedcba9876543210fedcba9876543210";
 
@@ -29,29 +29,16 @@ async fn the_older_pair_of_email_and_key() {
 }
 
 #[tokio::test]
-async fn refused_credentials_fail_their_account_and_no_other() {
-    let refusals = [
-        Answer::error(401, 10000, "Authentication error"),
-        Answer::error(403, 9109, "Unauthorized to access requested resource"),
-        Answer::errors(
-            400,
-            &json!([{ "code": 6003, "message": "Invalid request headers", "error_chain": [{ "code": 6111 }] }]),
-        ),
-        Answer::error(400, 9106, "Missing X-Auth-Key, X-Auth-Email or Authorization headers"),
-        Answer::new(403, "text/html", "<html>blocked"),
-    ];
+async fn a_refused_list_fails_its_account_and_no_other() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("inventory.toml");
-    let accounts = format!(
-        "concurrency = 1\n[[accounts]]\nid = \"{ACCOUNT}\"\napi_token_env = \"TOKEN\"\n\
-         [[accounts]]\nid = \"{OTHER}\"\napi_token_env = \"TOKEN\"\n"
-    );
-    std::fs::write(&file, accounts).unwrap();
+    let accounts = [ACCOUNT, OTHER].map(|id| format!("[[accounts]]\nid = \"{id}\"\napi_token_env = \"TOKEN\"\n"));
+    std::fs::write(&file, accounts.concat()).unwrap();
     let (simulator, database) = (simulator().await, fresh_database().await);
     simulator.add_account(OTHER, TOKEN);
-    let mine = ["a", "b", "c"].map(|name| simulator.add_namespace(ACCOUNT, name));
+    let mine = simulator.add_namespace(ACCOUNT, "a");
     let others = simulator.add_namespace(OTHER, "d");
-    for namespace in mine.iter().chain([&others]) {
+    for namespace in [&mine, &others] {
         simulator.seed(namespace, 20, 1);
     }
     let sync = || {
@@ -59,10 +46,8 @@ async fn refused_credentials_fail_their_account_and_no_other() {
         command.env("TOKEN", TOKEN);
         run(command)
     };
-
-    for refusal in refusals {
-        // Already by the list of namespaces.
-        simulator.list_fault(ACCOUNT, When::Always, Fault::Answer(refusal.clone()));
+    for refusal in refusals() {
+        simulator.list_fault(ACCOUNT, When::Always, Fault::Answer(refusal));
         let ended = sync();
         assert_eq!(ended.code, Some(3), "{ended:#?}");
         let failed = &ended.json()["accounts_failed"];
@@ -73,42 +58,162 @@ async fn refused_credentials_fail_their_account_and_no_other() {
         );
         assert_eq!(ended.json()["namespaces"][0]["status"], "complete");
         assert_eq!(ended.json()["namespaces"][0]["account_id"], OTHER);
+        assert_eq!(simulator.requests_to(&mine).len(), 0);
         simulator.with(|state| state.accounts.get_mut(ACCOUNT).unwrap().faults.clear());
-
-        // Only by the list of objects: the account's other namespaces are not tried, one after the other.
-        for namespace in &mine {
-            simulator.fault(namespace, When::Always, Fault::Answer(refusal.clone()));
-        }
-        let asked = || -> usize { mine.iter().map(|id| simulator.requests_to(id).len()).sum() };
-        let before = asked();
-        let ended = sync();
-        assert_eq!(ended.code, Some(3), "{ended:#?}");
-        assert_eq!(asked() - before, 1, "{ended:#?}");
-        let told = ended.json()["namespaces"].clone();
-        let told = told.as_array().unwrap();
-        for namespace in told.iter().filter(|n| n["account_id"] == ACCOUNT) {
-            assert_eq!(namespace["status"], "failed");
-            let why = namespace["error"].as_str().unwrap();
-            assert!(
-                why.contains("Workers Scripts Read") || why.contains("credentials were refused"),
-                "{why}"
-            );
-        }
-        let failed = &ended.json()["accounts_failed"];
-        assert_eq!(failed.as_array().unwrap().len(), 1, "{ended:#?}");
-        assert!(
-            failed[0]["error"].as_str().unwrap().contains("Workers Scripts Read"),
-            "{ended:#?}"
-        );
-        let other = told.iter().find(|n| n["account_id"] == OTHER).unwrap();
-        assert_eq!(other["status"], "complete");
-        for namespace in &mine {
-            simulator.with_namespace(namespace, |n| n.faults.clear());
-            assert_eq!(objects(&database, namespace).await, []);
-        }
     }
     assert_eq!(objects(&database, &others).await, truth(&simulator, &others));
     assert_eq!(sync().code, Some(0));
+}
+
+fn refusals() -> Vec<Answer> {
+    let malformed = json!([{ "code": 6003, "message": "Invalid request headers", "error_chain": [{ "code": 6111 }] }]);
+    vec![
+        Answer::error(401, 10000, "Authentication error"),
+        Answer::error(403, 9109, "Unauthorized to access requested resource"),
+        Answer::errors(400, &malformed),
+        Answer::error(400, 9106, "Missing X-Auth-Key, X-Auth-Email or Authorization headers"),
+        Answer::new(403, "text/html", "<html>blocked"),
+    ]
+}
+
+/// An account with so many namespaces of three pages, none of them recorded yet.
+async fn account(namespaces: usize) -> (Simulator, TestDatabase, Vec<String>) {
+    let (simulator, database) = (simulator().await, fresh_database().await);
+    let add = |n| {
+        let namespace = simulator.add_namespace(ACCOUNT, &format!("n{n}"));
+        simulator.seed(&namespace, 25, n as u64);
+        namespace
+    };
+    let namespaces = (0..namespaces).map(add).collect();
+    (simulator, database, namespaces)
+}
+
+fn list_requests(simulator: &Simulator) -> usize {
+    let requests = simulator.requests();
+    requests.iter().filter(|r| r.path.ends_with("/namespaces")).count()
+}
+
+fn object_requests(simulator: &Simulator) -> usize {
+    simulator.requests().len() - list_requests(simulator)
+}
+
+/// What the run says of each namespace, in the order of their names.
+fn statuses(ended: &Ended) -> Vec<String> {
+    let told = ended.json()["namespaces"].as_array().unwrap().clone();
+    told.iter().map(|n| n["status"].as_str().unwrap().to_owned()).collect()
+}
+
+const LIMIT: &[&str] = &["--limit", "10"];
+
+/// Whatever the answer, and at whichever page: the list of namespaces was accepted, and so are the others.
+#[tokio::test]
+async fn a_refusal_of_one_namespace_stops_no_other() {
+    for (n, refusal) in refusals().into_iter().enumerate() {
+        let (simulator, database, namespaces) = account(3).await;
+        let is_forbidden = refusal.status == 403;
+        let page = [1, 2][n % 2];
+        simulator.fault(&namespaces[0], When::From(page), Fault::Answer(refusal.clone()));
+        let ended = run(sync(&simulator, &database, &[LIMIT, &["--concurrency", "1"]].concat()));
+        assert_eq!(ended.code, Some(3), "{ended:#?}");
+        assert_eq!(statuses(&ended), ["interrupted", "complete", "complete"], "{ended:#?}");
+        assert_eq!(ended.json()["accounts_failed"], json!([]), "{ended:#?}");
+        // A 401 leaves doubts about all of the account, which the list settles.
+        assert_eq!(
+            list_requests(&simulator),
+            if is_forbidden { 1 } else { 2 },
+            "{refusal:?}"
+        );
+        for namespace in &namespaces[1..] {
+            assert_eq!(objects(&database, namespace).await, truth(&simulator, namespace));
+        }
+
+        simulator.with_namespace(&namespaces[0], |n| n.faults.clear());
+        let before = simulator.requests_to(&namespaces[0]).len();
+        let ended = run(sync(&simulator, &database, LIMIT));
+        assert_eq!(ended.code, Some(0), "{ended:#?}");
+        let asked = simulator.requests_to(&namespaces[0]).len() - before;
+        assert_eq!(asked as u64, 4 - page, "the walk goes on after its last page");
+        assert_eq!(
+            objects(&database, &namespaces[0]).await,
+            truth(&simulator, &namespaces[0])
+        );
+    }
+}
+
+#[tokio::test]
+async fn namespaces_that_are_all_forbidden_are_all_tried() {
+    let (simulator, database, namespaces) = account(5).await;
+    for namespace in &namespaces {
+        let refusal = Answer::error(403, 10000, "Authentication error");
+        simulator.fault(namespace, When::Always, Fault::Answer(refusal));
+    }
+    let ended = run(sync(&simulator, &database, &["--concurrency", "2"]));
+    assert_eq!(ended.code, Some(1), "{ended:#?}");
+    assert_eq!(statuses(&ended), ["interrupted"; 5], "{ended:#?}");
+    assert!(ended.stdout.contains("exclude"), "what can be done: {ended:#?}");
+    assert_eq!((list_requests(&simulator), object_requests(&simulator)), (1, 5));
+}
+
+/// The token is revoked when the list was read.
+#[tokio::test]
+async fn a_401_and_a_refused_list_stop_the_account() {
+    for (concurrency, refusal) in [
+        ("1", Answer::error(401, 10000, "Authentication error")),
+        ("4", Answer::error(401, 10000, "Authentication error")),
+        (
+            "4",
+            Answer::error(403, 9109, "Unauthorized to access requested resource"),
+        ),
+    ] {
+        let (simulator, database, namespaces) = account(9).await;
+        for namespace in &namespaces {
+            let revoked = Answer::error(401, 10000, "Authentication error");
+            simulator.fault(namespace, When::Always, Fault::Answer(revoked));
+        }
+        simulator.list_fault(ACCOUNT, When::From(2), Fault::Answer(refusal));
+        let ended = run(sync(&simulator, &database, &["--concurrency", concurrency]));
+        assert_eq!(ended.code, Some(1), "{ended:#?}");
+        assert_eq!(
+            list_requests(&simulator),
+            2,
+            "asked once, however many walks were refused"
+        );
+        assert_eq!(
+            object_requests(&simulator),
+            concurrency.parse::<usize>().unwrap(),
+            "{ended:#?}"
+        );
+        assert_eq!(statuses(&ended), ["interrupted"; 9], "{ended:#?}");
+        let failed = &ended.json()["accounts_failed"];
+        assert_eq!(failed.as_array().unwrap().len(), 1, "{ended:#?}");
+        let why = failed[0]["error"].as_str().unwrap();
+        assert!(
+            why.contains("namespaces of account") && why.contains("Workers Scripts Read"),
+            "{why}"
+        );
+        for namespace in &namespaces {
+            simulator.with_namespace(namespace, |n| n.faults.clear());
+            assert_eq!(objects(&database, namespace).await, []);
+        }
+        simulator.with(|state| state.accounts.get_mut(ACCOUNT).unwrap().faults.clear());
+        assert_eq!(run(sync(&simulator, &database, &[])).code, Some(0));
+    }
+}
+
+/// Neither accepted nor refused: nothing is stopped, and the list is not asked for without end.
+#[tokio::test]
+async fn a_list_that_settles_nothing_stops_nothing() {
+    let (simulator, database, namespaces) = account(8).await;
+    for namespace in &namespaces[..6] {
+        let refusal = Answer::error(401, 10000, "Authentication error");
+        simulator.fault(namespace, When::Always, Fault::Answer(refusal));
+    }
+    simulator.list_fault(ACCOUNT, When::From(2), Fault::Answer(Answer::html(503)));
+    let ended = run(sync(&simulator, &database, &["--concurrency", "1"]));
+    assert_eq!(ended.code, Some(3), "{ended:#?}");
+    assert_eq!(statuses(&ended)[6..], ["complete"; 2], "{ended:#?}");
+    assert_eq!(ended.json()["accounts_failed"], json!([]), "{ended:#?}");
+    assert!(list_requests(&simulator) <= 4, "{}", list_requests(&simulator));
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
 //! Connections that break, answers that come late, and refusals that pass.
 
 use std::io::Write;
+use std::net::{TcpListener, TcpStream as BlockingStream};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
 use cloudflare_simulator::{Answer, Fault, Simulator, When};
@@ -70,6 +72,12 @@ async fn connections_that_break_are_tried_again() {
                 }),
             )
         }),
+        is_retried("nothing", |s, n| page_2(s, n, Fault::body(""))).logs("the response is empty: HTTP 200"),
+        is_retried("nothing but white space", |s, n| page_2(s, n, Fault::body(" \n"))),
+        is_retried("no content", |s, n| page_2(s, n, Fault::status(204, "text/plain", ""))),
+        case("nothing for ever", |s, n| s.fault(n, When::From(2), Fault::body("")))
+            .args(&["--retry-for", "2s"])
+            .ends_interrupted(&["page 2", "the response is empty", "gave up after"]),
         case("reset for ever", |s, n| s.fault(n, When::From(2), Fault::Reset))
             .args(&["--retry-for", "2s"])
             .ends_interrupted(&["page 2", "the connection to the API broke", "gave up after"]),
@@ -155,4 +163,43 @@ async fn a_connection_that_never_comes_about_is_given_up() {
         begun.elapsed() < Duration::from_secs(20),
         "the default of 10 s an attempt"
     );
+}
+
+/// A port that takes one TLS greeting: the protocols that it offers beside TLS itself (ALPN).
+fn offered(listener: TcpListener) -> JoinHandle<Vec<String>> {
+    let protocols = move |mut socket: BlockingStream| {
+        let mut greeting = rustls::server::Acceptor::default();
+        loop {
+            assert_ne!(greeting.read_tls(&mut socket).unwrap(), 0, "the greeting is cut short");
+            if let Some(accepted) = greeting.accept().map_err(|(error, _)| error).unwrap() {
+                let hello = accepted.client_hello();
+                let offered = hello.alpn().into_iter().flatten();
+                return offered.map(|name| String::from_utf8_lossy(name).into_owned()).collect();
+            }
+        }
+    };
+    std::thread::spawn(move || protocols(listener.accept().unwrap().0))
+}
+
+/// A timeout ends a request of HTTP/2, and leaves its connection for the next one: a peer that went silent would be asked
+/// again and again, for as long as the program runs.
+#[tokio::test]
+async fn http_2_is_not_offered() {
+    let (simulator, database) = (simulator().await, fresh_database().await);
+    let [api, watcher] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    let url = |listener: &TcpListener| format!("https://{}/client/v4", listener.local_addr().unwrap());
+    let (api_url, watcher_url) = (url(&api), url(&watcher));
+    let heard = [offered(api), offered(watcher)];
+    let mut command = sync(
+        &simulator,
+        &database,
+        &["--retry-for", "1ms", "--ping-url", &watcher_url],
+    );
+    command.env("CLOUDFLARE_API_BASE_URL", api_url);
+    let ended = run(command);
+    assert_eq!(ended.code, Some(1), "{ended:#?}");
+    for heard in heard {
+        let protocols = heard.join().unwrap();
+        assert!(!protocols.iter().any(|name| name == "h2"), "{protocols:?}");
+    }
 }

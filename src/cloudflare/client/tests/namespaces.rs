@@ -30,6 +30,10 @@ fn ids(listing: Result<Listing, Error>) -> (Vec<String>, u32) {
     )
 }
 
+fn doubt(listing: &Result<Listing, Error>) -> Option<&str> {
+    listing.as_ref().unwrap().doubt.as_deref()
+}
+
 #[tokio::test]
 async fn namespaces_are_listed_to_their_end() {
     let owned = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>();
@@ -39,7 +43,7 @@ async fn namespaces_are_listed_to_their_end() {
             vec![
                 namespaces(&["a", "b"], "{}"),
                 reply(500, ""),
-                namespaces(&["b", "c"], "{}"),
+                namespaces(&["c"], "{}"),
                 namespaces(&[], "null"),
             ],
             4,
@@ -53,14 +57,15 @@ async fn namespaces_are_listed_to_their_end() {
         ),
         (
             vec![
-                namespaces(&["a"], r#"{"total_pages":2}"#),
-                namespaces(&["b", "c"], r#"{"total_pages":2}"#),
+                namespaces(&["a"], r#"{"total_count":3,"total_pages":2}"#),
+                namespaces(&["b", "c"], r#"{"total_count":3,"total_pages":2}"#),
             ],
             2,
         ),
     ];
     for (answers, requests) in table {
         let (listing, _) = list_namespaces(answers).await;
+        assert_eq!(doubt(&listing), None);
         assert_eq!(ids(listing), (owned(&["a", "b", "c"]), requests));
     }
     let (listing, paths) = list_namespaces(vec![namespaces(&[], "{}")]).await;
@@ -76,7 +81,9 @@ async fn a_later_row_of_a_namespace_counts() {
     let row = |name| {
         reply(
             200,
-            format!(r#"{{"success":true,"result":[{{"id":"b"}},{{"id":"a","name":"{name}"}}]}}"#),
+            format!(
+                r#"{{"success":true,"result":[{{"id":"b"}},{{"id":"a","name":"{name}"}}],"result_info":{{"total_count":2}}}}"#
+            ),
         )
     };
     let (listing, _) = list_namespaces(vec![namespaces(&["a"], "{}"), row("old"), row("new")]).await;
@@ -86,14 +93,60 @@ async fn a_later_row_of_a_namespace_counts() {
 }
 
 #[tokio::test]
-async fn a_list_that_breaks_off_is_no_list() {
-    let (listing, _) = list_namespaces(vec![namespaces(&["a"], "{}"), refusal(403, 9109, "no")]).await;
-    let error = listing.unwrap_err();
-    assert_eq!((error.kind(), error.requests()), (ErrorKind::Unauthorized, 2));
+async fn a_list_that_breaks_off_is_doubtful() {
+    let (listing, paths) = list_namespaces(vec![namespaces(&["a"], "{}"), refusal(403, 9109, "no")]).await;
     assert!(
-        error.to_string().starts_with("namespaces of account acc: HTTP 403: "),
-        "{error}"
+        doubt(&listing)
+            .is_some_and(|why| why.starts_with("page 2 could not be read: namespaces of account acc: HTTP 403")),
+        "{listing:?}"
     );
+    assert_eq!((ids(listing), paths.len()), ((vec!["a".to_owned()], 2), 2));
+    // Both totals say that there is no such page.
+    let full: Vec<_> = (0..100).map(|n| n.to_string()).collect();
+    let full: Vec<_> = full.iter().map(String::as_str).collect();
+    let first = namespaces(&full, r#"{"total_count":100,"total_pages":1}"#);
+    let (listing, _) = list_namespaces(vec![first, refusal(400, 1, "no such page")]).await;
+    assert_eq!(doubt(&listing), None);
+
+    let (listing, _) = list_namespaces(vec![refusal(403, 9109, "no")]).await;
+    let error = listing.unwrap_err();
+    assert_eq!((error.kind(), error.requests()), (ErrorKind::Forbidden, 1));
+}
+
+/// A namespace that comes or goes between two pages makes the numbers of one listing differ.
+#[tokio::test]
+async fn a_doubtful_list_is_requested_again() {
+    let moving = || {
+        vec![
+            namespaces(&["a", "b"], r#"{"total_count":2,"count":1}"#),
+            namespaces(&[], "{}"),
+        ]
+    };
+    let still = namespaces(&["b", "c"], r#"{"total_count":2,"total_pages":1,"count":2}"#);
+    let mut answers = moving();
+    answers.push(still);
+    let (listing, _) = list_namespaces(answers).await;
+    assert_eq!(doubt(&listing), None);
+    assert_eq!(
+        ids(listing),
+        (vec!["b".to_owned(), "c".to_owned()], 3),
+        "the second one alone counts"
+    );
+
+    let mut answers = moving();
+    answers.extend([namespaces(&["c"], r#"{"total_count":2}"#), namespaces(&[], "{}")]);
+    let (listing, _) = list_namespaces(answers).await;
+    assert_eq!(doubt(&listing), Some("it lists 1, but its total_count is 2"));
+    assert_eq!(ids(listing), (["a", "b", "c"].map(str::to_owned).to_vec(), 4));
+
+    let mut answers = moving();
+    answers.push(refusal(403, 9109, "no"));
+    let (listing, _) = list_namespaces(answers).await;
+    assert!(
+        doubt(&listing).is_some_and(|why| why.contains("count of page 1")),
+        "{listing:?}"
+    );
+    assert_eq!(ids(listing).1, 3);
 }
 
 #[tokio::test]

@@ -1,0 +1,342 @@
+//! Against servers that page in every way that one has been seen to, and that say anything about it.
+
+use super::*;
+
+/// How a server understands `per_page` and `page`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Server {
+    size: Size,
+    page: Page,
+    says: Says,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Size {
+    Requested,
+    /// At most so many rows, and whether `per_page` says so.
+    Capped(u64, bool),
+    /// All rows, always.
+    Ignored,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Page {
+    Requested,
+    Ignored,
+    /// The last page again, beyond it.
+    Clamped,
+    /// Pages after this one come empty, and say so.
+    EmptyAfter(u64),
+    /// Pages after this one are refused.
+    RefusedAfter(u64),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Says {
+    Nothing,
+    Count,
+    /// The documents' meaning of `count`.
+    CountOfAll,
+    TotalPages,
+    Everything,
+    PagesTooFew,
+    PagesTooMany,
+    TotalTooSmall,
+    TotalTooLarge,
+    TotalOfThePage,
+    CountTooLarge,
+}
+
+const SIZES: [Size; 5] = [
+    Size::Requested,
+    Size::Capped(20, true),
+    Size::Capped(20, false),
+    Size::Capped(100, true),
+    Size::Ignored,
+];
+const PAGES: [Page; 7] = [
+    Page::Requested,
+    Page::Ignored,
+    Page::Clamped,
+    Page::EmptyAfter(1),
+    Page::EmptyAfter(2),
+    Page::RefusedAfter(1),
+    Page::RefusedAfter(2),
+];
+const SAYS: [Says; 11] = [
+    Says::Nothing,
+    Says::Count,
+    Says::CountOfAll,
+    Says::TotalPages,
+    Says::Everything,
+    Says::PagesTooFew,
+    Says::PagesTooMany,
+    Says::TotalTooSmall,
+    Says::TotalTooLarge,
+    Says::TotalOfThePage,
+    Says::CountTooLarge,
+];
+
+fn rows(ids: std::ops::Range<u64>) -> Vec<Namespace> {
+    ids.map(|id| Namespace {
+        id: format!("n{id}").parse().unwrap(),
+        name: None,
+        script: None,
+        class: None,
+        use_sqlite: None,
+        preview: None,
+    })
+    .collect()
+}
+
+impl Server {
+    fn page(self, all: u64, number: u32, per_page: u32) -> Result<NamespacePage, String> {
+        let size = match self.size {
+            Size::Requested => u64::from(per_page),
+            Size::Capped(cap, _) => cap.min(per_page.into()),
+            Size::Ignored => all.max(1),
+        };
+        let (number, pages) = (u64::from(number), all.div_ceil(size));
+        let shown = match self.page {
+            Page::Requested => number,
+            Page::Ignored => 1,
+            Page::Clamped => number.min(pages.max(1)),
+            Page::EmptyAfter(last) if number > last => u64::MAX / size,
+            Page::RefusedAfter(last) if number > last => return Err("HTTP 400".to_owned()),
+            Page::EmptyAfter(_) | Page::RefusedAfter(_) => number,
+        };
+        let start = ((shown - 1) * size).min(all);
+        let namespaces = rows(start..all.min(start + size));
+        let came = namespaces.len() as u64;
+        let everything = Numbers {
+            per_page: Some(match self.size {
+                Size::Capped(cap, true) => cap.min(per_page.into()),
+                _ => per_page.into(),
+            }),
+            count: Some(came),
+            total_count: Some(all),
+            total_pages: Some(pages),
+        };
+        let is_accidental = matches!(self.page, Page::EmptyAfter(last) if number > last);
+        let numbers = match self.says {
+            Says::Nothing => Numbers::default(),
+            Says::Count => Numbers {
+                count: Some(came),
+                ..Numbers::default()
+            },
+            Says::CountOfAll => Numbers {
+                count: Some(all),
+                ..Numbers::default()
+            },
+            Says::TotalPages => Numbers {
+                total_pages: Some(pages),
+                ..Numbers::default()
+            },
+            Says::Everything if is_accidental => Numbers {
+                count: Some(0),
+                total_count: Some(0),
+                total_pages: Some(0),
+                ..everything
+            },
+            Says::Everything => everything,
+            Says::PagesTooFew => Numbers {
+                total_pages: Some(1),
+                ..everything
+            },
+            Says::PagesTooMany => Numbers {
+                total_pages: Some(1_000),
+                ..everything
+            },
+            Says::TotalTooSmall => Numbers {
+                total_count: Some(all.saturating_sub(1)),
+                ..everything
+            },
+            Says::TotalTooLarge => Numbers {
+                total_count: Some(all + 1),
+                ..everything
+            },
+            Says::TotalOfThePage => Numbers {
+                total_count: Some(came),
+                total_pages: None,
+                ..everything
+            },
+            Says::CountTooLarge => Numbers {
+                count: Some(came + 1),
+                ..everything
+            },
+        };
+        Ok(NamespacePage { namespaces, numbers })
+    }
+
+    fn list(self, all: u64) -> (NamespaceList, u64) {
+        let (mut list, mut requests) = (NamespaceList::default(), 0);
+        while let Some((number, per_page)) = list.next() {
+            requests += 1;
+            assert!(requests < 1_000, "{self:?}: endless");
+            match self.page(all, number, per_page) {
+                Ok(page) => list.add(page),
+                Err(error) => list.break_off(number, error),
+            }
+        }
+        (list, requests)
+    }
+
+    /// Nothing in its responses tells it from a server that has no more.
+    fn leaves_no_trace(self) -> bool {
+        let says_nothing_of_all = matches!(self.says, Says::Nothing | Says::Count);
+        let says_that_this_is_all = matches!(self.says, Says::TotalOfThePage | Says::TotalTooSmall);
+        match (self.page, self.size) {
+            (Page::EmptyAfter(_), _) => says_nothing_of_all || says_that_this_is_all,
+            (Page::Ignored, Size::Capped(20, echoes)) => says_nothing_of_all || says_that_this_is_all && !echoes,
+            _ => false,
+        }
+    }
+}
+
+const COUNTS: [u64; 13] = [0, 1, 2, 19, 20, 21, 40, 99, 100, 101, 130, 200, 201];
+
+fn servers() -> impl Iterator<Item = Server> {
+    let sized = |size| PAGES.map(|page| SAYS.map(|says| Server { size, page, says }));
+    SIZES.into_iter().flat_map(sized).flatten()
+}
+
+#[test]
+fn a_short_list_is_not_taken_for_a_whole_one() {
+    for server in servers().filter(|server| !server.leaves_no_trace()) {
+        for all in COUNTS {
+            let (list, requests) = server.list(all);
+            let (doubt, listed) = (list.doubt(), list.into_namespaces().len() as u64);
+            assert!(
+                listed == all || doubt.is_some(),
+                "{server:?} has {all}, listed {listed} in {requests} requests"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_server_that_says_nothing_wrong_is_believed() {
+    let is_honest = |server: &Server| {
+        let says = [
+            Says::Nothing,
+            Says::Count,
+            Says::CountOfAll,
+            Says::TotalPages,
+            Says::Everything,
+            Says::PagesTooFew,
+        ];
+        let pages = server.page == Page::Requested || (server.page, server.size) == (Page::Ignored, Size::Ignored);
+        says.contains(&server.says) && pages
+    };
+    for server in servers().filter(is_honest) {
+        for all in COUNTS {
+            let (list, requests) = server.list(all);
+            let (doubt, listed) = (list.doubt(), list.into_namespaces().len() as u64);
+            assert!(
+                listed == all && doubt.is_none(),
+                "{server:?} has {all}, listed {listed} in {requests} requests: {doubt:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn few_requests_are_enough() {
+    let requests = |size, page, says, all| Server { size, page, says }.list(all).1;
+    for (all, expected) in [(0, 1), (3, 1), (99, 1), (100, 2), (130, 2), (200, 3)] {
+        let documented = requests(Size::Requested, Page::Requested, Says::Everything, all);
+        assert_eq!(documented, expected, "{all}");
+    }
+    // Cloudflare's local server.
+    for (all, expected) in [(0, 1), (3, 2), (99, 2), (100, 3), (130, 2)] {
+        assert_eq!(
+            requests(Size::Ignored, Page::Ignored, Says::Count, all),
+            expected,
+            "{all}"
+        );
+    }
+}
+
+fn page(ids: std::ops::Range<u64>, numbers: Numbers) -> NamespacePage {
+    NamespacePage {
+        namespaces: rows(ids),
+        numbers,
+    }
+}
+
+#[test]
+fn a_doubt_names_what_disagrees() {
+    let total = |count, pages| Numbers {
+        total_count: Some(count),
+        total_pages: Some(pages),
+        ..Numbers::default()
+    };
+    let count = |count| Numbers {
+        count: Some(count),
+        ..Numbers::default()
+    };
+    let none = Numbers::default;
+    let pages = |pages| Numbers {
+        total_pages: Some(pages),
+        ..none()
+    };
+    for (served, doubt) in [
+        (
+            vec![page(0..100, total(130, 1)), page(0..0, total(130, 1))],
+            "it lists 100, but its total_count is 130",
+        ),
+        (vec![page(0..0, total(3, 1))], "it lists 0, but its total_count is 3"),
+        (
+            // One came and one went between the two pages.
+            vec![
+                page(0..100, total(130, 2)),
+                page(101..131, total(131, 2)),
+                page(0..0, total(131, 2)),
+            ],
+            "it lists 130, but its total_count is 131",
+        ),
+        (
+            vec![page(0..100, none()), page(100..130, count(29)), page(0..0, none())],
+            "the count of page 2 is 29, but its number of rows 30",
+        ),
+        (
+            vec![page(0..100, pages(3)), page(100..130, pages(3)), page(0..0, pages(3))],
+            "it ends after page 2, but its total_pages is 3",
+        ),
+        (
+            vec![page(0..100, none()), page(99..130, none()), page(0..0, none())],
+            "page 2 repeats some namespaces of earlier pages",
+        ),
+        (
+            vec![page(0..100, none()), page(0..100, none()), page(0..99, none())],
+            "every page is the first one, cut to the size of a page",
+        ),
+        (
+            vec![page(0..100, none()), page(100..200, none()), page(100..200, none())],
+            "page 3 repeats earlier pages instead of being empty",
+        ),
+    ] {
+        let mut list = NamespaceList::default();
+        for page in served {
+            assert!(list.next().is_some(), "{doubt}");
+            list.add(page);
+        }
+        assert_eq!(list.next(), None, "{doubt}");
+        assert_eq!(list.doubt().as_deref(), Some(doubt));
+    }
+}
+
+#[test]
+fn a_row_that_comes_twice_on_a_page_is_no_doubt() {
+    let mut list = NamespaceList::default();
+    let numbers = Numbers {
+        count: Some(2),
+        total_count: Some(2),
+        total_pages: Some(1),
+        ..Numbers::default()
+    };
+    let namespaces = [rows(0..2), rows(0..1)].concat();
+    list.add(NamespacePage { namespaces, numbers });
+    assert_eq!((list.next(), list.doubt()), (None, None));
+    assert_eq!(list.into_namespaces(), rows(0..2));
+}
