@@ -20,7 +20,7 @@ Exit codes, the first that applies:
   2    usage or configuration; no namespace is like those asked for
   130  ended by a signal; the next run goes on from there
   1    every namespace failed, or nothing could be recorded
-  3    some namespaces failed, the deadline came, or --export failed
+  3    some namespaces failed, the deadline came, or --export failed or was refused
   5    a mass removal was held back
   4    another run holds every namespace asked for
   0    done
@@ -104,6 +104,10 @@ pub struct SyncArgs {
     /// az:// [default: none]
     #[arg(long, value_name = "DIR", value_parser = super::export::parse_tree)]
     pub export: Option<Place>,
+
+    /// Let --export replace a dataset that has namespaces which this run did not publish [default: off]
+    #[arg(long, requires = "export")]
+    pub replace: bool,
 
     /// Write the run's metrics to this file, for the textfile collector of Prometheus' node_exporter [default: none]
     #[arg(long, value_name = "FILE")]

@@ -3,6 +3,7 @@
 pub mod broken;
 mod dataset;
 mod large;
+mod partial;
 mod readers;
 mod record;
 mod s3;
