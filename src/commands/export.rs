@@ -97,7 +97,15 @@ impl Job<'_> {
         match self.write(store).await {
             Ok(()) => Ok(0),
             Err(error) if error.reader_left() && !matches!(self.rows.output, Place::Remote(_)) => Ok(0),
-            Err(error) => Err(failure(error)),
+            Err(error) => {
+                // It shows when all was read, and by then much of it was passed on.
+                let passed_on = matches!(self.rows.output, Place::Stdout) && error.is_altered();
+                let mut failed = failure(error);
+                if passed_on {
+                    failed.message.push_str("; do not use what was written to stdout");
+                }
+                Err(failed)
+            }
         }
     }
 

@@ -16,8 +16,6 @@ use super::error::{ExportError, Loss};
 use super::manifest::{self, Manifest, ManifestFile, ManifestNamespace};
 use super::run::{Covered, Target, Written};
 use super::sink::{Format, Sink};
-use crate::digest::{self, SetDigest};
-use crate::model::Observation;
 use crate::store::{Row, Slice, Table};
 
 /// About 40 MB of Parquet or 200 MB of CSV.
@@ -30,8 +28,6 @@ pub struct Dataset {
     format: Format,
     columns: Vec<Column>,
     manifest: Manifest,
-    /// The rows are held against their snapshot's digest.
-    digested: bool,
     /// A dataset that has other namespaces, or another table, may be replaced.
     replace: bool,
     covered: Covered,
@@ -48,7 +44,6 @@ struct Current {
     told: ManifestNamespace,
     parts: u32,
     part: Part,
-    digest: SetDigest,
 }
 
 struct Part {
@@ -75,7 +70,6 @@ impl Dataset {
         })?;
         let manifest = Manifest::new(table, format, &columns, complete);
         Ok(Self {
-            digested: manifest.can_be_digested(),
             manifest,
             tree,
             place,
@@ -152,10 +146,6 @@ impl Dataset {
             return Ok(());
         };
         self.close_part(current.part)?;
-        let Slice { namespace, until, .. } = &*current.slice;
-        if self.digested && until.digest_version == digest::VERSION && current.digest != until.digest {
-            return Err(ExportError::Digest(namespace.label().to_owned()));
-        }
         self.manifest.namespaces.push(current.told);
         Ok(())
     }
@@ -203,7 +193,6 @@ impl Target for Dataset {
             part: self.open_part(&told.folder(), 0)?,
             told,
             parts: 1,
-            digest: SetDigest::default(),
         });
         Ok(())
     }
@@ -221,11 +210,6 @@ impl Target for Dataset {
         part.sink.write(&current.slice, rows).map_err(self.failed(&part.name))?;
         part.rows += rows.len() as u64;
         current.told.rows += rows.len() as u64;
-        for row in rows.iter().filter(|_| self.digested) {
-            if let Row::Object { id, data, .. } = *row {
-                current.digest.add(&Observation { id, data });
-            }
-        }
         self.current = Some(current);
         Ok(())
     }

@@ -50,9 +50,6 @@ pub enum ExportError {
     #[error("manifest.json in {place} is of format version {found}, and this program knows {known}")]
     ManifestVersion { place: String, found: u32, known: u32 },
 
-    #[error("the rows of namespace {0} do not have the digest of their snapshot: someone changed the record by hand")]
-    Digest(String),
-
     #[error(transparent)]
     Loss(#[from] Loss),
 
@@ -64,6 +61,11 @@ pub enum ExportError {
 }
 
 impl ExportError {
+    /// What was read is not what was recorded.
+    pub fn is_altered(&self) -> bool {
+        matches!(self, Self::Store(StoreError::Altered { .. }))
+    }
+
     /// Whoever read stdout and left, such as `head`, has what it wanted.
     pub fn reader_left(&self) -> bool {
         matches!(self, Self::Write { source, .. } if source.kind() == io::ErrorKind::BrokenPipe)

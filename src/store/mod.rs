@@ -21,6 +21,7 @@ mod runs;
 mod snapshots;
 mod staging;
 mod states;
+mod unread;
 
 pub use as_of::{Row, Slice, Table};
 pub use connect::{SchemaState, Store};

@@ -1,5 +1,6 @@
 //! Exports, by the program itself: what is written is what the record says, as of any moment, in every format.
 
+mod altered;
 pub mod broken;
 mod dataset;
 mod large;
