@@ -4,6 +4,7 @@ mod altered;
 pub mod broken;
 mod dataset;
 mod large;
+mod links;
 mod partial;
 mod readers;
 mod record;

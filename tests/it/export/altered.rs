@@ -222,7 +222,8 @@ async fn rows_that_row_security_hides_are_not_taken_for_absent() {
     };
     assert_eq!(as_role(&["export", "objects", "--output", out]).code, Some(0));
     fs::remove_file(out).unwrap();
-    let commands: [(&str, &[&str], i32); 8] = [
+    let commands: [(&str, &[&str], i32); 9] = [
+        ("namespace", &["namespaces"], 1),
         ("open_interval", &["export", "objects"], 1),
         ("open_interval", &["export", "objects", "--output", out], 1),
         ("open_interval", &["export", "history"], 1),
@@ -244,6 +245,9 @@ async fn rows_that_row_security_hides_are_not_taken_for_absent() {
             assert!(ended.stderr.contains(told), "{args:?}: {}", ended.stderr);
         }
         assert!(!fs::exists(out).unwrap());
+        let check = as_role(&["check"]);
+        let told = format!("WRONG  rights: row security hides rows of inventory.{table} from this role");
+        assert!(check.stdout.contains(&told), "{check:#?}");
         execute(
             &recorded.database,
             &format!("alter table inventory.{table} disable row level security"),
