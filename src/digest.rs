@@ -14,18 +14,22 @@ pub const VERSION: i16 = 1;
 pub struct SetDigest([u64; 4]); // little-endian limbs
 
 impl SetDigest {
+    /// The digest of one object; absent is no member.
+    pub fn of(id: &ObjectId, state: State) -> Self {
+        match state {
+            State::Absent => Self::default(),
+            state => element(id, state),
+        }
+    }
+
     pub fn add(&mut self, observation: &Observation) {
         *self = self.plus(element(&observation.id, State::from(observation.data)));
     }
 
-    /// The old state goes, the new one comes; absent is no member.
+    /// The old state goes, the new one comes.
     pub fn apply(&mut self, change: &Change) {
-        if change.old != State::Absent {
-            *self = self.minus(element(&change.id, change.old));
-        }
-        if change.new != State::Absent {
-            *self = self.plus(element(&change.id, change.new));
-        }
+        let (old, new) = (Self::of(&change.id, change.old), Self::of(&change.id, change.new));
+        *self = self.minus(old).plus(new);
     }
 
     pub fn plus(self, other: Self) -> Self {

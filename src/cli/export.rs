@@ -99,6 +99,10 @@ pub struct RowsArgs {
     #[arg(long, value_name = "PLACE", default_value = "-")]
     pub output: Place,
 
+    /// Replace a dataset even if it loses namespaces by that, or is one of another table [default: off]
+    #[arg(long)]
+    pub replace: bool,
+
     /// Only these columns, in this order [default: all]
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub columns: Vec<String>,

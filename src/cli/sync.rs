@@ -105,6 +105,10 @@ pub struct SyncArgs {
     #[arg(long, value_name = "DIR", value_parser = super::export::parse_tree)]
     pub export: Option<Place>,
 
+    /// Let --export replace a dataset that has namespaces which this run did not publish [default: off]
+    #[arg(long, requires = "export")]
+    pub replace: bool,
+
     /// Write the run's metrics to this file, for the textfile collector of Prometheus' node_exporter [default: none]
     #[arg(long, value_name = "FILE")]
     pub metrics_file: Option<PathBuf>,

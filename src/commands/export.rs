@@ -97,7 +97,15 @@ impl Job<'_> {
         match self.write(store).await {
             Ok(()) => Ok(0),
             Err(error) if error.reader_left() && !matches!(self.rows.output, Place::Remote(_)) => Ok(0),
-            Err(error) => Err(failure(error)),
+            Err(error) => {
+                // It shows when all was read, and by then much of it was passed on.
+                let passed_on = matches!(self.rows.output, Place::Stdout) && error.is_altered();
+                let mut failed = failure(error);
+                if passed_on {
+                    failed.message.push_str("; do not use what was written to stdout");
+                }
+                Err(failed)
+            }
         }
     }
 
@@ -139,7 +147,8 @@ impl Job<'_> {
             Place::Folder(_) | Place::Remote(_) => {
                 let complete = self.rows.has_data.is_none();
                 let columns = self.columns.clone();
-                let dataset = dataset(&self.rows.output, self.table, self.format, columns, complete).await?;
+                let (output, replace) = (&self.rows.output, self.rows.replace);
+                let dataset = dataset(output, self.table, self.format, columns, complete, replace).await?;
                 return Ok(Box::new(dataset));
             }
         };
@@ -160,7 +169,8 @@ fn warn_of_pruned(plan: &export::Plan) {
 pub fn failure(error: ExportError) -> Failure {
     let exit_code = match error {
         ExportError::Stopped => 130,
-        ExportError::Backwards { .. } | ExportError::NoObjectStores(_) => 2,
+        // What was asked for does not fit what is there, and never will: another place or --replace does.
+        ExportError::Backwards { .. } | ExportError::Loss(_) | ExportError::NoObjectStores(_) => 2,
         _ => 1,
     };
     Failure::new(error, exit_code)
@@ -174,17 +184,18 @@ fn stored(answer: HasData) -> StoredData {
     }
 }
 
-/// A dataset at a place, which is asked for what it holds already.
+/// A dataset at a place, which is made ready for it.
 pub async fn dataset(
     place: &Place,
     table: Table,
     format: Format,
     columns: Vec<columns::Column>,
     complete: bool,
+    replace: bool,
 ) -> Result<Dataset, ExportError> {
     let tree = tree(place)?;
     let place = place.to_string();
-    blocking(move || Dataset::new(tree, place, table, format, columns, complete)).await
+    blocking(move || Dataset::new(tree, place, table, format, columns, complete, replace)).await
 }
 
 pub fn tree(place: &Place) -> Result<Box<dyn Tree>, ExportError> {

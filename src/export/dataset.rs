@@ -1,7 +1,8 @@
 //! A dataset: a folder a snapshot, parts of a bounded size in it, and the manifest last.
 //!
-//! A dataset that is there already is replaced, as a file would be: its parts stay valid and untouched until the new
-//! manifest is in place, then those that no longer belong are removed.
+//! A dataset that is there already is replaced: its parts stay valid and untouched until the new manifest is in place,
+//! then those that no longer belong are removed. One that would lose namespaces by that is left alone, unless it was said
+//! that it may.
 
 use std::collections::HashSet;
 use std::io::{self, Write};
@@ -11,12 +12,10 @@ use sha2::{Digest, Sha256};
 
 use super::columns::Column;
 use super::destination::{Output, Tree};
-use super::error::ExportError;
+use super::error::{ExportError, Loss};
 use super::manifest::{self, Manifest, ManifestFile, ManifestNamespace};
-use super::run::{Target, Written};
+use super::run::{Covered, Target, Written};
 use super::sink::{Format, Sink};
-use crate::digest::{self, SetDigest};
-use crate::model::Observation;
 use crate::store::{Row, Slice, Table};
 
 /// About 40 MB of Parquet or 200 MB of CSV.
@@ -29,9 +28,10 @@ pub struct Dataset {
     format: Format,
     columns: Vec<Column>,
     manifest: Manifest,
-    /// The rows are held against their snapshot's digest.
-    digested: bool,
-    /// Files of the dataset that was here before.
+    /// A dataset that has other namespaces, or another table, may be replaced.
+    replace: bool,
+    covered: Covered,
+    /// Files of the dataset that is here.
     former: HashSet<String>,
     current: Option<Current>,
     /// Taken back when the export fails.
@@ -44,7 +44,6 @@ struct Current {
     told: ManifestNamespace,
     parts: u32,
     part: Part,
-    digest: SetDigest,
 }
 
 struct Part {
@@ -54,7 +53,8 @@ struct Part {
 }
 
 impl Dataset {
-    /// `complete` says that the rows will be all of the snapshots' rows.
+    /// `complete` says that the rows will be all of the snapshots' rows; `replace`, that a dataset here may be replaced
+    /// whatever it has.
     pub fn new(
         tree: Box<dyn Tree>,
         place: String,
@@ -62,25 +62,49 @@ impl Dataset {
         format: Format,
         columns: Vec<Column>,
         complete: bool,
+        replace: bool,
     ) -> Result<Self, ExportError> {
         tree.prepare().map_err(|source| ExportError::Write {
             place: place.clone(),
             source,
         })?;
-        let former = Manifest::read(&*tree, &place)?.map(|former| former.files);
-        let former = former.into_iter().flatten().map(|file| file.path).collect();
         let manifest = Manifest::new(table, format, &columns, complete);
         Ok(Self {
-            digested: manifest.can_be_digested(),
             manifest,
             tree,
             place,
             format,
             columns,
-            former,
+            replace,
+            covered: Covered::new(),
+            former: HashSet::new(),
             current: None,
             written: Vec::new(),
         })
+    }
+
+    /// Looks at what is here now, and refuses to replace it where it has what `covers` does not.
+    pub fn refuse_loss(&mut self, covers: impl Fn(&ManifestNamespace) -> bool) -> Result<(), ExportError> {
+        let Some(former) = Manifest::read(&*self.tree, &self.place)? else {
+            self.former.clear();
+            return Ok(());
+        };
+        self.former = former.files.into_iter().map(|file| file.path).collect();
+        if self.replace {
+            return Ok(());
+        }
+        let place = self.place.clone();
+        if former.table != self.manifest.table {
+            let (found, asked) = (former.table, self.manifest.table.clone());
+            return Err(Loss::Table { place, found, asked }.into());
+        }
+        let of = former.namespaces.len();
+        let lost = former.namespaces.into_iter().filter(|there| !covers(there));
+        let lost: Vec<_> = lost.map(|there| there.label().to_owned()).collect();
+        match lost.is_empty() {
+            true => Ok(()),
+            false => Err(Loss::Namespaces { place, lost, of }.into()),
+        }
     }
 
     fn failed(&self, name: &str) -> impl FnOnce(io::Error) -> ExportError {
@@ -122,12 +146,15 @@ impl Dataset {
             return Ok(());
         };
         self.close_part(current.part)?;
-        let Slice { namespace, until, .. } = &*current.slice;
-        if self.digested && until.digest_version == digest::VERSION && current.digest != until.digest {
-            return Err(ExportError::Digest(namespace.label().to_owned()));
-        }
         self.manifest.namespaces.push(current.told);
         Ok(())
+    }
+
+    fn refuse_loss_of_others(&mut self) -> Result<(), ExportError> {
+        let covered = std::mem::take(&mut self.covered);
+        let refused = self.refuse_loss(|there| covered.contains(&there.key()));
+        self.covered = covered;
+        refused
     }
 
     fn write_manifest(&mut self) -> Result<(), ExportError> {
@@ -152,6 +179,11 @@ impl Dataset {
 }
 
 impl Target for Dataset {
+    fn expect(&mut self, covered: Covered) -> Result<(), ExportError> {
+        self.covered = covered;
+        self.refuse_loss_of_others()
+    }
+
     /// Every snapshot has a part, if only an empty one: that nothing was there is an answer too.
     fn begin(&mut self, slice: &Arc<Slice>) -> Result<(), ExportError> {
         self.close_current()?;
@@ -161,7 +193,6 @@ impl Target for Dataset {
             part: self.open_part(&told.folder(), 0)?,
             told,
             parts: 1,
-            digest: SetDigest::default(),
         });
         Ok(())
     }
@@ -179,17 +210,14 @@ impl Target for Dataset {
         part.sink.write(&current.slice, rows).map_err(self.failed(&part.name))?;
         part.rows += rows.len() as u64;
         current.told.rows += rows.len() as u64;
-        for row in rows.iter().filter(|_| self.digested) {
-            if let Row::Object { id, data, .. } = *row {
-                current.digest.add(&Observation { id, data });
-            }
-        }
         self.current = Some(current);
         Ok(())
     }
 
     fn finish(mut self: Box<Self>) -> Result<Written, ExportError> {
         self.close_current()?;
+        // Another export may have come first.
+        self.refuse_loss_of_others()?;
         self.write_manifest()?;
         self.written.clear();
         self.remove_former()?;
@@ -207,7 +235,8 @@ impl Drop for Dataset {
             // It was never seen, but its folders were made for it.
             self.written.push(part.name);
         }
-        for name in &self.written {
+        // What the manifest speaks of that is here now is not this export's.
+        for name in self.written.iter().filter(|name| !self.former.contains(*name)) {
             // Without a manifest it is no dataset, with or without this file.
             let _left = self.tree.remove(name);
         }

@@ -50,8 +50,8 @@ pub enum ExportError {
     #[error("manifest.json in {place} is of format version {found}, and this program knows {known}")]
     ManifestVersion { place: String, found: u32, known: u32 },
 
-    #[error("the rows of namespace {0} do not have the digest of their snapshot: someone changed the record by hand")]
-    Digest(String),
+    #[error(transparent)]
+    Loss(#[from] Loss),
 
     #[error("{0} can't be used: this program was built without object stores")]
     NoObjectStores(String),
@@ -61,10 +61,57 @@ pub enum ExportError {
 }
 
 impl ExportError {
+    /// What was read is not what was recorded.
+    pub fn is_altered(&self) -> bool {
+        matches!(self, Self::Store(StoreError::Altered { .. }))
+    }
+
     /// Whoever read stdout and left, such as `head`, has what it wanted.
     pub fn reader_left(&self) -> bool {
         matches!(self, Self::Write { source, .. } if source.kind() == io::ErrorKind::BrokenPipe)
     }
+}
+
+/// What a dataset would lose by an export that replaces it.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Loss {
+    #[error(
+        "{place} holds a dataset of {}, which an export of {asked} would replace, so nothing was written: name another \
+         place, or give --replace to drop what is there",
+        crate::text::shown(.found)
+    )]
+    Table {
+        place: String,
+        found: String,
+        asked: String,
+    },
+
+    #[error(
+        "the dataset in {place} would lose {} of its {of} namespaces, which this export does not have ({}), so nothing was \
+         written: export them too, name another place, or give --replace to drop them",
+        .lost.len(), some(.lost)
+    )]
+    Namespaces {
+        place: String,
+        /// As people call them.
+        lost: Vec<String>,
+        /// How many there are.
+        of: usize,
+    },
+}
+
+fn some(names: &[String]) -> String {
+    const SHOWN: usize = 5;
+    let mut text = names
+        .iter()
+        .take(SHOWN)
+        .map(|name| crate::text::shown(name))
+        .collect::<Vec<_>>()
+        .join(", ");
+    if names.len() > SHOWN {
+        text.push_str(&format!(" and {} more", names.len() - SHOWN));
+    }
+    text
 }
 
 /// A moment before a namespace's record begins. It is not known what was there: that is not the same as nothing.

@@ -11,6 +11,7 @@ use super::destination::Tree;
 use super::error::{ExportError, shown};
 use super::sink::Format;
 use crate::digest;
+use crate::model::label;
 use crate::store::{Slice, Table};
 
 pub const NAME: &str = "manifest.json";
@@ -164,6 +165,16 @@ impl ManifestNamespace {
             digest_version: until.digest_version,
             rows: 0,
         }
+    }
+
+    /// What a person is shown: the name where there is one, else the id.
+    pub fn label(&self) -> &str {
+        label(self.name.as_deref(), &self.namespace_id)
+    }
+
+    /// Its account and its id.
+    pub fn key(&self) -> (String, String) {
+        (self.account_id.clone(), self.namespace_id.clone())
     }
 
     /// The folder of its parts, Hive-style. Nothing unescaped reaches a path.

@@ -21,10 +21,10 @@ pub use self::dataset::Dataset;
 #[cfg(feature = "object-store")]
 pub use self::destination::RemoteStore;
 pub use self::destination::{FileOutput, Folder, InvalidPlace, Output, Place, Stdout, Tree};
-pub use self::error::ExportError;
+pub use self::error::{ExportError, Loss};
 pub use self::manifest::Manifest;
 pub use self::plan::{Asked, Plan, plan, plan_of_snapshots};
-pub use self::run::{Target, Written, export};
+pub use self::run::{Covered, Target, Written, export};
 pub use self::single::SingleFile;
 pub use self::sink::Format;
 pub use self::verify::{InRecord, Verified, against_record, verify};

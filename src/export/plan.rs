@@ -1,6 +1,7 @@
 //! Which snapshots of which namespaces an export reads.
 
 use super::error::{ExportError, NoRecord, shown};
+use super::run::Covered;
 use crate::moment::Moment;
 use crate::store::{ReadNamespace, Reader, Slice};
 
@@ -12,12 +13,22 @@ pub struct Asked {
     pub until: Moment,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Plan {
     /// By account and namespace; never empty.
     pub slices: Vec<Slice>,
     /// Namespaces whose record begins later than was asked for.
     pub notes: Vec<NoRecord>,
+    /// Namespaces that are missing from the slices on purpose: a dataset may lose them.
+    pub retired: Covered,
+}
+
+impl Plan {
+    pub fn covered(&self) -> Covered {
+        let slices = self.slices.iter().map(|slice| &slice.namespace);
+        let slices = slices.map(|there| (there.account_id.clone(), there.namespace_id.clone()));
+        slices.chain(self.retired.iter().cloned()).collect()
+    }
 }
 
 /// A moment before a namespace's baseline is an error where nothing else is left to export, else a note.
@@ -39,10 +50,7 @@ pub async fn plan(
     let Some(first) = first else {
         return Err(ExportError::NothingSelected);
     };
-    let mut plan = Plan {
-        slices: Vec::new(),
-        notes: Vec::new(),
-    };
+    let mut plan = Plan::default();
     for namespace in namespaces {
         add(reader, &mut plan, asked, namespace, selected).await?;
     }
@@ -62,10 +70,7 @@ pub async fn plan(
 
 /// Of exactly these snapshots, each with its namespace.
 pub async fn plan_of_snapshots(reader: &mut Reader, snapshots: &[i32]) -> Result<Plan, ExportError> {
-    let mut plan = Plan {
-        slices: Vec::new(),
-        notes: Vec::new(),
-    };
+    let mut plan = Plan::default();
     for namespace in reader.namespaces().await? {
         for snapshot in snapshots {
             if let Some(until) = reader.snapshot_at(&namespace, Moment::Snapshot(*snapshot)).await? {

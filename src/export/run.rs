@@ -1,6 +1,7 @@
 //! From the store to a target: reading here, writing on a thread of its own, a few batches of rows between them. Memory
 //! does not grow with rows.
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -14,8 +15,15 @@ use crate::store::{Reader, Row, Slice, Table};
 /// Batches that wait for the writer.
 const WAITING: usize = 8;
 
+/// Account and id of each namespace that an export has, or may be without.
+pub type Covered = HashSet<(String, String)>;
+
 /// What the rows are written to. Dropped before it finished, it leaves nothing behind.
 pub trait Target: Send {
+    /// Before the first row: refuses where what is there already would lose something.
+    fn expect(&mut self, _covered: Covered) -> Result<(), ExportError> {
+        Ok(())
+    }
     /// The rows that follow are of this slice.
     fn begin(&mut self, slice: &Arc<Slice>) -> Result<(), ExportError>;
     fn rows(&mut self, rows: &[Row]) -> Result<(), ExportError>;
@@ -44,7 +52,8 @@ pub async fn export(
     stop: impl Future<Output = ()>,
 ) -> Result<Written, ExportError> {
     let (sender, receiver) = mpsc::channel(WAITING);
-    let writer = tokio::task::spawn_blocking(move || write(target, receiver));
+    let covered = plan.covered();
+    let writer = tokio::task::spawn_blocking(move || write(target, covered, receiver));
     let fed = tokio::select! {
         fed = feed(reader, table, plan, data, sender) => fed.map_err(ExportError::from),
         () = stop => Err(ExportError::Stopped),
@@ -83,7 +92,12 @@ async fn feed(
     Ok(())
 }
 
-fn write(mut target: Box<dyn Target>, mut receiver: mpsc::Receiver<Message>) -> Result<Written, ExportError> {
+fn write(
+    mut target: Box<dyn Target>,
+    covered: Covered,
+    mut receiver: mpsc::Receiver<Message>,
+) -> Result<Written, ExportError> {
+    target.expect(covered)?;
     while let Some(message) = receiver.blocking_recv() {
         match message {
             Message::Begin(slice) => target.begin(&slice)?,

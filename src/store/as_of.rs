@@ -10,8 +10,9 @@ use time::OffsetDateTime;
 
 use super::StoreError;
 use super::copy_out::Fields;
-use super::decode::{id_from, inconsistent};
+use super::decode::{digest_from, id_from, inconsistent};
 use super::moments::{ReadNamespace, Reader, SnapshotAt};
+use super::unread::{Recorded, UnreadRows};
 use crate::model::{ObjectId, State, StoredData};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +56,23 @@ pub enum Row {
     },
 }
 
+impl Slice {
+    /// What ended by the horizon was pruned, or is about to be: it would be told in part.
+    pub(super) fn after(&self) -> Option<i32> {
+        let since = self.since.as_ref().map(|since| since.snapshot_id);
+        since.max(self.namespace.horizon_snapshot)
+    }
+}
+
 impl Row {
+    /// Of a change: turns into it.
+    fn has(&self, asked: StoredData) -> bool {
+        match self {
+            Self::Object { data, .. } | Self::Interval { data, .. } => *data == asked,
+            Self::Change { new, .. } => *new == asked.into(),
+        }
+    }
+
     pub fn id(&self) -> ObjectId {
         match self {
             Self::Object { id, .. } | Self::Change { id, .. } | Self::Interval { id, .. } => *id,
@@ -65,7 +82,8 @@ impl Row {
 
 impl Reader {
     /// Hands on what the table says, in the order of its ids (changes: of their snapshots, then ids), until there is no
-    /// more or `deliver` wants none.
+    /// more or `deliver` wants none. It is an error if the rows are not those that the snapshots recorded; what `data`
+    /// leaves out is read for that, too.
     pub async fn read(
         &mut self,
         table: Table,
@@ -73,25 +91,43 @@ impl Reader {
         data: Option<StoredData>,
         deliver: impl AsyncFnMut(Vec<Row>) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>, StoreError> {
-        let mut times = self.times(slice).await?;
-        let query = query(table, slice, data);
-        let row = |fields: &Fields<'_>| times.row(table, fields);
-        self.read_rows(&query, row, deliver).await
+        let (mut times, mut unread) = self.snapshots_of(table, slice).await?;
+        let row = |fields: &Fields<'_>| {
+            let row = times.row(table, fields, &mut unread)?;
+            Ok(data.is_none_or(|data| row.has(data)).then_some(row))
+        };
+        let read = self.read_rows(&query(table, slice), row, deliver).await?;
+        if read.is_continue() {
+            unread.require_none(slice)?;
+        }
+        Ok(read)
     }
 
-    async fn times(&mut self, slice: &Slice) -> Result<Times, StoreError> {
+    async fn snapshots_of(&mut self, table: Table, slice: &Slice) -> Result<(Times, UnreadRows), StoreError> {
         let rows = sqlx::query!(
             "select s.snapshot_id, s.recorded_at as \"recorded_at!\", s.finished_at as \"finished_at!\",
-                    base.started_at as \"not_before?\"
+                    base.started_at as \"not_before?\", s.digest, s.change_digest, s.digest_version
              from inventory.snapshot s
              left join inventory.snapshot base on base.snapshot_id = s.base_snapshot
-             where s.namespace_key = $1 and s.status = 'complete' and s.snapshot_id <= $2",
+             where s.namespace_key = $1 and s.status = 'complete' and s.snapshot_id <= $2
+             order by s.snapshot_id",
             slice.namespace.key,
             slice.until.snapshot_id
         )
         .fetch_all(&mut self.session)
         .await
         .map_err(StoreError::while_doing("read the snapshots of a namespace"))?;
+        let recorded: Vec<_> = rows
+            .iter()
+            .map(|row| {
+                Ok(Recorded {
+                    snapshot_id: row.snapshot_id,
+                    digest_version: row.digest_version,
+                    digest: digest_from(&row.digest)?,
+                    changes: digest_from(&row.change_digest)?,
+                })
+            })
+            .collect::<Result<_, StoreError>>()?;
         let all = rows.into_iter().map(|row| {
             let times = SnapshotTimes {
                 recorded_at: micros(row.recorded_at),
@@ -100,28 +136,21 @@ impl Reader {
             };
             (row.snapshot_id, times)
         });
-        Ok(Times {
+        let times = Times {
             all: all.collect(),
             last: None,
             baseline: slice.namespace.baseline_snapshot,
             until: slice.until.snapshot_id,
-        })
+        };
+        Ok((times, UnreadRows::new(table, slice, recorded)))
     }
 }
 
 /// All that is put into it is numbers of ours.
-fn query(table: Table, slice: &Slice, data: Option<StoredData>) -> String {
+fn query(table: Table, slice: &Slice) -> String {
     let key = slice.namespace.key;
     let until = slice.until.snapshot_id;
-    // What ended by the horizon was pruned, or is about to be: it would be told in part.
-    let since = slice.since.as_ref().map(|since| since.snapshot_id);
-    let since = since.max(slice.namespace.horizon_snapshot);
-    let flag = match data {
-        None => "",
-        Some(StoredData::With) => "where has_stored_data",
-        Some(StoredData::Without) => "where not has_stored_data",
-        Some(StoredData::Unknown) => "where has_stored_data is null",
-    };
+    let since = slice.after();
     // `from` is null for what the baseline found.
     let open = format!(
         "inventory.open_interval where namespace_key = {key} and (from_snapshot is null or from_snapshot <= {until})"
@@ -135,7 +164,7 @@ fn query(table: Table, slice: &Slice, data: Option<StoredData>) -> String {
                  select id, has_stored_data, first_snapshot, from_snapshot from {open}
                  union all
                  select id, has_stored_data, first_snapshot, from_snapshot from {closed} and to_snapshot > {until}
-             ) i {flag} order by id"
+             ) i order by id"
         ),
         Table::History => {
             let after = since
@@ -146,7 +175,7 @@ fn query(table: Table, slice: &Slice, data: Option<StoredData>) -> String {
                      select id, has_stored_data, from_snapshot, null::int as to_snapshot from {open}
                      union all
                      select id, has_stored_data, from_snapshot, to_snapshot from {closed}{after}
-                 ) i {flag} order by id, to_snapshot"
+                 ) i order by id, to_snapshot"
             )
         }
         Table::Changes => {
@@ -156,12 +185,6 @@ fn query(table: Table, slice: &Slice, data: Option<StoredData>) -> String {
             let ended_after = since
                 .map(|since| format!(" and to_snapshot > {since}"))
                 .unwrap_or_default();
-            let state = match data {
-                None => "",
-                Some(StoredData::With) => "where new_state = 3",
-                Some(StoredData::Without) => "where new_state = 2",
-                Some(StoredData::Unknown) => "where new_state = 1",
-            };
             let begun = |interval: &str| {
                 format!(
                     "select o.id, o.from_snapshot, 0::smallint, inventory.state_of(o.has_stored_data)
@@ -178,7 +201,7 @@ fn query(table: Table, slice: &Slice, data: Option<StoredData>) -> String {
                      from inventory.closed_interval
                      where namespace_key = {key} and to_snapshot <= {until}{ended_after}
                      union all {} union all {}
-                 ) c {state} order by snapshot_id, id",
+                 ) c order by snapshot_id, id",
                 begun("open_interval"),
                 begun("closed_interval")
             )
@@ -203,27 +226,44 @@ struct Times {
 }
 
 impl Times {
-    fn row(&mut self, table: Table, [id, one, two, three]: &Fields<'_>) -> Result<Row, StoreError> {
+    fn row(
+        &mut self,
+        table: Table,
+        [id, one, two, three]: &Fields<'_>,
+        unread: &mut UnreadRows,
+    ) -> Result<Row, StoreError> {
         let id = id_from(id.unwrap_or_default())?;
         Ok(match table {
-            Table::Objects => Row::Object {
-                id,
-                data: stored(*one),
-                first_seen_at: self.recorded_at(int(*two)?)?,
-                since: self.recorded_at(int(*three)?)?,
-            },
-            Table::History => Row::Interval {
-                id,
-                data: stored(*one),
-                valid_from: self.recorded_at(int(*two)?)?,
+            Table::Objects => {
+                let data = stored(*one);
+                unread.interval(&id, data.into(), None, None);
+                Row::Object {
+                    id,
+                    data,
+                    first_seen_at: self.recorded_at(int(*two)?)?,
+                    since: self.recorded_at(int(*three)?)?,
+                }
+            }
+            Table::History => {
+                let data = stored(*one);
+                let from = int(*two)?.unwrap_or(self.baseline);
                 // An end that came later was not known by then.
-                valid_to: match int(*three)?.filter(|ended| *ended <= self.until) {
-                    Some(ended) => Some(self.recorded_at(Some(ended))?),
-                    None => None,
-                },
-            },
+                let to = int(*three)?.filter(|ended| *ended <= self.until);
+                unread.interval(&id, data.into(), Some(from), to);
+                Row::Interval {
+                    id,
+                    data,
+                    valid_from: self.recorded_at(Some(from))?,
+                    valid_to: match to {
+                        Some(ended) => Some(self.recorded_at(Some(ended))?),
+                        None => None,
+                    },
+                }
+            }
             Table::Changes => {
                 let snapshot_id = int(*one)?.unwrap_or_default();
+                let (old, new) = (state(*two)?, state(*three)?);
+                unread.change(&id, snapshot_id, old, new);
                 let times = self.of(snapshot_id)?;
                 Row::Change {
                     id,
@@ -233,8 +273,8 @@ impl Times {
                         .not_before
                         .ok_or_else(|| inconsistent("a baseline that changes something"))?,
                     not_after: times.not_after,
-                    old: state(*two)?,
-                    new: state(*three)?,
+                    old,
+                    new,
                 }
             }
         })

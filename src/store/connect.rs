@@ -30,8 +30,9 @@ const SESSION: &str = "set statement_timeout = '10min'; set lock_timeout = '2min
      set enable_bitmapscan = off";
 
 /// What promises rest on, whatever the server's defaults are: a commit that was answered is kept, and a statement sees
-/// what was committed before it. Where an administrator asks for more of a commit, that stays.
-pub(super) const CAREFUL: &str = "set default_transaction_isolation = 'read committed'; \
+/// what was committed before it. Where an administrator asks for more of a commit, that stays. A statement from which row
+/// security would hide rows fails.
+pub(super) const CAREFUL: &str = "set default_transaction_isolation = 'read committed'; set row_security = off; \
      select set_config('synchronous_commit', 'on', false) where current_setting('synchronous_commit') in ('off', 'local')";
 
 /// How long a connection may take.

@@ -74,11 +74,11 @@ impl RowDecoder {
 }
 
 impl Reader {
-    /// Hands on a query's rows, decoded by `row`, until there is no more or `deliver` wants none.
+    /// Hands on a query's rows, decoded by `row`, which may leave some out, until there is no more or `deliver` wants none.
     pub(super) async fn read_rows<T>(
         &mut self,
         query: &str,
-        mut row: impl FnMut(&Fields<'_>) -> Result<T, StoreError>,
+        mut row: impl FnMut(&Fields<'_>) -> Result<Option<T>, StoreError>,
         mut deliver: impl AsyncFnMut(Vec<T>) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>, StoreError> {
         let doing = "read the record";
@@ -92,7 +92,7 @@ impl Reader {
         let mut rows = Vec::with_capacity(BATCH);
         while let Some(message) = messages.try_next().await.map_err(StoreError::while_doing(doing))? {
             decoder.feed(&message, |fields| {
-                rows.push(row(&fields)?);
+                rows.extend(row(&fields)?);
                 Ok(())
             })?;
             if rows.len() >= BATCH {

@@ -1,12 +1,13 @@
 //! What can go wrong in the store, as far as a caller acts on it.
 
+use sqlx::postgres::PgDatabaseError;
 use time::{OffsetDateTime, UtcOffset};
 
 use std::fmt;
 
 use crate::model::{AccountId, NamespaceId};
 use crate::moment::Moment;
-use crate::text::shown;
+use crate::text::{shell_word, shown};
 
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -36,6 +37,17 @@ pub enum StoreError {
 
     #[error("the record does not hold what it should: {what}")]
     Inconsistent { what: String },
+
+    #[error(
+        "the record of namespace {} was changed by hand: {what}; `durable-inventory sync --rebuild {}` mends the present, \
+         but not what was before",
+        shown(.namespace), shell_word(.namespace_id)
+    )]
+    Altered {
+        namespace: String,
+        namespace_id: String,
+        what: String,
+    },
 
     #[error("the database's schema `inventory` is at version {found}, this program knows {known}: {todo}")]
     SchemaVersion { found: i64, known: i64, todo: &'static str },
@@ -137,7 +149,19 @@ impl From<sqlx::Error> for DatabaseFault {
 impl fmt::Display for DatabaseFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            sqlx::Error::Database(error) => f.write_str(&shown(error.message())),
+            sqlx::Error::Database(error) => {
+                f.write_str(&shown(error.message()))?;
+                match error
+                    .try_downcast_ref::<PgDatabaseError>()
+                    .and_then(PgDatabaseError::routine)
+                {
+                    // In any language of the server.
+                    Some("check_enable_rls") => f.write_str(
+                        ": it would hide rows from this role, so use one with BYPASSRLS, or the owner of the tables",
+                    ),
+                    _ => Ok(()),
+                }
+            }
             error => fmt::Display::fmt(error, f),
         }
     }

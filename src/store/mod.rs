@@ -23,6 +23,7 @@ mod report;
 mod retirement;
 mod runs;
 mod states;
+mod unread;
 mod walk;
 
 pub use as_of::{Row, Slice, Table};

@@ -159,6 +159,18 @@ impl Store {
         .map_err(StoreError::while_doing("read an object's history"))
     }
 
+    /// The tables of which row security would hide rows from this role: no command reads them.
+    pub async fn tables_with_hidden_rows(&self) -> Result<Vec<String>, StoreError> {
+        sqlx::query_scalar(
+            "select 'inventory.' || relname from pg_class
+             where relnamespace = 'inventory'::regnamespace and relkind = 'r' and row_security_active(oid)
+             order by 1",
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(StoreError::while_doing("tell which rows it hides"))
+    }
+
     /// When an object was first seen of which nothing else is left: all its intervals were pruned.
     pub async fn pruned_object(&self, id: &ObjectId) -> Result<Option<OffsetDateTime>, StoreError> {
         sqlx::query_scalar!(

@@ -7,10 +7,13 @@ use super::as_of::{Slice, state, stored};
 use super::copy_out::Fields;
 use super::decode::id_from;
 use super::moments::Reader;
+use super::unread::Unread;
+use crate::digest::SetDigest;
 use crate::model::{ObjectId, Observation, State};
 
 impl Reader {
-    /// The objects as of the slice's end, in the order of their ids, until there is no more or `deliver` wants none.
+    /// The objects as of the slice's end, in the order of their ids, until there is no more or `deliver` wants none. It is
+    /// an error if they are not those that the snapshot recorded.
     pub async fn read_states(
         &mut self,
         slice: &Slice,
@@ -18,17 +21,25 @@ impl Reader {
     ) -> Result<ControlFlow<()>, StoreError> {
         let rows = objects(slice.namespace.key, slice.until.snapshot_id, "");
         let query = format!("select id, has_stored_data from ({rows}) o order by id");
+        let mut unread = Unread::of(&slice.until);
         let row = |[id, flag, ..]: &Fields<'_>| {
-            Ok(Observation {
+            let row = Observation {
                 id: id_from(id.unwrap_or_default())?,
                 data: stored(*flag),
-            })
+            };
+            let state = row.data.into();
+            unread.take(state, SetDigest::of(&row.id, state));
+            Ok(Some(row))
         };
-        self.read_rows(&query, row, deliver).await
+        let read = self.read_rows(&query, row, deliver).await?;
+        if read.is_continue() {
+            unread.require_none(slice)?;
+        }
+        Ok(read)
     }
 
     /// The objects of one namespace with their states at two moments, in the order of their ids: all that may differ,
-    /// or all that there are.
+    /// or all that there are. It is an error if they are not what the snapshots recorded.
     pub async fn compare_states(
         &mut self,
         from: &Slice,
@@ -49,8 +60,22 @@ impl Reader {
             objects(key, one, &unlike_other),
             objects(key, other, &unlike_one)
         );
-        let row = |[id, old, new, ..]: &Fields<'_>| Ok((id_from(id.unwrap_or_default())?, state(*old)?, state(*new)?));
-        self.read_rows(&query, row, deliver).await
+        let (mut of_one, mut of_other) = (Unread::of(&from.until), Unread::of(&to.until));
+        let row = |[id, old, new, ..]: &Fields<'_>| {
+            let (id, old, new) = (id_from(id.unwrap_or_default())?, state(*old)?, state(*new)?);
+            let gone = SetDigest::of(&id, old);
+            of_one.take(old, gone);
+            of_other.take(new, if new == old { gone } else { SetDigest::of(&id, new) });
+            Ok(Some((id, old, new)))
+        };
+        let read = self.read_rows(&query, row, deliver).await?;
+        if read.is_continue() {
+            match all {
+                true => of_one.require_none(from).and_then(|()| of_other.require_none(to))?,
+                false => of_one.require_same(&of_other, from, to)?,
+            }
+        }
+        Ok(read)
     }
 }
 

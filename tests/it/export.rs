@@ -1,8 +1,11 @@
 //! Exports, by the program itself: what is written is what the record says, as of any moment, in every format.
 
+mod altered;
 pub mod broken;
 mod dataset;
 mod large;
+mod links;
+mod partial;
 mod readers;
 mod record;
 mod s3;

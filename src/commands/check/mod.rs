@@ -156,8 +156,19 @@ async fn migrations(
     findings.right("migrations", detail)
 }
 
-/// Whether this role may write what a sync writes.
+/// Whether this role may write what a sync writes, and sees all of it.
 async fn rights(store: &Store, findings: &mut Findings) -> Result<(), Failure> {
+    match store.tables_with_hidden_rows().await {
+        Ok(tables) if tables.is_empty() => {}
+        Ok(tables) => {
+            let why = format!(
+                "row security hides rows of {} from this role: use one with BYPASSRLS, or the owner of the tables",
+                tables.join(", ")
+            );
+            findings.wrong("rights", &why)?;
+        }
+        Err(error) => findings.wrong("rights", &chain(&error))?,
+    }
     match store.tables_without_rights().await {
         Ok(tables) if tables.is_empty() => Ok(()),
         Ok(tables) => {

@@ -1,19 +1,46 @@
 //! `sync --export`: a dataset of what this run published, without a second walk.
 
-use durable_inventory::export::{self, Dataset, Format, Place, columns};
-use durable_inventory::store::{Store, Table};
+use durable_inventory::cli::{FilterArgs, SyncArgs};
+use durable_inventory::config::SyncConfig;
+use durable_inventory::export::{self, Covered, Dataset, ExportError, Format, Place, columns};
+use durable_inventory::store::{Store, StoreError, Table};
 use durable_inventory::sync::{Status, Stop, StopReason, Summary};
 use tracing::{info, warn};
 
 use crate::commands::Failure;
-use crate::commands::export::{dataset, failure};
+use crate::commands::export::{blocking, dataset, failure};
+use crate::commands::filter::Filter;
 use crate::terminal::table::number;
 
-pub async fn target(place: &Place) -> Result<Dataset, Failure> {
+/// A dataset that will not be replaced for certain is told of now, not after the walk. The run is recorded all the same.
+pub async fn target(place: &Place, args: &SyncArgs, config: &SyncConfig) -> Result<Dataset, Failure> {
     let columns = columns::all(Table::Objects).to_vec();
-    dataset(place, Table::Objects, Format::Parquet, columns, true)
+    let mut dataset = dataset(place, Table::Objects, Format::Parquet, columns, true, args.replace)
         .await
-        .map_err(failure)
+        .map_err(failure)?;
+    let asked = FilterArgs {
+        namespace: [&args.namespace[..], &args.rebuild].concat(),
+        account: config.accounts.iter().map(|account| account.account.clone()).collect(),
+    };
+    let (dataset, refused) = blocking(move || {
+        let filter = Filter::new(&asked);
+        let refused =
+            dataset.refuse_loss(|there| filter.selects(&there.account_id, &there.namespace_id, there.name.as_deref()));
+        (dataset, refused)
+    })
+    .await;
+    match refused {
+        Err(ExportError::Loss(loss)) => warn!("this run will be recorded, but not exported: {loss}"),
+        refused => refused.map_err(failure)?,
+    }
+    Ok(dataset)
+}
+
+/// Namespaces that a person retired: there is nothing of them left to export.
+async fn retired(store: &Store) -> Result<Covered, StoreError> {
+    let all = store.namespace_rows().await?.into_iter();
+    let retired = all.filter(|there| there.missing_since.is_some() && there.objects == Some(0));
+    Ok(retired.map(|there| (there.account_id, there.namespace_id)).collect())
 }
 
 /// A dataset that is there stays where nothing was published.
@@ -26,7 +53,8 @@ pub async fn published(store: &Store, summary: &Summary, target: Dataset, stop: 
     }
     let written = async {
         let mut reader = store.reader().await?;
-        let plan = export::plan_of_snapshots(&mut reader, &snapshots).await?;
+        let mut plan = export::plan_of_snapshots(&mut reader, &snapshots).await?;
+        plan.retired = retired(store).await?;
         export::export(
             &mut reader,
             Table::Objects,

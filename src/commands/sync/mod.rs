@@ -64,7 +64,7 @@ async fn record(
     };
     // Before the walk: a place that can't be used should not be told after hours.
     let target = match &args.export {
-        Some(place) => Some(export::target(place).await?),
+        Some(place) => Some(export::target(place, args, &config).await?),
         None => None,
     };
     let (summary, exported) = with_store(config.store, global, sessions, async |store| {

@@ -1,13 +1,15 @@
 //! Where an export's bytes go. What is written becomes visible under its name by `commit` only; dropped without it,
 //! nothing is left.
 
+mod folder;
 #[cfg(feature = "object-store")]
 mod object_store;
 
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 
+pub use self::folder::Folder;
 #[cfg(feature = "object-store")]
 pub use self::object_store::RemoteStore;
 pub use crate::file_output::FileOutput;
@@ -124,74 +126,6 @@ pub trait Tree: Send + Sync {
     fn remove(&self, name: &str) -> io::Result<()>;
     /// All files in it, in any order.
     fn names(&self) -> io::Result<Vec<String>>;
-}
-
-/// A folder of this machine.
-#[derive(Debug, Clone)]
-pub struct Folder(PathBuf);
-
-impl Folder {
-    pub fn new(path: &Path) -> Self {
-        Self(path.to_owned())
-    }
-}
-
-impl Tree for Folder {
-    fn prepare(&self) -> io::Result<()> {
-        std::fs::create_dir_all(&self.0)
-    }
-
-    fn create(&self, name: &str) -> io::Result<Box<dyn Output>> {
-        let path = self.0.join(name);
-        if let Some(parent) = path.parent() {
-            std::fs::create_dir_all(parent)?;
-        }
-        Ok(Box::new(FileOutput::create(&path)?))
-    }
-
-    fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
-        match std::fs::read(self.0.join(name)) {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    fn open(&self, name: &str) -> io::Result<std::fs::File> {
-        std::fs::File::open(self.0.join(name))
-    }
-
-    /// With the folders that it leaves empty, up to the dataset's own.
-    fn remove(&self, name: &str) -> io::Result<()> {
-        let path = self.0.join(name);
-        match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        for parent in path.ancestors().skip(1).take_while(|parent| *parent != self.0) {
-            if std::fs::remove_dir(parent).is_err() {
-                break; // it holds something else
-            }
-        }
-        Ok(())
-    }
-
-    fn names(&self) -> io::Result<Vec<String>> {
-        let mut names = Vec::new();
-        let mut folders = vec![self.0.clone()];
-        while let Some(folder) = folders.pop() {
-            for entry in std::fs::read_dir(&folder)? {
-                let entry = entry?;
-                let path = entry.path();
-                if entry.file_type()?.is_dir() {
-                    folders.push(path);
-                } else if let Some(name) = path.strip_prefix(&self.0).ok().and_then(Path::to_str) {
-                    names.push(name.to_owned());
-                }
-            }
-        }
-        Ok(names)
-    }
 }
 
 #[cfg(test)]

@@ -144,7 +144,14 @@ async fn what_is_no_sound_dataset_is_refused() {
     refused("there is no manifest.json");
     recorded.exported(&["changes", "--output", text(folder.path())]);
     refused("is an export of changes");
-    recorded.exported(&["objects", "--columns", "namespace_id", "--output", text(folder.path())]);
+    recorded.exported(&[
+        "objects",
+        "--columns",
+        "namespace_id",
+        "--replace",
+        "--output",
+        text(folder.path()),
+    ]);
     refused("has no column object_id");
 
     recorded.exported(&["objects", "--format", "csv", "--output", text(folder.path())]);
