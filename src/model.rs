@@ -4,6 +4,7 @@
 mod change;
 mod pagination;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -134,6 +135,21 @@ pub struct NamespaceId(String);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a namespace id is a non-empty text without control characters")]
 pub struct InvalidNamespaceId;
+
+/// An account's or a namespace's id as Cloudflare writes it: other programs write its 32 hex digits in capitals, or pad it
+/// with spaces.
+pub fn canonical_id(text: &str) -> Cow<'_, str> {
+    let text = text.trim_ascii();
+    match is_hex_id(text) && text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        true => text.to_ascii_lowercase().into(),
+        false => text.into(),
+    }
+}
+
+/// Whether a text has the form of an account's or a namespace's id.
+pub fn is_hex_id(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
 
 impl FromStr for NamespaceId {
     type Err = InvalidNamespaceId;

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use globset::{GlobBuilder, GlobMatcher};
 
-use crate::model::{Namespace, NamespaceId};
+use crate::model::{Namespace, NamespaceId, canonical_id};
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidPattern {
@@ -144,7 +144,7 @@ impl Glob {
     }
 
     fn is(&self, text: &str) -> bool {
-        self.as_str() == text
+        canonical_id(self.as_str()) == canonical_id(text)
     }
 
     /// What a namespace does not have never matches, not even `*`.

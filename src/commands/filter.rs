@@ -2,7 +2,7 @@
 
 use durable_inventory::cli::FilterArgs;
 use durable_inventory::export::ExportError;
-use durable_inventory::model::Namespace;
+use durable_inventory::model::{Namespace, canonical_id};
 use durable_inventory::select::Selection;
 
 use super::Failure;
@@ -59,6 +59,8 @@ impl<'a> Filter<'a> {
             use_sqlite: None,
             preview: None,
         };
-        (self.accounts.is_empty() || self.accounts.contains(&account)) && self.selection.selects(&namespace)
+        let mut accounts = self.accounts.iter();
+        (self.accounts.is_empty() || accounts.any(|asked| canonical_id(asked) == canonical_id(account)))
+            && self.selection.selects(&namespace)
     }
 }

@@ -58,6 +58,12 @@ pub enum DiffError {
     #[error("the two sides have no namespace in common: nothing can be compared")]
     NothingInCommon,
 
+    #[error(
+        "no namespace of either side matches --namespace and --account: a file names namespaces by their ids alone, so give an \
+         id, or compare with a moment of the record, which knows their names"
+    )]
+    NothingSelected,
+
     #[error("a temporary file could not be used: TMPDIR names the folder for them")]
     Temporary(#[source] io::Error),
 

@@ -25,7 +25,7 @@ pub use self::asked::{Asked, InvalidSide};
 pub use self::error::DiffError;
 pub use self::moments::{MomentPair, compare_moments, owners_of};
 pub use self::output::Listing;
-pub use self::owners::{Owner, Owners, Selects};
+pub use self::owners::{Owner, Owners, Selected, Selects, Skipped};
 pub use self::prepare::{Prepared, prepare};
 pub use self::record::{Requests, Stored, serve};
 pub use self::run::{Found, Limits, compare_sides};

@@ -5,10 +5,11 @@
 //! objects that the other side has there are neither created nor removed, they are not compared.
 
 use std::cmp::Ordering;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::export::read::Columns;
+use crate::model::canonical_id;
 
 /// So many fit into memory beside all else.
 pub const LIMIT: usize = 100_000;
@@ -20,12 +21,31 @@ pub struct Owner {
     pub namespace_id: Option<Arc<str>>,
 }
 
+impl Owner {
+    /// Other programs write the digits of an id in capitals, or pad it with spaces.
+    pub fn new(account_id: Option<&str>, namespace_id: Option<&str>) -> Self {
+        let id = |text: &str| canonical_id(text).as_ref().into();
+        Self {
+            account_id: account_id.map(id),
+            namespace_id: namespace_id.map(id),
+        }
+    }
+}
+
 /// The namespaces of one side, by account and id.
 pub type Covered = HashSet<(String, String)>;
 
-/// Of an account and a namespace, and what people call it: whether it was asked for. The account and the name are
-/// `None` where the side does not say them.
-pub type Selects = Box<dyn Fn(Option<&str>, &str, Option<&str>) -> bool + Send + Sync>;
+/// Whether --namespace and --account choose a namespace, by its account, its id, and what people call it. The account and
+/// the name are `None` where the side does not say them.
+pub type Selects = Box<dyn Fn(Option<&str>, &str, Option<&str>) -> Selected + Send + Sync>;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Selected {
+    Yes,
+    No,
+    /// Not by what is known of the namespace, which is not all that was asked about.
+    Unknown,
+}
 
 /// What is compared.
 #[derive(Default)]
@@ -42,8 +62,33 @@ pub enum Fate {
     Compared,
     /// Not asked for.
     Left,
+    /// Not asked for as far as is known: neither the record nor a dataset knows the namespace.
+    Unknown,
     /// The other side does not speak of that namespace.
     NotCovered,
+}
+
+/// Rows of a side that were not compared.
+#[derive(Debug, Default)]
+pub struct Skipped {
+    /// By owner: the other side does not speak of their namespace.
+    pub not_covered: BTreeMap<u32, u64>,
+    /// By owner: --namespace and --account do not choose their namespace, which is not known otherwise.
+    pub unknown: BTreeMap<u32, u64>,
+    /// Those that --namespace and --account leave out.
+    pub left: u64,
+}
+
+impl Skipped {
+    /// Counts rows by what becomes of them.
+    pub fn add(&mut self, owner: u32, fate: Fate, rows: u64) {
+        match fate {
+            Fate::Compared => {}
+            Fate::Left => self.left += rows,
+            Fate::NotCovered => *self.not_covered.entry(owner).or_default() += rows,
+            Fate::Unknown => *self.unknown.entry(owner).or_default() += rows,
+        }
+    }
 }
 
 pub struct Owners {
@@ -140,8 +185,10 @@ impl Owners {
             return Fate::Compared;
         };
         let selects = |selects: &Selects| selects(account, namespace, name.as_deref());
-        if !self.scope.selects.as_ref().is_none_or(selects) {
-            return Fate::Left;
+        match self.scope.selects.as_ref().map(selects) {
+            None | Some(Selected::Yes) => {}
+            Some(Selected::No) => return Fate::Left,
+            Some(Selected::Unknown) => return Fate::Unknown,
         }
         let other = self.scope.covered[1 - side].as_ref().filter(|_| self.by_namespace);
         let covered = other.is_none_or(|covered| match (self.by_account, account) {
@@ -149,6 +196,13 @@ impl Owners {
             _ => covered.iter().any(|(_, there)| there == namespace),
         });
         if covered { Fate::Compared } else { Fate::NotCovered }
+    }
+
+    /// Whether --namespace and --account choose no namespace of either side.
+    pub fn none_is_chosen(&self) -> bool {
+        let numbers = 0..self.known().list.len() as u32;
+        let is_left = |number: u32| [0, 1].map(|side| matches!(self.fate(side, number), Fate::Left | Fate::Unknown));
+        !numbers.is_empty() && numbers.map(is_left).all(|sides| sides == [true, true])
     }
 
     fn key<'a>(&self, owner: &'a Owner) -> (Option<&'a str>, Option<&'a str>) {

@@ -63,10 +63,7 @@ impl Prepared {
             }
             match self.owners.fate(index, number) {
                 Fate::Compared => continue,
-                Fate::NotCovered => {
-                    self.known.not_covered[index].insert(number, segment.objects);
-                }
-                Fate::Left => {}
+                fate => self.known.skipped[index].add(number, fate, segment.objects),
             }
             left_out.insert(segment.owner.clone());
         }
@@ -85,10 +82,13 @@ impl Prepared {
         for (owner, counts) in self.known.tally.owners() {
             *found.tally.of(owner) += *counts;
         }
-        for (found, known) in found.not_covered.iter_mut().zip(self.known.not_covered) {
-            for (owner, objects) in known {
-                *found.entry(owner).or_default() += objects;
+        for (found, known) in found.skipped.iter_mut().zip(self.known.skipped) {
+            for (fate, owners) in [(Fate::NotCovered, known.not_covered), (Fate::Unknown, known.unknown)] {
+                for (owner, objects) in owners {
+                    found.add(owner, fate, objects);
+                }
             }
+            found.left += known.left;
         }
         (self.owners, found)
     }

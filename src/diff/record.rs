@@ -6,8 +6,8 @@ use std::ops::ControlFlow;
 use tokio::sync::mpsc;
 
 use super::Entry;
-use super::owners::{Owner, Owners};
-use super::side::{Halt, NotCovered, Segment};
+use super::owners::{Owner, Owners, Skipped};
+use super::side::{Halt, Segment};
 use crate::store::{ReadNamespace, Reader, Slice, SnapshotAt, StoreError};
 
 /// Batches that wait for whoever compares.
@@ -50,7 +50,7 @@ impl Stored {
         &self,
         owners: &Owners,
         mut hand_on: impl FnMut(&mut Vec<Entry>) -> Result<(), Halt>,
-    ) -> Result<NotCovered, Halt> {
+    ) -> Result<Skipped, Halt> {
         let mut slices = Vec::with_capacity(self.slices.len());
         for (slice, segment) in &self.slices {
             // All of them were given their numbers when their names were.
@@ -67,7 +67,7 @@ impl Stored {
         while let Some(batch) = batches.blocking_recv() {
             let mut batch = batch?;
             if batch.is_empty() {
-                return Ok(NotCovered::new());
+                return Ok(Skipped::default());
             }
             hand_on(&mut batch)?;
         }
@@ -77,10 +77,7 @@ impl Stored {
 
 pub(super) fn segment(namespace: &ReadNamespace, until: &SnapshotAt) -> Segment {
     Segment {
-        owner: Owner {
-            account_id: Some(namespace.account_id.as_str().into()),
-            namespace_id: Some(namespace.namespace_id.as_str().into()),
-        },
+        owner: Owner::new(Some(&namespace.account_id), Some(&namespace.namespace_id)),
         name: namespace.name.clone(),
         objects: until.objects,
         digest: Some((until.digest_version, hex::encode(until.digest.to_bytes()))),

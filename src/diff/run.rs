@@ -7,8 +7,8 @@ use std::thread::{self, ScopedJoinHandle};
 use super::check::{Check, Disorder};
 use super::error::DiffError;
 use super::output::{Listing, Output};
-use super::owners::Owners;
-use super::side::{BATCH, Halt, NotCovered, Side};
+use super::owners::{Owners, Skipped};
+use super::side::{BATCH, Halt, Side};
 use super::sort::Sorter;
 use super::spool::Spool;
 use super::tally::Tally;
@@ -39,8 +39,8 @@ pub struct Found {
     /// What belongs on stdout.
     pub listed: Spool,
     pub tally: Tally,
-    /// Of each side: objects of namespaces that the other does not speak of, by owner.
-    pub not_covered: [NotCovered; 2],
+    /// What was not compared of each side.
+    pub skipped: [Skipped; 2],
 }
 
 /// A side's batches; the end is an empty one. A channel that closes without it was cut off.
@@ -97,17 +97,17 @@ impl Job<'_> {
             // When this ends, the receivers are gone, and with them the reason to produce more.
             let merged = self.merge(from, to);
             let mut disorder = [false; 2];
-            let mut not_covered = [NotCovered::new(), NotCovered::new()];
+            let mut skipped = [Skipped::default(), Skipped::default()];
             for (index, ended) in [ended(left), ended(right)].into_iter().enumerate() {
                 match ended {
-                    Ok(found) => not_covered[index] = found,
+                    Ok(found) => skipped[index] = found,
                     Err(Halt::Disorder) => disorder[index] = true,
                     Err(Halt::Gone) => {}
                     Err(Halt::Failed(error)) => return Err(error),
                 }
             }
             match merged? {
-                Ok(found) => Ok(Attempt::Done(Box::new(Found { not_covered, ..found }))),
+                Ok(found) => Ok(Attempt::Done(Box::new(Found { skipped, ..found }))),
                 Err(CutOff) => Ok(Attempt::Disorder(disorder)),
             }
         })
@@ -119,7 +119,7 @@ impl Job<'_> {
         index: usize,
         sorted: bool,
         sender: &SyncSender<Vec<Entry>>,
-    ) -> Result<NotCovered, Halt> {
+    ) -> Result<Skipped, Halt> {
         let mut check = Check::new(self.owners);
         let mut send = |batch: &mut Vec<Entry>| {
             check.check(batch).map_err(|Disorder| Halt::Disorder)?;
@@ -129,7 +129,7 @@ impl Job<'_> {
             let batch = std::mem::take(batch);
             sender.send(batch).map_err(|_| Halt::Gone)
         };
-        let not_covered = if sorted {
+        let skipped = if sorted {
             let mut sorter = Sorter::new(self.owners, self.limits.sorted_in_memory);
             let read = side.read(index, self.owners, self.stop, |batch| {
                 let pushed = sorter.push(batch);
@@ -155,7 +155,7 @@ impl Job<'_> {
             }));
         }
         sender.send(Vec::new()).map_err(|_| Halt::Gone)?;
-        Ok(not_covered)
+        Ok(skipped)
     }
 
     fn merge(self, from: Batches, to: Batches) -> Result<Result<Found, CutOff>, DiffError> {
@@ -212,7 +212,7 @@ fn temporary(error: std::io::Error) -> Halt {
     Halt::Failed(DiffError::Temporary(error))
 }
 
-fn ended(thread: ScopedJoinHandle<'_, Result<NotCovered, Halt>>) -> Result<NotCovered, Halt> {
+fn ended(thread: ScopedJoinHandle<'_, Result<Skipped, Halt>>) -> Result<Skipped, Halt> {
     thread
         .join()
         .unwrap_or_else(|panicked| std::panic::resume_unwind(panicked))

@@ -1,6 +1,6 @@
 //! One side of a comparison, read in batches: files and datasets here, the record in `record`.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Seek};
 use std::os::fd::AsFd;
@@ -9,11 +9,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Entry;
 use super::error::DiffError;
-use super::owners::{Covered, Fate, LIMIT, Owner, Owners};
+use super::owners::{Covered, Fate, LIMIT, Owner, Owners, Skipped};
 use super::record::Stored;
 use super::whose::Whose;
 use crate::export::manifest::{Manifest, ManifestNamespace};
-use crate::export::read::{Columns, Reader, guess};
+use crate::export::read::{self, Columns, Places, Reader, guess};
 use crate::export::{ExportError, Format, Place, Tree};
 use crate::temporary::nameless_file;
 use crate::text::shown;
@@ -40,9 +40,6 @@ impl<E: Into<DiffError>> From<E> for Halt {
         Self::Failed(error.into())
     }
 }
-
-/// Rows that were left out, by owner: the other side does not speak of their namespace.
-pub(super) type NotCovered = BTreeMap<u32, u64>;
 
 /// All objects of one namespace, known without a look at them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,7 +117,7 @@ impl Side {
         owners: &Owners,
         stop: &AtomicBool,
         mut hand_on: impl FnMut(&mut Vec<Entry>) -> Result<(), Halt>,
-    ) -> Result<NotCovered, Halt> {
+    ) -> Result<Skipped, Halt> {
         let hand_on = |batch: &mut Vec<Entry>| match stop.load(Ordering::Relaxed) {
             true => Err(Halt::Failed(DiffError::Stopped)),
             false => hand_on(batch),
@@ -199,8 +196,8 @@ impl Files {
         };
         let format = guess(&place, &file).map_err(unreadable)?;
         let origin = Origin::File(file);
-        let columns = match origin.open().map(|file| Reader::open(format, file)) {
-            Ok(Ok(reader)) => reader.columns(),
+        let columns = match origin.open().map(|file| read::columns(format, file)) {
+            Ok(Ok(columns)) => columns,
             Ok(Err(source)) => return Err(DiffError::Row { place, source }),
             Err(source) => return Err(DiffError::Read { place, source }),
         };
@@ -236,7 +233,11 @@ impl Files {
                 format: shown(&manifest.format),
             });
         };
-        let columns = Columns::of(manifest.columns.iter().map(|column| column.name.as_str()));
+        let names: Vec<_> = manifest.columns.iter().map(|column| column.name.as_str()).collect();
+        let columns = match Places::of(&names) {
+            Ok(places) => places.columns,
+            Err(source) => return Err(DiffError::Row { place, source }),
+        };
         require_objects(&place, &columns)?;
         let mut files = Self {
             // Its paths say whose its rows are, whatever their columns do.
@@ -278,15 +279,15 @@ impl Files {
         side: usize,
         owners: &Owners,
         mut hand_on: impl FnMut(&mut Vec<Entry>) -> Result<(), Halt>,
-    ) -> Result<NotCovered, Halt> {
-        let mut not_covered = NotCovered::new();
+    ) -> Result<Skipped, Halt> {
+        let mut skipped = Skipped::default();
         let mut batch = Vec::with_capacity(BATCH);
         for part in &self.parts {
             let whose = Whose::new(side, owners, part.owner.clone().unwrap_or_default());
-            self.read_part(part, whose, &mut batch, &mut not_covered, &mut hand_on)?;
+            self.read_part(part, whose, &mut batch, &mut skipped, &mut hand_on)?;
         }
         hand_on(&mut batch)?;
-        Ok(not_covered)
+        Ok(skipped)
     }
 
     fn read_part(
@@ -294,7 +295,7 @@ impl Files {
         part: &Part,
         mut whose: Whose<'_>,
         batch: &mut Vec<Entry>,
-        not_covered: &mut NotCovered,
+        skipped: &mut Skipped,
         hand_on: &mut impl FnMut(&mut Vec<Entry>) -> Result<(), Halt>,
     ) -> Result<(), Halt> {
         let place = || match &part.origin {
@@ -305,10 +306,13 @@ impl Files {
         let file = part.origin.open();
         let file = file.map_err(|source| DiffError::Read { place: place(), source })?;
         let mut reader = Reader::open(part.format, file).map_err(wrong)?;
+        let has_flags = self.columns.is_some_and(|columns| columns.has_stored_data);
         let mut rows = 0;
         while let Some(row) = reader.next_row().map_err(wrong)? {
             rows += 1;
-            let (id, data) = (row.object_id, row.has_stored_data.map(Into::into));
+            // A row that leaves the flag out does not know it, where the file has it at all.
+            let has_stored_data = row.has_stored_data.or(has_flags.then_some(None));
+            let (id, data) = (row.object_id, has_stored_data.map(Into::into));
             let whose = whose.of(&row).map(|whose| (id, whose));
             let (id, whose) = match whose {
                 Ok((Some(id), whose)) => (id, whose),
@@ -319,8 +323,7 @@ impl Files {
             };
             match whose {
                 (owner, Fate::Compared) => batch.push(Entry { id, owner, data }),
-                (owner, Fate::NotCovered) => *not_covered.entry(owner).or_default() += 1,
-                (_, Fate::Left) => {}
+                (owner, fate) => skipped.add(owner, fate, 1),
             }
             if batch.len() == BATCH {
                 hand_on(batch)?;
@@ -376,10 +379,7 @@ fn require_objects(place: &str, columns: &Columns) -> Result<(), DiffError> {
 }
 
 fn owner_of(told: &ManifestNamespace) -> Owner {
-    Owner {
-        account_id: Some(told.account_id.as_str().into()),
-        namespace_id: Some(told.namespace_id.as_str().into()),
-    }
+    Owner::new(Some(&told.account_id), Some(&told.namespace_id))
 }
 
 fn segment(manifest: &Manifest, told: &ManifestNamespace) -> Segment {

@@ -1,7 +1,5 @@
 //! Whose a row of a file is.
 
-use std::sync::Arc;
-
 use super::owners::{Fate, Owner, Owners};
 use crate::export::read::Row;
 
@@ -38,13 +36,14 @@ impl<'a> Whose<'a> {
         {
             return Ok(last);
         }
-        let text = |cell: Option<&[u8]>, default: &Option<Arc<str>>| match cell {
-            Some(text) => Some(String::from_utf8_lossy(text).into()),
-            None => default.clone(),
-        };
+        let [account, namespace] = [row.account_id, row.namespace_id].map(|cell| cell.map(String::from_utf8_lossy));
+        let Owner {
+            account_id,
+            namespace_id,
+        } = Owner::new(account.as_deref(), namespace.as_deref());
         let owner = Owner {
-            account_id: text(row.account_id, &self.default.account_id),
-            namespace_id: text(row.namespace_id, &self.default.namespace_id),
+            account_id: account_id.or_else(|| self.default.account_id.clone()),
+            namespace_id: namespace_id.or_else(|| self.default.namespace_id.clone()),
         };
         if self.owners.by_namespace() && owner.namespace_id.is_none() {
             return Err("namespace_id");

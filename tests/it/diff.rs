@@ -2,9 +2,11 @@
 
 mod datasets;
 mod files;
+mod foreign;
 mod large;
 mod record;
 mod round_trip;
+mod swollen;
 
 use std::collections::BTreeMap;
 use std::path::Path;

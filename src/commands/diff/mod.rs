@@ -8,9 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use durable_inventory::cli::{DiffArgs, DiffFormat, FilterArgs, GlobalArgs};
 use durable_inventory::config::Settings;
-use durable_inventory::diff::{self, Asked, DiffError, Files, Found, Limits, Listing, MomentPair, Owners, Selects};
-use durable_inventory::diff::{Side, Stored};
+use durable_inventory::diff::{self, Asked, DiffError, Files, Found, Limits, Listing, MomentPair, Owners};
+use durable_inventory::diff::{Selected, Selects, Side, Stored};
 use durable_inventory::export::{self, ExportError, Place, Plan};
+use durable_inventory::model::{canonical_id, is_hex_id};
 use durable_inventory::moment::Moment;
 use durable_inventory::store::{ReadNamespace, Reader, Slice, Store};
 use tracing::warn;
@@ -68,7 +69,7 @@ impl Compared {
     fn differ(&self) -> bool {
         self.found.tally.total().changed() > 0
             || self.unrecorded > 0
-            || self.found.not_covered.iter().any(|owners| !owners.is_empty())
+            || self.found.skipped.iter().any(|skipped| !skipped.not_covered.is_empty())
     }
 }
 
@@ -92,10 +93,14 @@ impl Job<'_> {
             return Err(DiffError::StdinTwice);
         }
         let (from, to) = (opener(from)?, opener(to)?);
-        let (listing, selects) = (self.listing(), selects(&self.args.filter, Vec::new()));
+        let (listing, selects) = (self.listing(), selects(&self.args.filter, None));
         blocking(move || {
             let sides = (Side::Files(from()?), Side::Files(to()?));
-            compare(sides, listing, selects, &AtomicBool::new(false))
+            let compared = compare(sides, listing, selects, &AtomicBool::new(false))?;
+            match compared.owners.none_is_chosen() {
+                true => Err(DiffError::NothingSelected),
+                false => Ok(compared),
+            }
         })
         .await
     }
@@ -162,8 +167,8 @@ impl Job<'_> {
         let known = reader.namespaces().await?;
         let selects = match moment {
             // It selects its namespace, of the file's rows too.
-            Moment::Snapshot(_) => Some(only(&plan)),
-            _ => selects(&self.args.filter, known),
+            Moment::Snapshot(_) => Some(only(&plan, known)),
+            _ => selects(&self.args.filter, Some(known)),
         };
         let (stored, requests) = Stored::new(moment.to_string(), plan.slices);
         let (open, listing) = (opener(place.clone())?, self.listing());
@@ -259,28 +264,42 @@ fn chosen(filter: &Filter<'_>, namespace: &ReadNamespace) -> bool {
 
 /// What --namespace and --account say of the rows of files, which know no names: the record knows those of its own, and
 /// so does a dataset.
-fn selects(args: &FilterArgs, known: Vec<ReadNamespace>) -> Option<Selects> {
+fn selects(args: &FilterArgs, known: Option<Vec<ReadNamespace>>) -> Option<Selects> {
     if args.namespace.is_empty() && args.account.is_empty() {
         return None;
     }
     let args = args.clone();
     Some(Box::new(move |account, namespace, name| {
         let filter = Filter::new(&args);
-        let mut known = known.iter();
-        let found = known
-            .find(|there| there.namespace_id == namespace && account.is_none_or(|account| account == there.account_id));
-        match found {
-            Some(found) => chosen(&filter, found),
-            None => filter.selects(account.unwrap_or_default(), namespace, name),
+        if let Some(found) = known.iter().flatten().find(|there| is(there, account, namespace)) {
+            return selected(chosen(&filter, found));
+        }
+        let by_ids_alone = args.namespace.iter().all(|pattern| is_hex_id(&pattern.to_string()))
+            && (args.account.is_empty() || account.is_some());
+        match filter.selects(account.unwrap_or_default(), namespace, name) {
+            false if name.is_none() && (known.is_some() || !by_ids_alone) => Selected::Unknown,
+            chosen => selected(chosen),
         }
     }))
 }
 
-fn only(plan: &Plan) -> Selects {
-    let key = |slice: &Slice| (slice.namespace.account_id.clone(), slice.namespace.namespace_id.clone());
-    let chosen: Vec<_> = plan.slices.iter().map(key).collect();
+/// A snapshot selects its namespace.
+fn only(plan: &Plan, known: Vec<ReadNamespace>) -> Selects {
+    let chosen: Vec<_> = plan.slices.iter().map(|slice| slice.namespace.clone()).collect();
     Box::new(move |account, namespace, _| {
-        let mut chosen = chosen.iter();
-        chosen.any(|(a, n)| n == namespace && account.is_none_or(|account| a == account))
+        let has = |all: &[ReadNamespace]| all.iter().any(|there| is(there, account, namespace));
+        match has(&known) {
+            true => selected(has(&chosen)),
+            false => Selected::Unknown,
+        }
     })
+}
+
+fn is(there: &ReadNamespace, account: Option<&str>, namespace: &str) -> bool {
+    canonical_id(&there.namespace_id) == namespace
+        && account.is_none_or(|account| canonical_id(&there.account_id) == account)
+}
+
+fn selected(chosen: bool) -> Selected {
+    if chosen { Selected::Yes } else { Selected::No }
 }

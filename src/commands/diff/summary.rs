@@ -1,5 +1,6 @@
 //! What `diff` says: changes on stdout, counts on stderr, or counts alone on stdout.
 
+use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Write};
 
 use comfy_table::CellAlignment::{Left, Right};
@@ -19,10 +20,14 @@ use crate::terminal::table::{Column, number, table};
 pub fn tell(args: &DiffArgs, global: &GlobalArgs, compared: Compared) -> Result<(), Failure> {
     let Compared { owners, found, .. } = compared;
     let sides = [&args.from, &args.to];
-    for (index, not_covered) in found.not_covered.iter().enumerate() {
-        for (owner, objects) in not_covered {
+    for (index, skipped) in found.skipped.iter().enumerate() {
+        for (owner, objects) in &skipped.not_covered {
             let label = owners.label(*owner).unwrap_or_default();
             warn!("{}", not_compared(&label, *objects, sides[index], sides[1 - index]));
+        }
+        if let Some((first, _)) = skipped.unknown.first_key_value() {
+            let label = owners.label(*first).unwrap_or_default();
+            warn!("{}", unknown(&label, &skipped.unknown, sides[index], sides[1 - index]));
         }
     }
     let total = found.tally.total();
@@ -53,6 +58,24 @@ fn not_compared(label: &str, objects: u64, there: &Asked, silent: &Asked) -> Str
         "namespace {} is not compared, with {} objects in {there}: {silent} says nothing of it",
         shown(label),
         number(objects)
+    )
+}
+
+/// Rows of a file whose namespaces could not be chosen, with the label of the first of these.
+fn unknown(label: &str, rows: &BTreeMap<u32, u64>, there: &Asked, other: &Asked) -> String {
+    let others = match rows.len() - 1 {
+        0 => String::new(),
+        1 => " and another one".to_owned(),
+        more => format!(" and {} others", number(more as u64)),
+    };
+    let why = match other {
+        Asked::Moment(_) => "the record does not have their namespace",
+        Asked::Place(_) => "without names, --namespace and --account do not choose their namespace",
+    };
+    let objects = number(rows.values().sum());
+    format!(
+        "{objects} objects in {there} are not compared: {why} {}{others}",
+        shown(label)
     )
 }
 

@@ -31,7 +31,10 @@ pub fn guess(name: &str, file: &File) -> Result<Format, Unreadable> {
         _ => {}
     }
     let text = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(start).trim_ascii_start();
-    let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let line = text
+        .split(|byte| matches!(byte, b'\n' | b'\r'))
+        .next()
+        .unwrap_or_default();
     Ok(match start {
         [] => return Err(Unreadable::Empty),
         [0x1f, 0x8b, ..] | [0x28, 0xb5, 0x2f, 0xfd, ..] => return Err(Unreadable::Compressed),

@@ -1,86 +1,85 @@
 //! Rows of JSON Lines.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::io::Read;
 
-use serde::de::IgnoredAny;
+use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use super::columns::{Columns, Known, Names};
 use super::lines::Lines;
-use super::{At, Columns, Row, RowError};
-use crate::model::ObjectId;
+use super::{At, Row, RowError, object_id};
 
 pub struct JsonReader<R> {
     lines: Lines<R>,
-    columns: Option<Columns>,
     /// Texts with escapes have to live somewhere.
     account: String,
     namespace: String,
 }
 
-#[derive(Deserialize)]
-struct Line<'a> {
-    #[serde(borrow, default)]
-    account_id: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    namespace_id: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    object_id: Option<Cow<'a, str>>,
-    /// As Cloudflare's API calls it.
-    #[serde(borrow, default)]
-    id: Option<Cow<'a, str>>,
-    #[serde(default, alias = "hasStoredData", deserialize_with = "there")]
-    has_stored_data: Option<Option<bool>>,
-    #[serde(default)]
-    change: Option<IgnoredAny>,
-    #[serde(default)]
-    valid_from: Option<IgnoredAny>,
-}
-
-/// A null that is there is not the same as a key that is not.
-fn there<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Option<bool>>, D::Error> {
-    Option::deserialize(from).map(Some)
-}
-
 impl<R: Read> JsonReader<R> {
-    pub fn new(from: R) -> Result<Self, RowError> {
-        let mut lines = Lines::new(from);
-        let columns = first_columns(&mut lines)?;
-        Ok(Self {
-            lines,
-            columns,
+    pub fn new(from: R) -> Self {
+        Self {
+            lines: Lines::new(from),
             account: String::new(),
             namespace: String::new(),
-        })
+        }
     }
 
     pub fn at(&self) -> At {
         self.lines.at()
     }
 
-    pub fn columns(&self) -> Option<Columns> {
-        self.columns
-    }
-
     pub fn next_row(&mut self) -> Result<Option<Row<'_>>, RowError> {
-        let line = loop {
-            match self.lines.next_line_place()? {
-                None => return Ok(None),
-                Some(line) if self.lines.bytes(line.clone()).trim_ascii().is_empty() => {}
-                Some(line) => break line,
-            }
+        let Some((at, line)) = next_object(&mut self.lines)? else {
+            return Ok(None);
         };
-        let at = self.lines.at();
-        let line = parse(self.lines.bytes(line), at)?;
-        let object_id = line.object_id.or(line.id);
-        let object_id =
-            object_id.map(|text| ObjectId::from_hex(text.as_bytes()).map_err(|_| RowError::id(at, text.as_bytes())));
+        let line: Line<'_> = serde_json::from_slice(line).map_err(|source| RowError::Json { at, source })?;
+        if let Some(what) = line.no_object {
+            return Err(RowError::OtherTable { at, what });
+        }
+        let id = line.object_id.or(line.id).map(|text| object_id(at, text.as_bytes()));
         Ok(Some(Row {
             account_id: line.account_id.map(|text| text_in(text, &mut self.account)),
             namespace_id: line.namespace_id.map(|text| text_in(text, &mut self.namespace)),
-            object_id: object_id.transpose()?,
+            object_id: id.transpose()?,
             has_stored_data: line.has_stored_data,
         }))
+    }
+
+    /// Those that any of the rows has: other programs leave out what is null. `None` where there is no row.
+    pub fn into_columns(mut self) -> Result<Option<Columns>, RowError> {
+        let mut names = Names::default();
+        let mut is_empty = true;
+        while !names.are_all_there()
+            && let Some((at, line)) = next_object(&mut self.lines)?
+        {
+            let mut json = serde_json::Deserializer::from_slice(line);
+            let read = AddNames(&mut names).deserialize(&mut json).and_then(|()| json.end());
+            read.map_err(|source| RowError::Json { at, source })?;
+            is_empty = false;
+        }
+        match is_empty {
+            true => Ok(None),
+            false => names.finish().map(Some),
+        }
+    }
+}
+
+/// The next line that is not empty.
+fn next_object<R: Read>(lines: &mut Lines<R>) -> Result<Option<(At, &[u8])>, RowError> {
+    loop {
+        let Some(line) = lines.next_line()? else {
+            return Ok(None);
+        };
+        let at = lines.at();
+        match lines.bytes(line.clone()).trim_ascii().first() {
+            None => {}
+            // An array would pass for an object whose keys have these positions.
+            Some(b'{') => return Ok(Some((at, lines.bytes(line)))),
+            Some(_) => return Err(RowError::NoObject(at)),
+        }
     }
 }
 
@@ -94,33 +93,89 @@ fn text_in<'a>(text: Cow<'a, str>, home: &'a mut String) -> &'a [u8] {
     }
 }
 
-fn parse(line: &[u8], at: At) -> Result<Line<'_>, RowError> {
-    // An array would pass for an object whose keys have these positions.
-    if line.trim_ascii_start().first() != Some(&b'{') {
-        return Err(RowError::NoObject(at));
-    }
-    serde_json::from_slice(line).map_err(|source| RowError::Json { at, source })
+#[derive(Default)]
+struct Line<'a> {
+    account_id: Option<Cow<'a, str>>,
+    namespace_id: Option<Cow<'a, str>>,
+    object_id: Option<Cow<'a, str>>,
+    id: Option<Cow<'a, str>>,
+    /// A null that is there is not the same as a key that is not.
+    has_stored_data: Option<Option<bool>>,
+    no_object: Option<&'static str>,
 }
 
-/// Of the first line, which is read once more afterwards.
-fn first_columns<R: Read>(lines: &mut Lines<R>) -> Result<Option<Columns>, RowError> {
-    let Some(first) = lines.next_line_place()? else {
-        return Ok(None);
-    };
-    let at = lines.at();
-    let line = parse(lines.bytes(first.clone()), at)?;
-    let no_objects = match (line.change, line.valid_from) {
-        (Some(_), _) => Some("changes"),
-        (_, Some(_)) => Some("history"),
-        _ => None,
-    };
-    let columns = Columns {
-        account_id: line.account_id.is_some(),
-        namespace_id: line.namespace_id.is_some(),
-        object_id: line.object_id.is_some() || line.id.is_some(),
-        has_stored_data: line.has_stored_data.is_some(),
-        no_objects,
-    };
-    lines.put_back(first);
-    Ok(Some(columns))
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Line<'a> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_map(LineVisitor)
+    }
+}
+
+struct LineVisitor;
+
+impl<'de> Visitor<'de> for LineVisitor {
+    type Value = Line<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut line = Line::default();
+        let mut met = [false; Known::ALL.len()];
+        while let Some(Text(name)) = map.next_key()? {
+            let Some(known) = Known::of(&name) else {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            };
+            if std::mem::replace(&mut met[known as usize], true) {
+                return Err(A::Error::custom(format_args!("duplicate field `{}`", known.name())));
+            }
+            let text = match known {
+                Known::AccountId => &mut line.account_id,
+                Known::NamespaceId => &mut line.namespace_id,
+                Known::ObjectId => &mut line.object_id,
+                Known::Id => &mut line.id,
+                Known::HasStoredData => {
+                    line.has_stored_data = Some(map.next_value()?);
+                    continue;
+                }
+                Known::Change | Known::ValidFrom => {
+                    map.next_value::<IgnoredAny>()?;
+                    line.no_object = known.other_table();
+                    continue;
+                }
+            };
+            *text = map.next_value::<Option<Text<'de>>>()?.map(|Text(text)| text);
+        }
+        Ok(line)
+    }
+}
+
+/// Adds the keys of an object, and reads over its values.
+struct AddNames<'a>(&'a mut Names);
+
+impl<'de> DeserializeSeed<'de> for AddNames<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<(), D::Error> {
+        from.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for AddNames<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some((Text(name), IgnoredAny)) = map.next_entry()? {
+            self.0.add(&name);
+        }
+        Ok(())
+    }
 }

@@ -1,11 +1,14 @@
 //! Exported files read back, whatever program wrote them: columns are found by their names, in any order. Rows come one
 //! by one, so memory does not grow with them.
 
+mod columns;
 mod csv;
 mod guess;
 mod jsonl;
 mod lines;
+mod pages;
 mod parquet;
+mod records;
 mod untrusted;
 
 use std::fmt;
@@ -13,6 +16,7 @@ use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
+pub use self::columns::{Columns, Places};
 pub use self::guess::{Unreadable, guess};
 use super::sink::Format;
 use crate::model::ObjectId;
@@ -26,35 +30,6 @@ pub struct Row<'a> {
     pub object_id: Option<ObjectId>,
     /// The inner `None` is unknown.
     pub has_stored_data: Option<Option<bool>>,
-}
-
-/// The columns of a file that matter here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Columns {
-    pub account_id: bool,
-    pub namespace_id: bool,
-    pub object_id: bool,
-    pub has_stored_data: bool,
-    /// It is an export of changes or of history: its rows are no objects.
-    pub no_objects: Option<&'static str>,
-}
-
-impl Columns {
-    pub fn of<'a>(names: impl Iterator<Item = &'a str>) -> Self {
-        let mut columns = Self::default();
-        for name in names {
-            match name {
-                "account_id" => columns.account_id = true,
-                "namespace_id" => columns.namespace_id = true,
-                "object_id" | "id" => columns.object_id = true,
-                "has_stored_data" | "hasStoredData" => columns.has_stored_data = true,
-                "change" => columns.no_objects = Some("changes"),
-                "valid_from" => columns.no_objects = Some("history"),
-                _ => {}
-            }
-        }
-        columns
-    }
 }
 
 /// Where in a file.
@@ -81,12 +56,31 @@ pub enum RowError {
     NoHeader,
     #[error("{at} has {found} cells, and the header has {expected}: the file may be cut off")]
     Cells { at: At, found: usize, expected: usize },
-    #[error("the quotation mark that is opened in {0} is not closed: the file may be cut off")]
+    #[error(
+        "the quotation mark that is opened in {0} is not closed: the file may be cut off, or write a quotation mark within a cell \
+         as \\\" in place of \"\""
+    )]
     OpenQuote(At),
+    #[error("{0} has text after a closing quotation mark: within a cell, write two quotation marks for one")]
+    AfterQuote(At),
+    #[error(
+        "the quotation mark that is opened in {0} has rows in its cell: within a cell, write two quotation marks for one"
+    )]
+    QuotedRow(At),
+    #[error("it has two columns {0}: leave out or rename one of them")]
+    TwoColumns(&'static str),
+    #[error(
+        "its column {found:?} is unknown and nearly {known}, which it lacks: rename it to {known}, or to something less alike"
+    )]
+    NearlyKnown { found: String, known: &'static str },
+    #[error("{at} is a row of an export of {what}, not an object")]
+    OtherTable { at: At, what: &'static str },
     #[error("{0} is longer than 1 MiB: it is no file of rows")]
     TooLong(At),
     #[error("it is no Parquet file, or one that is cut off")]
-    Parquet(#[from] ::parquet::errors::ParquetError),
+    Parquet(#[source] ::parquet::errors::ParquetError),
+    #[error("{0}")]
+    Refused(String),
     #[error("it is a damaged Parquet file: what one part of it says of another is not so")]
     Damaged,
     #[error("{0} is no JSON object")]
@@ -102,19 +96,20 @@ pub enum RowError {
 }
 
 impl RowError {
-    fn id(at: At, found: &[u8]) -> Self {
-        Self::Id {
-            at,
-            found: foreign(found),
-        }
-    }
-
     fn flag(at: At, found: &[u8]) -> Self {
         Self::Flag {
             at,
             found: foreign(found),
         }
     }
+}
+
+/// Spaces around it are padding.
+fn object_id(at: At, text: &[u8]) -> Result<ObjectId, RowError> {
+    ObjectId::from_hex(text.trim_ascii()).map_err(|_| RowError::Id {
+        at,
+        found: foreign(text),
+    })
 }
 
 /// As much of a cell as an error shows.
@@ -140,7 +135,7 @@ impl Reader {
     pub fn open(format: Format, file: File) -> Result<Self, RowError> {
         Ok(match format {
             Format::Csv => Self::Csv(Box::new(csv::CsvReader::new(file)?)),
-            Format::Jsonl => Self::Jsonl(Box::new(jsonl::JsonReader::new(file)?)),
+            Format::Jsonl => Self::Jsonl(Box::new(jsonl::JsonReader::new(file))),
             Format::Parquet => Self::Parquet(Box::new(parquet::ParquetReader::new(file)?)),
             Format::Ids => Self::Ids(csv::IdReader::new(file)),
         })
@@ -164,19 +159,19 @@ impl Reader {
             Self::Ids(reader) => reader.at(),
         }
     }
+}
 
-    /// Of JSON Lines: those of the first line. `None` where not even that is there.
-    pub fn columns(&self) -> Option<Columns> {
-        match self {
-            Self::Csv(reader) => Some(reader.columns()),
-            Self::Jsonl(reader) => reader.columns(),
-            Self::Parquet(reader) => Some(reader.columns()),
-            Self::Ids(_) => Some(Columns {
-                object_id: true,
-                ..Columns::default()
-            }),
-        }
-    }
+/// The columns of a file that is read from its start. `None` where it has neither a row nor a header.
+pub fn columns(format: Format, file: File) -> Result<Option<Columns>, RowError> {
+    Ok(match Reader::open(format, file)? {
+        Reader::Csv(reader) => Some(reader.columns()),
+        Reader::Jsonl(reader) => reader.into_columns()?,
+        Reader::Parquet(reader) => Some(reader.columns()),
+        Reader::Ids(_) => Some(Columns {
+            object_id: true,
+            ..Columns::default()
+        }),
+    })
 }
 
 /// A row that may be kept.
@@ -219,7 +214,7 @@ fn shared(last: &mut Option<Arc<str>>, text: &[u8]) -> Arc<str> {
 
 /// `true`, `false` or nothing, also as spreadsheets and PostgreSQL write them.
 fn flag(text: &[u8]) -> Option<Option<bool>> {
-    match text {
+    match text.trim_ascii() {
         b"true" => Some(Some(true)),
         b"false" => Some(Some(false)),
         b"" => Some(None),

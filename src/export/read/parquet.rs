@@ -1,45 +1,36 @@
-//! Rows of Parquet files: the columns that matter, a batch at a time.
+//! Rows of Parquet files: the columns that matter, some values at a time.
 
 use std::fs::File;
 
-use parquet::basic::Type;
-use parquet::column::reader::{ColumnReader, ColumnReaderImpl, get_typed_column_reader};
-use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DataType};
+use parquet::basic::{Encoding, Type};
+use parquet::column::reader::ColumnReaderImpl;
+use parquet::data_type::{AsBytes, BoolType, ByteArray, ByteArrayType, DataType};
 use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
 use parquet::file::statistics::Statistics;
 
+use super::columns::Places;
 use super::lines::LONGEST;
-use super::untrusted::{BoundedPages, caught};
-use super::{At, Columns, Row, RowError};
-use crate::model::ObjectId;
+use super::pages::{BoundedPages, Room};
+use super::untrusted::{BoundedFile, caught};
+use super::{At, Columns, Row, RowError, object_id};
 
+/// Values that a column reads at a time.
 const BATCH: usize = 8192;
+/// Bytes of values, or of the pages that they refer to, after which no further ones are read ahead.
+const AHEAD: usize = 1024 * 1024;
 
 pub struct ParquetReader {
-    file: SerializedFileReader<BoundedPages>,
-    columns: Columns,
+    file: SerializedFileReader<BoundedFile>,
     places: Places,
     group: usize,
     account_id: Option<Texts>,
     namespace_id: Option<Texts>,
     object_id: Option<Values<ByteArrayType>>,
     has_stored_data: Option<Values<BoolType>>,
-    /// Rows of the group that are not in a batch yet.
+    /// Rows of the group that were not handed on yet.
     left: usize,
-    /// Rows of the batch, and how many of them were handed on.
-    batch: usize,
-    next: usize,
     read: u64,
-}
-
-/// Where in the file the columns are.
-#[derive(Clone, Copy)]
-struct Places {
-    account_id: Option<usize>,
-    namespace_id: Option<usize>,
-    object_id: Option<usize>,
-    has_stored_data: Option<usize>,
 }
 
 impl ParquetReader {
@@ -48,37 +39,31 @@ impl ParquetReader {
     }
 
     fn open(file: File) -> Result<Self, RowError> {
-        let file = SerializedFileReader::new(BoundedPages(file))?;
+        let file = SerializedFileReader::new(BoundedFile(file))?;
         let schema = file.metadata().file_metadata().schema_descr_ptr();
         let names: Vec<_> = schema.columns().iter().map(|column| column.path().string()).collect();
-        let place = |known_as: &[&'static str], physical: Type| {
-            let mut all = known_as.iter();
-            let found = all.find_map(|known| Some((*known, names.iter().position(|name| name == known)?)));
-            let Some((name, place)) = found else { return Ok(None) };
+        let places = Places::of(&names)?;
+        for (place, name, physical) in [
+            (places.account_id, "account_id", Type::BYTE_ARRAY),
+            (places.namespace_id, "namespace_id", Type::BYTE_ARRAY),
+            (places.object_id, "object_id", Type::BYTE_ARRAY),
+            (places.has_stored_data, "has_stored_data", Type::BOOLEAN),
+        ] {
+            let Some(place) = place else { continue };
             let column = schema.column(place);
             if column.physical_type() != physical || column.max_rep_level() > 0 || column.max_def_level() > 1 {
                 return Err(RowError::Type(name));
             }
-            Ok(Some(place))
-        };
-        let places = Places {
-            account_id: place(&["account_id"], Type::BYTE_ARRAY)?,
-            namespace_id: place(&["namespace_id"], Type::BYTE_ARRAY)?,
-            object_id: place(&["object_id", "id"], Type::BYTE_ARRAY)?,
-            has_stored_data: place(&["has_stored_data", "hasStoredData"], Type::BOOLEAN)?,
-        };
+        }
         Ok(Self {
-            columns: Columns::of(names.iter().map(String::as_str)),
-            places,
             file,
+            places,
             group: 0,
             account_id: None,
             namespace_id: None,
             object_id: None,
             has_stored_data: None,
             left: 0,
-            batch: 0,
-            next: 0,
             read: 0,
         })
     }
@@ -88,30 +73,33 @@ impl ParquetReader {
     }
 
     pub fn columns(&self) -> Columns {
-        self.columns
+        self.places.columns
     }
 
     pub fn next_row(&mut self) -> Result<Option<Row<'_>>, RowError> {
-        while self.next == self.batch {
-            let more = caught(|| {
-                let more = self.left > 0 || self.next_group()?;
-                if more {
-                    self.next_batch()?;
-                }
-                Ok(more)
-            })?;
-            if !more {
+        while self.left == 0 {
+            if !caught(|| self.next_group())? {
                 return Ok(None);
             }
         }
-        let index = self.next;
-        self.next += 1;
+        self.left -= 1;
         self.read += 1;
         let at = self.at();
-        let object_id = self.object_id.as_ref().and_then(|ids| ids.get(index));
-        let object_id = object_id.map(|id| ObjectId::from_hex(id.data()).map_err(|_| RowError::id(at, id.data())));
+        for texts in [&mut self.account_id, &mut self.namespace_id] {
+            if let Some(Texts::Different(values)) = texts {
+                values.advance()?;
+            }
+        }
+        if let Some(values) = &mut self.object_id {
+            values.advance()?;
+        }
+        if let Some(values) = &mut self.has_stored_data {
+            values.advance()?;
+        }
+        let id = self.object_id.as_ref().and_then(Values::get);
+        let id = id.map(|id| object_id(at, id.data()));
         let [account_id, namespace_id] =
-            [&self.account_id, &self.namespace_id].map(|texts| texts.as_ref().map(|texts| texts.get(index)));
+            [&self.account_id, &self.namespace_id].map(|texts| texts.as_ref().map(Texts::get));
         if [account_id, namespace_id]
             .iter()
             .flatten()
@@ -122,8 +110,8 @@ impl ParquetReader {
         Ok(Some(Row {
             account_id,
             namespace_id,
-            object_id: object_id.transpose()?,
-            has_stored_data: self.has_stored_data.as_ref().map(|flags| flags.get(index).copied()),
+            object_id: id.transpose()?,
+            has_stored_data: self.has_stored_data.as_ref().map(|flags| flags.get().copied()),
         }))
     }
 
@@ -133,31 +121,14 @@ impl ParquetReader {
             return Ok(false);
         }
         let group = self.file.get_row_group(self.group)?;
-        self.account_id = Texts::of(&*group, self.places.account_id)?;
-        self.namespace_id = Texts::of(&*group, self.places.namespace_id)?;
-        self.object_id = Values::of(&*group, self.places.object_id)?;
-        self.has_stored_data = Values::of(&*group, self.places.has_stored_data)?;
-        self.left = group.metadata().num_rows() as usize;
+        // Negative where the file is damaged.
+        self.left = usize::try_from(group.metadata().num_rows()).map_err(|_| RowError::Damaged)?;
+        self.account_id = Texts::of(&*group, self.places.account_id, self.left)?;
+        self.namespace_id = Texts::of(&*group, self.places.namespace_id, self.left)?;
+        self.object_id = Values::of(&*group, self.places.object_id, self.left)?;
+        self.has_stored_data = Values::of(&*group, self.places.has_stored_data, self.left)?;
         self.group += 1;
         Ok(true)
-    }
-
-    fn next_batch(&mut self) -> Result<(), RowError> {
-        let count = self.left.min(BATCH);
-        for texts in [&mut self.account_id, &mut self.namespace_id] {
-            if let Some(Texts::Different(values)) = texts {
-                values.read(count)?;
-            }
-        }
-        if let Some(values) = &mut self.object_id {
-            values.read(count)?;
-        }
-        if let Some(values) = &mut self.has_stored_data {
-            values.read(count)?;
-        }
-        self.left -= count;
-        (self.batch, self.next) = (count, 0);
-        Ok(())
     }
 }
 
@@ -169,7 +140,7 @@ enum Texts {
 }
 
 impl Texts {
-    fn of(group: &dyn RowGroupReader, place: Option<usize>) -> Result<Option<Self>, RowError> {
+    fn of(group: &dyn RowGroupReader, place: Option<usize>, rows: usize) -> Result<Option<Self>, RowError> {
         let Some(at) = place else { return Ok(None) };
         if let Some(Statistics::ByteArray(told)) = group.metadata().column(at).statistics()
             && told.min_is_exact()
@@ -180,70 +151,105 @@ impl Texts {
         {
             return Ok(Some(Self::AllTheSame(min.clone())));
         }
-        Ok(Values::of(group, place)?.map(Box::new).map(Self::Different))
+        Ok(Values::of(group, place, rows)?.map(Box::new).map(Self::Different))
     }
 
     /// No text is an empty one.
-    fn get(&self, index: usize) -> &[u8] {
+    fn get(&self) -> &[u8] {
         match self {
             Self::AllTheSame(text) => text.data(),
-            Self::Different(values) => values.get(index).map(ByteArray::data).unwrap_or_default(),
+            Self::Different(values) => values.get().map(ByteArray::data).unwrap_or_default(),
         }
     }
 }
 
-/// A batch of a column's values.
+/// A column's values in one row group. Each column reads ahead for itself, as far as its values allow.
 struct Values<T: DataType> {
     column: ColumnReaderImpl<T>,
+    /// Each value is made of the one before it and may be as long: they are read one by one, so that the size of what was
+    /// read is known.
+    grows: bool,
+    room: Room,
     values: Vec<T::T>,
     /// Zero where a row has no value; empty where no row may be without one.
     levels: Vec<i16>,
-    /// Of each row: where its value is. Empty where the row's number tells.
-    places: Vec<Option<usize>>,
+    /// The current row and its value, among those that were read.
+    row: usize,
+    value: usize,
+    /// Rows that were read, and those of the group that were not.
+    rows: usize,
+    left: usize,
 }
 
 impl<T: DataType> Values<T> {
     /// The column's type was looked at when the file was opened.
-    fn of(group: &dyn RowGroupReader, place: Option<usize>) -> Result<Option<Self>, RowError> {
+    fn of(group: &dyn RowGroupReader, place: Option<usize>, rows: usize) -> Result<Option<Self>, RowError> {
         let Some(at) = place else { return Ok(None) };
-        let column: ColumnReader = group.get_column_reader(at)?;
+        let column = group.metadata().column(at);
+        let description = column.column_descr_ptr();
+        let grows = column
+            .encodings()
+            .any(|encoding| encoding == Encoding::DELTA_BYTE_ARRAY);
+        let room = Room::default();
+        let pages = BoundedPages {
+            pages: group.get_column_page_reader(at)?,
+            has_levels: description.max_def_level() > 0,
+            may_grow: grows,
+            room: room.clone(),
+        };
         Ok(Some(Self {
-            column: get_typed_column_reader(column),
+            column: ColumnReaderImpl::new(description, Box::new(pages)),
+            grows,
+            room,
             values: Vec::with_capacity(BATCH),
             levels: Vec::with_capacity(BATCH),
-            places: Vec::new(),
+            row: 0,
+            value: 0,
+            rows: 0,
+            left: rows,
         }))
     }
 
-    fn read(&mut self, count: usize) -> Result<(), RowError> {
+    /// To the next row.
+    fn advance(&mut self) -> Result<(), RowError> {
+        if self.row + 1 < self.rows {
+            self.value += usize::from(self.has_value());
+            self.row += 1;
+            return Ok(());
+        }
+        (self.row, self.value, self.rows) = (0, 0, 0);
         self.values.clear();
         self.levels.clear();
-        self.places.clear();
-        let mut rows = 0;
-        while rows < count {
+        caught(|| self.read())
+    }
+
+    fn read(&mut self) -> Result<(), RowError> {
+        let wanted = self.left.min(BATCH);
+        let mut bytes = 0;
+        self.room.set(AHEAD);
+        while self.rows == 0 || (self.rows < wanted && bytes < AHEAD && !self.room.is_empty()) {
+            let count = if self.grows { 1 } else { wanted - self.rows };
             let levels = Some(&mut self.levels);
-            let (records, _, _) = self.column.read_records(count - rows, levels, None, &mut self.values)?;
-            if records == 0 {
+            let (rows, values, _) = self.column.read_records(count, levels, None, &mut self.values)?;
+            if rows == 0 {
                 return Err(ParquetError::General("a column ends before its rows do".to_owned()).into());
             }
-            rows += records;
+            if self.grows {
+                let read = &self.values[self.values.len() - values..];
+                bytes += read.iter().map(|value| value.as_bytes().len()).sum::<usize>();
+            }
+            self.rows += rows;
         }
-        if self.values.len() < count {
-            let mut next = 0;
-            self.places.extend(self.levels.iter().map(|level| {
-                let place = (*level > 0).then_some(next);
-                next += usize::from(*level > 0);
-                place
-            }));
-        }
+        self.left -= self.rows;
         Ok(())
     }
 
+    fn has_value(&self) -> bool {
+        self.levels.get(self.row).is_none_or(|level| *level > 0)
+    }
+
     /// `None` where the row has no value.
-    fn get(&self, index: usize) -> Option<&T::T> {
-        match self.places.is_empty() {
-            true => self.values.get(index),
-            false => self.values.get((*self.places.get(index)?)?),
-        }
+    fn get(&self) -> Option<&T::T> {
+        self.values.get(self.value).filter(|_| self.has_value())
     }
 }

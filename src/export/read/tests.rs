@@ -47,6 +47,8 @@ fn files_that_others_made_are_understood() {
         "\"object_id\",\"has_stored_data\"\n\"A\",\"true\"\n\"B\",\"false\"\n\"C\",\"\"\n",
         // A view's `id` is no text of hex digits.
         "id,object_id,has_stored_data\n\\x00,A,True\n\\x00,B,False\n\\x00,C,\n",
+        "\u{feff}\nobject ID, HaS_Stored-data \rA, true\nB,false\r\nC,\r",
+        "object_id\tnote\thas_stored_data\nA\t5\" disk\ttrue\nB\tx\tfalse\nC\t3\" tape\t\n",
     ] {
         let csv = csv.replace('A', &id('a')).replace('B', &id('b')).replace('C', &id('c'));
         // The words that begin with a letter of an id.
@@ -56,10 +58,12 @@ fn files_that_others_made_are_understood() {
         assert_eq!(flags, [Some(Some(true)), Some(Some(false)), Some(None)], "{csv}");
         assert_eq!(found[2].object_id.unwrap().to_string(), id('c'));
     }
-    let json = format!("{{\"id\":\"{}\",\"hasStoredData\":false}}\n\n", id('a'));
-    let found = read(Format::Jsonl, &json).unwrap();
-    assert_eq!(found[0].has_stored_data, Some(Some(false)));
-    assert_eq!(found[0].object_id.unwrap().to_string(), id('a'));
+    for (key, flag) in [("id", "hasStoredData"), ("OBJECT_ID", "HAS_STORED_DATA")] {
+        let json = format!("\u{feff}\n{{\"{key}\":\"{}\",\"{flag}\":false}}\n\n", id('a'));
+        let found = read(Format::Jsonl, &json).unwrap();
+        assert_eq!(found[0].has_stored_data, Some(Some(false)));
+        assert_eq!(found[0].object_id.unwrap().to_string(), id('a'));
+    }
 }
 
 #[test]
@@ -94,7 +98,8 @@ fn what_is_wrong_is_told_with_its_place() {
     );
     assert_eq!(
         csv(&format!("{a},\"1,true\n{a},,true\n")),
-        "the quotation mark that is opened in line 2 is not closed: the file may be cut off"
+        "the quotation mark that is opened in line 2 is not closed: the file may be cut off, or write a quotation mark \
+         within a cell as \\\" in place of \"\""
     );
     assert_eq!(
         csv(&"a".repeat(3 << 20)),

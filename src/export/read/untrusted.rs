@@ -19,16 +19,37 @@ const LARGEST_PAGE: u32 = 128 << 20;
 /// Where the length of the footer and the file's last mark stand.
 const END: u64 = 8;
 
-/// A file whose pages are of a size that fits into memory.
-pub struct BoundedPages(pub File);
+/// What the file has, and this program does not read.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Refused(String);
 
-impl Length for BoundedPages {
+pub fn refused(what: String) -> ParquetError {
+    ParquetError::External(Box::new(Refused(what)))
+}
+
+impl From<ParquetError> for RowError {
+    fn from(error: ParquetError) -> Self {
+        match error {
+            ParquetError::External(inner) => match inner.downcast::<Refused>() {
+                Ok(refused) => Self::Refused(refused.0),
+                Err(inner) => Self::Parquet(ParquetError::External(inner)),
+            },
+            error => Self::Parquet(error),
+        }
+    }
+}
+
+/// A file whose pages are of a size that fits into memory.
+pub struct BoundedFile(pub File);
+
+impl Length for BoundedFile {
     fn len(&self) -> u64 {
         Length::len(&self.0)
     }
 }
 
-impl ChunkReader for BoundedPages {
+impl ChunkReader for BoundedFile {
     type T = BufReader<File>;
 
     /// The library reads the header of each page by this, and nothing else but the file's end.
@@ -41,7 +62,13 @@ impl ChunkReader for BoundedPages {
         self.0.get_read(start)
     }
 
+    /// The library makes room for as many bytes as the file claims to have there.
     fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes> {
+        if start.checked_add(length as u64).is_none_or(|end| end > self.len()) {
+            return Err(ParquetError::General(
+                "a part of it would lie beyond its end".to_owned(),
+            ));
+        }
         self.0.get_bytes(start, length)
     }
 }
@@ -56,14 +83,14 @@ impl PageHead<'_> {
 
     fn check(mut self) -> Result<()> {
         let fields = [self.number(), self.number(), self.number()];
-        let [Some(_type), Some(decompressed), Some(_compressed)] = fields else {
+        let [Some(_type), Some(decompressed), Some(compressed)] = fields else {
             return Err(ParquetError::General("what should be a page is none".to_owned()));
         };
-        if decompressed > LARGEST_PAGE {
-            let size = decompressed >> 20;
-            return Err(ParquetError::General(format!(
-                "a page of {size} MiB, which no writer makes"
-            )));
+        // One that can't be compressed grows by a little.
+        let larger = decompressed.max(compressed - compressed / 64);
+        if larger > LARGEST_PAGE {
+            let size = larger >> 20;
+            return Err(refused(format!("it has a page of {size} MiB, which no writer makes")));
         }
         Ok(())
     }

@@ -1,0 +1,245 @@
+//! The columns that matter, by their names as other programs write them.
+
+use std::collections::HashSet;
+
+use super::RowError;
+
+/// The columns of a file that matter here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Columns {
+    pub account_id: bool,
+    pub namespace_id: bool,
+    pub object_id: bool,
+    pub has_stored_data: bool,
+    /// Set for an export of changes or of history, whose rows are not objects.
+    pub no_objects: Option<&'static str>,
+}
+
+/// What a column's name stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Known {
+    AccountId,
+    NamespaceId,
+    ObjectId,
+    /// The object's id where there is no `object_id`: a view's `id` has the same as bytes.
+    Id,
+    HasStoredData,
+    Change,
+    ValidFrom,
+}
+
+impl Known {
+    pub const ALL: [Self; 7] = [
+        Self::AccountId,
+        Self::NamespaceId,
+        Self::ObjectId,
+        Self::Id,
+        Self::HasStoredData,
+        Self::Change,
+        Self::ValidFrom,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::AccountId => "account_id",
+            Self::NamespaceId => "namespace_id",
+            Self::ObjectId => "object_id",
+            Self::Id => "id",
+            Self::HasStoredData => "has_stored_data",
+            Self::Change => "change",
+            Self::ValidFrom => "valid_from",
+        }
+    }
+
+    /// In any case, and however its words are joined: `Has Stored Data`, `OBJECT_ID` and `hasStoredData` are known.
+    pub fn of(name: &str) -> Option<Self> {
+        let exactly = Self::ALL.into_iter().find(|known| known.name() == name);
+        exactly.or_else(|| {
+            Self::ALL
+                .into_iter()
+                .find(|known| letters(known.name()).eq(letters(name)))
+        })
+    }
+
+    /// The table of ours that has it, where that is not the one of objects.
+    pub fn other_table(self) -> Option<&'static str> {
+        match self {
+            Self::Change => Some("changes"),
+            Self::ValidFrom => Some("history"),
+            _ => None,
+        }
+    }
+
+    /// How many letters may be wrong in a name that is most likely meant as this one.
+    fn slips(self) -> usize {
+        match self {
+            Self::HasStoredData => 2,
+            Self::AccountId | Self::NamespaceId | Self::ObjectId => 1,
+            Self::Id | Self::Change | Self::ValidFrom => 0,
+        }
+    }
+}
+
+/// Longer names are not ours in any spelling.
+const LONGEST_NAME: usize = 100;
+
+fn letters(name: &str) -> impl Iterator<Item = char> {
+    let joins = |c: &char| c.is_whitespace() || matches!(c, '_' | '-');
+    let letters = name.chars().take(LONGEST_NAME).filter(move |c| !joins(c));
+    letters.map(|c| c.to_ascii_lowercase())
+}
+
+/// Names of columns, as they are met.
+#[derive(Debug, Default)]
+pub struct Names {
+    columns: Columns,
+    has_id: bool,
+    /// Other names in letters alone. A file of JSON may have any number of them.
+    others: HashSet<String>,
+}
+
+const MOST_OTHERS: usize = 10_000;
+
+impl Names {
+    pub fn add(&mut self, name: &str) {
+        let columns = &mut self.columns;
+        match Known::of(name) {
+            Some(Known::AccountId) => columns.account_id = true,
+            Some(Known::NamespaceId) => columns.namespace_id = true,
+            Some(Known::ObjectId) => columns.object_id = true,
+            Some(Known::Id) => self.has_id = true,
+            Some(Known::HasStoredData) => columns.has_stored_data = true,
+            Some(known @ (Known::Change | Known::ValidFrom)) => columns.no_objects = known.other_table(),
+            None if self.others.len() < MOST_OTHERS => {
+                self.others.insert(letters(name).collect());
+            }
+            None => {}
+        }
+    }
+
+    /// Whether further names would change nothing.
+    pub fn are_all_there(&self) -> bool {
+        let columns = self.columns();
+        columns.account_id && columns.namespace_id && columns.object_id && columns.has_stored_data
+    }
+
+    fn columns(&self) -> Columns {
+        Columns {
+            object_id: self.columns.object_id || self.has_id,
+            ..self.columns
+        }
+    }
+
+    /// A name that is nearly one that is missing is an error: the column would not be compared, and nobody would notice.
+    pub fn finish(self) -> Result<Columns, RowError> {
+        let columns = self.columns();
+        let missing = [
+            (columns.account_id, Known::AccountId),
+            (columns.namespace_id, Known::NamespaceId),
+            (columns.object_id, Known::ObjectId),
+            (columns.has_stored_data, Known::HasStoredData),
+        ];
+        for (_, known) in missing.into_iter().filter(|(there, _)| !there) {
+            let name: String = letters(known.name()).collect();
+            let is_near = |other: &&String| strsim::osa_distance(other, &name) <= known.slips();
+            if let Some(found) = self.others.iter().filter(is_near).min() {
+                return Err(RowError::NearlyKnown {
+                    found: found.clone(),
+                    known: known.name(),
+                });
+            }
+        }
+        Ok(columns)
+    }
+}
+
+/// Where in a header or a schema the columns that matter are.
+#[derive(Debug, Clone, Copy)]
+pub struct Places {
+    pub columns: Columns,
+    pub account_id: Option<usize>,
+    pub namespace_id: Option<usize>,
+    pub object_id: Option<usize>,
+    pub has_stored_data: Option<usize>,
+}
+
+impl Places {
+    pub fn of<S: AsRef<str>>(all: &[S]) -> Result<Self, RowError> {
+        let mut names = Names::default();
+        all.iter().for_each(|name| names.add(name.as_ref()));
+        let known: Vec<_> = all.iter().map(|name| Known::of(name.as_ref())).collect();
+        let place = |wanted: Known| {
+            let mut places = known.iter().enumerate().filter(|(_, known)| **known == Some(wanted));
+            match (places.next(), places.next()) {
+                (Some(_), Some(_)) => Err(RowError::TwoColumns(wanted.name())),
+                (found, _) => Ok(found.map(|(place, _)| place)),
+            }
+        };
+        let object_id = match place(Known::ObjectId)? {
+            None => place(Known::Id)?,
+            found => found,
+        };
+        Ok(Self {
+            account_id: place(Known::AccountId)?,
+            namespace_id: place(Known::NamespaceId)?,
+            object_id,
+            has_stored_data: place(Known::HasStoredData)?,
+            columns: names.finish()?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_known_in_any_case_and_however_they_are_joined() {
+        for name in [
+            "has_stored_data",
+            " HAS_STORED_DATA ",
+            "hasStoredData",
+            "Has stored-data",
+        ] {
+            assert_eq!(Known::of(name), Some(Known::HasStoredData), "{name}");
+        }
+        for name in ["namespace", "object.id", "namespace_name", "stored", ""] {
+            assert_eq!(Known::of(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_nearly_a_missing_one_is_an_error() {
+        let columns = |names: &[&str]| Places::of(names).map(|places| places.columns);
+        for (names, known) in [
+            (["object_id", "has_stored_dta"], "has_stored_data"),
+            (["object_id", "\"has_stored_data\""], "has_stored_data"),
+            (["id", "namepsace_id"], "namespace_id"),
+            (["objet_id", "size"], "object_id"),
+        ] {
+            match columns(&names) {
+                Err(RowError::NearlyKnown { known: told, .. }) => assert_eq!(told, known, "{names:?}"),
+                other => panic!("{names:?}: {other:?}"),
+            }
+        }
+        for names in [
+            ["object_id", "namespace"],
+            ["object_id", "account"],
+            ["object_id", "namespace_name"],
+            ["id", "project_id"],
+            ["object_id", "object_ids"],
+        ] {
+            assert!(columns(&names).unwrap().object_id, "{names:?}");
+        }
+    }
+
+    #[test]
+    fn two_columns_of_one_name_are_an_error() {
+        assert!(matches!(
+            Places::of(&["ID", "x", "id"]),
+            Err(RowError::TwoColumns("id"))
+        ));
+        let places = Places::of(&["id", "object_id"]).unwrap();
+        assert_eq!(places.object_id, Some(1));
+    }
+}
