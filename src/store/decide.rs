@@ -1,6 +1,7 @@
 //! What a person decides: about a held snapshot, about a namespace that vanished.
 
 use super::range::{RowsOf, read_range};
+use super::sequences::SNAPSHOTS;
 use super::snapshots::{digest_from, inconsistent};
 use super::{Fence, ProvenWalk, Store, StoreError, Walk};
 use crate::digest::{self, SetDigest};
@@ -82,7 +83,8 @@ impl Store {
             .execute(&mut *transaction)
             .await
             .map_err(StoreError::while_doing(doing))?;
-        let snapshot_id = sqlx::query_scalar!(
+        let newest = SNAPSHOTS.newest(&mut transaction).await?;
+        let given = sqlx::query_scalar!(
             "insert into inventory.snapshot
                  (run_id, namespace_key, base_snapshot, digest_version, walked, finished_at, removed, change_digest)
              select $1, namespace_key, published_snapshot, $3, true, clock_timestamp(),
@@ -96,7 +98,8 @@ impl Store {
         )
         .fetch_one(&mut *transaction)
         .await
-        .map_err(StoreError::while_doing(doing))?;
+        .map_err(StoreError::while_doing(doing));
+        let snapshot_id = newest.require_rising(given)?;
         sqlx::query!(
             "insert into inventory.staged_change (snapshot_id, id, old_state, new_state)
              select $1, id, inventory.state_of(has_stored_data), 0

@@ -118,7 +118,9 @@ async fn base_is_published(
     if row.digest != walk.digest.to_bytes() || row.change_digest != walk.change_digest.to_bytes() {
         return Err(StoreError::CheckpointLost);
     }
-    Ok(row.published_snapshot == walk.base_snapshot)
+    // A number below the base's was given by a sequence that began again: answers about the base would change.
+    let is_newer = walk.base_snapshot.is_none_or(|base| base < walk.snapshot_id);
+    Ok(row.published_snapshot == walk.base_snapshot && is_newer)
 }
 
 async fn is_missing(transaction: &mut Transaction<'_, Postgres>, fence: Fence) -> Result<bool, StoreError> {

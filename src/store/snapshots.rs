@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::sequences::SNAPSHOTS;
 use super::{Fence, Store, StoreError};
 use crate::digest::{self, SetDigest};
 use crate::model::{Counts, ObjectId, Observation};
@@ -91,7 +92,8 @@ impl Store {
         let doing = "begin a snapshot";
         self.clear_hidden_rows(fence).await?;
         let mut transaction = self.pool.begin().await.map_err(StoreError::while_doing(doing))?;
-        let id = sqlx::query_scalar!(
+        let newest = SNAPSHOTS.newest(&mut transaction).await?;
+        let given = sqlx::query_scalar!(
             "insert into inventory.snapshot (run_id, namespace_key, base_snapshot, spooled, digest_version)
              select $1, namespace_key, published_snapshot, case when unordered or $4 then 0 end, $3
              from inventory.namespace where namespace_key = $2
@@ -103,7 +105,8 @@ impl Store {
         )
         .fetch_one(&mut *transaction)
         .await
-        .map_err(StoreError::while_doing(doing))?;
+        .map_err(StoreError::while_doing(doing));
+        let id = newest.require_rising(given)?;
         fence.check(&mut transaction).await?;
         transaction.commit().await.map_err(StoreError::while_doing(doing))?;
         self.walk(id).await
@@ -202,7 +205,8 @@ impl Store {
             Unfinished,
             "select s.snapshot_id, s.spooled,
                     extract(epoch from clock_timestamp() - s.checkpoint_at)::float8 as \"age_s!\",
-                    s.base_snapshot is not distinct from n.published_snapshot as \"base_is_published!\",
+                    s.base_snapshot is not distinct from n.published_snapshot
+                        and s.snapshot_id > coalesce(n.published_snapshot, 0) as \"base_is_published!\",
                     s.digest_version,
                     s.walked and s.compared_to is null and s.spooled is null as \"retirement!\"
              from inventory.snapshot s join inventory.namespace n using (namespace_key)
@@ -323,6 +327,7 @@ struct Unfinished {
     spooled: Option<i64>,
     /// Of its last page, both times by the database's clock: this machine's may differ.
     age_s: f64,
+    /// And its number is the greater one: else its sequence began again in between.
     base_is_published: bool,
     digest_version: i16,
     /// No walk, but a namespace's retirement that was killed before it was published.
