@@ -13,6 +13,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 
 pub use self::decide::{NamespaceDecision, SnapshotDecision};
@@ -23,6 +24,7 @@ pub use self::report::ReportArgs;
 pub use self::sync::SyncArgs;
 use crate::model::{AccountId, ObjectId};
 use crate::select::Pattern;
+use crate::text::is_address;
 use crate::units::parse_duration;
 
 /// Keeps an exact, queryable record of which Cloudflare Durable Objects exist, which hold stored data, and how that
@@ -58,16 +60,16 @@ pub struct Cli {
 #[command(next_help_heading = "Global options")]
 pub struct GlobalArgs {
     /// TOML file with accounts, namespaces and limits [env: DURABLE_INVENTORY_CONFIG] [default: none]
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", value_parser = path())]
     pub config: Option<PathBuf>,
 
     /// Keep the record in the private PostgreSQL of this directory, whatever DATABASE_URL says [default:
     /// $XDG_DATA_HOME/durable-inventory, /var/lib/durable-inventory for root]
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(long, global = true, value_name = "DIR", value_parser = path())]
     pub data_dir: Option<PathBuf>,
 
     /// Where PostgreSQL's programs are, such as /usr/lib/postgresql/17/bin [default: looked for]
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(long, global = true, value_name = "DIR", value_parser = path())]
     pub postgres_bin: Option<PathBuf>,
 
     /// System user that runs the private PostgreSQL when root starts it, as PostgreSQL refuses to run as root
@@ -147,7 +149,7 @@ Examples:
   durable-inventory man /usr/local/share/man/man1")]
     Man {
         /// The folder, which has to be there [default: none: one page, to stdout]
-        #[arg(value_name = "DIR")]
+        #[arg(value_name = "DIR", value_parser = path())]
         folder: Option<PathBuf>,
     },
 }
@@ -293,6 +295,14 @@ pub struct OutputArgs {
     /// What is written to stdout: text for people, json for programs
     #[arg(long = "output", value_name = "FORMAT", value_enum, default_value_t)]
     pub format: OutputFormat,
+}
+
+/// A path, and no address by mistake: that may hold a password, and would become the name of a file.
+fn path() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(|path| match is_address(&path.to_string_lossy()) {
+        true => Err("a path belongs here, and this is an address"),
+        false => Ok(path),
+    })
 }
 
 /// Says what is wrong with an id, as a person who copied one digit too few would want to know.

@@ -12,7 +12,7 @@ use url::Url;
 
 use crate::loopback::is_loopback;
 
-use crate::text::chain;
+use crate::text::{chain, is_ambiguous};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The end is told again if it was not heard: a watcher that misses it wakes someone up.
@@ -22,6 +22,11 @@ const TRIES_AT_THE_END: u32 = 2;
 pub enum PingError {
     #[error("it is no address to ping: it starts with https://, or with http:// for a loopback address")]
     Address,
+    #[error(
+        "a character of the password, or of another part, is taken for the URL's own: write '@' as %40, '/' as %2F, '?' as %3F \
+         and '#' as %23"
+    )]
+    Ambiguous,
     #[error("HTTPS is not possible here, check the CA certificates of this machine")]
     Setup,
 }
@@ -35,6 +40,9 @@ pub struct Ping {
 
 impl Ping {
     pub fn new(url: &SecretString) -> Result<Self, PingError> {
+        if is_ambiguous(url.expose_secret()) {
+            return Err(PingError::Ambiguous);
+        }
         let url = Url::parse(url.expose_secret()).map_err(|_| PingError::Address)?;
         // The TLS library takes its cryptography from a default of the process. One that is set already is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();

@@ -50,6 +50,29 @@ pub fn address(text: &str) -> String {
     format!("{scheme}://{host}{cut}")
 }
 
+/// Whether a text that is not where an address belongs may be one, or what connects to a database: it is shown by
+/// [`address`] alone.
+pub fn may_hold_a_secret(text: &str) -> bool {
+    let has_user = || text.split_once('@').is_some_and(|(before, _)| before.contains(':'));
+    is_address(text) || has_user()
+}
+
+/// Whether a text is an address or what connects to a database, and so no path.
+pub fn is_address(text: &str) -> bool {
+    text.contains("://") || text.contains("password=")
+}
+
+/// Whether a URL may be read in two ways: an `@`, `/`, `?` or `#` of a password that was not escaped ends the part that it
+/// stands in, and what follows it would be taken for a host, asked for and shown.
+pub fn is_ambiguous(url: &str) -> bool {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    // What browsers made of it holds for http: a backslash is a slash.
+    let is_http = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
+    let ends = |c: char| matches!(c, '/' | '?') || (c == '\\' && is_http);
+    let (authority, after) = rest.split_at(rest.find(ends).unwrap_or(rest.len()));
+    rest.contains('#') || authority.matches('@').count() > 1 || after.contains('@')
+}
+
 /// The first line that says anything.
 pub fn first_line(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body);
@@ -136,6 +159,33 @@ mod tests {
             ("host=h password=secret", "…"),
         ] {
             assert_eq!(address(text), expected);
+        }
+    }
+
+    #[test]
+    fn a_url_that_a_password_tore_apart_is_ambiguous() {
+        for url in [
+            "postgres://u:p@h/d",
+            "postgres://u:p%40%2F%3F%23@h:1/d?sslmode=require&host=%2Frun",
+            "postgres://u:a:b\\c@h/d",
+            "postgres:///d?host=/run",
+            "https://user:key@hc.example/ping/uuid",
+            "https://hc.example",
+        ] {
+            assert!(!is_ambiguous(url), "{url}");
+        }
+        for url in [
+            "postgres://u:a@b@h/d",
+            "postgres://u:a/b@h/d",
+            "postgres://u:a?b@h/d",
+            "postgres://u:a#b@h/d",
+            "postgres://u:a@b#c",
+            "postgres://u:a@h/d?user=x@y",
+            "https://u:a\\b@h/",
+            "HTTPS://u:a\\b@h/",
+            "u:a/b@h",
+        ] {
+            assert!(is_ambiguous(url), "{url}");
         }
     }
 

@@ -110,7 +110,7 @@ pub struct SyncArgs {
     pub replace: bool,
 
     /// Write the run's metrics to this file, for the textfile collector of Prometheus' node_exporter [default: none]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = super::path())]
     pub metrics_file: Option<PathBuf>,
 
     /// Call URL/start, then URL/EXIT_CODE, as healthchecks.io has it; who knows the URL can speak for the job, so on a

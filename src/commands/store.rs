@@ -1,11 +1,9 @@
 //! The configured store, a private one included: reached for a command, and let go of after it.
 
-use std::str::FromStr;
-
 use durable_inventory::cli::{GlobalArgs, PsqlArgs};
 use durable_inventory::config::{Settings, StoreConfig};
 use durable_inventory::store::private::{self, PrivateServer};
-use durable_inventory::store::{Store, psql};
+use durable_inventory::store::{self, Store, psql};
 use secrecy::ExposeSecret;
 use sqlx::postgres::PgConnectOptions;
 use tracing::info;
@@ -23,14 +21,7 @@ impl Place {
     pub async fn find(config: StoreConfig) -> Result<Self, Failure> {
         match config {
             StoreConfig::Url(url) => {
-                // The cause may quote the URL, and with it a password: it is not shown.
-                let options = PgConnectOptions::from_str(url.expose_secret()).map_err(|_| Failure {
-                    message:
-                        "DATABASE_URL is not valid: it is written as postgres://USER:PASSWORD@HOST:PORT/DATABASE, \
-                              with %-escapes for special characters"
-                            .to_owned(),
-                    exit_code: 2,
-                })?;
+                let options = store::connect_options(url.expose_secret()).map_err(|error| Failure::new(error, 2))?;
                 Ok(Self { options, private: None })
             }
             StoreConfig::Private {
@@ -109,16 +100,13 @@ pub async fn migrate(settings: &Settings<'_>, global: &GlobalArgs) -> Result<u8,
 /// The schema is brought up to date first, so that the views are there to be asked.
 pub async fn psql(settings: &Settings<'_>, global: &GlobalArgs, args: &PsqlArgs) -> Result<u8, Failure> {
     let place = Place::find(settings.store()?).await?;
-    let beside = place
-        .private
-        .as_ref()
-        .map(|server| server.bin_dir().to_owned())
-        .or(global.postgres_bin.clone());
+    let of_server = place.private.as_ref().and_then(PrivateServer::psql_dir);
+    let beside = global.postgres_bin.as_deref().or(of_server);
     let ended = async {
         if place.private.is_some() {
             open(&place, global, 1).await?.close().await;
         }
-        psql::run(&place.options, beside.as_deref(), &args.args)
+        psql::run_without(&settings.secret_variables(), &place.options, beside, &args.args)
             .await
             .map_err(|error| Failure::new(error, 1))
     }

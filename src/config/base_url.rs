@@ -34,7 +34,8 @@ fn check(text: &str) -> Result<Url, BaseUrlProblem> {
         "http" => return Err(BaseUrlProblem::PlainHttp),
         _ => return Err(BaseUrlProblem::Scheme),
     }
-    if !url.username().is_empty() || url.password().is_some() {
+    // Also where a part of a password would be a path, and its user the host.
+    if !url.username().is_empty() || url.password().is_some() || text.contains('@') {
         return Err(BaseUrlProblem::UserInfo);
     }
     if url.query().is_some() || url.fragment().is_some() {
@@ -82,6 +83,8 @@ mod tests {
             ("http://localhost@example.com", PlainHttp),
             ("https://user@api.cloudflare.com", UserInfo),
             ("https://:pw@api.cloudflare.com", UserInfo),
+            ("https://u:1/pw@api.cloudflare.com", UserInfo),
+            ("https://u:1\\pw@api.cloudflare.com", UserInfo),
             ("https://api.cloudflare.com/?a=b", QueryOrFragment),
             ("https://api.cloudflare.com/#a", QueryOrFragment),
         ] {

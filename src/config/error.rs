@@ -67,6 +67,13 @@ pub enum ConfigError {
     MalformedEmail { place: Place },
     #[error("{place}: not the URL of a PostgreSQL database: it starts with postgres:// and is one line")]
     MalformedDatabaseUrl { place: Place },
+    #[error(
+        "{place}: a character of the password, or of another part, is taken for the URL's own: write '@' as %40, '/' as %2F, \
+         '?' as %3F and '#' as %23"
+    )]
+    AmbiguousUrl { place: Place },
+    #[error("{place}: not a path, but an address: write it into a file, and name that")]
+    AddressForPath { place: Place },
     #[error("{place}: {variable} is not set or empty: set it, or change the name here")]
     VariableNotSet { place: Place, variable: String },
     #[error("{place}: is given without {missing}: add that, or use a token in place of both")]

@@ -14,6 +14,7 @@ use super::error::{ConfigError, Place};
 use super::secret::Source;
 use crate::model::{AccountId, NamespaceId};
 use crate::select::{InvalidPattern, Parts, Pattern};
+use crate::text::{is_address, may_hold_a_secret};
 use crate::units::{self, Cursors, Quota, parse_duration};
 
 /// The file's content; without a file, one that says nothing.
@@ -80,9 +81,16 @@ impl Account {
 impl ConfigFile {
     /// `place` says who named the file.
     pub fn read(place: Place, path: &Path) -> Result<Self, ConfigError> {
+        let named = path.to_string_lossy();
+        if is_address(&named) {
+            return Err(ConfigError::AddressForPath { place });
+        }
         let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
             place,
-            what: path.display().to_string(),
+            what: match may_hold_a_secret(&named) {
+                true => "the file that it names".to_owned(),
+                false => path.display().to_string(),
+            },
             source,
         })?;
         Self::parse(path, &text)
@@ -124,6 +132,16 @@ impl ConfigFile {
             ("accounts.api_key_file", &account.api_key_file),
             ("accounts.api_key_env", &account.api_key_env),
         )
+    }
+
+    /// The variables that secrets are read from.
+    pub fn variables(&self) -> impl Iterator<Item = &str> {
+        let of_accounts = self.table.accounts.iter();
+        of_accounts
+            .flat_map(|account| [&account.api_token_env, &account.api_key_env])
+            .chain([&self.table.database_url_env])
+            .flatten()
+            .map(|name| name.as_ref().as_str())
     }
 
     pub fn place(&self, key: &str, span: Range<usize>) -> Place {

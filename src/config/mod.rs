@@ -14,6 +14,7 @@ mod secret;
 #[cfg(test)]
 mod tests;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -115,6 +116,11 @@ impl<'a> Settings<'a> {
             postgres_bin: self.global.postgres_bin.clone(),
             postgres_user: self.global.postgres_user.clone(),
         })
+    }
+
+    /// Variables that the file names as holding secrets: no program that this one runs has a use for them.
+    pub fn secret_variables(&self) -> Vec<OsString> {
+        self.file.variables().map(OsString::from).collect()
     }
 
     /// Whom a job tells that it began and ended; asked for before all else that a job needs.

@@ -6,6 +6,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::environment::Environment;
 use super::error::{ConfigError, Place};
+use crate::text::{is_address, is_ambiguous, may_hold_a_secret};
 
 /// A secret, and where it was given, for errors about it.
 pub(super) struct Found {
@@ -41,11 +42,16 @@ impl Found {
         let known = ["postgres://", "postgresql://"]
             .iter()
             .any(|scheme| text.starts_with(scheme));
-        if known && !text.chars().any(char::is_control) {
-            Ok(self.value)
-        } else {
-            Err(ConfigError::MalformedDatabaseUrl { place: self.place })
+        if !known || text.chars().any(char::is_control) {
+            return Err(ConfigError::MalformedDatabaseUrl { place: self.place });
         }
+        // A parameter without a value is none that anyone knows, and may be the rest of a password.
+        let query = text.split_once('?').map_or("", |(_, query)| query);
+        let has_value = |parameter: &str| parameter.is_empty() || parameter.contains('=');
+        if is_ambiguous(text) || !query.split('&').all(has_value) {
+            return Err(ConfigError::AmbiguousUrl { place: self.place });
+        }
+        Ok(self.value)
     }
 }
 
@@ -92,7 +98,7 @@ impl Source {
 }
 
 pub(super) fn read_file(place: Place, written: &Path, base: Option<&Path>) -> Result<Found, ConfigError> {
-    if looks_like_a_url(written) {
+    if is_address(&written.to_string_lossy()) {
         return Err(ConfigError::SecretForName { place });
     }
     let path = base.map_or_else(|| written.to_owned(), |base| base.join(written));
@@ -110,15 +116,11 @@ pub(super) fn read_file(place: Place, written: &Path, base: Option<&Path>) -> Re
     Ok(Found::new(place, text))
 }
 
-/// A database URL or DSN, password included, is easily put where the name of its file belongs.
-fn looks_like_a_url(written: &Path) -> bool {
-    let text = written.to_string_lossy();
-    text.contains("://") || text.contains("password=")
-}
-
-/// Tokens and keys have no `/`, so what has one is a path. Anything else might be the secret itself.
+/// Tokens and keys have no `/`, so what has one is a path, or a database's URL without its start. Anything else might be
+/// the secret itself.
 fn printable_path(written: &Path, path: &Path) -> String {
-    match written.to_string_lossy().contains('/') {
+    let text = written.to_string_lossy();
+    match text.contains('/') && !may_hold_a_secret(&text) {
         true => path.display().to_string(),
         false => "the file that it names".to_owned(),
     }

@@ -2,16 +2,16 @@
 
 use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, PgPool, Row};
 
-use super::StoreError;
 use super::lease::{LOCK_SPACE, MIGRATING};
+use super::owner::Purpose;
+use super::{StoreError, encryption, owner};
 use crate::text::shown;
 
 /// Forward only; brought up to date by the program itself.
@@ -32,8 +32,14 @@ const SESSION: &str = "set statement_timeout = '10min'; set lock_timeout = '2min
 /// What promises rest on, whatever the server's defaults are: a commit that was answered is kept, and a statement sees
 /// what was committed before it. Where an administrator asks for more of a commit, that stays. A statement from which row
 /// security would hide rows fails.
-pub(super) const CAREFUL: &str = "set default_transaction_isolation = 'read committed'; set row_security = off; \
-     select set_config('synchronous_commit', 'on', false) where current_setting('synchronous_commit') in ('off', 'local')";
+///
+/// Names that have no schema are PostgreSQL's own, first of all in the statements that follow: a function or an operator
+/// that another role put into `public`, or into whatever the database's own `search_path` names, would run as this
+/// session's role. It is set by a statement because poolers refuse the parameter at the start of a session.
+pub(super) const CAREFUL: &str = "set search_path = pg_catalog, pg_temp; \
+     set default_transaction_isolation = 'read committed'; set row_security = off; \
+     select pg_catalog.set_config('synchronous_commit', 'on', false) \
+     where pg_catalog.current_setting('synchronous_commit') in ('off', 'local')";
 
 /// How long a connection may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -61,10 +67,11 @@ impl Store {
     pub async fn connect(options: PgConnectOptions, sessions: u32) -> Result<Self, StoreError> {
         let session_name = format!("durable-inventory {:016x}", RandomState::new().build_hasher().finish());
         let options = options.application_name(&session_name).disable_statement_logging();
-        let first = connect(&options).await.map_err(|source| StoreError::Unreachable {
-            place: place(&options),
-            source: source.into(),
-        })?;
+        let options = encryption::settle(options).await?;
+        let first = connect(&options)
+            .await
+            .map_err(|source| unreachable(&options, source))?;
+        refuse_transaction_pooler(first, &options).await?;
         let pool = PgPoolOptions::new()
             .max_connections(sessions)
             .acquire_timeout(PATIENCE)
@@ -86,37 +93,15 @@ impl Store {
             options,
             session_name,
         };
-        store.refuse_transaction_pooler(first).await?;
         store.require_server().await?;
-        store.warn_of_an_open_line().await?;
         Ok(store)
-    }
-
-    /// Without `sslmode`, a server that declines TLS gets everything in the clear. Whoever chose a mode knows.
-    async fn warn_of_an_open_line(&self) -> Result<(), StoreError> {
-        let here = self.options.get_socket().is_some() || is_this_machine(self.options.get_host());
-        if here || !matches!(self.options.get_ssl_mode(), PgSslMode::Prefer) {
-            return Ok(());
-        }
-        let encrypted: Option<bool> = sqlx::query_scalar("select ssl from pg_stat_ssl where pid = pg_backend_pid()")
-            .fetch_optional(&self.pool)
-            .await
-            .map_err(StoreError::while_doing("tell whether the connection is encrypted"))?;
-        if encrypted == Some(false) {
-            tracing::warn!(
-                "the connection to the database at {} is not encrypted: add sslmode=verify-full to its URL, or \
-                 sslmode=disable where the network is yours",
-                place(&self.options)
-            );
-        }
-        Ok(())
     }
 
     /// The tables that a sync writes and this role may not.
     pub async fn tables_without_rights(&self) -> Result<Vec<String>, StoreError> {
         sqlx::query_scalar(
-            "select 'inventory.' || relname from pg_class
-             where relnamespace = 'inventory'::regnamespace and relkind = 'r'
+            "select 'inventory.' || relname::text from pg_catalog.pg_class
+             where relnamespace = 'inventory'::regnamespace::oid and relkind = 'r'
                and relname not in ('_sqlx_migrations', 'pruned_object')
                and not (has_table_privilege(oid, 'select') and has_table_privilege(oid, 'insert')
                         and has_table_privilege(oid, 'update'))
@@ -125,22 +110,6 @@ impl Store {
         .fetch_all(&self.pool)
         .await
         .map_err(StoreError::while_doing("tell what this role may write"))
-    }
-
-    /// A pooler in transaction mode gives each transaction any server session, so a session's lock would be nobody's.
-    /// It shows: while another session is in a transaction, ours is suddenly served by a different one. Asked before
-    /// all else, and without prepared statements, which such a pooler mixes up, too.
-    async fn refuse_transaction_pooler(&self, mut ours: PgConnection) -> Result<(), StoreError> {
-        let failed = || StoreError::while_doing("tell whether it keeps sessions");
-        let before = backend(&mut ours).await.map_err(failed())?;
-        let mut transaction = self.pool.begin().await.map_err(failed())?;
-        let others = backend(&mut transaction).await.map_err(failed())?;
-        let after = backend(&mut ours).await.map_err(failed())?;
-        if before != after || before == others {
-            return Err(StoreError::TransactionPooler);
-        }
-        transaction.rollback().await.map_err(failed())?;
-        ours.close().await.map_err(failed())
     }
 
     /// `idle_session_timeout`, which the lock relies on, came with version 14.
@@ -184,11 +153,10 @@ impl Store {
                 .map_err(StoreError::while_doing(
                     "create the schema (its owner can, by `durable-inventory migrate`; then --no-migrate is for others)",
                 ))?;
-        } else if self
-            .applied_version()
-            .await?
-            .is_some_and(|version| version == newest_version())
-        {
+        }
+        // Also after creating it: somebody else may have come first.
+        owner::require_ours(&mut session, Purpose::Migrate).await?;
+        if self.applied_version().await? == Some(newest_version()) {
             return Ok(());
         }
         let mut migrator = Migrator::with_migrations(MIGRATIONS.iter().cloned().collect());
@@ -202,6 +170,7 @@ impl Store {
 
     /// For roles that may not change the schema: says what is wrong instead of mending it.
     pub async fn require_schema(&self) -> Result<(), StoreError> {
+        self.require_owner(Purpose::Use).await?;
         let known = newest_version();
         match self.applied_version().await?.unwrap_or(0) {
             found if found == known => Ok(()),
@@ -216,6 +185,7 @@ impl Store {
 
     /// What a `sync` would find, and do about it. Nothing is changed.
     pub async fn schema_state(&self) -> Result<SchemaState, StoreError> {
+        self.require_owner(Purpose::Use).await?;
         let known = newest_version();
         let found = self.applied_version().await?;
         if found.is_some_and(|found| found >= known) {
@@ -234,6 +204,15 @@ impl Store {
             true => Ok(SchemaState::Behind),
             false => self.require_schema().await.map(|()| SchemaState::Current),
         }
+    }
+
+    async fn require_owner(&self, purpose: Purpose) -> Result<(), StoreError> {
+        let mut session = self
+            .pool
+            .acquire()
+            .await
+            .map_err(StoreError::while_doing("tell whose its schema is"))?;
+        owner::require_ours(&mut session, purpose).await
     }
 
     /// Seconds that this machine's clock is ahead of the database's.
@@ -287,7 +266,7 @@ impl fmt::Debug for Store {
 }
 
 /// Where the database is, for people.
-fn place(options: &PgConnectOptions) -> String {
+pub(super) fn place(options: &PgConnectOptions) -> String {
     let database = options.get_database().unwrap_or(options.get_username());
     match options.get_socket() {
         Some(socket) => format!("{} (database {})", socket.display(), shown(database)),
@@ -298,12 +277,6 @@ fn place(options: &PgConnectOptions) -> String {
             shown(database)
         ),
     }
-}
-
-/// A host that no network hears; one that begins with a slash is a socket's folder.
-fn is_this_machine(host: &str) -> bool {
-    let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
-    host == "localhost" || host.starts_with('/') || address.is_ok_and(|address| address.is_loopback())
 }
 
 /// A pool tries a refused connection again until its time is over, and then does not say why. So one connection is made
@@ -326,8 +299,41 @@ async fn is_in_step(session: &mut PgConnection) -> Result<bool, sqlx::Error> {
 }
 
 pub(super) async fn backend(session: &mut PgConnection) -> Result<i32, sqlx::Error> {
-    let row = sqlx::raw_sql("select pg_backend_pid()").fetch_one(session).await?;
+    let row = sqlx::raw_sql("select pg_catalog.pg_backend_pid()")
+        .fetch_one(session)
+        .await?;
     row.try_get(0)
+}
+
+/// A pooler in transaction mode gives each transaction any server session, so a session's lock would be nobody's. It
+/// shows: while another session is in a transaction, ours is suddenly served by a different one. Checked before anything
+/// else, without prepared statements, which such a pooler mixes up, and before anything is set in a session, which would
+/// stay set for the pooler's other clients.
+async fn refuse_transaction_pooler(mut ours: PgConnection, options: &PgConnectOptions) -> Result<(), StoreError> {
+    let failed = || StoreError::while_doing("tell whether it keeps sessions");
+    let mut other = connect(options).await.map_err(failed())?;
+    let before = backend(&mut ours).await.map_err(failed())?;
+    let mut transaction = other.begin().await.map_err(failed())?;
+    let others = backend(&mut transaction).await.map_err(failed())?;
+    let after = backend(&mut ours).await.map_err(failed())?;
+    if before != after || before == others {
+        return Err(StoreError::TransactionPooler);
+    }
+    transaction.rollback().await.map_err(failed())?;
+    other.close().await.map_err(failed())?;
+    ours.close().await.map_err(failed())
+}
+
+/// Why no session could be opened. A server that declines the TLS it was asked for is a matter of configuration.
+pub(super) fn unreachable(options: &PgConnectOptions, source: sqlx::Error) -> StoreError {
+    let place = place(options);
+    match encryption::is_declined(&source) {
+        true => StoreError::NoTls { place },
+        false => StoreError::Unreachable {
+            place,
+            source: source.into(),
+        },
+    }
 }
 
 fn newest_version() -> i64 {

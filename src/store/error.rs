@@ -17,6 +17,39 @@ pub enum StoreError {
     #[error("the database at {place} could not be connected to")]
     Unreachable { place: String, source: DatabaseFault },
 
+    #[error(
+        "the database at {place} does not offer TLS, so the password and the record would go there unencrypted: turn on TLS \
+         there, or add sslmode=disable to the database's URL where the network is yours"
+    )]
+    NoTls { place: String },
+
+    #[error(
+        "the schema `inventory` belongs to the role {}, and this session's role is {user}; nothing in it was touched: \
+         connect as the schema's owner{}, or, if it is this program's record, hand it over with `alter schema inventory \
+         owner to {user}`",
+        shown(.owner),
+        if *.superuser { "" } else { ", or use it with the rights that the owner gave by --no-migrate" }
+    )]
+    ForeignSchema {
+        owner: String,
+        /// Quoted as SQL needs it.
+        user: String,
+        superuser: bool,
+    },
+
+    #[error(
+        "{} belongs to the role {}, and the schema `inventory` to another; it would run with this session's rights, so \
+         nothing was touched: {remedy}",
+        shown(.what), shown(.role)
+    )]
+    ForeignObject { what: String, role: String, remedy: String },
+
+    #[error(
+        "the database gives numbers below the record's newest: its sequences began again, as after a replication or a \
+         restore; nothing was published. As the owner of the schema `inventory`, run `{statements}`"
+    )]
+    SequencesBehind { statements: String },
+
     /// The database went back behind what it had committed: after a crash, or a change to a server that lagged.
     #[error("the database lost pages of this walk that it had committed")]
     CheckpointLost,
@@ -110,6 +143,17 @@ impl StoreError {
         }
     }
 
+    /// Whether a row was refused because another one has its number.
+    pub(super) fn is_violation_of(&self, constraint: &str) -> bool {
+        match self {
+            Self::Database {
+                source: DatabaseFault(sqlx::Error::Database(error)),
+                ..
+            } => error.is_unique_violation() && error.constraint() == Some(constraint),
+            _ => false,
+        }
+    }
+
     /// The database is out of reach or ended the session: what was committed is kept, and trying again may help.
     pub fn is_connection_error(&self) -> bool {
         match self {
@@ -133,6 +177,13 @@ pub(super) trait Doing<T> {
 impl<T> Doing<T> for Result<T, sqlx::Error> {
     fn doing(self, doing: &'static str) -> Result<T, StoreError> {
         self.map_err(StoreError::while_doing(doing))
+    }
+}
+
+/// A failure that says what it was doing keeps its words.
+impl<T> Doing<T> for Result<T, StoreError> {
+    fn doing(self, _doing: &'static str) -> Result<T, StoreError> {
+        self
     }
 }
 

@@ -70,10 +70,10 @@ impl Lease {
     /// A page's commit and a publication begin their own transactions and place the check themselves; every other write
     /// for a namespace goes through here. The check comes last: until the commit it keeps the namespace's row locked,
     /// which other runs update when they record the account's list.
-    pub(super) async fn write<T>(
+    pub(super) async fn write<T, R: Doing<T>>(
         &self,
         doing: &'static str,
-        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
+        work: impl AsyncFnOnce(&mut PgConnection) -> R,
     ) -> Result<T, StoreError> {
         let mut transaction = self.store.pool.begin().await.doing(doing)?;
         let done = work(&mut transaction).await.doing(doing)?;

@@ -3,6 +3,7 @@
 use sqlx::types::Json;
 use time::OffsetDateTime;
 
+use super::sequences::{ACCOUNTS, NAMESPACES};
 use super::{Lease, LeaseNumber, Store, StoreError};
 use crate::model::{AccountId, Namespace, NamespaceId};
 
@@ -29,6 +30,7 @@ impl Store {
     /// Binds an account's record to the API that it comes from, so that a simulator never writes into a real record.
     pub async fn register_account(&self, account: &AccountId, api_base_url: &str) -> Result<i32, StoreError> {
         let doing = "register the account";
+        let newest = self.newest(&ACCOUNTS).await?;
         sqlx::query!(
             "insert into inventory.account (account_id, api_base_url) values ($1, $2)
              on conflict (account_id) do nothing",
@@ -37,7 +39,7 @@ impl Store {
         )
         .execute(&self.pool)
         .await
-        .map_err(StoreError::while_doing(doing))?;
+        .map_err(|error| newest.explain(StoreError::while_doing(doing)(error)))?;
         self.require_api(account, api_base_url).await?;
         sqlx::query_scalar!(
             "select account_key from inventory.account where account_id = $1",
@@ -83,6 +85,8 @@ impl Store {
         let uses_sqlite: Vec<_> = listed.iter().map(|namespace| namespace.use_sqlite).collect();
         let previews = listed.iter().map(|namespace| namespace.preview.as_ref());
         let previews: Vec<_> = previews.map(|preview| preview.map(storable_json).map(Json)).collect();
+        let doing = "record the list of namespaces";
+        let newest = self.newest(&NAMESPACES).await?;
         // One statement, as each row is locked from its turn on; and in one order, or two listings at a time could wait
         // for each other.
         sqlx::query!(
@@ -106,7 +110,7 @@ impl Store {
         )
         .execute(&self.pool)
         .await
-        .map_err(StoreError::while_doing("record the list of namespaces"))?;
+        .map_err(|error| newest.explain(StoreError::while_doing(doing)(error)))?;
         Ok(())
     }
 

@@ -13,6 +13,7 @@ use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::private::find_program;
+use super::{StoreError, encryption};
 
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -24,11 +25,24 @@ pub enum Error {
     NotFound,
     #[error("could not run {}", program.display())]
     Run { program: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Unreachable(#[from] StoreError),
 }
 
 /// Runs psql until it ends, and gives the exit code to end with. `beside` is a folder to look in first: a server's
 /// own psql is of its version.
 pub async fn run(options: &PgConnectOptions, beside: Option<&Path>, args: &[OsString]) -> Result<u8, Error> {
+    run_without(&[], options, beside, args).await
+}
+
+/// The same, without these variables: secrets that psql has no use for.
+pub async fn run_without(
+    secrets: &[OsString],
+    options: &PgConnectOptions,
+    beside: Option<&Path>,
+    args: &[OsString],
+) -> Result<u8, Error> {
+    let options = &encryption::settle(options.clone()).await?;
     let program = find(beside).ok_or(Error::NotFound)?;
     let failed = |source| Error::Run {
         program: program.clone(),
@@ -42,8 +56,10 @@ pub async fn run(options: &PgConnectOptions, beside: Option<&Path>, args: &[OsSt
     for name in MISLEADING {
         command.env_remove(name);
     }
-    for name in std::env::vars_os().map(|(name, _)| name).filter(|name| is_ours(name)) {
-        command.env_remove(name);
+    for name in std::env::vars_os().map(|(name, _)| name) {
+        if is_ours(&name) || secrets.contains(&name) {
+            command.env_remove(name);
+        }
     }
     command.envs(environment(options));
     let status = command.status().await.map_err(failed)?;

@@ -179,7 +179,10 @@ impl ProvenWalk {
         if row.digest != checkpoint.digest.to_bytes() || row.change_digest != checkpoint.change_digest.to_bytes() {
             return Err(StoreError::CheckpointLost.into());
         }
-        match row.published_snapshot == self.walk.base.map(|base| base.snapshot_id) {
+        let base = self.walk.base.map(|base| base.snapshot_id);
+        // A snapshot id below the base's comes from a sequence that restarted: answers about the base would change.
+        let is_newer = base.is_none_or(|base| base < self.walk.snapshot_id);
+        match row.published_snapshot == base && is_newer {
             true => Ok(()),
             false => Err(PublishError::BaseIsStale),
         }

@@ -1,5 +1,6 @@
 //! The table of runs: one row a `sync`.
 
+use super::sequences::RUNS;
 use super::{Store, StoreError};
 
 /// How a run ended.
@@ -37,15 +38,22 @@ impl RunOutcome {
 
 impl Store {
     pub async fn begin_run(&self) -> Result<i64, StoreError> {
+        let doing = "record the run's start";
         self.end_dead_runs().await?;
-        sqlx::query_scalar!(
+        self.move_sequences_on().await?;
+        let mut transaction = self.pool.begin().await.map_err(StoreError::while_doing(doing))?;
+        let newest = RUNS.newest(&mut transaction).await?;
+        let given = sqlx::query_scalar!(
             "insert into inventory.run (version, session_name) values ($1, $2) returning run_id",
             env!("CARGO_PKG_VERSION"),
             self.session_name
         )
-        .fetch_one(&self.pool)
+        .fetch_one(&mut *transaction)
         .await
-        .map_err(StoreError::while_doing("record the run's start"))
+        .map_err(StoreError::while_doing(doing));
+        let run_id = newest.require_rising(given)?;
+        transaction.commit().await.map_err(StoreError::while_doing(doing))?;
+        Ok(run_id)
     }
 
     pub async fn finish_run(&self, run_id: i64, outcome: RunOutcome) -> Result<(), StoreError> {

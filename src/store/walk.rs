@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::error::Doing;
+use super::sequences::SNAPSHOTS;
 use super::{Checkpoint, Lease, ProvenWalk, StoreError};
 use crate::digest::{self, SetDigest};
 
@@ -78,8 +79,10 @@ impl Walk {
     pub async fn begin(lease: Lease, run_id: i64, spool: bool) -> Result<Self, StoreError> {
         lease.clear_hidden_rows().await?;
         let key = lease.namespace_key;
-        let begun = lease.write("begin a snapshot", async |connection| {
-            sqlx::query_scalar!(
+        let doing = "begin a snapshot";
+        let begun = lease.write(doing, async |connection| {
+            let newest = SNAPSHOTS.newest(&mut *connection).await?;
+            let snapshot_id = sqlx::query_scalar!(
                 "insert into inventory.snapshot (run_id, namespace_key, base_snapshot, spooled, digest_version)
                  select $1, namespace_key, published_snapshot, case when unordered or $4 then 0 end, $3
                  from inventory.namespace where namespace_key = $2
@@ -91,6 +94,8 @@ impl Walk {
             )
             .fetch_one(connection)
             .await
+            .doing(doing);
+            newest.require_rising(snapshot_id)
         });
         let snapshot_id = begun.await?;
         Self::load(lease, snapshot_id).await
@@ -205,7 +210,8 @@ impl Lease {
             Unfinished,
             "select s.snapshot_id, s.spooled,
                     extract(epoch from clock_timestamp() - s.checkpoint_at)::float8 as \"age_s!\",
-                    s.base_snapshot is not distinct from n.published_snapshot as \"base_is_published!\",
+                    s.base_snapshot is not distinct from n.published_snapshot
+                        and s.snapshot_id > coalesce(n.published_snapshot, 0) as \"base_is_published!\",
                     s.digest_version,
                     s.walked and s.compared_to is null and s.spooled is null as \"retirement!\"
              from inventory.snapshot s join inventory.namespace n using (namespace_key)
@@ -260,6 +266,7 @@ struct Unfinished {
     spooled: Option<i64>,
     /// Seconds since its last page, by the database's clock: this machine's may differ.
     age_s: f64,
+    /// The base is published, and the walk's snapshot id is greater: a lower one comes from a sequence that restarted.
     base_is_published: bool,
     digest_version: i16,
     /// A namespace's retirement that was killed before it was published.

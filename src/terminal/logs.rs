@@ -2,12 +2,20 @@
 
 use durable_inventory::cli::{GlobalArgs, LogFormat};
 use time::macros::format_description;
+use tracing::Metadata;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::time::UtcTime;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use super::progress::Screen;
+
+/// While the driver reads a database's URL or .pgpass it quotes the parameters and lines that it does not understand, in
+/// which a password may stand. What it says of a file by its path helps, and stays.
+fn may_quote_a_secret(metadata: &Metadata<'_>) -> bool {
+    metadata.target().starts_with("sqlx_postgres::options") && metadata.fields().field("path").is_none()
+}
 
 /// RUST_LOG says which logs there are; without it, `info` of this program, or only warnings when asked to be quiet.
 pub fn start(global: &GlobalArgs, screen: &Screen) {
@@ -23,7 +31,9 @@ pub fn start(global: &GlobalArgs, screen: &Screen) {
         .with_timer(UtcTime::new(format_description!(
             "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z"
         )));
-    let registry = tracing_subscriber::registry().with(filter);
+    let registry = tracing_subscriber::registry()
+        .with(filter)
+        .with(filter_fn(|metadata| !may_quote_a_secret(metadata)));
     match global.log_format {
         LogFormat::Json => registry.with(lines.json()).init(),
         LogFormat::Text => {

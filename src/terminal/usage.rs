@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use clap::Error;
-use durable_inventory::text::address;
+use durable_inventory::text::{address, may_hold_a_secret};
 
 use super::err;
 
@@ -34,12 +34,6 @@ fn without_secrets(mut message: String, args: impl Iterator<Item = String>) -> S
         }
     }
     message
-}
-
-/// An address of any kind, or what connects to a database.
-fn may_hold_a_secret(value: &str) -> bool {
-    let has_user = || value.split_once('@').is_some_and(|(before, _)| before.contains(':'));
-    value.contains("://") || value.contains("password=") || has_user()
 }
 
 #[cfg(test)]

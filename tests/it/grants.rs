@@ -6,7 +6,7 @@ use crate::support::database::fresh_database;
 use crate::support::program::{ACCOUNT, Ended, bare, program, run, simulator, sync};
 
 /// The statements that README.md tells an administrator to run, for the role `inventory_sync`.
-fn grants(role: &str) -> String {
+pub fn grants(role: &str) -> String {
     let readme = include_str!("../../README.md");
     let (_, after) = readme.split_once("```sql\n-- rights of the role").unwrap();
     let (block, _) = after.split_once("```").unwrap();

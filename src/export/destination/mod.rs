@@ -13,7 +13,7 @@ pub use self::folder::Folder;
 #[cfg(feature = "object-store")]
 pub use self::object_store::RemoteStore;
 pub use crate::file_output::FileOutput;
-use crate::text::address;
+use crate::text::{address, is_address};
 
 /// Bytes on their way.
 pub trait Output: Write + Send {
@@ -36,7 +36,9 @@ pub enum Place {
 pub enum InvalidPlace {
     #[error("an output is - for stdout, a file, a folder with a / at its end, or s3://, gs:// or az:// with a bucket")]
     Empty,
-    #[error("an object store's address holds no user, password or query: credentials come by its usual variables")]
+    #[error(
+        "an object store's address holds no user, password, port, query or fragment: credentials come by its usual variables"
+    )]
     Credentials,
     /// With as much of it as may be shown.
     #[error("'{0}' is no place that exports can go to: s3://, gs:// and az:// are, each with a bucket")]
@@ -53,11 +55,13 @@ impl FromStr for Place {
             "-" => return Ok(Self::Stdout),
             _ => {}
         }
-        if text.contains("://") {
+        if is_address(text) {
             let url = url::Url::parse(text).map_err(|_| InvalidPlace::Scheme(address(text)))?;
             let known =
                 matches!(url.scheme(), "s3" | "gs" | "az") && url.host_str().is_some_and(|host| !host.is_empty());
-            if !url.username().is_empty() || url.password().is_some() || url.query().is_some() {
+            // A bucket has no port: that is a password of digits, and a slash in it would make its user the bucket.
+            let has_more = url.query().is_some() || url.fragment().is_some() || url.port().is_some();
+            if !url.username().is_empty() || url.password().is_some() || has_more {
                 return Err(InvalidPlace::Credentials);
             }
             return known
@@ -141,10 +145,15 @@ mod tests {
         assert_eq!(place("/tmp"), Ok(Place::Folder("/tmp".into())));
         assert!(matches!(place("s3://bucket/a"), Ok(Place::Remote(_))));
         assert!(matches!(place("gs://bucket"), Ok(Place::Remote(_))));
-        for wrong in ["http://host/a", "s3://", "s3:///a"] {
+        for wrong in ["http://host/a", "s3://", "s3:///a", "host=h password=secret"] {
             assert_eq!(place(wrong), Err(InvalidPlace::Scheme(address(wrong))));
         }
-        for secret in ["s3://key:secret@bucket/a", "az://container/a?sig=secret"] {
+        for secret in [
+            "s3://key:secret@bucket/a",
+            "s3://key:1/secret@bucket/a",
+            "s3://key:1#secret@bucket/a",
+            "az://container/a?sig=secret",
+        ] {
             assert_eq!(place(secret), Err(InvalidPlace::Credentials));
         }
         assert_eq!(place(""), Err(InvalidPlace::Empty));

@@ -7,6 +7,8 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use super::programs::find_program;
+
 /// A user of the system. Only users that have an account can run a server: initdb fails for a bare user id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Account {
@@ -46,9 +48,10 @@ pub(super) fn name_of(uid: u32) -> String {
 fn look_up(key: &str, wanted: impl Fn(&Account) -> bool) -> Option<Account> {
     let file = fs::read("/etc/passwd").unwrap_or_default();
     find_in(&file, &wanted).or_else(|| {
-        let answer = Command::new("getent")
+        let answer = Command::new(find_program("getent")?)
             .arg("passwd")
             .arg(key)
+            .env_clear()
             .stderr(Stdio::null())
             .output();
         find_in(&answer.ok()?.stdout, &wanted)

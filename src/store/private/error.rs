@@ -81,6 +81,13 @@ pub enum Error {
     NoPrograms { asked: Option<PathBuf> },
 
     #[error(
+        "found PostgreSQL in {}, and did not run it: a user other than you and root may change {}; install PostgreSQL as root, or \
+         name this folder with --postgres-bin if you trust that user",
+        dir.display(), step.display()
+    )]
+    Untrusted { dir: PathBuf, step: PathBuf },
+
+    #[error(
         "could not run {} as user {user}: name programs that this user can run with --postgres-bin, or set DATABASE_URL to a PostgreSQL that runs elsewhere",
         program.display()
     )]

@@ -13,6 +13,7 @@ mod process;
 mod programs;
 mod server;
 mod socket;
+mod trust;
 mod users;
 
 use std::path::{Path, PathBuf};
@@ -24,6 +25,7 @@ pub use error::Error;
 use folder::DataFolder;
 use programs::Programs;
 pub(super) use programs::find_program;
+use trust::is_trusted;
 use users::{Seat, StartLock};
 
 const DATABASE: &str = "durable_inventory";
@@ -80,9 +82,14 @@ impl PrivateServer {
         server::connect_options(&self.folder)
     }
 
-    /// The folder of the server's programs, in which its psql lies too.
+    /// The folder of the server's programs.
     pub fn bin_dir(&self) -> &Path {
         &self.programs.dir
+    }
+
+    /// The same, if the server's own psql is there too and nobody else may change it.
+    pub fn psql_dir(&self) -> Option<&Path> {
+        Some(self.bin_dir()).filter(|dir| is_trusted(&dir.join("psql")))
     }
 
     /// The data folder, for messages.

@@ -53,7 +53,10 @@ pub(super) fn is_server_of(pid: u32, cluster: &Path) -> bool {
 #[cfg(not(target_os = "linux"))]
 pub(super) fn is_server_of(pid: u32, cluster: &Path) -> bool {
     let pid = pid.to_string();
-    let answer = std::process::Command::new("ps")
+    let Some(program) = super::programs::find_program("ps") else {
+        return false;
+    };
+    let answer = std::process::Command::new(program)
         .args(["-ww", "-o", "stat=", "-o", "command=", "-p", &pid])
         .output();
     let text = answer

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::account::Runner;
 use super::error::Error;
+use super::trust::{is_trusted, weak_step};
 
 /// The oldest major version whose SQL the schema may use.
 pub(super) const MINIMUM_MAJOR: u32 = 14;
@@ -49,12 +50,27 @@ pub(super) fn find(
     data_major: Option<u32>,
     runner: &Runner,
 ) -> Result<Programs, Error> {
+    let mut unusable = None;
     let dirs = match asked {
+        // Whoever names a folder answers for what is in it.
         Some(dir) => server_dir(dir).into_iter().collect(),
-        None => search(env::var_os("PATH").as_deref(), PLACES),
+        None => {
+            let mut dirs = search(env::var_os("PATH").as_deref(), PLACES);
+            // Not even for its version is a program run that somebody else may have put there.
+            dirs.retain(
+                |dir| match weak_step(&dir.join("postgres")).or_else(|| weak_step(&dir.join("initdb"))) {
+                    None => true,
+                    Some(step) => {
+                        tracing::debug!("{} is left out: others may change {}", dir.display(), step.display());
+                        unusable.get_or_insert(Error::Untrusted { dir: dir.clone(), step });
+                        false
+                    }
+                },
+            );
+            dirs
+        }
     };
     let mut found = Vec::new();
-    let mut unusable = None;
     for dir in dirs {
         match version_of(&dir, runner) {
             Ok(major) => found.push(Programs { dir, major }),
@@ -111,14 +127,14 @@ fn search(path: Option<&OsStr>, places: &[&str]) -> Vec<PathBuf> {
     dirs
 }
 
-/// A program on PATH, or in one of the folders where systems put PostgreSQL's.
+/// A program on PATH, or in one of the folders where systems put PostgreSQL's, that nobody else may change.
 pub(in crate::store) fn find_program(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH");
     let on_path = path.iter().flat_map(env::split_paths).filter(|dir| dir.is_absolute());
     on_path
         .chain(expand_newest_first(PLACES))
         .map(|dir| dir.join(name))
-        .find(|program| is_program(program))
+        .find(|program| is_program(program) && is_trusted(program))
 }
 
 /// `dir`, or where its `postgres` leads when it is a link: initdb and the rest lie beside the real one.

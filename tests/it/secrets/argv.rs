@@ -128,13 +128,18 @@ async fn psql_is_told_the_password_by_its_environment_alone() {
 #[tokio::test]
 async fn what_psql_runs_inherits_no_token() {
     let database = fresh_database().await;
-    let mut command = bare(&["psql", "-X", "-c", r"\! env"]);
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("inventory.toml");
+    let account = format!("[[accounts]]\nid = '{ACCOUNT}'\napi_token_env = 'STAGING_TOKEN'\n");
+    fs::write(&config, account).unwrap();
+    let mut command = bare(&["--config", config.to_str().unwrap(), "psql", "-X", "-c", r"\! env"]);
     command
         .env("DATABASE_URL", database.url())
         .env("CLOUDFLARE_API_TOKEN", API_TOKEN)
         .env("CLOUDFLARE_API_KEY_FILE", "/nowhere")
         .env("DURABLE_INVENTORY_PING_URL", "https://ping.example/s3cretmark")
-        .env("AWS_REGION", "there");
+        .env("AWS_REGION", "there")
+        .env("STAGING_TOKEN", API_TOKEN);
     let ended = Ended::from(command.output().unwrap());
     search(&ended);
     assert_eq!(ended.code, Some(0), "{ended:#?}");

@@ -129,3 +129,161 @@ fn refused(simulator: &cloudflare_simulator::Simulator, file: &Path, variables: 
     let ended = searched(command);
     assert_ne!(ended.code, Some(0), "{what}: {ended:#?}");
 }
+
+/// What libpq or other drivers know, and this program does not: named, without its value.
+#[tokio::test]
+async fn parameters_that_are_not_known_are_named_without_their_values() {
+    let database = fresh_database().await;
+    for (parameter, name) in [
+        ("sslpassword=s3cretmark", "sslpassword"),
+        ("channel_binding=s3cretmark", "channel_binding"),
+        ("pwd=s3cretmark", "pwd"),
+        ("s3cretmark=1", "a parameter"),
+    ] {
+        for format in ["text", "json"] {
+            let mut command = bare(&["migrate", "--quiet", "--log-format", format]);
+            command.env("DATABASE_URL", format!("{}&{parameter}", database.url()));
+            let ended = searched(command);
+            assert_eq!(ended.code, Some(0), "{ended:#?}");
+        }
+        // Without the logs of everything else.
+        let mut command = bare(&["migrate", "--quiet"]);
+        command.env("DATABASE_URL", format!("{}&{parameter}", database.url()));
+        let ended = crate::support::program::run(command);
+        assert!(ended.stderr.contains(name), "{parameter}: {ended:#?}");
+        super::search(&ended);
+    }
+}
+
+/// A password whose special characters were not escaped: its pieces become a host, a port or a parameter. Nobody is
+/// asked for such a host, and none of the pieces is shown.
+#[tokio::test]
+async fn urls_that_a_password_tore_apart_are_refused() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let there = listener.local_addr().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    for torn in [
+        "u:x@s3cretmark#1",
+        "u:x@s3cretmark/1",
+        "u:x@s3cretmark?1",
+        "u:x@s3cretmark",
+        "u:12345#s3cretmark",
+        "u:12345/s3cretmark",
+        "u:12345?s3cretmark",
+        "u:12345?s3cretmark=1",
+        "s3cretmark#x",
+        "s3cretmark/x",
+    ] {
+        let url = format!("postgres://{torn}@{there}/d");
+        // A fragment that hides the host would lead to this machine's own.
+        let fragment = format!("postgres://u:x@{there}/d#s3cretmark");
+        let bare_parameter = format!("postgres://u:x@{there}/d?s3cretmark");
+        for url in [url, fragment, bare_parameter] {
+            let file = folder.path().join("url");
+            fs::write(&file, &url).unwrap();
+            let file = file.to_str().unwrap();
+            for (args, variable, value) in [
+                (&["namespaces"][..], "DATABASE_URL", url.as_str()),
+                (&["psql", "-c", "select 1"], "DATABASE_URL", &url),
+                (&["check"], "DATABASE_URL", &url),
+                (&["namespaces"], "DATABASE_URL_FILE", file),
+            ] {
+                let mut command = bare(args);
+                command.env(variable, value);
+                let ended = searched(command);
+                assert_eq!(ended.code, Some(2), "{url}: {ended:#?}");
+                let said = format!("{}{}", ended.stdout, ended.stderr);
+                assert!(said.contains(variable) && said.contains("%40"), "{url}: {ended:#?}");
+            }
+        }
+        for scheme in ["http", "https"] {
+            let url = format!("{scheme}://{torn}@{there}/client/v4");
+            let simulator = simulator().await;
+            let mut command = sync(&simulator, "postgres://localhost:1/d");
+            command.env("CLOUDFLARE_API_BASE_URL", &url);
+            let ended = searched(command);
+            assert_eq!(ended.code, Some(2), "{url}: {ended:#?}");
+            let mut command = sync(&simulator, "postgres://localhost:1/d");
+            command.env("DURABLE_INVENTORY_PING_URL", &url);
+            let ended = searched(command);
+            assert_eq!(ended.code, Some(2), "{url}: {ended:#?}");
+            assert!(ended.stderr.contains("ping-url"), "{url}: {ended:#?}");
+        }
+    }
+    assert!(listener.accept().is_err(), "nobody was asked for anything");
+}
+
+/// A URL where the name of a file belongs.
+#[tokio::test]
+async fn urls_in_the_place_of_a_path_are_not_shown() {
+    let simulator = simulator().await;
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("postgres://u:{PASSWORD}@localhost/d");
+    let (dsn, without_scheme) = (
+        format!("host=h password={PASSWORD}"),
+        format!("u:{PASSWORD}@localhost/d"),
+    );
+    let hook = "https://hooks.example/s3cretmark";
+    for value in [url.as_str(), &dsn, &without_scheme, hook] {
+        for (option, command) in [
+            ("--config", "namespaces"),
+            ("--data-dir", "namespaces"),
+            ("--postgres-bin", "namespaces"),
+            ("--metrics-file", "sync"),
+            ("--export", "sync"),
+        ] {
+            for together in [false, true] {
+                let mut command = match command {
+                    "sync" => sync(&simulator, "postgres://localhost:1/d"),
+                    other => bare(&[other]),
+                };
+                match together {
+                    true => command.arg(format!("{option}={value}")),
+                    false => command.args([option, value]),
+                };
+                // It must not become a folder of the checkout.
+                command.current_dir(folder.path());
+                if value != without_scheme {
+                    let ended = searched(command);
+                    assert_eq!(ended.code, Some(2), "{option} {value}: {ended:#?}");
+                    assert!(ended.stderr.contains(option), "{ended:#?}");
+                } else if option == "--config" {
+                    assert_eq!(searched(command).code, Some(2));
+                }
+            }
+        }
+        for name in [
+            "DURABLE_INVENTORY_CONFIG",
+            "DATABASE_URL_FILE",
+            "CLOUDFLARE_API_TOKEN_FILE",
+        ] {
+            let mut command = bare(&["sync"]);
+            command.env("CLOUDFLARE_ACCOUNT_ID", ACCOUNT).env(name, value);
+            let ended = searched(command);
+            assert_eq!(ended.code, Some(2), "{name}={value}: {ended:#?}");
+        }
+        let mut man = bare(&["man", value]);
+        man.current_dir(folder.path());
+        if value != without_scheme {
+            assert_eq!(searched(man).code, Some(2));
+        }
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing was created");
+}
+
+/// A line of ~/.pgpass that lacks a field may hold a password all the same.
+#[tokio::test]
+async fn a_malformed_pgpass_is_not_quoted() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("pgpass");
+    fs::write(&file, "localhost:s3cretmark\n").unwrap();
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    let mut command = bare(&["namespaces"]);
+    command
+        .env("DATABASE_URL", "postgres://u@localhost:1/d")
+        .env("PGPASSFILE", &file);
+    let ended = searched(command);
+    assert_eq!(ended.code, Some(1), "{ended:#?}");
+}

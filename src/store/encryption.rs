@@ -1,0 +1,103 @@
+//! Whether the way to the database is encrypted. A server on another machine that declines TLS, or whoever answers in its
+//! place, would get the password in clear text.
+
+use std::env;
+use std::net::IpAddr;
+
+use sqlx::Connection;
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
+
+use super::StoreError;
+use super::connect::{connect, place, unreachable};
+
+/// What the server says to a role that may not come over TLS, as libpq knows: it is tried again without.
+const INVALID_AUTHORIZATION: &str = "28000";
+
+/// The default where neither the URL nor `PGSSLMODE` says anything: this machine is not listened to.
+pub(super) fn default_mode(options: &PgConnectOptions) -> PgSslMode {
+    match is_this_machine(options) {
+        true => PgSslMode::Prefer,
+        false => PgSslMode::Require,
+    }
+}
+
+/// libpq's variable, which the driver ignores where it holds anything else than a mode.
+pub(super) fn mode_variable() -> Option<String> {
+    let text = env::var_os("PGSSLMODE")?.to_string_lossy().into_owned();
+    Some(text).filter(|text| !text.is_empty())
+}
+
+/// `prefer` and `allow` leave the choice to the server. On another machine it is asked for TLS first, and what it chooses
+/// is warned of before the password goes out; then it holds for all sessions. The driver would say nothing.
+pub(super) async fn settle(options: PgConnectOptions) -> Result<PgConnectOptions, StoreError> {
+    let is_open = matches!(options.get_ssl_mode(), PgSslMode::Prefer | PgSslMode::Allow);
+    if !is_open || is_this_machine(&options) {
+        return Ok(options);
+    }
+    let encrypted = options.clone().ssl_mode(PgSslMode::Require);
+    match connect(&encrypted).await {
+        Ok(session) => {
+            // It has told what it was opened for, however it ends.
+            let _closed = session.close().await;
+            Ok(encrypted)
+        }
+        Err(error) if is_declined(&error) || has_code(&error, INVALID_AUTHORIZATION) => {
+            tracing::warn!(
+                "the connection to the database at {} is unencrypted, and so is the password where the server asks for \
+                 it: turn on TLS there and set sslmode=verify-full, or set sslmode=disable where the network is yours",
+                place(&options)
+            );
+            Ok(options.ssl_mode(PgSslMode::Disable))
+        }
+        Err(error) => Err(unreachable(&options, error)),
+    }
+}
+
+/// The driver has no code for it.
+pub(super) fn is_declined(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Tls(why) if why.to_string() == "server does not support TLS")
+}
+
+fn has_code(error: &sqlx::Error, code: &str) -> bool {
+    let found = error.as_database_error().and_then(|error| error.code());
+    found.is_some_and(|found| found == code)
+}
+
+/// A socket, or a host that no network hears; one that begins with a slash is a socket's folder.
+fn is_this_machine(options: &PgConnectOptions) -> bool {
+    let host = options.get_host();
+    let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    options.get_socket().is_some()
+        || host == "localhost"
+        || host.starts_with('/')
+        || address.is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_machine_is_reached_over_tls() {
+        for (host, here) in [
+            ("localhost", true),
+            ("127.0.0.1", true),
+            ("127.1.2.3", true),
+            ("::1", true),
+            ("[::1]", true),
+            ("/var/run/postgresql", true),
+            ("0.0.0.0", false),
+            ("10.0.0.1", false),
+            ("localhost.example", false),
+            ("127.0.0.1.example", false),
+            ("postgres", false),
+        ] {
+            let options = PgConnectOptions::new_without_pgpass().host(host);
+            let mode = default_mode(&options);
+            assert_eq!(matches!(mode, PgSslMode::Prefer), here, "{host}: {mode:?}");
+            assert_eq!(matches!(mode, PgSslMode::Require), !here, "{host}: {mode:?}");
+        }
+        let socket = PgConnectOptions::new_without_pgpass().host("db.example").socket("/run");
+        assert!(matches!(default_mode(&socket), PgSslMode::Prefer));
+    }
+}
