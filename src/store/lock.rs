@@ -154,21 +154,25 @@ impl LockSession {
     async fn try_take(&self, namespace_key: i32) -> Result<Option<Fence>, StoreError> {
         let doing = "take the namespace's lock";
         let mut session = self.session.lock().await;
-        let taken = sqlx::query_scalar!("select pg_try_advisory_lock($1, $2)", LOCK_SPACE, namespace_key)
-            .fetch_one(&mut *session)
-            .await
-            .map_err(StoreError::while_doing(doing))?;
+        let taken = sqlx::query_scalar!(
+            "select pg_catalog.pg_try_advisory_lock($1, $2)",
+            LOCK_SPACE,
+            namespace_key
+        )
+        .fetch_one(&mut *session)
+        .await
+        .map_err(StoreError::while_doing(doing))?;
         if taken != Some(true) {
             return Ok(None);
         }
         // A holder that let go in order left no name. One that died may have left sessions with open transactions
         // (stopped in the midst of a COPY, say): they are ended, or this run would wait for them.
         sqlx::query!(
-            "select pg_terminate_backend(a.pid, $3) as ended
-             from pg_stat_activity a
+            "select pg_catalog.pg_terminate_backend(a.pid, $3) as ended
+             from pg_catalog.pg_stat_activity a
              join inventory.namespace n on n.locked_by = a.application_name
              where n.namespace_key = $1 and a.application_name <> $2
-               and a.usename = current_user and a.datname = current_database()",
+               and a.usename = current_user and a.datname = pg_catalog.current_database()",
             namespace_key,
             self.session_name,
             TERMINATION_MS
@@ -189,8 +193,8 @@ impl LockSession {
 
     async fn end_session(&self, backend: i32) -> Result<(), StoreError> {
         sqlx::query!(
-            "select pg_terminate_backend(pid, $3) as ended from pg_stat_activity
-             where pid = $1 and application_name = $2 and pid <> pg_backend_pid()",
+            "select pg_catalog.pg_terminate_backend(pid, $3) as ended from pg_catalog.pg_stat_activity
+             where pid = $1 and application_name = $2 and pid <> pg_catalog.pg_backend_pid()",
             backend,
             self.session_name,
             TERMINATION_MS
@@ -212,10 +216,14 @@ impl LockSession {
         .execute(&mut *session)
         .await
         .map_err(StoreError::while_doing(doing))?;
-        sqlx::query!("select pg_advisory_unlock($1, $2)", LOCK_SPACE, fence.namespace_key)
-            .fetch_one(&mut *session)
-            .await
-            .map_err(StoreError::while_doing(doing))?;
+        sqlx::query!(
+            "select pg_catalog.pg_advisory_unlock($1, $2)",
+            LOCK_SPACE,
+            fence.namespace_key
+        )
+        .fetch_one(&mut *session)
+        .await
+        .map_err(StoreError::while_doing(doing))?;
         Ok(())
     }
 }

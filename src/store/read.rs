@@ -103,9 +103,9 @@ impl Store {
         let rows = sqlx::query_as!(
             SnapshotRow,
             "with found as (
-                 select snapshot_id::bigint, count(*) over () as found
+                 select snapshot_id::bigint, pg_catalog.count(*) over () as found
                  from inventory.snapshot
-                 where not pruned and namespace_key = any($1) and (status = any($2) or cardinality($2) = 0)
+                 where not pruned and namespace_key = any($1) and (status = any($2) or pg_catalog.cardinality($2) = 0)
                  order by snapshot.snapshot_id desc limit $3)
              select s.snapshot_id as \"snapshot_id!\", s.run_id as \"run_id!\", s.account_id as \"account_id!\",
                     s.namespace_id as \"namespace_id!\", n.name, s.status as \"status!\",
@@ -162,7 +162,7 @@ impl Store {
     /// When an object was first seen of which nothing else is left: all its intervals were pruned.
     pub async fn pruned_object(&self, id: &ObjectId) -> Result<Option<OffsetDateTime>, StoreError> {
         sqlx::query_scalar!(
-            "select min(first.recorded_at) from inventory.namespace n
+            "select pg_catalog.min(first.recorded_at) from inventory.namespace n
              join inventory.pruned_object p on p.namespace_key = n.namespace_key and p.id = $1
              join inventory.snapshot first on first.snapshot_id = coalesce(p.first_snapshot, n.baseline_snapshot)",
             id.as_bytes().as_slice()

@@ -162,7 +162,7 @@ impl Store {
         fence.check(&mut transaction).await?;
         sqlx::query!(
             "update inventory.snapshot
-             set status = $2, error = $3, requests = requests + $4, finished_at = clock_timestamp(),
+             set status = $2, error = $3, requests = requests + $4, finished_at = pg_catalog.clock_timestamp(),
                  cursor = null, anchor_cursor = null
              where snapshot_id = $1",
             snapshot_id,
@@ -204,7 +204,7 @@ impl Store {
         sqlx::query_as!(
             Unfinished,
             "select s.snapshot_id, s.spooled,
-                    extract(epoch from clock_timestamp() - s.checkpoint_at)::float8 as \"age_s!\",
+                    extract(epoch from pg_catalog.clock_timestamp() - s.checkpoint_at)::float8 as \"age_s!\",
                     s.base_snapshot is not distinct from n.published_snapshot
                         and s.snapshot_id > coalesce(n.published_snapshot, 0) as \"base_is_published!\",
                     s.digest_version,
@@ -249,7 +249,7 @@ impl Store {
         }
         let Some(spooled) = left.spooled else { return Ok(None) };
         let there = sqlx::query_scalar!(
-            "select count(*) as \"count!\" from inventory.spooled_object where snapshot_id = $1",
+            "select pg_catalog.count(*) as \"count!\" from inventory.spooled_object where snapshot_id = $1",
             left.snapshot_id
         )
         .fetch_one(&self.pool)

@@ -91,7 +91,7 @@ impl PageTransaction {
                  select $1, id, flag from unnest($2::bytea[], $3::boolean[]) as row (id, flag)
                  on conflict (snapshot_id, id) do update set has_stored_data = excluded.has_stored_data
                  returning xmax = 0 as fresh)
-             select count(*) filter (where fresh) as \"fresh!\" from written",
+             select pg_catalog.count(*) filter (where fresh) as \"fresh!\" from written",
             self.snapshot_id,
             &ids,
             flags.as_slice() as &[Option<bool>]
@@ -173,8 +173,9 @@ impl PageTransaction {
         let (before_pages, before_id) = self.before;
         let written = sqlx::query!(
             "update inventory.snapshot set
-                 checkpoint_at = clock_timestamp(), walked = $2,
-                 finished_at = case when $2 then coalesce(finished_at, clock_timestamp()) end, cursor = $3, compared_to = $4, spooled = $5,
+                 checkpoint_at = pg_catalog.clock_timestamp(), walked = $2,
+                 finished_at = case when $2 then coalesce(finished_at, pg_catalog.clock_timestamp()) end,
+                 cursor = $3, compared_to = $4, spooled = $5,
                  empty_pages = $6, anchor_cursor = $7, anchor_steps = $8, anchor_limit = $9,
                  pages = $10, requests = $11, with_data = $12, without_data = $13, unknown = $14,
                  created = $15, removed = $16, data_gained = $17, data_lost = $18, data_known = $19,
