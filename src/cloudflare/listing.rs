@@ -60,7 +60,7 @@ impl NamespaceList {
             return Some((1, PER_PAGE));
         };
         let number = self.pages.len() as u32;
-        if last.new > 0 && !(last.ends_at(number) && !last.is_full()) {
+        if last.new > 0 && (last.is_full() || !last.ends_at(number)) {
             return Some((number + 1, PER_PAGE));
         }
         // Every page is the first one. A server without paging sends all that it has, whatever is requested; one that cuts

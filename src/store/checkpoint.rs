@@ -63,8 +63,8 @@ impl Checkpoint {
         let (digest, change_digest) = (self.digest.to_bytes(), self.change_digest.to_bytes());
         let written = sqlx::query!(
             "update inventory.snapshot set
-                 checkpoint_at = clock_timestamp(), walked = $2,
-                 finished_at = case when $2 then coalesce(finished_at, clock_timestamp()) end, cursor = $3, compared_to = $4, spooled = $5,
+                 checkpoint_at = pg_catalog.clock_timestamp(), walked = $2,
+                 finished_at = case when $2 then coalesce(finished_at, pg_catalog.clock_timestamp()) end, cursor = $3, compared_to = $4, spooled = $5,
                  empty_pages = $6, anchor_cursor = $7, anchor_steps = $8, anchor_limit = $9,
                  pages = $10, requests = $11, with_data = $12, without_data = $13, unknown = $14,
                  created = $15, removed = $16, data_gained = $17, data_lost = $18, data_known = $19,

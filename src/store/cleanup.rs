@@ -34,14 +34,14 @@ impl Lease {
     pub(super) async fn clear_leftovers(&self) -> Result<(), StoreError> {
         let left = sqlx::query!(
             "with recursive staged (id) as (
-                 (select min(snapshot_id) from inventory.staged_change)
+                 (select pg_catalog.min(snapshot_id) from inventory.staged_change)
                  union all
-                 select (select min(c.snapshot_id) from inventory.staged_change c where c.snapshot_id > staged.id)
+                 select (select pg_catalog.min(c.snapshot_id) from inventory.staged_change c where c.snapshot_id > staged.id)
                  from staged where staged.id is not null),
              spooled (id) as (
-                 (select min(snapshot_id) from inventory.spooled_object)
+                 (select pg_catalog.min(snapshot_id) from inventory.spooled_object)
                  union all
-                 select (select min(o.snapshot_id) from inventory.spooled_object o where o.snapshot_id > spooled.id)
+                 select (select pg_catalog.min(o.snapshot_id) from inventory.spooled_object o where o.snapshot_id > spooled.id)
                  from spooled where spooled.id is not null)
              select s.snapshot_id, s.status = 'held' as \"held!\" from inventory.snapshot s
              where s.namespace_key = $1 and s.status not in ('running', 'interrupted')

@@ -103,8 +103,8 @@ impl Store {
             "select 'inventory.' || relname::text from pg_catalog.pg_class
              where relnamespace = 'inventory'::regnamespace::oid and relkind = 'r'
                and relname not in ('_sqlx_migrations', 'pruned_object')
-               and not (has_table_privilege(oid, 'select') and has_table_privilege(oid, 'insert')
-                        and has_table_privilege(oid, 'update'))
+               and not (pg_catalog.has_table_privilege(oid, 'select') and pg_catalog.has_table_privilege(oid, 'insert')
+                        and pg_catalog.has_table_privilege(oid, 'update'))
              order by 1",
         )
         .fetch_all(&self.pool)
@@ -114,11 +114,13 @@ impl Store {
 
     /// `idle_session_timeout`, which the lock relies on, came with version 14.
     async fn require_server(&self) -> Result<(), StoreError> {
-        let (number, name): (i32, String) =
-            sqlx::query_as("select current_setting('server_version_num')::int, current_setting('server_version')")
-                .fetch_one(&self.pool)
-                .await
-                .map_err(StoreError::while_doing("tell its version"))?;
+        let (number, name): (i32, String) = sqlx::query_as(
+            "select pg_catalog.current_setting('server_version_num')::int,
+                        pg_catalog.current_setting('server_version')",
+        )
+        .fetch_one(&self.pool)
+        .await
+        .map_err(StoreError::while_doing("tell its version"))?;
         if number < 140_000 {
             return Err(StoreError::OldServer { found: name });
         }
@@ -137,14 +139,14 @@ impl Store {
             .execute("set statement_timeout = 0")
             .await
             .map_err(StoreError::while_doing("begin the migrations"))?;
-        let there: bool = sqlx::query_scalar("select to_regnamespace('inventory') is not null")
+        let there: bool = sqlx::query_scalar("select pg_catalog.to_regnamespace('inventory') is not null")
             .fetch_one(&mut session)
             .await
             .map_err(StoreError::while_doing("look for the schema"))?;
         if !there {
             // Two that create it at once would fail in spite of `if not exists`.
             let create = format!(
-                "begin; select pg_advisory_xact_lock({LOCK_SPACE}, {MIGRATING}); \
+                "begin; select pg_catalog.pg_advisory_xact_lock({LOCK_SPACE}, {MIGRATING}); \
                  create schema if not exists inventory; commit"
             );
             session
@@ -193,8 +195,9 @@ impl Store {
         }
         let may_change: bool = sqlx::query_scalar(
             "select coalesce(
-                 (select pg_has_role(nspowner, 'usage') from pg_namespace where nspname = 'inventory'),
-                 has_database_privilege(current_database(), 'create'))",
+                 (select pg_catalog.pg_has_role(nspowner, 'usage')
+                  from pg_catalog.pg_namespace where nspname = 'inventory'),
+                 pg_catalog.has_database_privilege(pg_catalog.current_database(), 'create'))",
         )
         .fetch_one(&self.pool)
         .await
@@ -217,7 +220,7 @@ impl Store {
 
     /// Seconds that this machine's clock is ahead of the database's.
     pub async fn clock_ahead_s(&self) -> Result<f64, StoreError> {
-        let theirs: f64 = sqlx::query_scalar("select extract(epoch from clock_timestamp())::float8")
+        let theirs: f64 = sqlx::query_scalar("select extract(epoch from pg_catalog.clock_timestamp())::float8")
             .fetch_one(&self.pool)
             .await
             .map_err(StoreError::while_doing("tell the time"))?;
@@ -241,7 +244,7 @@ impl Store {
     /// `None` where there is no record yet.
     async fn applied_version(&self) -> Result<Option<i64>, StoreError> {
         let doing = "tell the schema's version";
-        let there: bool = sqlx::query_scalar("select to_regclass('inventory._sqlx_migrations') is not null")
+        let there: bool = sqlx::query_scalar("select pg_catalog.to_regclass('inventory._sqlx_migrations') is not null")
             .fetch_one(&self.pool)
             .await
             .map_err(StoreError::while_doing(doing))?;
@@ -249,7 +252,7 @@ impl Store {
             return Ok(None);
         }
         sqlx::query_scalar(AssertSqlSafe(format!(
-            "select max(version) from {MIGRATIONS_TABLE} where success"
+            "select pg_catalog.max(version) from {MIGRATIONS_TABLE} where success"
         )))
         .fetch_one(&self.pool)
         .await

@@ -190,21 +190,25 @@ impl LockConnection {
     async fn try_lock(&self, namespace_key: i32) -> Result<Option<LeaseNumber>, StoreError> {
         let doing = "take the namespace's lock";
         let mut session = self.session.lock().await;
-        let taken = sqlx::query_scalar!("select pg_try_advisory_lock($1, $2)", LOCK_SPACE, namespace_key)
-            .fetch_one(&mut *session)
-            .await
-            .doing(doing)?;
+        let taken = sqlx::query_scalar!(
+            "select pg_catalog.pg_try_advisory_lock($1, $2)",
+            LOCK_SPACE,
+            namespace_key
+        )
+        .fetch_one(&mut *session)
+        .await
+        .doing(doing)?;
         if taken != Some(true) {
             return Ok(None);
         }
         // A holder that released its lock left no name. One that died may have left sessions with open transactions
         // (stopped in the middle of a COPY, say): they are ended, or this run would wait for them.
         sqlx::query!(
-            "select pg_terminate_backend(a.pid, $3) as ended
-             from pg_stat_activity a
+            "select pg_catalog.pg_terminate_backend(a.pid, $3) as ended
+             from pg_catalog.pg_stat_activity a
              join inventory.namespace n on n.locked_by = a.application_name
              where n.namespace_key = $1 and a.application_name <> $2
-               and a.usename = current_user and a.datname = current_database()",
+               and a.usename = current_user and a.datname = pg_catalog.current_database()",
             namespace_key,
             self.store.session_name,
             TERMINATION_MS
@@ -225,8 +229,8 @@ impl LockConnection {
 
     async fn end_session(&self, backend: i32) -> Result<(), StoreError> {
         sqlx::query!(
-            "select pg_terminate_backend(pid, $3) as ended from pg_stat_activity
-             where pid = $1 and application_name = $2 and pid <> pg_backend_pid()",
+            "select pg_catalog.pg_terminate_backend(pid, $3) as ended from pg_catalog.pg_stat_activity
+             where pid = $1 and application_name = $2 and pid <> pg_catalog.pg_backend_pid()",
             backend,
             self.store.session_name,
             TERMINATION_MS
@@ -248,10 +252,14 @@ impl LockConnection {
         .execute(&mut *session)
         .await
         .doing(doing)?;
-        sqlx::query!("select pg_advisory_unlock($1, $2)", LOCK_SPACE, lease.namespace_key)
-            .fetch_one(&mut *session)
-            .await
-            .doing(doing)?;
+        sqlx::query!(
+            "select pg_catalog.pg_advisory_unlock($1, $2)",
+            LOCK_SPACE,
+            lease.namespace_key
+        )
+        .fetch_one(&mut *session)
+        .await
+        .doing(doing)?;
         Ok(())
     }
 }

@@ -93,16 +93,20 @@ impl Store {
     pub async fn reader(&self) -> Result<Reader, StoreError> {
         let doing = "look at the record";
         let mut session = self.session().await.map_err(StoreError::while_doing(doing))?;
-        let now = sqlx::query_scalar!("select clock_timestamp() as \"now!\"")
+        let now = sqlx::query_scalar!("select pg_catalog.clock_timestamp() as \"now!\"")
             .fetch_one(&mut session)
             .await
             .map_err(StoreError::while_doing(doing))?;
         // No publication is in its last statements while this is held, and the next one reads the clock after `now`.
         // It needs no privilege.
-        sqlx::query!("select pg_advisory_xact_lock_shared($1, $2)", LOCK_SPACE, PUBLISHING)
-            .execute(&mut session)
-            .await
-            .map_err(StoreError::while_doing("wait for a publication in its last statements"))?;
+        sqlx::query!(
+            "select pg_catalog.pg_advisory_xact_lock_shared($1, $2)",
+            LOCK_SPACE,
+            PUBLISHING
+        )
+        .execute(&mut session)
+        .await
+        .map_err(StoreError::while_doing("wait for a publication in its last statements"))?;
         session
             .execute(UNHURRIED)
             .await
@@ -110,7 +114,8 @@ impl Store {
         // A standby knows nothing of its primary's locks, but publications reach it in the order of their moments: up
         // to the newest that it has, nothing is missing.
         let known_until = sqlx::query_scalar!(
-            "select case when pg_is_in_recovery() then greatest(last_recorded_at, 'epoch') else $1 end as \"until!\"
+            "select case when pg_catalog.pg_is_in_recovery() then greatest(last_recorded_at, 'epoch')
+                         else $1 end as \"until!\"
              from inventory.store",
             now
         )

@@ -92,7 +92,7 @@ impl Store {
         sqlx::query!(
             "insert into inventory.namespace as n
                  (account_key, namespace_id, name, script, class, use_sqlite, preview, last_listed_at)
-             select $1, l.namespace_id, l.name, l.script, l.class, l.use_sqlite, l.preview, clock_timestamp()
+             select $1, l.namespace_id, l.name, l.script, l.class, l.use_sqlite, l.preview, pg_catalog.clock_timestamp()
              from unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::boolean[], $7::jsonb[])
                  as l (namespace_id, name, script, class, use_sqlite, preview)
              order by l.namespace_id
@@ -179,7 +179,7 @@ impl Lease {
         let key = self.namespace_key;
         let marked = self.write("record that a namespace vanished", async |connection| {
             sqlx::query!(
-                "update inventory.namespace set missing_since = clock_timestamp()
+                "update inventory.namespace set missing_since = pg_catalog.clock_timestamp()
                  where namespace_key = $1 and missing_since is null",
                 key
             )

@@ -39,7 +39,8 @@ const FOREIGN: &str = "
         from pg_catalog.pg_class c
         where c.relnamespace = n.oid and c.relowner <> n.nspowner and c.relkind not in ('i', 'I', 't')
         union all
-        select p.proowner, p.name, true, pg_catalog.format('drop it, or hand it over with `alter routine %s owner to ', p.name)
+        select p.proowner, p.name, true,
+               pg_catalog.format('drop it, or hand it over with `alter routine %s owner to ', p.name)
         from (select proowner, pg_catalog.format('inventory.%I(%s)', proname,
                                                  pg_catalog.pg_get_function_identity_arguments(oid)) as name
               from pg_catalog.pg_proc where pronamespace = n.oid and proowner <> n.nspowner) p

@@ -66,7 +66,7 @@ pub(super) async fn read_range(
         RowsOf::Spool(snapshot_id) => ("spooled_object", "snapshot_id", snapshot_id),
     };
     let query = format!(
-        "select string_agg(id || state, ''::bytea) from (
+        "select pg_catalog.string_agg(id || state, ''::bytea) from (
              select id, case has_stored_data when true then '\\x03'::bytea when false then '\\x02'::bytea
                              else '\\x01'::bytea end as state
              from inventory.{table}

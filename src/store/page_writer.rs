@@ -71,7 +71,7 @@ impl PageWriter {
                  select $1, id, flag from unnest($2::bytea[], $3::boolean[]) as row (id, flag)
                  on conflict (snapshot_id, id) do update set has_stored_data = excluded.has_stored_data
                  returning xmax = 0 as fresh)
-             select count(*) filter (where fresh) as \"fresh!\" from written",
+             select pg_catalog.count(*) filter (where fresh) as \"fresh!\" from written",
             self.snapshot_id,
             &ids,
             flags.as_slice() as &[Option<bool>]

@@ -41,7 +41,7 @@ impl Store {
     /// So long before the database's present.
     pub async fn moment_ago(&self, ago: Duration) -> Result<OffsetDateTime, StoreError> {
         sqlx::query_scalar!(
-            "select clock_timestamp() - make_interval(secs => $1) as \"moment!\"",
+            "select pg_catalog.clock_timestamp() - pg_catalog.make_interval(secs => $1) as \"moment!\"",
             ago.as_secs_f64()
         )
         .fetch_one(&self.pool)
@@ -68,7 +68,7 @@ impl Store {
     /// How many intervals had ended with the horizon's snapshot, or before.
     pub async fn count_ended_intervals(&self, namespace_key: i32, horizon: Horizon) -> Result<u64, StoreError> {
         let count = sqlx::query_scalar!(
-            "select count(*) as \"count!\"
+            "select pg_catalog.count(*) as \"count!\"
              from inventory.snapshot s join inventory.closed_interval c on c.to_snapshot = s.snapshot_id
              where s.namespace_key = $1 and s.status = 'complete' and s.snapshot_id <= $2",
             namespace_key,
@@ -83,10 +83,10 @@ impl Store {
     /// Rows that walks staged or spooled which ended without clearing them, or which nobody went on with.
     pub async fn count_leftovers(&self, namespace_key: i32, before: OffsetDateTime) -> Result<u64, StoreError> {
         let count = sqlx::query_scalar!(
-            "select coalesce(sum(
+            "select coalesce(pg_catalog.sum(
                  case when s.status = 'held' then 0
-                      else (select count(*) from inventory.staged_change c where c.snapshot_id = s.snapshot_id) end
-                 + (select count(*) from inventory.spooled_object o where o.snapshot_id = s.snapshot_id)
+                      else (select pg_catalog.count(*) from inventory.staged_change c where c.snapshot_id = s.snapshot_id) end
+                 + (select pg_catalog.count(*) from inventory.spooled_object o where o.snapshot_id = s.snapshot_id)
              ), 0)::bigint as \"count!\"
              from inventory.snapshot s
              where s.namespace_key = $1
@@ -149,7 +149,7 @@ impl Store {
     /// Runs that ended before then and have no snapshots left, once these are dropped.
     pub async fn count_runs(&self, before: OffsetDateTime, dropped_snapshots: &[i32]) -> Result<u64, StoreError> {
         let count = sqlx::query_scalar!(
-            "select count(*) as \"count!\" from inventory.run r
+            "select pg_catalog.count(*) as \"count!\" from inventory.run r
              where r.outcome <> 'running' and coalesce(r.finished_at, r.started_at) < $1
                and not exists (
                    select from inventory.snapshot s
@@ -249,7 +249,7 @@ impl Lease {
                        select from inventory.closed_interval later
                        where later.namespace_key = $1 and later.id = d.id and later.to_snapshot > $2)
                  on conflict do nothing)
-             select count(*) as \"count!\" from dropped",
+             select pg_catalog.count(*) as \"count!\" from dropped",
                 self.namespace_key,
                 end,
                 i64::from(batch)

@@ -148,7 +148,7 @@ impl ProvenWalk {
             supersede_held(connection, &walk).await?;
             sqlx::query!(
                 "update inventory.snapshot
-                 set status = 'held', error = $2, finished_at = clock_timestamp(), cursor = null, anchor_cursor = null
+                 set status = 'held', error = $2, finished_at = pg_catalog.clock_timestamp(), cursor = null, anchor_cursor = null
                  where snapshot_id = $1",
                 walk.snapshot_id,
                 why
@@ -286,13 +286,17 @@ impl ProvenWalk {
         .doing(doing)?;
         // A statement of its own: the clock below is read after this lock is held, so whoever has waited for it knows that
         // what is published later is recorded later. See `Store::reader`.
-        sqlx::query!("select pg_advisory_xact_lock($1, $2)", LOCK_SPACE, PUBLISHING)
-            .execute(&mut **transaction)
-            .await
-            .doing(doing)?;
+        sqlx::query!(
+            "select pg_catalog.pg_advisory_xact_lock($1, $2)",
+            LOCK_SPACE,
+            PUBLISHING
+        )
+        .execute(&mut **transaction)
+        .await
+        .doing(doing)?;
         let recorded_at = sqlx::query_scalar!(
             "update inventory.store
-             set last_recorded_at = greatest(clock_timestamp(), last_recorded_at + interval '1 microsecond')
+             set last_recorded_at = greatest(pg_catalog.clock_timestamp(), last_recorded_at + interval '1 microsecond')
              returning last_recorded_at"
         )
         .fetch_one(&mut **transaction)

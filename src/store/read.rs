@@ -103,9 +103,9 @@ impl Store {
         let rows = sqlx::query_as!(
             SnapshotRow,
             "with found as (
-                 select snapshot_id::bigint, count(*) over () as found
+                 select snapshot_id::bigint, pg_catalog.count(*) over () as found
                  from inventory.snapshot
-                 where not pruned and namespace_key = any($1) and (status = any($2) or cardinality($2) = 0)
+                 where not pruned and namespace_key = any($1) and (status = any($2) or pg_catalog.cardinality($2) = 0)
                  order by snapshot.snapshot_id desc limit $3)
              select s.snapshot_id as \"snapshot_id!\", s.run_id as \"run_id!\", s.account_id as \"account_id!\",
                     s.namespace_id as \"namespace_id!\", n.name, s.status as \"status!\",
@@ -159,11 +159,12 @@ impl Store {
         .map_err(StoreError::while_doing("read an object's history"))
     }
 
-    /// The tables of which row security would hide rows from this role: no command reads them.
+    /// The tables whose rows row security would hide from this role. No command reads them.
     pub async fn tables_with_hidden_rows(&self) -> Result<Vec<String>, StoreError> {
         sqlx::query_scalar(
-            "select 'inventory.' || relname from pg_class
-             where relnamespace = 'inventory'::regnamespace and relkind = 'r' and row_security_active(oid)
+            "select 'inventory.' || relname::text from pg_catalog.pg_class
+             where relnamespace = 'inventory'::pg_catalog.regnamespace::oid and relkind = 'r'
+               and pg_catalog.row_security_active(oid)
              order by 1",
         )
         .fetch_all(&self.pool)
@@ -174,7 +175,7 @@ impl Store {
     /// When an object was first seen of which nothing else is left: all its intervals were pruned.
     pub async fn pruned_object(&self, id: &ObjectId) -> Result<Option<OffsetDateTime>, StoreError> {
         sqlx::query_scalar!(
-            "select min(first.recorded_at) from inventory.namespace n
+            "select pg_catalog.min(first.recorded_at) from inventory.namespace n
              join inventory.pruned_object p on p.namespace_key = n.namespace_key and p.id = $1
              join inventory.snapshot first on first.snapshot_id = coalesce(p.first_snapshot, n.baseline_snapshot)",
             id.as_bytes().as_slice()

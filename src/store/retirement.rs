@@ -22,8 +22,8 @@ impl Lease {
             let given = sqlx::query_scalar!(
                 "insert into inventory.snapshot
                      (run_id, namespace_key, base_snapshot, digest_version, walked, finished_at, removed, change_digest)
-                 select $1, namespace_key, published_snapshot, $3, true, clock_timestamp(),
-                        (select count(*) from inventory.open_interval where namespace_key = $2), $4
+                 select $1, namespace_key, published_snapshot, $3, true, pg_catalog.clock_timestamp(),
+                        (select pg_catalog.count(*) from inventory.open_interval where namespace_key = $2), $4
                  from inventory.namespace where namespace_key = $2
                  returning snapshot_id",
                 run_id,

@@ -58,7 +58,7 @@ impl Store {
 
     pub async fn finish_run(&self, run_id: i64, outcome: RunOutcome) -> Result<(), StoreError> {
         sqlx::query!(
-            "update inventory.run set finished_at = clock_timestamp(), outcome = $2 where run_id = $1",
+            "update inventory.run set finished_at = pg_catalog.clock_timestamp(), outcome = $2 where run_id = $1",
             run_id,
             outcome.as_str()
         )
@@ -74,8 +74,8 @@ impl Store {
             "update inventory.run r set outcome = 'interrupted'
              where outcome = 'running'
                and not exists (
-                   select from pg_stat_activity a
-                   where a.datname = current_database() and a.application_name = r.session_name
+                   select from pg_catalog.pg_stat_activity a
+                   where a.datname = pg_catalog.current_database() and a.application_name = r.session_name
                )"
         )
         .execute(&self.pool)

@@ -6,46 +6,52 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::{Store, StoreError};
 
-/// A column that a sequence fills, and where its numbers may be found. The row that a number was given to may have been
-/// pruned while other rows still name it.
+/// A column that a sequence fills, and the columns that name its rows. A row may have been pruned, or restored without
+/// those that it names, while others still name it.
 pub(super) struct Numbered {
     table: &'static str,
     column: &'static str,
-    newest: &'static str,
+    named_by: &'static [(&'static str, &'static str)],
 }
 
 pub(super) const ACCOUNTS: Numbered = Numbered {
     table: "account",
     column: "account_key",
-    newest: "(select max(account_key) from inventory.account), (select max(account_key) from inventory.namespace)",
+    named_by: &[("namespace", "account_key")],
 };
 
 pub(super) const RUNS: Numbered = Numbered {
     table: "run",
     column: "run_id",
-    newest: "(select max(run_id) from inventory.run), (select max(run_id) from inventory.snapshot)",
+    named_by: &[("snapshot", "run_id")],
 };
 
 pub(super) const NAMESPACES: Numbered = Numbered {
     table: "namespace",
     column: "namespace_key",
-    newest: "(select max(namespace_key) from inventory.namespace), (select max(namespace_key) from inventory.snapshot), \
-             (select max(namespace_key) from inventory.open_interval), \
-             (select max(namespace_key) from inventory.closed_interval), \
-             (select max(namespace_key) from inventory.pruned_object)",
+    named_by: &[
+        ("snapshot", "namespace_key"),
+        ("open_interval", "namespace_key"),
+        ("closed_interval", "namespace_key"),
+        ("pruned_object", "namespace_key"),
+    ],
 };
 
-/// `first_snapshot` is left out: it is never after the `from_snapshot` of a row that stays or stayed, and has no index.
+/// Only columns that begin an index, or are in a small table. That leaves `first_snapshot` out, which is never above the
+/// `from_snapshot` beside it.
 pub(super) const SNAPSHOTS: Numbered = Numbered {
     table: "snapshot",
     column: "snapshot_id",
-    newest: "(select max(snapshot_id) from inventory.snapshot), \
-             (select max(greatest(published_snapshot, baseline_snapshot, horizon_snapshot)) from inventory.namespace), \
-             (select max(from_snapshot) from inventory.open_interval), \
-             (select max(from_snapshot) from inventory.closed_interval), \
-             (select max(to_snapshot) from inventory.closed_interval), \
-             (select max(snapshot_id) from inventory.staged_change), \
-             (select max(snapshot_id) from inventory.spooled_object)",
+    named_by: &[
+        ("namespace", "published_snapshot"),
+        ("namespace", "baseline_snapshot"),
+        ("namespace", "horizon_snapshot"),
+        ("open_interval", "from_snapshot"),
+        ("closed_interval", "from_snapshot"),
+        ("closed_interval", "to_snapshot"),
+        ("staged_change", "snapshot_id"),
+        ("spooled_object", "snapshot_id"),
+    ],
 };
 
 const ALL: [&Numbered; 4] = [&ACCOUNTS, &RUNS, &NAMESPACES, &SNAPSHOTS];
@@ -67,12 +73,14 @@ impl Store {
         for numbered in ALL {
             let newest = numbered.newest(&mut session).await?;
             let Some(sequence) = &newest.sequence else { continue };
-            let (may_read, may_set): (bool, bool) =
-                sqlx::query_as("select has_sequence_privilege($1, 'select'), has_sequence_privilege($1, 'update')")
-                    .bind(sequence)
-                    .fetch_one(&mut *session)
-                    .await
-                    .map_err(StoreError::while_doing(DOING))?;
+            let (may_read, may_set): (bool, bool) = sqlx::query_as(
+                "select pg_catalog.has_sequence_privilege($1, 'select'),
+                        pg_catalog.has_sequence_privilege($1, 'update')",
+            )
+            .bind(sequence)
+            .fetch_one(&mut *session)
+            .await
+            .map_err(StoreError::while_doing(DOING))?;
             if !may_read || next(&mut session, sequence).await? > newest.number {
                 continue;
             }
@@ -92,9 +100,13 @@ impl Store {
 
 impl Numbered {
     pub(super) async fn newest(&self, session: &mut PgConnection) -> Result<Newest, StoreError> {
+        let columns = [(self.table, self.column)]
+            .into_iter()
+            .chain(self.named_by.iter().copied());
+        let newest = columns.map(|(table, column)| format!("(select pg_catalog.max({column}) from inventory.{table})"));
         let (number, sequence) = sqlx::query_as(AssertSqlSafe(format!(
-            "select coalesce(greatest({}), 0)::bigint, pg_get_serial_sequence($1, $2)",
-            self.newest
+            "select coalesce(greatest({}), 0)::bigint, pg_catalog.pg_get_serial_sequence($1, $2)",
+            newest.collect::<Vec<_>>().join(", ")
         )))
         .bind(format!("inventory.{}", self.table))
         .bind(self.column)
@@ -171,7 +183,7 @@ fn behind(sequence: &str, newest: i64) -> StoreError {
 }
 
 fn statement(sequence: &str, newest: i64) -> String {
-    format!("select setval('{}', {newest})", sequence.replace('\'', "''"))
+    format!("select pg_catalog.setval('{}', {newest})", sequence.replace('\'', "''"))
 }
 
 /// The number that a sequence gives next.
@@ -199,7 +211,7 @@ mod tests {
         for given in [1, 6, 7] {
             let refused = newest.require_rising(Ok(given)).unwrap_err().to_string();
             assert!(
-                refused.contains("`select setval('inventory.\"it''s\"', 7)`"),
+                refused.contains("`select pg_catalog.setval('inventory.\"it''s\"', 7)`"),
                 "{refused}"
             );
         }

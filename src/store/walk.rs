@@ -185,7 +185,7 @@ impl Lease {
             sqlx::query!(
                 "update inventory.snapshot
                  set status = $2, error = $3, requests = requests + $4,
-                     finished_at = case when $5 then finished_at else clock_timestamp() end,
+                     finished_at = case when $5 then finished_at else pg_catalog.clock_timestamp() end,
                      cursor = case when $5 then cursor end, anchor_cursor = case when $5 then anchor_cursor end
                  where snapshot_id = $1",
                 snapshot_id,
@@ -209,7 +209,7 @@ impl Lease {
         sqlx::query_as!(
             Unfinished,
             "select s.snapshot_id, s.spooled,
-                    extract(epoch from clock_timestamp() - s.checkpoint_at)::float8 as \"age_s!\",
+                    extract(epoch from pg_catalog.clock_timestamp() - s.checkpoint_at)::float8 as \"age_s!\",
                     s.base_snapshot is not distinct from n.published_snapshot
                         and s.snapshot_id > coalesce(n.published_snapshot, 0) as \"base_is_published!\",
                     s.digest_version,
@@ -251,7 +251,7 @@ impl Lease {
     async fn lost_its_spool(&self, left: &Unfinished) -> Result<bool, StoreError> {
         let Some(spooled) = left.spooled else { return Ok(false) };
         let rows = sqlx::query_scalar!(
-            "select count(*) as \"count!\" from inventory.spooled_object where snapshot_id = $1",
+            "select pg_catalog.count(*) as \"count!\" from inventory.spooled_object where snapshot_id = $1",
             left.snapshot_id
         )
         .fetch_one(&self.store.pool)

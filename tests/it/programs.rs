@@ -61,8 +61,10 @@ fn give_away(path: &Path) {
     chown(path, Some(SOMEONE), Some(SOMEONE)).unwrap();
 }
 
-/// Ways in which somebody else may decide what runs.
-fn ways() -> Vec<(&'static str, fn(&Planted))> {
+/// How somebody else may decide what runs.
+type Way = (&'static str, fn(&Planted));
+
+fn ways() -> Vec<Way> {
     vec![
         ("the folder is theirs", |planted| give_away(&planted.bin)),
         ("the programs are theirs", |planted| {

@@ -148,9 +148,9 @@ async fn a_role_that_may_not_is_told_the_statement() {
 /// What stands between backquotes, to be run as it is.
 fn statements(ended: &Ended) -> Option<String> {
     let said = format!("{}{}", ended.stdout, ended.stderr);
-    let (_, after) = said.split_once("`select setval(")?;
+    let (_, after) = said.split_once("`select pg_catalog.setval(")?;
     let (statements, _) = after.split_once('`')?;
-    Some(format!("select setval({statements}"))
+    Some(format!("select pg_catalog.setval({statements}"))
 }
 
 /// A walk that began under a number that was given before, by a version that did not look, is not published.
