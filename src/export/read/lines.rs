@@ -108,7 +108,7 @@ impl<R: Read> Lines<R> {
         let mut bytes = self.start..self.start + length;
         self.start = bytes.end;
         self.line += self.height;
-        for ending in [b'\n', b'\r'] {
+        for ending in *b"\n\r" {
             if self.buffer[bytes.clone()].last() == Some(&ending) {
                 bytes.end -= 1;
             }
