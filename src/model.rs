@@ -39,7 +39,7 @@ impl ObjectId {
         Ok(Self(std::array::from_fn(|i| values[2 * i] << 4 | values[2 * i + 1])))
     }
 
-    /// The 64 lower-case hex digits.
+    /// Returns the 64 lower-case hex digits.
     pub fn to_hex(&self) -> [u8; 64] {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let mut text = [0; 64];

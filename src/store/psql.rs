@@ -26,7 +26,7 @@ pub enum Error {
     Run { program: PathBuf, source: io::Error },
 }
 
-/// Runs psql until it ends, and gives the exit code to end with. `beside` is a folder to look in first: a server's
+/// Runs psql until it ends, and gives the exit code to end with; dropping the future ends psql. `beside` is a folder to look in first: a server's
 /// own psql is of its version.
 pub async fn run(options: &PgConnectOptions, beside: Option<&Path>, args: &[OsString]) -> Result<u8, Error> {
     let program = find(beside).ok_or(Error::NotFound)?;
@@ -38,7 +38,7 @@ pub async fn run(options: &PgConnectOptions, beside: Option<&Path>, args: &[OsSt
     // not inherit that.
     let _ignored = signal(SignalKind::interrupt()).map_err(failed)?;
     let mut command = Command::new(&program);
-    command.args(args);
+    command.args(args).kill_on_drop(true);
     for name in MISLEADING {
         command.env_remove(name);
     }

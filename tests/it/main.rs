@@ -35,6 +35,7 @@ mod simulation;
 mod sql_page;
 mod support;
 mod sync;
+mod terminal;
 mod two_programs;
 mod watched;
 mod wire;
