@@ -1,11 +1,16 @@
 //! The signals that ask the program to stop: SIGINT, SIGTERM, and SIGHUP when its terminal goes away.
 
 use std::io;
+use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::Failure;
+
+/// Signals within this time of the first are the same request to stop: `timeout` signals its child, and then the child's
+/// whole group.
+const ONE_STOP: Duration = Duration::from_millis(50);
 
 pub struct Signals {
     interrupt: Signal,
@@ -42,19 +47,24 @@ impl Signals {
     }
 }
 
-/// Cancelled by the first signal from now on. The second SIGINT or SIGTERM ends the process at once.
+/// Cancelled by the first signal from now on. A later SIGINT or SIGTERM ends the process at once.
 pub fn stopped() -> Result<CancellationToken, Failure> {
     let mut signals = Signals::listen().map_err(|error| Failure::new(error, 1))?;
     let stopped = CancellationToken::new();
     let first = stopped.clone();
     tokio::spawn(async move {
-        let mut asked = 0;
-        while asked < 2 {
-            // SIGHUP does not count: when a terminal goes away, the shell and the kernel each send one.
-            asked += u8::from(signals.next().await != SignalKind::hangup());
+        let mut asked: Option<Instant> = None;
+        loop {
+            let signal = signals.next().await;
             first.cancel();
+            // When a terminal goes away, the shell and the kernel each send SIGHUP.
+            if signal == SignalKind::hangup() {
+                continue;
+            }
+            if asked.get_or_insert_with(Instant::now).elapsed() > ONE_STOP {
+                end_at_once();
+            }
         }
-        end_at_once();
     });
     Ok(stopped)
 }

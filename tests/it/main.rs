@@ -30,6 +30,7 @@ mod readme;
 mod record_model;
 mod report;
 mod resume;
+mod scripts;
 mod secrets;
 mod simulation;
 mod sql_page;

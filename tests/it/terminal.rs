@@ -165,6 +165,26 @@ async fn a_signal_to_a_command_stops_the_private_server_too() {
 }
 
 #[tokio::test]
+async fn a_person_who_asks_again_need_not_wait() {
+    let (simulator, data, _) = service().await;
+    assert_eq!(run(on(&data, &simulator, &["sync"])).code, Some(0));
+    let server = data.join().await;
+    let mut session = PgConnection::connect_with(&server.connect_options()).await.unwrap();
+    let mut lock = session.begin().await.unwrap();
+    let held = "lock table inventory.namespace";
+    sqlx::raw_sql(held).execute(&mut *lock).await.unwrap();
+    let mut child = on(&data, &simulator, &["sync"]).spawn().unwrap();
+    until_one_waits(&server, "Lock:%", &["sync"]).await;
+    while child.try_wait().unwrap().is_none() {
+        let _ended = kill_process(Pid::from_child(&child), Signal::INT);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(end(child).await.code, Some(130));
+    lock.rollback().await.unwrap();
+    server.leave().await.unwrap();
+}
+
+#[tokio::test]
 async fn psql_ends_with_the_program_and_so_does_the_private_server() {
     let (simulator, data, _) = service().await;
     assert_eq!(run(on(&data, &simulator, &["sync"])).code, Some(0));
