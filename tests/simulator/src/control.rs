@@ -70,7 +70,7 @@ impl State {
         self.namespaces.iter().map(|n| n.id.clone()).collect()
     }
 
-    /// Deletes the older of two previews on odd days and creates one on even days.
+    /// Deletes the oldest preview on odd days and creates one on even days.
     fn preview_comes_or_goes(&mut self) {
         let day = self.day;
         let Some(oldest) = self.namespaces.iter().position(|n| n.preview.is_some()) else {
