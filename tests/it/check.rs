@@ -71,7 +71,7 @@ async fn a_private_server_that_is_not_there_is_not_made() {
     assert!(!data.exists());
 }
 
-/// The problem and its remedy stand at the end of a message, which is not cut, however long the name before it is.
+/// The problem and its remedy come last in a message and are never cut, however long the name before them is.
 #[tokio::test]
 async fn a_finding_is_told_to_its_end() {
     let (simulator, database, _) = service().await;

@@ -124,14 +124,14 @@ async fn sessions_that_were_left_in_the_midst_of_a_page_are_not_used_again() {
             new: State::WithData,
         }
     };
-    // More than one message holds.
+    // The rows fill more than one message.
     let changes: Vec<_> = (0..5_000).map(created).collect();
     let mut finished = 0;
     for polls in 0..40 {
         let mut page = walk.begin_page().await.unwrap();
         finished += u32::from(polled(pin!(page.stage(&changes)), polls).await.is_some());
         drop(page);
-        // More often than the pool has sessions.
+        // More loads than the pool has sessions, so that each session is used.
         for _ in 0..4 {
             let loaded = Walk::load(walk.lease().clone(), walk.snapshot_id()).await;
             assert_eq!(loaded.unwrap().status(), "running", "left after {polls} polls");

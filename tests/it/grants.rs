@@ -28,7 +28,7 @@ async fn a_role_without_create_is_enough() {
     let (simulator, database) = (simulator().await, fresh_database().await);
     let chat = simulator.add_namespace(ACCOUNT, "chat_Room");
     simulator.seed(&chat, 300, 1);
-    // Without the schema, every command of such a role is refused.
+    // The role can't create the schema, so the owner migrates first.
     let migrated = run(program(&simulator, &database, &["migrate"]));
     assert_eq!(migrated.code, Some(0), "{migrated:#?}");
 

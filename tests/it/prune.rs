@@ -121,7 +121,7 @@ async fn what_is_younger_stays() {
     assert!(ended.stderr.contains("--older-than"), "{ended:#?}");
 }
 
-/// Nobody reads cron's output, so a misspelled name would keep all history unnoticed.
+/// Nobody reads the output of a cron job, so a misspelled name would keep all history unnoticed.
 #[tokio::test]
 async fn names_that_nothing_has_are_an_error() {
     let recorded = recorded().await;

@@ -98,7 +98,7 @@ fn rows_between_two_quotation_marks_are_all_there() {
     };
     let (plain, marked) = (files.write("a.tsv", list("x")), files.write("b.tsv", list("5\" disk")));
     assert_same(&plain, &marked, "12,000", "inch marks");
-    // At the start of a cell, a quotation mark opens it, and the text after the closing one is an error.
+    // At the start of a cell, a quotation mark opens it. Text after the closing mark is an error.
     let opened = files.write("c.tsv", list("\"quoted\" name"));
     assert_trouble(&plain, &opened, "line 502 has text after a closing quotation mark");
     let mut swallowed = list("\"x");
@@ -266,7 +266,7 @@ fn a_key_that_some_rows_leave_out_is_unknown_in_these() {
             &format!("line {line} has no namespace_id"),
         );
     }
-    // A row of another table is not an object, wherever it stands.
+    // A row of another table is not an object, in any line of the file.
     let history = with('1', "true").replace('{', "{\"account_id\":\"a\",\"namespace_id\":\"n\",");
     let mixed = history.clone() + &history.replace('1', "2").replace('{', "{\"valid_from\":null,");
     assert_trouble(

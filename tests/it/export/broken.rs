@@ -11,7 +11,7 @@ use super::*;
 #[tokio::test]
 async fn whoever_reads_the_first_line_and_leaves_ends_the_export_quietly() {
     let recorded = recorded().await;
-    // More than a pipe holds.
+    // The output exceeds a pipe's buffer.
     recorded.simulator.seed(&recorded.namespace, 20_000, 3);
     let accepted = run(sync(&recorded.simulator, &recorded.database, &["--accept-removals"]));
     assert_eq!(accepted.code, Some(0), "{accepted:#?}");

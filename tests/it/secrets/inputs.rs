@@ -110,8 +110,7 @@ async fn mistakes_show_nothing() {
 }
 
 fn refused(simulator: &cloudflare_simulator::Simulator, file: &Path, variables: &[(&str, &str)], what: &str) {
-    // No run reaches the store: each input is a configuration error, or names an account that the simulator does not
-    // have.
+    // No run reaches the database: each input is a configuration error or an unknown account.
     let mut command = sync(simulator, "postgres://localhost:1/d");
     // The environment overrides the file, which would then not be validated.
     for (key, variable) in [

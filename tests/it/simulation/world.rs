@@ -326,7 +326,7 @@ impl Watched {
         }
     }
 
-    /// Ends a walk: the model takes over what it received and decides whether it had to be held.
+    /// Ends a walk: the model takes over the objects that the walk received, and decides whether it had to be held.
     fn finish(
         &mut self,
         snapshot: &Snapshot,
