@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """How much of the request budget one namespace's walk uses if the API is slow.
 
-The simulator delays responses by --latency and enforces Cloudflare's own limit of 1,200 requests in 300 s; the program may
-use all of it (--quota-share 100). A walk of N pages takes at least N / 4 s. `--objects 35000000` is the largest known
-namespace, and takes a quarter of an hour."""
+The simulator delays responses by --latency and enforces Cloudflare's own limit of 1,200 requests in 300 s; the program
+may use all of it (--quota-share 100). A walk of N pages takes at least N / 4 s. `--objects 35000000` is the largest
+known namespace, and takes a quarter of an hour."""
 
 import argparse
 import json

@@ -5,7 +5,8 @@
 
 Every program reads the same two files and writes the changes to a file; the numbers of changes must agree. Each program
 runs three times in turn, and its best run counts. `qsv` takes part if it is on PATH (it needs sorted or at least unique
-keys and holds both files in memory). --wide gives the files all columns of an export instead of only the id and the flag.
+keys and holds both files in memory). --wide gives the files all columns of an export instead of only the id and the
+flag.
 """
 import argparse
 import os

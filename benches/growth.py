@@ -6,8 +6,8 @@
 `--objects` is the size of the namespace in the measurements of changed shares and of history.
 
 The simulator responds at once. One third of a share is removed, one third added and one third flipped. Before each run,
-outside the measurement, the database is vacuumed and a checkpoint made. Autovacuum is off, because its work belongs to no
-single run."""
+outside the measurement, the database is vacuumed and a checkpoint made. Autovacuum is off, because its work belongs to
+no single run."""
 
 import argparse
 import json

@@ -3,11 +3,12 @@
 
     benches/sync.py [--objects N] [--rounds N] [--without NAME ...]
 
-One namespace on the simulator, which responds at once from memory, because every page was requested before. One PostgreSQL
-with its default settings, except for two. Autovacuum is off, because its writes belong to no single peer: every database is
-vacuumed and a checkpoint made before each run, outside the measurement. And work_mem is 256 MB, without which dlt's scd2
-compares every row with every other. Each peer has its own database, and all take turns: a first sync, an unchanged one, and
-one after 1% of the objects were removed, 1% added and 1% flipped. The next round begins with the objects at that point."""
+One namespace on the simulator, which responds at once from memory, because every page was requested before. One
+PostgreSQL with its default settings, except for two. Autovacuum is off, because its writes belong to no single peer:
+every database is vacuumed and a checkpoint made before each run, outside the measurement. And work_mem is 256 MB,
+without which dlt's scd2 compares every row with every other. Each peer has its own database, and all take turns: a
+first sync, an unchanged one, and one after 1% of the objects were removed, 1% added and 1% flipped. The next round
+begins with the objects at that point."""
 
 import argparse
 import json

@@ -101,7 +101,7 @@ fn tests_that_fail_are_an_error_with_any_version() {
 
 /// `scripts/demo` with a stand-in for its simulator, and with its record in `data`.
 fn demo(simulator: &str, data: &mut Data) -> (Tools, Command) {
-    // As root, the script would use and empty a folder outside the test.
+    // With root's id, the script would use and empty a folder outside the test.
     let tools = Tools::new(&[("cc", ""), ("cargo", ""), ("id", "echo 1000"), ("curl", "")]);
     let built = tools.0.path().join("release");
     fs::create_dir(&built).unwrap();

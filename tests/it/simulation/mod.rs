@@ -1,9 +1,9 @@
 //! Promises 2, 3, 4 and 7 against a model. Seeded schedules of churn, faults and interruptions are played through the
-//! library against a real PostgreSQL. After every run the whole record, as of every point in time so far, must equal the
-//! pages that the published walks received.
+//! library against a real PostgreSQL. After every run the whole record, as of every point in time so far, must equal
+//! the pages that the published walks received.
 //!
-//! `SIMULATION_SCHEDULES` is the number of schedules in the large test. `SIMULATION_SEED` selects the schedule that `one`
-//! replays.
+//! `SIMULATION_SCHEDULES` is the number of schedules in the large test. `SIMULATION_SEED` selects the schedule that
+//! `one` replays.
 
 pub mod coverage;
 pub mod model;

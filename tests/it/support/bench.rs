@@ -63,7 +63,7 @@ impl Bench {
         let mut walk = self.begun(lease).await;
         let recorded = match walk.base() {
             Some(_) => lease.recorded_rows(None, 1_000).await.unwrap(),
-            None => Vec::new(), // staged rows are the walk's own
+            None => Vec::new(), // a baseline's rows in the table are the walk's own
         };
         let mut page = walk.begin_page().await.unwrap();
         let observed: Vec<_> = seen.iter().map(|(id, flag)| observation(*id, *flag)).collect();

@@ -1,5 +1,5 @@
-//! A simulator of Cloudflare's two Durable Object listings. Tests walk it instead of the real service, and the demonstration
-//! serves it. It is not part of the shipped program.
+//! A simulator of Cloudflare's two Durable Object listings. Tests walk it instead of the real service, and the
+//! demonstration serves it. It is not part of the shipped program.
 //!
 //! A [`Simulator`] runs on threads of its own, so that a test may block while it waits for a child process.
 //!

@@ -1,5 +1,5 @@
-//! The job in its simplest form: fetch a page, upsert it with UNNEST and update `last_seen`, and at the end mark all rows that
-//! were not updated. benches/sync.py compares it with the program.
+//! The job in its simplest form: fetch a page, upsert it with UNNEST and update `last_seen`, and at the end mark all
+//! rows that were not updated. benches/sync.py compares it with the program.
 //!
 //! `naive-sync BASE_URL ACCOUNT NAMESPACE TOKEN DATABASE_URL`
 
