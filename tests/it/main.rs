@@ -1,4 +1,4 @@
-//! The program as its users meet it: against real servers, real files and real processes.
+//! Tests of the program as its users run it, against real servers, real files and real processes.
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 

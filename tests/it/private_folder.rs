@@ -1,4 +1,4 @@
-//! The private server's folder: whose it is, who can reach it, where its socket lies, and what is refused.
+//! The private server's folder: its owner, its permissions, the place of its socket, and what is refused.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
@@ -37,7 +37,7 @@ async fn a_path_may_hold_any_characters() {
     server.leave().await.unwrap();
 }
 
-/// `mktemp -d` makes such a parent. It stops the server's user only where that is another one.
+/// `mktemp -d` creates such a parent. It blocks the server's user only if that is a different user.
 #[tokio::test]
 async fn a_closed_parent_is_named() {
     let mut data = Data::new();
@@ -62,7 +62,7 @@ async fn a_closed_parent_is_named() {
     }
 }
 
-/// A folder that `mktemp -d` made may be the data folder itself.
+/// A folder that `mktemp -d` created may itself be the data folder.
 #[tokio::test]
 async fn a_closed_empty_folder_becomes_the_servers() {
     let data = Data::new();

@@ -1,4 +1,4 @@
-//! The scripts of the checkout, with stand-ins for the tools that they run.
+//! The checkout's scripts, with stand-ins for the tools that they run.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use crate::support::private::Data;
 use crate::support::program::{ACCOUNT, Ended, run, simulator};
 
-/// A folder of programs that come before those of the machine.
+/// A folder of programs that precedes the machine's own in PATH.
 struct Tools(TempDir);
 
 impl Tools {
@@ -44,7 +44,7 @@ impl Tools {
         command
     }
 
-    /// How cargo was called, a line each.
+    /// One line for each call of cargo.
     fn cargo_calls(&self) -> String {
         fs::read_to_string(self.0.path().join("cargo.log")).unwrap()
     }
@@ -58,7 +58,7 @@ fn checks_rust() -> &'static str {
     after.split_once('"').unwrap().0
 }
 
-/// What `scripts/test` makes of a Rust of that version. `fault` is a line of cargo's stand-in.
+/// Runs `scripts/test` with this version of Rust. `fault` is a line of the stand-in for cargo.
 fn tested(version: &str, fault: &str) -> (Ended, String) {
     let rustc = format!("echo 'rustc {version} (0123456789 2026-01-01)'");
     let cargo = format!("echo \"$* $RUSTDOCFLAGS\" >>\"$CARGO_LOG\"\n{fault}\nexit 0");
@@ -99,9 +99,9 @@ fn tests_that_fail_are_an_error_with_any_version() {
     }
 }
 
-/// `scripts/demo` with a stand-in for its simulator, and its record in `data`.
+/// `scripts/demo` with a stand-in for its simulator, and with its record in `data`.
 fn demo(simulator: &str, data: &mut Data) -> (Tools, Command) {
-    // As root it would use, and empty, a folder that is not the test's.
+    // With root's id, the script would use and empty a folder outside the test.
     let tools = Tools::new(&[("cc", ""), ("cargo", ""), ("id", "echo 1000"), ("curl", "")]);
     let built = tools.0.path().join("release");
     fs::create_dir(&built).unwrap();
@@ -155,7 +155,7 @@ async fn a_demo_that_is_stopped_leaves_nothing_running() {
     }
 }
 
-/// The checkout may belong to somebody else, and so may what was built in it.
+/// The checkout and its build folder may belong to another user.
 #[test]
 fn a_demo_whose_simulator_does_not_start_says_why_and_writes_nothing_to_the_build() {
     let mut data = Data::new();

@@ -1,5 +1,5 @@
-//! What happens when the terminal, the reader of the output, or the person at it goes away: the record stays right and the
-//! private server is not left running.
+//! The terminal closes, the reader of the output ends, or the user leaves: the record stays correct, and the private
+//! server is stopped.
 
 use std::fs::File;
 use std::process::{Child, Command, Stdio};
@@ -23,7 +23,7 @@ async fn service() -> (Simulator, Data, String) {
     (simulator, data, namespace)
 }
 
-/// On the private server.
+/// Runs the program on the private server.
 fn on(data: &Data, simulator: &Simulator, args: &[&str]) -> Command {
     let mut command = bare(&[args, &["--data-dir", data.dir.to_str().unwrap()]].concat());
     command
@@ -33,7 +33,7 @@ fn on(data: &Data, simulator: &Simulator, args: &[&str]) -> Command {
     command
 }
 
-/// The same command through others that run it, such as `env`, in the foreground of a terminal.
+/// Runs the command through wrappers such as `env`, in the foreground of a terminal.
 fn through(wrappers: &[&str], command: &Command, terminal: &Terminal) -> Child {
     let mut wrapped = Command::new("setsid");
     wrapped
@@ -106,7 +106,7 @@ async fn a_hangup_that_comes_again_does_not_end_the_program_at_once() {
     assert!(!data.is_running());
 }
 
-/// Returns when a session waits for the event, which is a pattern for pg_stat_activity's names.
+/// Returns when a session waits for the event, a pattern for pg_stat_activity's names.
 async fn until_one_waits(server: &PrivateServer, event: &str, whose: &[&str]) {
     let mut session = PgConnection::connect_with(&server.connect_options()).await.unwrap();
     let waiting = "select count(*) from pg_stat_activity where wait_event_type || ':' || wait_event like $1";
@@ -125,7 +125,7 @@ async fn until_one_waits(server: &PrivateServer, event: &str, whose: &[&str]) {
     }
 }
 
-/// Each command is stopped while its query waits for a lock.
+/// Stops each command while its query waits for a lock.
 #[tokio::test]
 async fn a_signal_to_a_command_stops_the_private_server_too() {
     let (simulator, data, _) = service().await;
@@ -202,7 +202,7 @@ async fn psql_ends_with_the_program_and_so_does_the_private_server() {
     }
 }
 
-/// Neither a closed terminal nor a closed pipe is an error, on stdout or on stderr.
+/// A closed terminal or pipe is not an error, on stdout or on stderr.
 #[tokio::test]
 async fn output_that_nobody_reads_is_not_an_error() {
     let (simulator, database) = (simulator().await, fresh_database().await);

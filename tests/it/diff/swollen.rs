@@ -1,4 +1,4 @@
-//! Parquet files of a few bytes that want to become gigabytes.
+//! Parquet files of a few bytes that decompress to gigabytes.
 
 use std::fs;
 use std::process::Command;
@@ -16,14 +16,14 @@ use file::{
 };
 use thrift::{number, signed};
 
-/// Each value is all of the one before it.
+/// Each value contains all of the value before it.
 fn growing(first: usize, count: u64) -> Vec<Piece> {
     let length = first as i64;
     let lengths = [deltas(count, 0, length), deltas(count, length, -length)].concat();
     vec![Bytes(lengths), Run(b'a', first)]
 }
 
-/// So many numbers in a few bytes: a block is as large as it wants to be.
+/// `count` numbers in a few bytes, because a block may declare any size.
 fn endless(count: u64) -> Vec<u8> {
     [number(1 << 31), number(1), number(count), signed(0), signed(0), vec![0]].concat()
 }
@@ -32,7 +32,7 @@ fn plain_id(n: usize) -> Vec<u8> {
     [&64u32.to_le_bytes()[..], format!("{n:064x}").as_bytes()].concat()
 }
 
-/// GB that a diff of two of these files may use.
+/// Limit in GB for a diff of two of these files.
 const GB: u64 = 2;
 
 fn limited_diff(file: &str) -> Ended {
@@ -57,7 +57,7 @@ fn a_few_bytes_of_parquet_do_not_become_gigabytes() {
         kind: 2,
         ..Page::data(values, PLAIN, vec![Bytes(plain_id(1))])
     };
-    // The last suffix, again and again.
+    // The last suffix, over and over.
     let stale = [deltas(8192, 0, 1 << 20), deltas(1, 1 << 20, 0)].concat();
     for (name, pages, packed, told) in [
         ("first.parquet", vec![grown(1 << 20, 8192)], false, "is no object id"),
@@ -114,7 +114,7 @@ fn a_few_bytes_of_parquet_do_not_become_gigabytes() {
         ),
         (
             "hidden.parquet",
-            // Its column says that it has plain pages alone.
+            // The column's metadata claims that all its pages are plain.
             [PLAIN; 3]
                 .map(|plain| Page::data(1, plain, vec![Bytes(plain_id(1))]))
                 .into_iter()
@@ -160,7 +160,7 @@ fn a_few_bytes_of_parquet_do_not_become_gigabytes() {
     }
 }
 
-/// What a footer claims, and how deep it goes.
+/// False claims in a footer, and excessive nesting.
 #[test]
 fn a_footer_is_as_large_as_it_looks() {
     let folder = tempfile::tempdir().unwrap();
@@ -189,7 +189,7 @@ fn a_footer_is_as_large_as_it_looks() {
         let bytes = parquet_with(&page(), 1, false, &schema, &more);
         check(name, bytes, "its footer is damaged, or too large");
     }
-    // Nested as data is, and wide: their one row group has fewer columns, which the library tells.
+    // Nesting and width as in real data. The row group has fewer columns than the schema, which the library reports.
     for (name, schema) in [("nested", deep(100)), ("wide", flat(5000))] {
         check(
             name,
@@ -199,7 +199,7 @@ fn a_footer_is_as_large_as_it_looks() {
     }
 }
 
-/// What is large and honest is read, a part at a time.
+/// Large but honest pages are read in parts.
 #[test]
 fn pages_that_are_large_together_are_read_one_after_the_other() {
     let folder = tempfile::tempdir().unwrap();
@@ -210,7 +210,7 @@ fn pages_that_are_large_together_are_read_one_after_the_other() {
     assert_eq!(ended.code, Some(0), "{ended:#?}");
     assert!(ended.stderr.contains("40 objects are the same"), "{}", ended.stderr);
 
-    // Texts that share their beginning, as DELTA_BYTE_ARRAY is meant.
+    // Texts with a common prefix, which is the intended use of DELTA_BYTE_ARRAY.
     let ids = [deltas(1, 0, 0), deltas(1, 64, 0), format!("{:064x}", 7).into_bytes()].concat();
     let pages = [1, 3].map(|kind| Page {
         kind: if kind == 1 { 0 } else { kind },

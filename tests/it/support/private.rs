@@ -1,4 +1,4 @@
-//! A private server that a test has to itself, to break it.
+//! A private server for one test, which may break it.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use sqlx::{Connection, PgConnection, Row};
 use tempfile::TempDir;
 
-/// A data folder that does not exist yet, under a folder that the server's user can pass. It is removed at the end.
+/// A data folder that does not exist yet, in a folder that the server's user can enter. It is removed on drop.
 pub struct Data {
     pub parent: TempDir,
     pub dir: PathBuf,

@@ -1,4 +1,4 @@
-//! A terminal that a test can take away.
+//! A pseudo-terminal that a test can close.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -10,7 +10,7 @@ use std::process::Stdio;
 use rustix::fs::OFlags;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
-/// The end at which a person sits. Dropping it is closing the window.
+/// The user's end of the terminal. Dropping it closes the window.
 pub struct Terminal {
     person: File,
     program: File,
@@ -34,12 +34,12 @@ impl Terminal {
         }
     }
 
-    /// A program's end.
+    /// The program's end of the terminal.
     pub fn end(&self) -> Stdio {
         self.program.try_clone().unwrap().into()
     }
 
-    /// A program's end of one that went away.
+    /// The program's end of a terminal that is already closed.
     pub fn gone() -> Stdio {
         Self::open().end()
     }

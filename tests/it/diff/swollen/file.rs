@@ -1,6 +1,6 @@
-//! Parquet files, byte by byte.
+//! Builds Parquet files byte by byte.
 
-/// Thrift's compact protocol, as far as a footer and a page need it.
+/// The parts of Thrift's compact protocol that a footer and a page need.
 pub mod thrift {
     pub fn number(mut number: u64) -> Vec<u8> {
         let mut bytes = Vec::new();
@@ -20,7 +20,7 @@ pub mod thrift {
         [&[step << 4 | kind], value].concat()
     }
 
-    /// `step` is how far a field's number is from the one before it.
+    /// `step` is the difference between a field's number and the one before it.
     pub fn i32(step: u8, value: i64) -> Vec<u8> {
         field(step, 5, &signed(value))
     }
@@ -62,7 +62,7 @@ pub const DELTA_LENGTH: i64 = 6;
 pub const DELTA: i64 = 7;
 pub const RLE_DICTIONARY: i64 = 8;
 
-/// A run of one byte, or bytes as they are.
+/// A run of one byte, or literal bytes.
 pub enum Piece {
     Bytes(Vec<u8>),
     Run(u8, usize),
@@ -87,7 +87,7 @@ fn unpacked(pieces: &[Piece]) -> Vec<u8> {
     all.collect::<Vec<_>>().concat()
 }
 
-/// Zstandard, in which a run of 128 KiB takes 4 bytes.
+/// A Zstandard frame, in which a run of 128 KiB takes 4 bytes.
 fn zstd(pieces: &[Piece]) -> Vec<u8> {
     const BLOCK: usize = 128 << 10;
     let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0b1010_0000];
@@ -107,12 +107,12 @@ fn zstd(pieces: &[Piece]) -> Vec<u8> {
             }
         }
     }
-    // An empty last one.
+    // An empty last block.
     frame.extend([1, 0, 0]);
     frame
 }
 
-/// DELTA_BINARY_PACKED: `first`, `first + step`, and that for ever.
+/// DELTA_BINARY_PACKED: `first`, `first + step`, and so on.
 pub fn deltas(count: u64, first: i64, step: i64) -> Vec<u8> {
     let least = step.min(0);
     let mut bytes = [number(128), number(4), number(count), signed(first)].concat();
@@ -144,12 +144,12 @@ pub fn deltas(count: u64, first: i64, step: i64) -> Vec<u8> {
 }
 
 pub struct Page {
-    /// 0: data, 2: dictionary, 3: data of the second version.
+    /// 0: data, 2: dictionary, 3: data page of version 2.
     pub kind: u8,
     pub values: i64,
     pub encoding: i64,
     pub body: Vec<Piece>,
-    /// In place of the true one.
+    /// Replaces the true size.
     pub claimed_size: Option<i64>,
 }
 
@@ -182,12 +182,12 @@ impl Page {
     }
 }
 
-/// A file of one column, object_id.
+/// A file with the single column object_id.
 pub fn parquet(pages: &[Page], rows: i64, packed: bool) -> Vec<u8> {
     parquet_with(pages, rows, packed, &[schema_group(1), schema_id()], &[])
 }
 
-/// The same with a schema and further fields of the footer, whose numbers are counted from 4.
+/// A file with this schema and additional footer fields, whose numbers start at 4.
 pub fn parquet_with(pages: &[Page], rows: i64, packed: bool, schema: &[Vec<u8>], more: &[u8]) -> Vec<u8> {
     let start = b"PAR1";
     let body: Vec<u8> = pages.iter().flat_map(|page| page.bytes(packed)).collect();
@@ -220,7 +220,7 @@ pub fn parquet_with(pages: &[Page], rows: i64, packed: bool, schema: &[Vec<u8>],
     [&start[..], &body, &footer, &end, start].concat()
 }
 
-/// A group of a schema that claims so many children.
+/// A schema group that claims `children` children.
 pub fn schema_group(children: i64) -> Vec<u8> {
     bare_structure(&[i32(3, 0), thrift::text(1, "g"), i32(1, children)])
 }
