@@ -2,7 +2,7 @@
 
 use durable_inventory::cli::{GlobalArgs, PsqlArgs};
 use durable_inventory::config::{Settings, StoreConfig};
-use durable_inventory::store::private::{self, PrivateServer};
+use durable_inventory::store::managed_postgres::{self, ManagedServer};
 use durable_inventory::store::{self, Store, psql};
 use secrecy::ExposeSecret;
 use sqlx::postgres::PgConnectOptions;
@@ -14,7 +14,7 @@ use crate::terminal;
 /// Where the store is. While this lives, a private server stays up.
 pub struct Place {
     pub options: PgConnectOptions,
-    private: Option<PrivateServer>,
+    private: Option<ManagedServer>,
 }
 
 impl Place {
@@ -29,12 +29,12 @@ impl Place {
                 postgres_bin,
                 postgres_user,
             } => {
-                let asked = private::Settings {
+                let asked = managed_postgres::Settings {
                     data_dir,
                     postgres_bin,
                     postgres_user,
                 };
-                let server = PrivateServer::join(&asked)
+                let server = ManagedServer::join(&asked)
                     .await
                     .map_err(|error| Failure::new(error, 1))?;
                 info!(
@@ -100,7 +100,7 @@ pub async fn migrate(settings: &Settings<'_>, global: &GlobalArgs) -> Result<u8,
 /// The schema is brought up to date first, so that the views are there to be asked.
 pub async fn psql(settings: &Settings<'_>, global: &GlobalArgs, args: &PsqlArgs) -> Result<u8, Failure> {
     let place = Place::find(settings.store()?).await?;
-    let of_server = place.private.as_ref().and_then(PrivateServer::psql_dir);
+    let of_server = place.private.as_ref().and_then(ManagedServer::psql_dir);
     let beside = global.postgres_bin.as_deref().or(of_server);
     let ended = async {
         if place.private.is_some() {

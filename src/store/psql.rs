@@ -12,7 +12,7 @@ use sqlx::postgres::PgConnectOptions;
 use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::private::find_program;
+use super::managed_postgres::find_program;
 use super::{StoreError, encryption};
 
 #[derive(Debug, thiserror::Error)]

@@ -5,7 +5,7 @@ mod api;
 
 use durable_inventory::cli::CheckArgs;
 use durable_inventory::config::{Settings, StoreConfig, SyncConfig};
-use durable_inventory::store::{SchemaState, Store, private};
+use durable_inventory::store::{SchemaState, Store, managed_postgres};
 use durable_inventory::text::{chain, shell_word, shown, visible};
 
 use super::Failure;
@@ -104,12 +104,12 @@ fn is_new(config: &StoreConfig) -> bool {
     else {
         return false;
     };
-    let settings = private::Settings {
+    let settings = managed_postgres::Settings {
         data_dir: data_dir.clone(),
         postgres_bin: postgres_bin.clone(),
         postgres_user: postgres_user.clone(),
     };
-    private::has_data(&settings).is_ok_and(|has_data| !has_data)
+    managed_postgres::has_data(&settings).is_ok_and(|has_data| !has_data)
 }
 
 async fn database(
