@@ -11,6 +11,7 @@ use time::OffsetDateTime;
 use super::StoreError;
 use super::copy_out::Fields;
 use super::decode::{digest_from, id_from, inconsistent};
+use super::error::Doing;
 use super::moments::{ReadNamespace, Reader, SnapshotAt};
 use super::unread::{Recorded, UnreadRows};
 use crate::model::{ObjectId, State, StoredData};
@@ -116,7 +117,7 @@ impl Reader {
         )
         .fetch_all(&mut self.session)
         .await
-        .map_err(StoreError::while_doing("read the snapshots of a namespace"))?;
+        .doing("read the snapshots of a namespace")?;
         let recorded: Vec<_> = rows
             .iter()
             .map(|row| {

@@ -9,6 +9,7 @@ use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, PgPool, Row};
 
+use super::error::Doing;
 use super::lease::{LOCK_SPACE, MIGRATING};
 use super::owner::Purpose;
 use super::{StoreError, encryption, owner};
@@ -87,7 +88,7 @@ impl Store {
             })
             .connect_with(options.clone())
             .await
-            .map_err(StoreError::while_doing("be connected to"))?;
+            .doing("be connected to")?;
         let store = Self {
             pool,
             options,
@@ -109,7 +110,7 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await
-        .map_err(StoreError::while_doing("tell what this role may write"))
+        .doing("tell what this role may write")
     }
 
     /// `idle_session_timeout`, which the lock relies on, came with version 14.
@@ -120,7 +121,7 @@ impl Store {
         )
         .fetch_one(&self.pool)
         .await
-        .map_err(StoreError::while_doing("tell its version"))?;
+        .doing("tell its version")?;
         if number < 140_000 {
             return Err(StoreError::OldServer { found: name });
         }
@@ -130,31 +131,25 @@ impl Store {
     /// Brings the schema up to date. `create schema` is only sent where the schema is missing: it needs a privilege
     /// that a role of daily use does not have.
     pub async fn migrate(&self) -> Result<(), StoreError> {
-        let mut session = self
-            .session()
-            .await
-            .map_err(StoreError::while_doing("be connected to for the migrations"))?;
+        let mut session = self.session().await.doing("be connected to for the migrations")?;
         // An index on a large table takes its time, and would be begun again by every run.
         session
             .execute("set statement_timeout = 0")
             .await
-            .map_err(StoreError::while_doing("begin the migrations"))?;
+            .doing("begin the migrations")?;
         let there: bool = sqlx::query_scalar("select pg_catalog.to_regnamespace('inventory') is not null")
             .fetch_one(&mut session)
             .await
-            .map_err(StoreError::while_doing("look for the schema"))?;
+            .doing("look for the schema")?;
         if !there {
             // Two that create it at once would fail in spite of `if not exists`.
             let create = format!(
                 "begin; select pg_catalog.pg_advisory_xact_lock({LOCK_SPACE}, {MIGRATING}); \
                  create schema if not exists inventory; commit"
             );
-            session
-                .execute(AssertSqlSafe(create))
-                .await
-                .map_err(StoreError::while_doing(
-                    "create the schema (its owner can, by `durable-inventory migrate`; then --no-migrate is for others)",
-                ))?;
+            session.execute(AssertSqlSafe(create)).await.doing(
+                "create the schema (its owner can, by `durable-inventory migrate`; then --no-migrate is for others)",
+            )?;
         }
         // Also after creating it: somebody else may have come first.
         owner::require_ours(&mut session, Purpose::Migrate).await?;
@@ -201,7 +196,7 @@ impl Store {
         )
         .fetch_one(&self.pool)
         .await
-        .map_err(StoreError::while_doing("tell whether its schema may be changed"))?;
+        .doing("tell whether its schema may be changed")?;
         match may_change {
             true if found.is_none() => Ok(SchemaState::Missing),
             true => Ok(SchemaState::Behind),
@@ -210,11 +205,7 @@ impl Store {
     }
 
     async fn require_owner(&self, purpose: Purpose) -> Result<(), StoreError> {
-        let mut session = self
-            .pool
-            .acquire()
-            .await
-            .map_err(StoreError::while_doing("tell whose its schema is"))?;
+        let mut session = self.pool.acquire().await.doing("tell whose its schema is")?;
         owner::require_ours(&mut session, purpose).await
     }
 
@@ -223,7 +214,7 @@ impl Store {
         let theirs: f64 = sqlx::query_scalar("select extract(epoch from pg_catalog.clock_timestamp())::float8")
             .fetch_one(&self.pool)
             .await
-            .map_err(StoreError::while_doing("tell the time"))?;
+            .doing("tell the time")?;
         let ours = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
         Ok(ours.as_secs_f64() - theirs)
     }
@@ -247,7 +238,7 @@ impl Store {
         let there: bool = sqlx::query_scalar("select pg_catalog.to_regclass('inventory._sqlx_migrations') is not null")
             .fetch_one(&self.pool)
             .await
-            .map_err(StoreError::while_doing(doing))?;
+            .doing(doing)?;
         if !there {
             return Ok(None);
         }
@@ -256,7 +247,7 @@ impl Store {
         )))
         .fetch_one(&self.pool)
         .await
-        .map_err(StoreError::while_doing(doing))
+        .doing(doing)
     }
 }
 
@@ -313,18 +304,18 @@ pub(super) async fn backend(session: &mut PgConnection) -> Result<i32, sqlx::Err
 /// else, without prepared statements, which such a pooler mixes up, and before anything is set in a session, which would
 /// stay set for the pooler's other clients.
 async fn refuse_transaction_pooler(mut ours: PgConnection, options: &PgConnectOptions) -> Result<(), StoreError> {
-    let failed = || StoreError::while_doing("tell whether it keeps sessions");
-    let mut other = connect(options).await.map_err(failed())?;
-    let before = backend(&mut ours).await.map_err(failed())?;
-    let mut transaction = other.begin().await.map_err(failed())?;
-    let others = backend(&mut transaction).await.map_err(failed())?;
-    let after = backend(&mut ours).await.map_err(failed())?;
+    let doing = "tell whether it keeps sessions";
+    let mut other = connect(options).await.doing(doing)?;
+    let before = backend(&mut ours).await.doing(doing)?;
+    let mut transaction = other.begin().await.doing(doing)?;
+    let others = backend(&mut transaction).await.doing(doing)?;
+    let after = backend(&mut ours).await.doing(doing)?;
     if before != after || before == others {
         return Err(StoreError::TransactionPooler);
     }
-    transaction.rollback().await.map_err(failed())?;
-    other.close().await.map_err(failed())?;
-    ours.close().await.map_err(failed())
+    transaction.rollback().await.doing(doing)?;
+    other.close().await.doing(doing)?;
+    ours.close().await.doing(doing)
 }
 
 /// Why no session could be opened. A server that declines the TLS it was asked for is a matter of configuration.

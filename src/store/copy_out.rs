@@ -6,6 +6,7 @@ use futures_util::TryStreamExt;
 
 use super::StoreError;
 use super::decode::inconsistent;
+use super::error::Doing;
 use super::moments::Reader;
 
 const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
@@ -83,14 +84,10 @@ impl Reader {
     ) -> Result<ControlFlow<()>, StoreError> {
         let doing = "read the record";
         let statement = format!("copy ({query}) to stdout (format binary)");
-        let mut messages = self
-            .session
-            .copy_out_raw(&statement)
-            .await
-            .map_err(StoreError::while_doing(doing))?;
+        let mut messages = self.session.copy_out_raw(&statement).await.doing(doing)?;
         let mut decoder = RowDecoder::default();
         let mut rows = Vec::with_capacity(BATCH);
-        while let Some(message) = messages.try_next().await.map_err(StoreError::while_doing(doing))? {
+        while let Some(message) = messages.try_next().await.doing(doing)? {
             decoder.feed(&message, |fields| {
                 rows.extend(row(&fields)?);
                 Ok(())

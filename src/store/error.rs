@@ -135,7 +135,7 @@ fn utc(moment: OffsetDateTime) -> Moment {
 }
 
 impl StoreError {
-    /// Says what the database was asked for when it failed: `.map_err(StoreError::while_doing("read the page"))`.
+    /// Says what the database was asked for when it failed: `.doing("read the page")`.
     pub fn while_doing(doing: &'static str) -> impl FnOnce(sqlx::Error) -> Self {
         move |source| Self::Database {
             doing,

@@ -8,6 +8,7 @@ use sqlx::{Executor, PgConnection};
 use time::OffsetDateTime;
 
 use super::decode::digest_from;
+use super::error::Doing;
 use super::lease::{LOCK_SPACE, PUBLISHING};
 use super::{Store, StoreError};
 use crate::digest::SetDigest;
@@ -92,11 +93,11 @@ pub struct SnapshotAt {
 impl Store {
     pub async fn reader(&self) -> Result<Reader, StoreError> {
         let doing = "look at the record";
-        let mut session = self.session().await.map_err(StoreError::while_doing(doing))?;
+        let mut session = self.session().await.doing(doing)?;
         let now = sqlx::query_scalar!("select pg_catalog.clock_timestamp() as \"now!\"")
             .fetch_one(&mut session)
             .await
-            .map_err(StoreError::while_doing(doing))?;
+            .doing(doing)?;
         // No publication is in its last statements while this is held, and the next one reads the clock after `now`.
         // It needs no privilege.
         sqlx::query!(
@@ -106,11 +107,8 @@ impl Store {
         )
         .execute(&mut session)
         .await
-        .map_err(StoreError::while_doing("wait for a publication in its last statements"))?;
-        session
-            .execute(UNHURRIED)
-            .await
-            .map_err(StoreError::while_doing(doing))?;
+        .doing("wait for a publication in its last statements")?;
+        session.execute(UNHURRIED).await.doing(doing)?;
         // A standby knows nothing of its primary's locks, but publications reach it in the order of their moments: up
         // to the newest that it has, nothing is missing.
         let known_until = sqlx::query_scalar!(
@@ -121,7 +119,7 @@ impl Store {
         )
         .fetch_one(&mut session)
         .await
-        .map_err(StoreError::while_doing(doing))?;
+        .doing(doing)?;
         Ok(Reader {
             session,
             now,
@@ -151,7 +149,7 @@ impl Reader {
         )
         .fetch_all(&mut self.session)
         .await
-        .map_err(StoreError::while_doing("list the namespaces"))
+        .doing("list the namespaces")
     }
 
     /// The newest snapshot of the namespace that was published by then; `None` where there is no record of that
@@ -186,7 +184,7 @@ impl Reader {
         )
         .fetch_optional(&mut self.session)
         .await
-        .map_err(StoreError::while_doing("find the snapshot of a moment"))?;
+        .doing("find the snapshot of a moment")?;
         namespace.require_kept(moment, by, row.as_ref().map(|row| row.snapshot_id))?;
         row.map(|row| {
             Ok(SnapshotAt {
@@ -207,7 +205,7 @@ impl Reader {
         let status = sqlx::query_scalar!("select status from inventory.snapshot where snapshot_id = $1", snapshot)
             .fetch_optional(&mut self.session)
             .await
-            .map_err(StoreError::while_doing("find a snapshot"))?;
+            .doing("find a snapshot")?;
         match status {
             None => Err(StoreError::NoSnapshot(snapshot)),
             Some(status) if status != "complete" => Err(StoreError::Unpublished { snapshot, status }),

@@ -3,6 +3,7 @@
 use sqlx::types::Json;
 use time::OffsetDateTime;
 
+use super::error::Doing;
 use super::sequences::{ACCOUNTS, NAMESPACES};
 use super::{Lease, LeaseNumber, Store, StoreError};
 use crate::model::{AccountId, Namespace, NamespaceId};
@@ -39,7 +40,8 @@ impl Store {
         )
         .execute(&self.pool)
         .await
-        .map_err(|error| newest.explain(StoreError::while_doing(doing)(error)))?;
+        .doing(doing)
+        .map_err(|error| newest.explain(error))?;
         self.require_api(account, api_base_url).await?;
         sqlx::query_scalar!(
             "select account_key from inventory.account where account_id = $1",
@@ -47,7 +49,7 @@ impl Store {
         )
         .fetch_one(&self.pool)
         .await
-        .map_err(StoreError::while_doing(doing))
+        .doing(doing)
     }
 
     /// An error where the account's record comes from another API.
@@ -58,7 +60,7 @@ impl Store {
         )
         .fetch_optional(&self.pool)
         .await
-        .map_err(StoreError::while_doing("look where the account's record comes from"))?;
+        .doing("look where the account's record comes from")?;
         match recorded.filter(|recorded| recorded != api_base_url) {
             None => Ok(()),
             Some(recorded) => Err(StoreError::OtherApi {
@@ -110,7 +112,8 @@ impl Store {
         )
         .execute(&self.pool)
         .await
-        .map_err(|error| newest.explain(StoreError::while_doing(doing)(error)))?;
+        .doing(doing)
+        .map_err(|error| newest.explain(error))?;
         Ok(())
     }
 
@@ -124,7 +127,7 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await
-        .map_err(StoreError::while_doing("list the namespaces"))
+        .doing("list the namespaces")
     }
 
     /// All of an account's namespaces, ever.
@@ -137,7 +140,7 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await
-        .map_err(StoreError::while_doing("read the namespaces"))?;
+        .doing("read the namespaces")?;
         rows.into_iter()
             .map(|row| {
                 Ok(RecordedNamespace {

@@ -4,6 +4,7 @@
 use sqlx::PgConnection;
 
 use super::StoreError;
+use super::error::Doing;
 
 /// What a session is about to do with the schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,20 +63,16 @@ const FOREIGN: &str = "
 /// itself may be a trap.
 pub(super) async fn require_ours(session: &mut PgConnection, purpose: Purpose) -> Result<(), StoreError> {
     let doing = "tell whose its schema is";
-    let schema: Option<(String, String, bool, bool)> = sqlx::query_as(OWNER)
-        .fetch_optional(&mut *session)
-        .await
-        .map_err(StoreError::while_doing(doing))?;
+    let schema: Option<(String, String, bool, bool)> =
+        sqlx::query_as(OWNER).fetch_optional(&mut *session).await.doing(doing)?;
     let Some((owner, user, superuser, ours)) = schema else {
         return Ok(());
     };
     if !ours && (superuser || purpose == Purpose::Migrate) {
         return Err(StoreError::ForeignSchema { owner, user, superuser });
     }
-    let foreign: Option<(String, String, String)> = sqlx::query_as(FOREIGN)
-        .fetch_optional(session)
-        .await
-        .map_err(StoreError::while_doing(doing))?;
+    let foreign: Option<(String, String, String)> =
+        sqlx::query_as(FOREIGN).fetch_optional(session).await.doing(doing)?;
     foreign.map_or(Ok(()), |(what, role, remedy)| {
         Err(StoreError::ForeignObject { what, role, remedy })
     })

@@ -2,6 +2,7 @@
 
 use time::OffsetDateTime;
 
+use super::error::Doing;
 use super::{Store, StoreError};
 use crate::model::ObjectId;
 
@@ -90,7 +91,7 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await
-        .map_err(StoreError::while_doing("list the namespaces"))
+        .doing("list the namespaces")
     }
 
     /// The newest `limit` of some namespaces, of these statuses or of any, newest first.
@@ -126,7 +127,7 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await
-        .map_err(StoreError::while_doing("list the snapshots"))?;
+        .doing("list the snapshots")?;
         let found = rows.first().map_or(0, |row| row.found as u64);
         Ok(FoundSnapshots { rows, found })
     }
@@ -156,7 +157,7 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await
-        .map_err(StoreError::while_doing("read an object's history"))
+        .doing("read an object's history")
     }
 
     /// The tables whose rows row security would hide from this role. No command reads them.
@@ -169,7 +170,7 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await
-        .map_err(StoreError::while_doing("tell which rows it hides"))
+        .doing("tell which rows it hides")
     }
 
     /// When an object was first seen of which nothing else is left: all its intervals were pruned.
@@ -182,6 +183,6 @@ impl Store {
         )
         .fetch_one(&self.pool)
         .await
-        .map_err(StoreError::while_doing("look for a pruned object"))
+        .doing("look for a pruned object")
     }
 }

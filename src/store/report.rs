@@ -3,6 +3,7 @@
 
 use time::OffsetDateTime;
 
+use super::error::Doing;
 use super::{Reader, StoreError};
 
 /// A namespace, its newest published snapshot, and what came after that.
@@ -71,7 +72,7 @@ impl Reader {
         )
         .fetch_all(&mut self.session)
         .await
-        .map_err(StoreError::while_doing("list the namespaces"))
+        .doing("list the namespaces")
     }
 
     /// What was published after a moment, and of each namespace the newest before it, so that every later moment has
@@ -100,7 +101,7 @@ impl Reader {
         )
         .fetch_all(&mut self.session)
         .await
-        .map_err(StoreError::while_doing("read the snapshots' figures"))
+        .doing("read the snapshots' figures")
     }
 
     /// The run that began last.
@@ -111,6 +112,6 @@ impl Reader {
         )
         .fetch_optional(&mut self.session)
         .await
-        .map_err(StoreError::while_doing("look for the last run"))
+        .doing("look for the last run")
     }
 }

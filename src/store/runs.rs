@@ -1,5 +1,6 @@
 //! The table of runs: one row a `sync`.
 
+use super::error::Doing;
 use super::sequences::RUNS;
 use super::{Store, StoreError};
 
@@ -41,7 +42,7 @@ impl Store {
         let doing = "record the run's start";
         self.end_dead_runs().await?;
         self.move_sequences_on().await?;
-        let mut transaction = self.pool.begin().await.map_err(StoreError::while_doing(doing))?;
+        let mut transaction = self.pool.begin().await.doing(doing)?;
         let newest = RUNS.newest(&mut transaction).await?;
         let given = sqlx::query_scalar!(
             "insert into inventory.run (version, session_name) values ($1, $2) returning run_id",
@@ -50,9 +51,9 @@ impl Store {
         )
         .fetch_one(&mut *transaction)
         .await
-        .map_err(StoreError::while_doing(doing));
+        .doing(doing);
         let run_id = newest.require_rising(given)?;
-        transaction.commit().await.map_err(StoreError::while_doing(doing))?;
+        transaction.commit().await.doing(doing)?;
         Ok(run_id)
     }
 
@@ -64,7 +65,7 @@ impl Store {
         )
         .execute(&self.pool)
         .await
-        .map_err(StoreError::while_doing("record the run's end"))?;
+        .doing("record the run's end")?;
         Ok(())
     }
 
@@ -80,7 +81,7 @@ impl Store {
         )
         .execute(&self.pool)
         .await
-        .map_err(StoreError::while_doing("look for runs that were killed"))?;
+        .doing("look for runs that were killed")?;
         Ok(())
     }
 }

@@ -4,6 +4,7 @@
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
+use super::error::Doing;
 use super::{Store, StoreError};
 
 /// A column that a sequence fills, and the columns that name its rows. A row may have been pruned, or restored without
@@ -61,14 +62,14 @@ const DOING: &str = "compare its sequences with the record's newest numbers";
 impl Store {
     /// Outside of a transaction.
     pub(super) async fn newest(&self, numbered: &Numbered) -> Result<Newest, StoreError> {
-        let mut session = self.pool.acquire().await.map_err(StoreError::while_doing(DOING))?;
+        let mut session = self.pool.acquire().await.doing(DOING)?;
         numbered.newest(&mut session).await
     }
 
     /// Moves on what stands below the record's newest numbers. Where this role may not, the error has the statements for
     /// the owner to run. A sequence that this role may not read either is noticed when it gives a number.
     pub(super) async fn move_sequences_on(&self) -> Result<(), StoreError> {
-        let mut session = self.pool.acquire().await.map_err(StoreError::while_doing(DOING))?;
+        let mut session = self.pool.acquire().await.doing(DOING)?;
         let mut statements = Vec::new();
         for numbered in ALL {
             let newest = numbered.newest(&mut session).await?;
@@ -80,7 +81,7 @@ impl Store {
             .bind(sequence)
             .fetch_one(&mut *session)
             .await
-            .map_err(StoreError::while_doing(DOING))?;
+            .doing(DOING)?;
             if !may_read || next(&mut session, sequence).await? > newest.number {
                 continue;
             }
@@ -112,7 +113,7 @@ impl Numbered {
         .bind(self.column)
         .fetch_one(session)
         .await
-        .map_err(StoreError::while_doing(DOING))?;
+        .doing(DOING)?;
         Ok(Newest {
             number,
             sequence,
@@ -122,15 +123,15 @@ impl Numbered {
 
     /// No row is inserted meanwhile, so no number is taken that the sequence would be set back behind.
     async fn move_on(&self, session: &mut PgConnection, sequence: &str) -> Result<(), StoreError> {
-        let failed = || StoreError::while_doing("move a sequence on");
-        let mut transaction = session.begin().await.map_err(failed())?;
+        let doing = "move a sequence on";
+        let mut transaction = session.begin().await.doing(doing)?;
         sqlx::raw_sql(AssertSqlSafe(format!(
             "lock table inventory.{} in share row exclusive mode",
             self.table
         )))
         .execute(&mut *transaction)
         .await
-        .map_err(failed())?;
+        .doing(doing)?;
         let newest = self.newest(&mut transaction).await?.number;
         let next = next(&mut transaction, sequence).await?;
         // Another run may have come first.
@@ -138,13 +139,13 @@ impl Numbered {
             sqlx::raw_sql(AssertSqlSafe(statement(sequence, newest)))
                 .execute(&mut *transaction)
                 .await
-                .map_err(failed())?;
+                .doing(doing)?;
             tracing::warn!(
                 "the sequence {sequence} had begun again, as after a replication or a restore: it would have given \
                  {next}, and was moved on to {newest}, the newest number in the record"
             );
         }
-        transaction.commit().await.map_err(failed())
+        transaction.commit().await.doing(doing)
     }
 }
 
@@ -193,7 +194,7 @@ async fn next(session: &mut PgConnection, sequence: &str) -> Result<i64, StoreEr
     )))
     .fetch_one(session)
     .await
-    .map_err(StoreError::while_doing(DOING))
+    .doing(DOING)
 }
 
 #[cfg(test)]
