@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use time::OffsetDateTime;
 
-use crate::store::{Horizon, Lease, LockConnection, NamedNamespace, OldSnapshot, Store, StoreError};
+use crate::store::{Horizon, Lease, LockConnection, NamespaceRecord, OldSnapshot, Store, StoreError};
 
 /// Rows that one transaction drops.
 pub const BATCH: u32 = 50_000;
@@ -30,7 +30,7 @@ pub struct Pruned {
 
 #[derive(Debug)]
 pub struct PrunedNamespace {
-    pub namespace: NamedNamespace,
+    pub namespace: NamespaceRecord,
     pub outcome: Outcome,
 }
 
@@ -63,9 +63,9 @@ impl Dropped {
 pub async fn prune(
     store: &Store,
     settings: &Settings,
-    selects: impl Fn(&NamedNamespace) -> bool,
+    selects: impl Fn(&NamespaceRecord) -> bool,
 ) -> Result<Pruned, StoreError> {
-    let all = store.named_namespaces().await?;
+    let all = store.namespaces().await?;
     let everything = all.iter().all(&selects);
     let mut pruned = Pruned::default();
     let mut droppable = Vec::new();

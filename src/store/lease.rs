@@ -32,7 +32,7 @@ const TERMINATION_MS: i64 = 5_000;
 const SESSION: &str = "set idle_session_timeout = '90s'; set lock_timeout = '90s'; set statement_timeout = '100s'";
 
 /// The fencing token: how often a namespace's lock was acquired.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LeaseNumber(pub(super) i64);
 
 /// The lock on one namespace, with the fencing token that every write checks. Cheap to clone into tasks.

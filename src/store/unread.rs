@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::StoreError;
 use super::as_of::{Slice, Table};
-use super::moments::{ReadNamespace, SnapshotAt};
+use super::reader::{ReadNamespace, SnapshotAt};
 use crate::digest::{self, SetDigest};
 use crate::model::{ObjectId, State};
 
@@ -140,7 +140,7 @@ impl UnreadRows {
         };
         if table == Table::Changes {
             // What it found is no change.
-            changes.0.remove(&slice.namespace.baseline_snapshot);
+            changes.0.remove(&slice.namespace.published.baseline_snapshot);
         }
         Self {
             objects: (table != Table::Changes).then(|| Unread::of(&slice.until)),

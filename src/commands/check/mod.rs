@@ -193,7 +193,7 @@ async fn origin(store: &Store, sync: Option<&SyncConfig>, findings: &mut Finding
 }
 
 async fn digests(store: &Store, findings: &mut Findings) -> Result<(), Failure> {
-    match store.namespaces_that_do_not_agree().await {
+    match store.namespaces_with_wrong_digest().await {
         Ok(wrong) if wrong.is_empty() => findings.right("record", "every namespace's rows have its snapshot's digest"),
         Ok(wrong) => wrong.iter().try_for_each(|(account, namespace)| {
             let why = format!(
