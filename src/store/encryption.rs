@@ -8,7 +8,7 @@ use sqlx::Connection;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
 use super::StoreError;
-use super::connect::{connect, place, unreachable};
+use super::session::{connect, has_code, is_declined, place, unreachable};
 
 /// What the server says to a role that may not come over TLS, as libpq knows: it is tried again without.
 const INVALID_AUTHORIZATION: &str = "28000";
@@ -51,16 +51,6 @@ pub(super) async fn settle(options: PgConnectOptions) -> Result<PgConnectOptions
         }
         Err(error) => Err(unreachable(&options, error)),
     }
-}
-
-/// The driver has no code for it.
-pub(super) fn is_declined(error: &sqlx::Error) -> bool {
-    matches!(error, sqlx::Error::Tls(why) if why.to_string() == "server does not support TLS")
-}
-
-fn has_code(error: &sqlx::Error, code: &str) -> bool {
-    let found = error.as_database_error().and_then(|error| error.code());
-    found.is_some_and(|found| found == code)
 }
 
 /// A socket, or a host that no network hears; one that begins with a slash is a socket's folder.

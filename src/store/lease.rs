@@ -13,8 +13,8 @@ use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::connect::{CAREFUL, backend, connect};
 use super::error::Doing;
+use super::session::{SAFE_DEFAULTS, backend, connect};
 use super::{Store, StoreError};
 
 /// "dinv": keeps our advisory locks apart from those of other programs in the same database.
@@ -140,7 +140,7 @@ impl LockConnection {
     pub async fn open(store: &Store) -> Result<Arc<Self>, StoreError> {
         let doing = "open the session for locks";
         let mut session = connect(&store.options).await.doing(doing)?;
-        session.execute(CAREFUL).await.doing(doing)?;
+        session.execute(SAFE_DEFAULTS).await.doing(doing)?;
         session.execute(SESSION).await.doing(doing)?;
         let backend = backend(&mut session).await.doing(doing)?;
         let session = Arc::new(Mutex::new(session));

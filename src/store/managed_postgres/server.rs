@@ -24,6 +24,7 @@ use super::initdb::ROLE;
 use super::log::ServerLog;
 use super::postmaster::{self, ServerProcess};
 use super::{DATABASE, socket};
+use crate::store::session::has_code;
 
 /// Limit for a server to become ready, including recovery from a crash.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
@@ -96,13 +97,6 @@ async fn probe(data_dir: &DataDir) -> Probe {
         Ok(Err(e)) => Probe::NotReady(Some(e)),
         Err(_) => Probe::NotReady(None),
     }
-}
-
-fn has_code(error: &sqlx::Error, code: &str) -> bool {
-    error
-        .as_database_error()
-        .and_then(|e| e.code())
-        .is_some_and(|found| found == code)
 }
 
 async fn create_database(data_dir: &DataDir) -> Result<(), Error> {
