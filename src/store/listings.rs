@@ -1,4 +1,4 @@
-//! What the commands list: snapshots and the life of an object. Each answer comes from one statement.
+//! Lists snapshots and the life of an object. Each answer comes from one statement.
 
 use time::OffsetDateTime;
 

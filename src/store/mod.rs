@@ -1,4 +1,13 @@
-//! The record in Postgres. All SQL of the program lives in this folder.
+//! The record in Postgres. All SQL of the program is in this folder.
+//!
+//! - Connecting: `options`, `encryption`, `session` (one session), `connection` (the pool), `schema` and `owner` (the schema
+//!   `inventory`), `sequences`; `managed_postgres` runs a server, `psql` opens it.
+//! - Writing: `lease` (one writer per namespace), `walk` with its `checkpoint`, `page_writer`, `publish`, `retirement`,
+//!   `cleanup`, `runs`, `prune`; `packed_rows` reads the rows that a walk is compared with.
+//! - Reading as of a point in time: `reader` finds the snapshot, `as_of` reads its rows by the statements in
+//!   `as_of_queries`, `unread` checks that none is missing.
+//! - Reading the present: `namespaces`, `listings` (snapshots, the history of an object), `report`, `row_digest`.
+//! - Formats: `copy_binary` for COPY, `decode` for columns.
 
 mod as_of;
 mod as_of_queries;

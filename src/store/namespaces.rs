@@ -49,7 +49,7 @@ impl NamespaceRecord {
         label(self.name.as_deref(), &self.namespace_id)
     }
 
-    /// What the account lists of the namespace.
+    /// The namespace as its account lists it.
     pub fn listed(&self) -> Result<Namespace, StoreError> {
         let id = self.namespace_id.parse().map_err(|_| StoreError::InvalidId {
             text: self.namespace_id.clone(),

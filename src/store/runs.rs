@@ -1,4 +1,4 @@
-//! The table of runs: one row a `sync`.
+//! The table of runs: one row per `sync`.
 
 use super::error::Doing;
 use super::sequences::RUNS;
@@ -41,7 +41,7 @@ impl Store {
     pub async fn begin_run(&self) -> Result<i64, StoreError> {
         let doing = "record the run's start";
         self.end_dead_runs().await?;
-        self.move_sequences_on().await?;
+        self.advance_sequences().await?;
         let mut transaction = self.pool.begin().await.doing(doing)?;
         let newest = RUNS.newest(&mut transaction).await?;
         let given = sqlx::query_scalar!(
@@ -69,7 +69,7 @@ impl Store {
         Ok(())
     }
 
-    /// A run that was killed could not say so: none of its sessions is left.
+    /// Marks runs as interrupted that were killed: none of their sessions is left.
     pub(super) async fn end_dead_runs(&self) -> Result<(), StoreError> {
         sqlx::query!(
             "update inventory.run r set outcome = 'interrupted'

@@ -61,7 +61,7 @@ impl Store {
 
     /// Fails if the schema is not up to date. For roles that may not migrate it.
     pub async fn require_schema(&self) -> Result<(), StoreError> {
-        self.require_owner(Purpose::Use).await?;
+        self.require_owner().await?;
         let known = newest_version();
         match self.applied_version().await?.unwrap_or(0) {
             found if found == known => Ok(()),
@@ -76,7 +76,7 @@ impl Store {
 
     /// The schema's state, for `check`. Changes nothing.
     pub async fn schema_state(&self) -> Result<SchemaState, StoreError> {
-        self.require_owner(Purpose::Use).await?;
+        self.require_owner().await?;
         let known = newest_version();
         let found = self.applied_version().await?;
         if found.is_some_and(|found| found >= known) {
@@ -98,9 +98,9 @@ impl Store {
         }
     }
 
-    async fn require_owner(&self, purpose: Purpose) -> Result<(), StoreError> {
+    async fn require_owner(&self) -> Result<(), StoreError> {
         let mut session = self.pool.acquire().await.doing("tell whose its schema is")?;
-        require_ours(&mut session, purpose).await
+        require_ours(&mut session, Purpose::Use).await
     }
 
     /// The tables that a sync writes but this role may not write.

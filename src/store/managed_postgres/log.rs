@@ -14,7 +14,7 @@ const TAIL: u64 = 16 << 10;
 
 pub(super) struct ServerLog {
     file: File,
-    /// Where the lines of this start begin.
+    /// The offset of the first line of this start.
     begin: u64,
 }
 
