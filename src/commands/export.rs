@@ -166,7 +166,7 @@ impl Job<'_> {
 /// Who asks for all that is known should hear that it is not all that ever was.
 fn warn_of_pruned(plan: &export::Plan) {
     for slice in plan.slices.iter().filter(|slice| slice.since.is_none()) {
-        if let Some(horizon) = slice.namespace.horizon() {
+        if let Some(horizon) = slice.namespace.published.horizon {
             let (label, horizon) = (shown(slice.namespace.label()), for_people(horizon));
             warn!("namespace {label} is told from {horizon} on: what was before it was pruned");
         }

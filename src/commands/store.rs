@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, resume_unwind};
 
 use durable_inventory::cli::{GlobalArgs, PsqlArgs};
 use durable_inventory::config::{Settings, StoreConfig};
-use durable_inventory::store::private::{self, PrivateServer};
+use durable_inventory::store::managed_postgres::{self, ManagedServer};
 use durable_inventory::store::{self, Store, psql};
 use futures_util::FutureExt;
 use secrecy::ExposeSecret;
@@ -20,7 +20,7 @@ use crate::terminal;
 /// Where the store is. While this lives, a private server stays up.
 pub struct Place {
     pub options: PgConnectOptions,
-    private: Option<PrivateServer>,
+    private: Option<ManagedServer>,
 }
 
 impl Place {
@@ -35,12 +35,12 @@ impl Place {
                 postgres_bin,
                 postgres_user,
             } => {
-                let asked = private::Settings {
+                let asked = managed_postgres::Settings {
                     data_dir,
                     postgres_bin,
                     postgres_user,
                 };
-                let server = PrivateServer::join(&asked)
+                let server = ManagedServer::join(&asked)
                     .await
                     .map_err(|error| Failure::new(error, 1))?;
                 info!(
@@ -140,7 +140,7 @@ pub async fn migrate(settings: &Settings<'_>, global: &GlobalArgs) -> Result<u8,
 pub async fn psql(settings: &Settings<'_>, global: &GlobalArgs, args: &PsqlArgs) -> Result<u8, Failure> {
     let mut signals = Signals::listen().map_err(|error| Failure::new(error, 1))?;
     let place = Place::find(settings.store()?).await?;
-    let of_server = place.private.as_ref().and_then(PrivateServer::psql_dir);
+    let of_server = place.private.as_ref().and_then(ManagedServer::psql_dir);
     let beside = global.postgres_bin.as_deref().or(of_server).map(ToOwned::to_owned);
     let withheld = settings.secret_variables();
     place

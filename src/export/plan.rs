@@ -46,7 +46,10 @@ pub async fn plan(
         return Err(ExportError::NothingRecorded);
     }
     namespaces.retain(selects);
-    let (selected, first) = (namespaces.len(), namespaces.iter().map(|n| n.recorded_since).min());
+    let (selected, first) = (
+        namespaces.len(),
+        namespaces.iter().map(|n| n.published.recorded_since).min(),
+    );
     let Some(first) = first else {
         return Err(ExportError::NothingSelected);
     };
@@ -95,7 +98,7 @@ async fn add(
     let no_record = |moment| NoRecord {
         namespace: namespace.label().to_owned(),
         moment,
-        begins: namespace.recorded_since,
+        begins: namespace.published.recorded_since,
     };
     let Some(until) = reader.snapshot_at(&namespace, asked.until).await? else {
         // A snapshot selects its namespace: nothing was asked of the others.

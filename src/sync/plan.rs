@@ -63,22 +63,22 @@ pub(super) async fn plan<'a>(store: &Store, account: &'a Account, stop: &Stop) -
     store.record_listing(account_key, &listing.namespaces).await?;
     let listed: HashSet<_> = listing.namespaces.iter().map(|namespace| &namespace.id).collect();
     let unmatched = account.selection.unmatched(&listing.namespaces);
-    let recorded = store.recorded_namespaces(account_key).await?;
-    let planned: Vec<_> = recorded
-        .into_iter()
-        .filter_map(|recorded| {
-            let listed = listed.contains(&recorded.namespace.id);
-            // A missing namespace is not requested again. It is back as soon as it is listed.
-            let worth_asking = listed || recorded.missing_since.is_none();
-            (worth_asking && account.selection.selects(&recorded.namespace)).then_some(Planned {
+    let mut planned = Vec::new();
+    for recorded in store.namespaces_of_account(account_key).await? {
+        let namespace = recorded.listed()?;
+        let listed = listed.contains(&namespace.id);
+        // A missing namespace is not requested again. It is back as soon as it is listed.
+        let may_exist = listed || recorded.missing_since.is_none();
+        if may_exist && account.selection.selects(&namespace) {
+            planned.push(Planned {
                 account,
                 key: recorded.key,
                 lease: recorded.lease,
-                namespace: recorded.namespace,
+                namespace,
                 is_off_the_list: !listed && listing.doubt.is_none(),
-            })
-        })
-        .collect();
+            });
+        }
+    }
     if planned.is_empty() && !unmatched.is_empty() && listing.doubt.is_none() {
         return Err(PlanError::NothingSelected {
             account: account.id.to_string(),

@@ -8,7 +8,7 @@ use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use cloudflare_simulator::{Order, Simulator};
-use durable_inventory::store::private::PrivateServer;
+use durable_inventory::store::managed_postgres::ManagedServer;
 use rustix::process::{Signal, kill_process};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection};
@@ -188,7 +188,7 @@ async fn hundreds_of_killed_programs_leave_an_exact_record() {
 }
 
 /// Stops the server without warning, as a crash would, and starts it again.
-async fn crash(data: &Data, server: PrivateServer) -> PrivateServer {
+async fn crash(data: &Data, server: ManagedServer) -> ManagedServer {
     let postmaster = data.server_pid();
     drop(server);
     kill_process(postmaster, Signal::QUIT).unwrap();

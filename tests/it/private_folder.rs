@@ -4,7 +4,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
 
-use durable_inventory::store::private::{Error, PrivateServer, Settings};
+use durable_inventory::store::managed_postgres::{Error, ManagedServer, Settings};
 use rustix::process::geteuid;
 use tempfile::TempDir;
 
@@ -79,7 +79,7 @@ async fn a_folder_keeps_its_owner() {
     let mut settings = data.settings();
     if !geteuid().is_root() {
         settings.postgres_user = Some("root".to_owned());
-        let refused = PrivateServer::join(&settings).await.unwrap_err();
+        let refused = ManagedServer::join(&settings).await.unwrap_err();
         assert!(matches!(refused, Error::UserNeedsRoot(_)), "{refused}");
         return;
     }
@@ -90,7 +90,7 @@ async fn a_folder_keeps_its_owner() {
         assert_eq!(fs::metadata(data.dir.join(name)).unwrap().uid(), owner, "{name}");
     }
     settings.postgres_user = Some("postgres".to_owned());
-    let refused = PrivateServer::join(&settings).await.unwrap_err();
+    let refused = ManagedServer::join(&settings).await.unwrap_err();
     assert!(matches!(refused, Error::UserIsNotOwner { .. }), "{refused}");
 }
 
@@ -127,7 +127,7 @@ async fn without_server_programs_the_packages_are_named() {
         postgres_bin: Some(empty.path().to_owned()),
         ..data.settings()
     };
-    let refused = PrivateServer::join(&settings).await.unwrap_err().to_string();
+    let refused = ManagedServer::join(&settings).await.unwrap_err().to_string();
     let named = [
         "apt install",
         "dnf install",

@@ -8,7 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use durable_inventory::store::private::{PrivateServer, Settings};
+use durable_inventory::store::managed_postgres::{ManagedServer, Settings};
 use rustix::process::{Pid, Signal, kill_process_group};
 use sqlx::{Connection, PgConnection};
 
@@ -30,7 +30,7 @@ async fn holder() {
         data_dir: Some(dir.into()),
         ..Settings::default()
     };
-    let server = PrivateServer::join(&settings).await.unwrap();
+    let server = ManagedServer::join(&settings).await.unwrap();
     execute(&server, "CREATE TABLE IF NOT EXISTS held ()").await;
     fs::write(settings.data_dir.unwrap().join("holder.ready"), "").unwrap();
     std::io::stdin().lock().read_line(&mut String::new()).unwrap();
@@ -106,7 +106,7 @@ async fn programs_that_start_at_the_same_time_share_one_server() {
         assert_eq!(number(server, "SELECT 1::bigint").await, 1);
     }
     assert_eq!(pid, data.server_pid());
-    let left = futures_util::future::join_all(servers.into_iter().map(PrivateServer::leave)).await;
+    let left = futures_util::future::join_all(servers.into_iter().map(ManagedServer::leave)).await;
     assert!(left.into_iter().all(|result| result.is_ok()));
     assert!(!data.is_running());
 }

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use cloudflare_simulator::Simulator;
-use durable_inventory::store::private::PrivateServer;
+use durable_inventory::store::managed_postgres::ManagedServer;
 use rustix::process::{Pid, Signal, kill_process};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
@@ -55,7 +55,7 @@ async fn end(child: Child) -> Ended {
     ended.await.unwrap().into()
 }
 
-async fn statuses(server: &PrivateServer) -> Vec<String> {
+async fn statuses(server: &ManagedServer) -> Vec<String> {
     let mut session = PgConnection::connect_with(&server.connect_options()).await.unwrap();
     let found = sqlx::query_scalar("select status from inventory.snapshots order by snapshot_id");
     let found = found.fetch_all(&mut session).await.unwrap();
@@ -107,7 +107,7 @@ async fn a_hangup_that_comes_again_does_not_end_the_program_at_once() {
 }
 
 /// Returns when a session waits for the event, a pattern for pg_stat_activity's names.
-async fn until_one_waits(server: &PrivateServer, event: &str, whose: &[&str]) {
+async fn until_one_waits(server: &ManagedServer, event: &str, whose: &[&str]) {
     let mut session = PgConnection::connect_with(&server.connect_options()).await.unwrap();
     let waiting = "select count(*) from pg_stat_activity where wait_event_type || ':' || wait_event like $1";
     let deadline = Instant::now() + Duration::from_secs(30);

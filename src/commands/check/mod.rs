@@ -5,7 +5,7 @@ mod api;
 
 use durable_inventory::cli::CheckArgs;
 use durable_inventory::config::{Settings, StoreConfig, SyncConfig};
-use durable_inventory::store::{SchemaState, Store, private};
+use durable_inventory::store::{SchemaState, Store, managed_postgres};
 use durable_inventory::text::{chain, shell_word, shown, visible};
 use tokio_util::sync::CancellationToken;
 
@@ -108,12 +108,12 @@ fn is_new(config: &StoreConfig) -> bool {
     else {
         return false;
     };
-    let settings = private::Settings {
+    let settings = managed_postgres::Settings {
         data_dir: data_dir.clone(),
         postgres_bin: postgres_bin.clone(),
         postgres_user: postgres_user.clone(),
     };
-    private::has_data(&settings).is_ok_and(|has_data| !has_data)
+    managed_postgres::has_data(&settings).is_ok_and(|has_data| !has_data)
 }
 
 async fn database(
@@ -197,7 +197,7 @@ async fn origin(store: &Store, sync: Option<&SyncConfig>, findings: &mut Finding
 }
 
 async fn digests(store: &Store, findings: &mut Findings) -> Result<(), Failure> {
-    match store.namespaces_that_do_not_agree().await {
+    match store.namespaces_with_wrong_digest().await {
         Ok(wrong) if wrong.is_empty() => findings.right("record", "every namespace's rows have its snapshot's digest"),
         Ok(wrong) => wrong.iter().try_for_each(|(account, namespace)| {
             let why = format!(

@@ -51,7 +51,7 @@ pub async fn compare(store: &Store, namespace: &str, model: &Model) {
 }
 
 async fn key(store: &Store, namespace: &str) -> i32 {
-    let all = store.named_namespaces().await.unwrap();
+    let all = store.namespaces().await.unwrap();
     all.iter().find(|n| n.namespace_id == namespace).unwrap().key
 }
 

@@ -34,7 +34,7 @@ impl Bench {
             .unwrap();
         let listed: Vec<_> = (1..=namespaces).map(namespace).collect();
         store.record_listing(account, &listed).await.unwrap();
-        let recorded = store.recorded_namespaces(account).await.unwrap();
+        let recorded = store.namespaces_of_account(account).await.unwrap();
         Self {
             run: store.begin_run().await.unwrap(),
             keys: recorded.iter().map(|namespace| namespace.key).collect(),

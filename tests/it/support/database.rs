@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use durable_inventory::store::private::{PrivateServer, Settings};
+use durable_inventory::store::managed_postgres::{ManagedServer, Settings};
 use sqlx::Connection;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 
@@ -14,7 +14,7 @@ pub struct TestDatabase {
     pub options: PgConnectOptions,
     name: String,
     /// `None` only during the drop.
-    server: Option<PrivateServer>,
+    server: Option<ManagedServer>,
 }
 
 pub async fn fresh_database() -> TestDatabase {
@@ -77,14 +77,14 @@ impl Drop for TestDatabase {
 
 /// Joins the shared server. Its cluster stays in the build folder so that the next run need not create it. If the
 /// server's user can't reach that folder (a checkout in root's home), the cluster lies in `/tmp`.
-async fn join() -> PrivateServer {
+async fn join() -> ManagedServer {
     let in_target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("postgres");
-    match PrivateServer::join(&at(in_target)).await {
+    match ManagedServer::join(&at(in_target)).await {
         Ok(server) => server,
         Err(_) => {
             let uid = rustix::process::geteuid().as_raw();
             let in_tmp = std::env::temp_dir().join(format!("durable-inventory-tests-{uid}"));
-            PrivateServer::join(&at(in_tmp)).await.unwrap()
+            ManagedServer::join(&at(in_tmp)).await.unwrap()
         }
     }
 }

@@ -1,19 +1,19 @@
-//! Whether a server runs on a cluster, as far as its pid file and the system's processes tell.
+//! Whether a server runs on a cluster, by its `postmaster.pid` and the system's processes.
 
 use std::fs;
 use std::io;
 use std::path::Path;
 
-/// What is known of the cluster's server.
+/// The state of the cluster's server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ServerProcess {
-    /// There is no pid file: it ended as it should, or never ran.
+    /// There is no pid file: the server was shut down, or never ran.
     None,
-    /// There is a pid file without a pid: a server writes one in an instant, so one that stays so is a crash's.
+    /// The pid file holds no pid. A server writes it within an instant, so one that stays empty was left by a crash.
     Unreadable,
-    /// It ran under this pid, and ended without removing its file. The pid may be another process's by now.
+    /// The server ran under this pid, and ended without removing its file. Another process may have the pid by now.
     Gone(u32),
-    /// It runs: it is starting, recovering, serving or stopping.
+    /// The server is starting, recovering, running or stopping.
     Living(u32),
 }
 
@@ -30,13 +30,13 @@ pub(super) fn look(cluster: &Path) -> io::Result<ServerProcess> {
     })
 }
 
-/// The pid is negative where a single-user server wrote it.
+/// The pid in the first line. A single-user server writes it as a negative number.
 fn first_pid(pid_file: &str) -> Option<u32> {
     let pid: i32 = pid_file.lines().next()?.trim().parse().ok()?;
     (pid != 0).then_some(pid.unsigned_abs())
 }
 
-/// Whether a process is a PostgreSQL that was started on this cluster. A zombie has no command line left, so it is not.
+/// Whether a process is a PostgreSQL server of this cluster. A zombie is not: it has no command line left.
 #[cfg(target_os = "linux")]
 pub(super) fn is_server_of(pid: u32, cluster: &Path) -> bool {
     use std::os::unix::ffi::OsStrExt;
@@ -53,7 +53,7 @@ pub(super) fn is_server_of(pid: u32, cluster: &Path) -> bool {
 #[cfg(not(target_os = "linux"))]
 pub(super) fn is_server_of(pid: u32, cluster: &Path) -> bool {
     let pid = pid.to_string();
-    let Some(program) = super::programs::find_program("ps") else {
+    let Some(program) = super::binaries::find_program("ps") else {
         return false;
     };
     let answer = std::process::Command::new(program)
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pid_that_is_anothers_now_is_no_server() {
+    fn another_process_with_the_pid_is_not_the_server() {
         let cluster = tempfile::tempdir().unwrap();
         assert_eq!(look(cluster.path()).unwrap(), ServerProcess::None);
         let own = std::process::id();

@@ -1,27 +1,27 @@
-//! The server's log, and what it last said: the reason for a failed start is nowhere else.
+//! The server's log, and its last lines: the reason of a failed start is found nowhere else.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::process::Stdio;
 
+use super::data_dir::DataDir;
 use super::error::Error;
-use super::folder::DataFolder;
 
-/// A log that grew beyond this is begun anew at the next start.
+/// A log larger than this, in bytes, is truncated at the next start.
 const LARGEST: u64 = 1 << 20;
-/// A failed start says less than this.
+/// More bytes than a failed start writes.
 const TAIL: u64 = 16 << 10;
 
 pub(super) struct ServerLog {
     file: File,
-    /// Where the lines of this start begin.
+    /// The offset of the first line of this start.
     begin: u64,
 }
 
 impl ServerLog {
-    pub fn open(folder: &DataFolder) -> Result<Self, Error> {
-        let path = folder.log();
-        let file = folder.open_file(&path)?;
+    pub fn open(data_dir: &DataDir) -> Result<Self, Error> {
+        let path = data_dir.log();
+        let file = data_dir.open_file(&path)?;
         let mut begin = file.metadata().map_err(Error::io("read", &path))?.len();
         if begin > LARGEST {
             file.set_len(0).map_err(Error::io("shorten", &path))?;
@@ -35,13 +35,12 @@ impl ServerLog {
         Ok((self.file.try_clone()?.into(), self.file.try_clone()?.into()))
     }
 
-    /// Whether the start failed because processes of a killed server still use the data. The server is started with
-    /// messages in English.
-    pub fn tells_of_survivors(&self) -> bool {
+    /// Whether the start failed because processes of a killed server still use the data. The server logs in English.
+    pub fn reports_survivors(&self) -> bool {
         self.text().contains("is still in use")
     }
 
-    /// The last lines of this start, in one.
+    /// The last lines of this start, joined into one.
     pub fn last_words(&self) -> String {
         summarize(&self.text())
     }
@@ -59,15 +58,15 @@ impl ServerLog {
     }
 }
 
-/// The lines that tell why, without time and pid; or the last one, where none does.
+/// The last lines that give a reason, without time and pid, or else the last line.
 fn summarize(text: &str) -> String {
-    const TELLING: [&str; 5] = ["FATAL:", "PANIC:", "ERROR:", "DETAIL:", "HINT:"];
-    let telling: Vec<String> = text
+    const LEVELS: [&str; 5] = ["FATAL:", "PANIC:", "ERROR:", "DETAIL:", "HINT:"];
+    let reasons: Vec<String> = text
         .lines()
-        .filter_map(|line| TELLING.iter().find_map(|word| line.find(word)).map(|at| &line[at..]))
+        .filter_map(|line| LEVELS.iter().find_map(|word| line.find(word)).map(|at| &line[at..]))
         .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
         .collect();
-    match telling.as_slice() {
+    match reasons.as_slice() {
         [] => text
             .lines()
             .rfind(|line| !line.trim().is_empty())
@@ -82,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_failed_start_says_is_one_line() {
+    fn the_log_of_a_failed_start_becomes_one_line() {
         let log = "2026-01-01 00:00:00 UTC [7] LOG:  starting PostgreSQL\n\
                    2026-01-01 00:00:00 UTC [7] FATAL:  could not map memory\n\
                    2026-01-01 00:00:00 UTC [7] HINT:  use less\n";

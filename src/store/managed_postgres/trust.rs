@@ -1,5 +1,5 @@
-//! Whether a program that was looked for is run. Whoever can replace it decides what it does with the rights of this
-//! process: for root only root may be able to, for everybody else root and they themselves.
+//! Whether a program that was found may be run. Anyone who can replace it could run code with the rights of this process,
+//! so only root and the user of this process may be able to.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -7,14 +7,14 @@ use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
-/// As many as Linux follows.
+/// The number of links that Linux follows.
 const MOST_LINKS: usize = 40;
 const STICKY: u32 = 0o1000;
 const GROUP_OR_OTHERS: u32 = 0o022;
 const OTHERS: u32 = 0o002;
 
-/// The first step on the way to the program that somebody else owns or may change: the program itself, a folder above it,
-/// or either of those for a link on the way. `None`: it may be run. The path is absolute.
+/// The first step on the absolute path of a program that another user owns or may change: the program itself, a folder
+/// above it, or either of those for a link on the way. `None` if the program may be run.
 pub(super) fn weak_step(program: &Path) -> Option<PathBuf> {
     weak_step_for(rustix::process::geteuid().as_raw(), program)
 }
@@ -27,7 +27,7 @@ fn weak_step_for(uid: u32, program: &Path) -> Option<PathBuf> {
     let mut at = PathBuf::from("/");
     let mut ahead = steps(program);
     let mut links = 0;
-    // The root folder is a step, too.
+    // `None` stands for the root folder.
     ahead.push_front(None);
     while let Some(step) = ahead.pop_front() {
         match step {
@@ -60,7 +60,7 @@ fn weak_step_for(uid: u32, program: &Path) -> Option<PathBuf> {
     None
 }
 
-/// The names in a path, in order; `None` would be the root folder.
+/// The names in a path, in order.
 fn steps(path: &Path) -> VecDeque<Option<OsString>> {
     let name = |component| match component {
         Component::Normal(name) => Some(Some(name.to_owned())),
@@ -72,9 +72,9 @@ fn steps(path: &Path) -> VecDeque<Option<OsString>> {
 
 fn is_safe(uid: u32, there: &Metadata) -> bool {
     let is_owned = there.uid() == 0 || there.uid() == uid;
-    // A link's mode says nothing. In a sticky folder such as /tmp nobody can replace what belongs to another.
+    // A link's mode has no meaning. In a sticky folder such as /tmp, users can replace only their own files.
     let is_closed = there.is_symlink() || (there.is_dir() && there.mode() & STICKY != 0);
-    // Homebrew's folders are open to a group of administrators, and so is many a home to its own.
+    // Homebrew's folders are writable for a group of administrators, and many homes for the user's own group.
     let writers = if uid == 0 { GROUP_OR_OTHERS } else { OTHERS };
     is_owned && (is_closed || there.mode() & writers == 0)
 }
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_can_change_is_not_run() {
+    fn a_program_that_others_can_change_is_not_trusted() {
         let folder = tempfile::tempdir().unwrap();
         let root = fs::canonicalize(folder.path()).unwrap();
         let (bin, links) = (root.join("bin"), root.join("links"));

@@ -1,10 +1,10 @@
-//! What can keep the private server from being used. Each message is one line: what happened, to which folder or
-//! program, and what to do next. Causes stay in the source chain.
+//! Why the managed server can't be used. Each message is one line: what happened, to which folder or program, and what to
+//! do next. Causes are in the source chain.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::programs::MINIMUM_MAJOR;
+use super::binaries::MINIMUM_MAJOR;
 
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -172,7 +172,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// For `map_err`: what was being done to which path.
+    /// Converts an I/O error, with the action and the path: `.map_err(Error::io("open", path))`.
     pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { action, path, source }

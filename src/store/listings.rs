@@ -1,25 +1,10 @@
-//! What the commands show of the record; each answer is one statement, so one moment.
+//! Lists snapshots and the life of an object. Each answer comes from one statement.
 
 use time::OffsetDateTime;
 
-use super::{Store, StoreError};
+use super::error::Doing;
+use super::{NamespaceRecord, Store, StoreError};
 use crate::model::ObjectId;
-
-/// A namespace and its newest published snapshot.
-#[derive(Debug, Clone)]
-pub struct NamespaceRow {
-    pub account_id: String,
-    pub namespace_id: String,
-    pub name: Option<String>,
-    pub script: Option<String>,
-    pub class: Option<String>,
-    pub use_sqlite: Option<bool>,
-    pub missing_since: Option<OffsetDateTime>,
-    pub snapshot_id: Option<i64>,
-    pub recorded_at: Option<OffsetDateTime>,
-    pub objects: Option<i64>,
-    pub with_data: Option<i64>,
-}
 
 #[derive(Debug, Clone)]
 pub struct SnapshotRow {
@@ -49,15 +34,15 @@ pub struct SnapshotRow {
     pub resumed: i64,
     pub digest: Option<String>,
     pub error: Option<String>,
-    /// How many were found, this one among them.
+    /// The number of matching snapshots, the same in each row.
     found: i64,
 }
 
-/// As many as were asked for.
+/// At most as many snapshots as the limit allows.
 #[derive(Debug)]
 pub struct FoundSnapshots {
     pub rows: Vec<SnapshotRow>,
-    /// How many there are.
+    /// The number of matching snapshots.
     pub found: u64,
 }
 
@@ -70,30 +55,29 @@ pub struct IntervalRow {
     pub has_stored_data: Option<bool>,
     pub valid_from: OffsetDateTime,
     pub valid_to: Option<OffsetDateTime>,
-    /// It begins with the namespace's baseline: the object was there by then, it may be older.
+    /// The interval begins with the namespace's baseline; the object may be older.
     pub since_baseline: bool,
-    /// Of the object. Earlier than its first interval where earlier ones were pruned.
+    /// When the object was first seen. Earlier than its first interval if earlier ones were pruned.
     pub first_seen_at: OffsetDateTime,
 }
 
 impl Store {
-    pub async fn namespace_rows(&self) -> Result<Vec<NamespaceRow>, StoreError> {
-        sqlx::query_as!(
-            NamespaceRow,
-            "select a.account_id, n.namespace_id, n.name, n.script, n.class, n.use_sqlite, n.missing_since,
-                    s.snapshot_id::bigint as snapshot_id, s.recorded_at,
-                    s.with_data + s.without_data + s.unknown as objects, s.with_data as \"with_data?\"
-             from inventory.namespace n
-             join inventory.account a using (account_key)
-             left join inventory.snapshot s on s.snapshot_id = n.published_snapshot
-             order by a.account_id, n.name, n.namespace_id"
+    /// The namespace and the status of a snapshot.
+    pub async fn snapshot_status(&self, snapshot_id: i32) -> Result<Option<(NamespaceRecord, String)>, StoreError> {
+        let snapshot = sqlx::query!(
+            "select namespace_key, status from inventory.snapshot where snapshot_id = $1",
+            snapshot_id
         )
-        .fetch_all(&self.pool)
+        .fetch_optional(&self.pool)
         .await
-        .map_err(StoreError::while_doing("list the namespaces"))
+        .doing("look for a snapshot")?;
+        let Some(snapshot) = snapshot else { return Ok(None) };
+        let mut namespaces = self.namespaces().await?.into_iter();
+        let namespace = namespaces.find(|namespace| namespace.key == snapshot.namespace_key);
+        Ok(namespace.map(|namespace| (namespace, snapshot.status)))
     }
 
-    /// The newest `limit` of some namespaces, of these statuses or of any, newest first.
+    /// The newest `limit` snapshots of some namespaces with one of the statuses (any, if there are none), newest first.
     pub async fn snapshot_rows(
         &self,
         namespaces: &[i32],
@@ -126,13 +110,13 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await
-        .map_err(StoreError::while_doing("list the snapshots"))?;
+        .doing("list the snapshots")?;
         let found = rows.first().map_or(0, |row| row.found as u64);
         Ok(FoundSnapshots { rows, found })
     }
 
-    /// An object's intervals, oldest first, by namespace. (An id belongs to one namespace in practice; nothing in the
-    /// API says so.)
+    /// An object's intervals by namespace, oldest first. In practice an id belongs to one namespace, but the API does not
+    /// promise it.
     pub async fn object_life(&self, id: &ObjectId) -> Result<Vec<IntervalRow>, StoreError> {
         sqlx::query_as!(
             IntervalRow,
@@ -156,10 +140,10 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await
-        .map_err(StoreError::while_doing("read an object's history"))
+        .doing("read an object's history")
     }
 
-    /// The tables whose rows row security would hide from this role. No command reads them.
+    /// The tables from which row security would hide rows from this role. Such a table can't be read.
     pub async fn tables_with_hidden_rows(&self) -> Result<Vec<String>, StoreError> {
         sqlx::query_scalar(
             "select 'inventory.' || relname::text from pg_catalog.pg_class
@@ -169,10 +153,10 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await
-        .map_err(StoreError::while_doing("tell which rows it hides"))
+        .doing("tell which rows it hides")
     }
 
-    /// When an object was first seen of which nothing else is left: all its intervals were pruned.
+    /// When an object was first seen whose intervals were all pruned.
     pub async fn pruned_object(&self, id: &ObjectId) -> Result<Option<OffsetDateTime>, StoreError> {
         sqlx::query_scalar!(
             "select pg_catalog.min(first.recorded_at) from inventory.namespace n
@@ -182,6 +166,6 @@ impl Store {
         )
         .fetch_one(&self.pool)
         .await
-        .map_err(StoreError::while_doing("look for a pruned object"))
+        .doing("look for a pruned object")
     }
 }

@@ -1,4 +1,4 @@
-//! Finds PostgreSQL's server programs: where the user says, on PATH, then where systems put them.
+//! Finds PostgreSQL's server programs: in the configured folder, or on PATH and then where packages install them.
 
 use std::env;
 use std::ffi::OsStr;
@@ -7,14 +7,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::account::Runner;
 use super::error::Error;
+use super::os_user::RunAs;
 use super::trust::{is_trusted, weak_step};
 
-/// The oldest major version whose SQL the schema may use.
+/// The oldest supported major version; the schema uses its SQL.
 pub(super) const MINIMUM_MAJOR: u32 = 14;
 
-/// Folders of server programs that packages leave off PATH. One `*` stands for any text within one name.
+/// Folders of server programs that packages leave off PATH. A `*` stands for any text within one name.
 const PLACES: &[&str] = &[
     "/usr/lib/postgresql/*/bin",                          // Debian, Ubuntu
     "/usr/pgsql-*/bin",                                   // packages of postgresql.org for Fedora and its kin
@@ -32,31 +32,31 @@ const PLACES: &[&str] = &[
 
 /// A folder with a set of server programs, all of one version.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Programs {
+pub(super) struct Binaries {
     pub dir: PathBuf,
     pub major: u32,
 }
 
-impl Programs {
+impl Binaries {
     pub fn program(&self, name: &str) -> PathBuf {
         self.dir.join(name)
     }
 }
 
-/// The programs to use. Data that exists already decides the version; else the first that are new enough are taken.
+/// Finds the programs to use: those of the version of the existing data, or else the first that are new enough.
 pub(super) fn find(
     asked: Option<&Path>,
     cluster: &Path,
     data_major: Option<u32>,
-    runner: &Runner,
-) -> Result<Programs, Error> {
+    run_as: &RunAs,
+) -> Result<Binaries, Error> {
     let mut unusable = None;
     let dirs = match asked {
-        // Whoever names a folder answers for what is in it.
+        // A configured folder is trusted.
         Some(dir) => server_dir(dir).into_iter().collect(),
         None => {
             let mut dirs = search(env::var_os("PATH").as_deref(), PLACES);
-            // Not even for its version is a program run that somebody else may have put there.
+            // A program that another user may have put there is not run, not even for its version.
             dirs.retain(
                 |dir| match weak_step(&dir.join("postgres")).or_else(|| weak_step(&dir.join("initdb"))) {
                     None => true,
@@ -72,8 +72,8 @@ pub(super) fn find(
     };
     let mut found = Vec::new();
     for dir in dirs {
-        match version_of(&dir, runner) {
-            Ok(major) => found.push(Programs { dir, major }),
+        match version_of(&dir, run_as) {
+            Ok(major) => found.push(Binaries { dir, major }),
             Err(e) => unusable = unusable.or(Some(e)),
         }
     }
@@ -85,10 +85,10 @@ pub(super) fn find(
     choose(found, cluster, data_major)
 }
 
-fn choose(mut found: Vec<Programs>, cluster: &Path, data_major: Option<u32>) -> Result<Programs, Error> {
-    // `found` is not empty; the newest is what an error names.
+fn choose(mut found: Vec<Binaries>, cluster: &Path, data_major: Option<u32>) -> Result<Binaries, Error> {
+    // `found` is not empty. Errors name the newest.
     let newest = found.iter().max_by_key(|p| p.major).cloned();
-    let fits = |p: &Programs| match data_major {
+    let fits = |p: &Binaries| match data_major {
         Some(data) => p.major == data,
         None => p.major >= MINIMUM_MAJOR,
     };
@@ -112,12 +112,12 @@ fn choose(mut found: Vec<Programs>, cluster: &Path, data_major: Option<u32>) -> 
     }
 }
 
-/// Folders of server programs: PATH's in PATH's order, then those of `places`, newest first.
+/// Folders of server programs: those on PATH in its order, then those of `places`, newest first.
 fn search(path: Option<&OsStr>, places: &[&str]) -> Vec<PathBuf> {
     let mut dirs: Vec<PathBuf> = Vec::new();
     let on_path = path.into_iter().flat_map(env::split_paths);
     for dir in on_path.chain(expand_newest_first(places)) {
-        // A relative entry of PATH would be looked up in whatever folder this happens to run in.
+        // A relative entry of PATH would depend on the current folder.
         if let Some(dir) = Some(dir).filter(|d| d.is_absolute()).and_then(|d| server_dir(&d))
             && !dirs.contains(&dir)
         {
@@ -127,7 +127,7 @@ fn search(path: Option<&OsStr>, places: &[&str]) -> Vec<PathBuf> {
     dirs
 }
 
-/// A program on PATH, or in one of the folders where systems put PostgreSQL's, that nobody else may change.
+/// Finds a program on PATH, or in one of the folders where packages install PostgreSQL, that no other user may change.
 pub(in crate::store) fn find_program(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH");
     let on_path = path.iter().flat_map(env::split_paths).filter(|dir| dir.is_absolute());
@@ -137,7 +137,7 @@ pub(in crate::store) fn find_program(name: &str) -> Option<PathBuf> {
         .find(|program| is_program(program) && is_trusted(program))
 }
 
-/// `dir`, or where its `postgres` leads when it is a link: initdb and the rest lie beside the real one.
+/// The folder of the real `postgres` if the one in `dir` is a link, for initdb is beside it; otherwise `dir`.
 fn server_dir(dir: &Path) -> Option<PathBuf> {
     let real = fs::canonicalize(dir.join("postgres")).ok()?.parent()?.to_owned();
     [real, std::path::absolute(dir).ok()?]
@@ -156,7 +156,7 @@ fn expand_newest_first(places: &[&str]) -> Vec<PathBuf> {
     dirs.into_iter().map(|(_, dir)| dir).collect()
 }
 
-/// The folders that a place stands for, each with the major version in its name, which is 0 where there is none.
+/// The folders that a place stands for, each with the major version in its name, or 0 if there is none.
 fn expand(place: &str) -> Vec<(u32, PathBuf)> {
     let Some((before, after)) = place.split_once('*') else {
         return vec![(0, PathBuf::from(place))];
@@ -177,24 +177,24 @@ fn expand(place: &str) -> Vec<(u32, PathBuf)> {
         .collect()
 }
 
-/// The major version that `postgres --version` tells. It is asked as who will run it, who may not be able to.
-fn version_of(dir: &Path, runner: &Runner) -> Result<u32, Error> {
+/// The major version that `postgres --version` prints. It runs as the server's user, who may not be able to run it.
+fn version_of(dir: &Path, run_as: &RunAs) -> Result<u32, Error> {
     let program = dir.join("postgres");
-    let output = runner.command(&program, Path::new("/")).arg("--version").output();
+    let output = run_as.command(&program, Path::new("/")).arg("--version").output();
     let output = output.map_err(|source| Error::NotRunnable {
         program: program.clone(),
-        user: runner.name(),
+        user: run_as.name(),
         source,
     })?;
     parse_version(&String::from_utf8_lossy(&output.stdout)).ok_or(Error::NoVersion(program))
 }
 
-/// "postgres (PostgreSQL) 17.2 (Debian 17.2-1)" and "postgres (PostgreSQL) 18beta1" are 17 and 18.
+/// Parses "postgres (PostgreSQL) 17.2 (Debian 17.2-1)" as 17, and "postgres (PostgreSQL) 18beta1" as 18.
 fn parse_version(text: &str) -> Option<u32> {
     leading_number(text.split_once("(PostgreSQL)")?.1.trim_start())
 }
 
-/// Skips what is no digit, as in the folder name "@17".
+/// The first number in a text, such as 17 in the folder name "@17".
 fn leading_number(text: &str) -> Option<u32> {
     let digits = text.trim_start_matches(|c: char| !c.is_ascii_digit());
     let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
@@ -205,8 +205,8 @@ fn leading_number(text: &str) -> Option<u32> {
 mod tests {
     use super::*;
 
-    fn programs(dir: &str, major: u32) -> Programs {
-        Programs {
+    fn binaries(dir: &str, major: u32) -> Binaries {
+        Binaries {
             dir: PathBuf::from(dir),
             major,
         }
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_are_read_from_what_postgres_says() {
+    fn versions_are_parsed() {
         assert_eq!(
             parse_version("postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)\n"),
             Some(15)
@@ -256,8 +256,8 @@ mod tests {
     }
 
     #[test]
-    fn data_decides_the_version() {
-        let found = || vec![programs("/a", 17), programs("/b", 15), programs("/c", 13)];
+    fn existing_data_decides_the_version() {
+        let found = || vec![binaries("/a", 17), binaries("/b", 15), binaries("/c", 13)];
         let cluster = Path::new("/data");
         assert_eq!(choose(found(), cluster, None).unwrap().major, 17);
         assert_eq!(choose(found(), cluster, Some(15)).unwrap().major, 15);
@@ -271,7 +271,7 @@ mod tests {
             Err(Error::DataTooOld { .. })
         ));
         assert!(matches!(
-            choose(vec![programs("/c", 13)], cluster, None),
+            choose(vec![binaries("/c", 13)], cluster, None),
             Err(Error::TooOld { .. })
         ));
     }

@@ -1,24 +1,26 @@
-//! A reader of the record, and what a moment means to it.
+//! Reads the record in one repeatable-read transaction, and finds the snapshot of a point in time.
 //!
-//! A reader looks at the record in one repeatable-read transaction. Before that it waits for a publication that is in
-//! its last statements, so that an answer about a moment never changes (promise 1): whatever is published after the
-//! reader has looked is recorded later than every moment that the reader may be asked for.
+//! An answer about a point in time never changes (promise 1). For that, a reader first waits for a publication that is in
+//! its last statements: everything published afterwards is recorded later than every point in time that this reader
+//! answers for.
 
 use sqlx::{Executor, PgConnection};
 use time::OffsetDateTime;
 
 use super::decode::digest_from;
+use super::error::Doing;
 use super::lease::{LOCK_SPACE, PUBLISHING};
-use super::{Store, StoreError};
+use super::namespaces::namespace_records;
+use super::{PublishedRecord, Store, StoreError};
 use crate::digest::SetDigest;
 use crate::model::label;
 use crate::moment::Moment;
 
-/// The limits of other sessions would end an export whose destination is slow.
-const UNHURRIED: &str = "begin isolation level repeatable read read only; \
+/// The limits of other sessions would end an export to a slow destination.
+const BEGIN: &str = "begin isolation level repeatable read read only; \
      set local statement_timeout = 0; set local idle_in_transaction_session_timeout = '1h'";
 
-/// The record as it is at one moment, for as long as this lives.
+/// A consistent view of the record, as of the time when the reader was opened.
 #[derive(Debug)]
 pub struct Reader {
     pub(super) session: PgConnection,
@@ -26,44 +28,36 @@ pub struct Reader {
     known_until: OffsetDateTime,
 }
 
-/// A namespace that has a record.
+/// A namespace that has a published snapshot.
 #[derive(Debug, Clone)]
 pub struct ReadNamespace {
     pub(super) key: i32,
     pub account_id: String,
     pub namespace_id: String,
     pub name: Option<String>,
-    /// Of the baseline: nothing is known of moments before it.
-    pub(super) baseline_snapshot: i32,
-    pub recorded_since: OffsetDateTime,
-    /// What was before it was pruned; the newest snapshot by then is the first that can be asked for.
-    pub(super) horizon: Option<OffsetDateTime>,
-    pub(super) horizon_snapshot: Option<i32>,
+    pub published: PublishedRecord,
 }
 
 impl ReadNamespace {
-    /// What a person is shown: the name where there is one, else the id.
+    /// The name, or else the id, for messages.
     pub fn label(&self) -> &str {
         label(self.name.as_deref(), &self.namespace_id)
     }
 
-    /// The first moment that can be asked for, where history was pruned.
-    pub fn horizon(&self) -> Option<OffsetDateTime> {
-        self.horizon
-    }
-
-    /// Whether prune may have dropped the snapshot, or what it needs to be read.
+    /// Whether prune may have deleted the snapshot, or rows that are needed to read it.
     pub fn is_pruned(&self, snapshot_id: i32) -> bool {
-        self.horizon_snapshot.is_some_and(|first| snapshot_id < first)
+        self.published.horizon_snapshot.is_some_and(|first| snapshot_id < first)
     }
 
     fn require_kept(&self, moment: Moment, by: Option<OffsetDateTime>, found: Option<i32>) -> Result<(), StoreError> {
-        let Some(horizon) = self.horizon else { return Ok(()) };
+        let Some(horizon) = self.published.horizon else {
+            return Ok(());
+        };
         let too_early = match (by, found) {
-            // Before the baseline nothing was known anyway.
-            (Some(by), _) => by >= self.recorded_since && by < horizon,
+            // Nothing was known before the baseline anyway.
+            (Some(by), _) => by >= self.published.recorded_since && by < horizon,
             (None, Some(found)) => self.is_pruned(found),
-            // So many snapshots back there is none left; a snapshot's id may be another namespace's.
+            // There are not that many snapshots left. A snapshot id may belong to another namespace.
             (None, None) => matches!(moment, Moment::Latest(_)),
         };
         if too_early {
@@ -92,13 +86,13 @@ pub struct SnapshotAt {
 impl Store {
     pub async fn reader(&self) -> Result<Reader, StoreError> {
         let doing = "look at the record";
-        let mut session = self.session().await.map_err(StoreError::while_doing(doing))?;
+        let mut session = self.session().await.doing(doing)?;
         let now = sqlx::query_scalar!("select pg_catalog.clock_timestamp() as \"now!\"")
             .fetch_one(&mut session)
             .await
-            .map_err(StoreError::while_doing(doing))?;
-        // No publication is in its last statements while this is held, and the next one reads the clock after `now`.
-        // It needs no privilege.
+            .doing(doing)?;
+        // While this lock is held, no publication is in its last statements, and the next one reads the clock after `now`.
+        // The lock needs no privilege.
         sqlx::query!(
             "select pg_catalog.pg_advisory_xact_lock_shared($1, $2)",
             LOCK_SPACE,
@@ -106,13 +100,10 @@ impl Store {
         )
         .execute(&mut session)
         .await
-        .map_err(StoreError::while_doing("wait for a publication in its last statements"))?;
-        session
-            .execute(UNHURRIED)
-            .await
-            .map_err(StoreError::while_doing(doing))?;
-        // A standby knows nothing of its primary's locks, but publications reach it in the order of their moments: up
-        // to the newest that it has, nothing is missing.
+        .doing("wait for a publication in its last statements")?;
+        session.execute(BEGIN).await.doing(doing)?;
+        // A standby does not see its primary's locks, but it receives publications in the order of `recorded_at`: up to
+        // the newest one that it has, none is missing.
         let known_until = sqlx::query_scalar!(
             "select case when pg_catalog.pg_is_in_recovery() then greatest(last_recorded_at, 'epoch')
                          else $1 end as \"until!\"
@@ -121,7 +112,7 @@ impl Store {
         )
         .fetch_one(&mut session)
         .await
-        .map_err(StoreError::while_doing(doing))?;
+        .doing(doing)?;
         Ok(Reader {
             session,
             now,
@@ -131,32 +122,32 @@ impl Store {
 }
 
 impl Reader {
-    /// The database's clock when the reader came.
+    /// The database's clock when the reader was opened.
     pub fn now(&self) -> OffsetDateTime {
         self.now
     }
 
-    /// By account and id. Namespaces without a published snapshot are not among them.
+    /// The namespaces that have a published snapshot, by account and id.
     pub async fn namespaces(&mut self) -> Result<Vec<ReadNamespace>, StoreError> {
-        sqlx::query_as!(
-            ReadNamespace,
-            "select n.namespace_key as key, a.account_id, n.namespace_id, n.name,
-                    n.baseline_snapshot as \"baseline_snapshot!\", s.recorded_at as \"recorded_since!\",
-                    n.horizon, n.horizon_snapshot
-             from inventory.namespace n
-             join inventory.account a using (account_key)
-             join inventory.snapshot s on s.snapshot_id = n.baseline_snapshot
-             where n.published_snapshot is not null
-             order by a.account_id collate \"C\", n.namespace_id collate \"C\""
-        )
-        .fetch_all(&mut self.session)
-        .await
-        .map_err(StoreError::while_doing("list the namespaces"))
+        let records = namespace_records(&mut self.session, None).await?;
+        let mut namespaces: Vec<_> = records
+            .into_iter()
+            .filter_map(|record| {
+                Some(ReadNamespace {
+                    key: record.key,
+                    account_id: record.account_id,
+                    namespace_id: record.namespace_id,
+                    name: record.name,
+                    published: record.published?,
+                })
+            })
+            .collect();
+        namespaces.sort_by(|a, b| (&a.account_id, &a.namespace_id).cmp(&(&b.account_id, &b.namespace_id)));
+        Ok(namespaces)
     }
 
-    /// The newest snapshot of the namespace that was published by then; `None` where there is no record of that
-    /// moment. A snapshot of another namespace is none of this one. A moment before the horizon is an error: what is left
-    /// of it is not all that was there.
+    /// The newest snapshot of the namespace that was published by then, or `None` if there is none, as for a snapshot id
+    /// of another namespace. Fails before the horizon, where the record is no longer complete.
     pub async fn snapshot_at(
         &mut self,
         namespace: &ReadNamespace,
@@ -164,7 +155,7 @@ impl Reader {
     ) -> Result<Option<SnapshotAt>, StoreError> {
         let (by, back, only) = match moment {
             Moment::At(at) => (Some(self.not_in_the_future(at)?), 0, None),
-            // What lies before all time lies before every record.
+            // A point in time that can't be represented is earlier than any record.
             Moment::Ago(ago) => match self.now.checked_sub(ago.try_into().unwrap_or(time::Duration::MAX)) {
                 Some(at) => (Some(self.not_in_the_future(at)?), 0, None),
                 None => return Ok(None),
@@ -186,7 +177,7 @@ impl Reader {
         )
         .fetch_optional(&mut self.session)
         .await
-        .map_err(StoreError::while_doing("find the snapshot of a moment"))?;
+        .doing("find the snapshot of a moment")?;
         namespace.require_kept(moment, by, row.as_ref().map(|row| row.snapshot_id))?;
         row.map(|row| {
             Ok(SnapshotAt {
@@ -202,12 +193,12 @@ impl Reader {
         .transpose()
     }
 
-    /// Says why a snapshot that was named can't be read, where it can't.
+    /// Fails if the snapshot does not exist or was not published.
     pub async fn require_published(&mut self, snapshot: i32) -> Result<(), StoreError> {
         let status = sqlx::query_scalar!("select status from inventory.snapshot where snapshot_id = $1", snapshot)
             .fetch_optional(&mut self.session)
             .await
-            .map_err(StoreError::while_doing("find a snapshot"))?;
+            .doing("find a snapshot")?;
         match status {
             None => Err(StoreError::NoSnapshot(snapshot)),
             Some(status) if status != "complete" => Err(StoreError::Unpublished { snapshot, status }),

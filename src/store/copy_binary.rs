@@ -1,4 +1,5 @@
-//! Rows as COPY sends them in its binary format: see `copy` for how that looks.
+//! The binary format of COPY, written and read: a signature, then for each row the number of its fields and each field's
+//! length and bytes (PostgreSQL's documentation of COPY, "Binary Format").
 
 use std::ops::ControlFlow;
 
@@ -6,24 +7,69 @@ use futures_util::TryStreamExt;
 
 use super::StoreError;
 use super::decode::inconsistent;
-use super::moments::Reader;
+use super::error::Doing;
+use super::reader::Reader;
 
 const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
-/// The signature, the flags and the length of the header's extension, which no version of PostgreSQL uses.
+/// Length of the signature, the flags and the length of the header extension, which no version of PostgreSQL uses.
 const HEADER: usize = 19;
-/// Rows that are handed on at once: enough that handing on costs nothing, little enough to be no memory.
+/// Rows per delivery: large enough that its cost does not matter, small enough that memory does not.
 const BATCH: usize = 4096;
-/// Fields of the widest row that is asked for.
+/// Fields of the widest row that is read.
 pub(super) const FIELDS: usize = 4;
 
-/// One row; a field is `None` where it is null.
+/// One row. A null field is `None`.
 pub(super) type Fields<'a> = [Option<&'a [u8]>; FIELDS];
 
-/// Puts rows together again, wherever the messages cut them.
+/// Encodes the rows of one COPY, which can be taken in pieces.
+pub(super) struct RowEncoder(Vec<u8>);
+
+impl RowEncoder {
+    pub(super) fn begin(rows: usize) -> Self {
+        let mut bytes = Vec::with_capacity(rows * 72 + 32);
+        bytes.extend_from_slice(SIGNATURE);
+        bytes.extend_from_slice(&[0; 8]); // no flags, no header extension
+        Self(bytes)
+    }
+
+    pub(super) fn row(&mut self, fields: i16) -> &mut Self {
+        self.0.extend_from_slice(&fields.to_be_bytes());
+        self
+    }
+
+    pub(super) fn field(&mut self, bytes: &[u8]) -> &mut Self {
+        self.0.extend_from_slice(&(bytes.len() as i32).to_be_bytes());
+        self.0.extend_from_slice(bytes);
+        self
+    }
+
+    pub(super) fn flag(&mut self, flag: Option<bool>) -> &mut Self {
+        match flag {
+            Some(flag) => self.field(&[u8::from(flag)]),
+            None => {
+                self.0.extend_from_slice(&(-1i32).to_be_bytes());
+                self
+            }
+        }
+    }
+
+    /// Takes the bytes written since the last call.
+    pub(super) fn take(&mut self) -> Vec<u8> {
+        let room = self.0.len();
+        std::mem::replace(&mut self.0, Vec::with_capacity(room))
+    }
+
+    pub(super) fn end(mut self) -> Vec<u8> {
+        self.0.extend_from_slice(&(-1i16).to_be_bytes());
+        self.0
+    }
+}
+
+/// Reassembles rows, wherever the messages cut them.
 #[derive(Default)]
 pub(super) struct RowDecoder {
     begun: bool,
-    /// What is left of a message until the next one completes it.
+    /// The incomplete row at the end of the last message.
     pending: Vec<u8>,
 }
 
@@ -46,7 +92,7 @@ impl RowDecoder {
         Ok(())
     }
 
-    /// How many bytes were whole rows.
+    /// Decodes the complete rows and returns their length in bytes.
     fn decode(
         &mut self,
         bytes: &[u8],
@@ -74,7 +120,7 @@ impl RowDecoder {
 }
 
 impl Reader {
-    /// Hands on a query's rows, decoded by `row`, which may leave some out, until there is no more or `deliver` wants none.
+    /// Delivers a query's rows until they end or `deliver` stops. `row` decodes a row, and may skip it.
     pub(super) async fn read_rows<T>(
         &mut self,
         query: &str,
@@ -83,14 +129,10 @@ impl Reader {
     ) -> Result<ControlFlow<()>, StoreError> {
         let doing = "read the record";
         let statement = format!("copy ({query}) to stdout (format binary)");
-        let mut messages = self
-            .session
-            .copy_out_raw(&statement)
-            .await
-            .map_err(StoreError::while_doing(doing))?;
+        let mut messages = self.session.copy_out_raw(&statement).await.doing(doing)?;
         let mut decoder = RowDecoder::default();
         let mut rows = Vec::with_capacity(BATCH);
-        while let Some(message) = messages.try_next().await.map_err(StoreError::while_doing(doing))? {
+        while let Some(message) = messages.try_next().await.doing(doing)? {
             decoder.feed(&message, |fields| {
                 rows.extend(row(&fields)?);
                 Ok(())
@@ -109,7 +151,7 @@ impl Reader {
     }
 }
 
-/// The first row and its length, `None` for both where it is not whole yet. The end of the rows is a row of none.
+/// The first row and its length, or `None` if it is not complete yet. The end marker is a row without fields.
 fn row(bytes: &[u8]) -> Result<Option<(Option<Fields<'_>>, usize)>, StoreError> {
     let Some(count) = bytes.first_chunk() else {
         return Ok(None);
@@ -143,16 +185,15 @@ fn row(bytes: &[u8]) -> Result<Option<(Option<Fields<'_>>, usize)>, StoreError> 
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::copy::Rows;
     use super::*;
 
     proptest! {
         #[test]
-        fn rows_are_whole_wherever_they_are_cut(
+        fn rows_are_reassembled_wherever_they_are_cut(
             rows in prop::collection::vec((any::<[u8; 32]>(), any::<Option<bool>>()), 0..20),
             cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..8),
         ) {
-            let mut written = Rows::begin(rows.len());
+            let mut written = RowEncoder::begin(rows.len());
             let mut sent = Vec::new();
             for (id, flag) in &rows {
                 written.row(2).field(id).flag(*flag);

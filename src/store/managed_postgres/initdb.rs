@@ -1,4 +1,4 @@
-//! The cluster, which is PostgreSQL's word for its folder of databases: creating it, and knowing its version.
+//! Creates the database cluster (PostgreSQL's term for its folder of databases) and reads its version.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -7,18 +7,18 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
+use super::binaries::Binaries;
+use super::client_lock::StartLock;
+use super::data_dir::DataDir;
 use super::error::Error;
-use super::folder::DataFolder;
-use super::programs::Programs;
-use super::users::StartLock;
 
-/// The only role, a superuser. Whoever reaches the socket is let in: the folder is closed to everyone else.
+/// The only role, a superuser. It needs no password: nobody else can enter the folder of the socket.
 pub(super) const ROLE: &str = "inventory";
 
-/// Clusters in the making are named so, with the pid of the program that makes them.
+/// Prefix of a cluster that is being created, before the pid of the program that creates it.
 const UNFINISHED: &str = "postgres.new.";
 
-/// The major version of the cluster's data, or `None` where there is no cluster yet.
+/// The major version of the cluster's data, or `None` if there is no cluster yet.
 pub(super) fn major_version(cluster: &Path) -> Result<Option<u32>, Error> {
     if !cluster.exists() {
         return Ok(None);
@@ -32,21 +32,21 @@ pub(super) fn major_version(cluster: &Path) -> Result<Option<u32>, Error> {
     major.map(Some).ok_or_else(|| Error::DamagedCluster(cluster.to_owned()))
 }
 
-/// Creates the cluster under another name and renames it when it is whole, so that being killed in between leaves
-/// nothing that looks like data.
-pub(super) async fn create(folder: &DataFolder, programs: &Programs, _: &StartLock) -> Result<(), Error> {
-    remove_unfinished(folder).await?;
-    // A name of its own: the initdb of a killed program may still be writing to the other one.
-    let unfinished = folder.path().join(format!("{UNFINISHED}{}", std::process::id()));
-    initdb(folder, programs, &unfinished).await?;
+/// Creates the cluster under another name and renames it when it is complete, so that a program that is killed in
+/// between leaves nothing that looks like data.
+pub(super) async fn create_cluster(data_dir: &DataDir, binaries: &Binaries, _: &StartLock) -> Result<(), Error> {
+    remove_unfinished(data_dir).await?;
+    // The name is unique: the initdb of a killed program may still be writing to its own.
+    let unfinished = data_dir.path().join(format!("{UNFINISHED}{}", std::process::id()));
+    run_initdb(data_dir, binaries, &unfinished).await?;
     flush(&unfinished).await?;
-    fs::rename(&unfinished, folder.cluster()).map_err(Error::io("rename", &unfinished))?;
-    flush(folder.path()).await
+    fs::rename(&unfinished, data_dir.cluster()).map_err(Error::io("rename", &unfinished))?;
+    flush(data_dir.path()).await
 }
 
-async fn initdb(folder: &DataFolder, programs: &Programs, target: &Path) -> Result<(), Error> {
-    let program = programs.program("initdb");
-    let mut command = folder.runner.command(&program, folder.path());
+async fn run_initdb(data_dir: &DataDir, binaries: &Binaries, target: &Path) -> Result<(), Error> {
+    let program = binaries.program("initdb");
+    let mut command = data_dir.run_as.command(&program, data_dir.path());
     command
         .args(["--no-sync", "--locale=C", "-E", "UTF8", "-A", "trust", "-U", ROLE, "-D"])
         .arg(target);
@@ -61,7 +61,7 @@ async fn initdb(folder: &DataFolder, programs: &Programs, target: &Path) -> Resu
     }
     let said = String::from_utf8_lossy(&output.stderr);
     Err(Error::Initdb {
-        folder: folder.path().to_owned(),
+        folder: data_dir.path().to_owned(),
         said: said
             .lines()
             .map(str::trim)
@@ -71,11 +71,11 @@ async fn initdb(folder: &DataFolder, programs: &Programs, target: &Path) -> Resu
     })
 }
 
-/// Removes what killed programs left of their attempts.
-async fn remove_unfinished(folder: &DataFolder) -> Result<(), Error> {
+/// Removes the unfinished clusters of killed programs.
+async fn remove_unfinished(data_dir: &DataDir) -> Result<(), Error> {
     let deadline = Instant::now() + Duration::from_secs(10);
-    for path in unfinished(folder)? {
-        // The initdb of a killed program may go on for a moment, and add files while they are being removed.
+    for path in unfinished(data_dir)? {
+        // The initdb of a killed program may run a moment longer, and add files while they are being removed.
         while let Err(e) = fs::remove_dir_all(&path) {
             match e.kind() {
                 ErrorKind::NotFound => break,
@@ -87,8 +87,8 @@ async fn remove_unfinished(folder: &DataFolder) -> Result<(), Error> {
     Ok(())
 }
 
-fn unfinished(folder: &DataFolder) -> Result<Vec<PathBuf>, Error> {
-    let entries = fs::read_dir(folder.path()).map_err(Error::io("read", folder.path()))?;
+fn unfinished(data_dir: &DataDir) -> Result<Vec<PathBuf>, Error> {
+    let entries = fs::read_dir(data_dir.path()).map_err(Error::io("read", data_dir.path()))?;
     let is_unfinished = |path: &PathBuf| {
         path.file_name()
             .is_some_and(|n| n.to_string_lossy().starts_with(UNFINISHED))
@@ -100,7 +100,7 @@ fn unfinished(folder: &DataFolder) -> Result<Vec<PathBuf>, Error> {
         .collect())
 }
 
-/// Brings a new cluster to the disk, on a thread of its own, for it may take a while.
+/// Flushes a new cluster to the disk, on a blocking thread.
 async fn flush(path: &Path) -> Result<(), Error> {
     let target = path.to_owned();
     let flushed = tokio::task::spawn_blocking(move || flush_file_system(&target)).await;
@@ -110,13 +110,13 @@ async fn flush(path: &Path) -> Result<(), Error> {
         .map_err(Error::io("write to disk", path))
 }
 
-/// In one call. initdb does it file by file, which takes three times as long.
+/// Flushes in one call. initdb flushes file by file, which takes three times as long.
 #[cfg(target_os = "linux")]
 fn flush_file_system(path: &Path) -> io::Result<()> {
     Ok(rustix::fs::syncfs(fs::File::open(path)?)?)
 }
 
-/// There is no call for one file system here; `sync` writes them all.
+/// Flushes all file systems: this system has no call for a single one.
 #[cfg(not(target_os = "linux"))]
 fn flush_file_system(_: &Path) -> io::Result<()> {
     rustix::fs::sync();

@@ -1,5 +1,5 @@
-//! Who runs the server. PostgreSQL refuses to run as root, so root hands the server, and the server alone, to another
-//! account; everyone else runs it as themselves.
+//! The operating system's users, and the one that runs the server. PostgreSQL refuses to run as root, so root runs the
+//! server, and nothing else, as another user. Everyone else runs it as themselves.
 
 use std::fs;
 use std::io;
@@ -7,17 +7,17 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::programs::find_program;
+use super::binaries::find_program;
 
-/// A user of the system. Only users that have an account can run a server: initdb fails for a bare user id.
+/// A user with an entry in the system's user database; initdb fails for a user id that has none.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Account {
+pub(super) struct OsUser {
     pub name: String,
     pub uid: u32,
     pub gid: u32,
 }
 
-/// What a program may need of the environment to run at all.
+/// Environment variables that a program may need to run at all.
 const PASSED_ON: [&str; 8] = [
     "PATH",
     "HOME",
@@ -29,23 +29,23 @@ const PASSED_ON: [&str; 8] = [
     "DYLD_LIBRARY_PATH",
 ];
 
-impl Account {
+impl OsUser {
     pub fn by_name(name: &str) -> Option<Self> {
-        look_up(name, |account| account.name == name)
+        look_up(name, |user| user.name == name)
     }
 
     pub fn by_uid(uid: u32) -> Option<Self> {
-        look_up(&uid.to_string(), |account| account.uid == uid)
+        look_up(&uid.to_string(), |user| user.uid == uid)
     }
 }
 
-/// For messages.
+/// A user's name for messages.
 pub(super) fn name_of(uid: u32) -> String {
-    Account::by_uid(uid).map_or_else(|| format!("user id {uid}"), |account| account.name)
+    OsUser::by_uid(uid).map_or_else(|| format!("user id {uid}"), |user| user.name)
 }
 
-/// Asks the file first, which every container has, and then `getent`, which knows directories such as LDAP too.
-fn look_up(key: &str, wanted: impl Fn(&Account) -> bool) -> Option<Account> {
+/// Reads `/etc/passwd` first, which every container has, then runs `getent`, which knows directories such as LDAP too.
+fn look_up(key: &str, wanted: impl Fn(&OsUser) -> bool) -> Option<OsUser> {
     let file = fs::read("/etc/passwd").unwrap_or_default();
     find_in(&file, &wanted).or_else(|| {
         let answer = Command::new(find_program("getent")?)
@@ -58,47 +58,49 @@ fn look_up(key: &str, wanted: impl Fn(&Account) -> bool) -> Option<Account> {
     })
 }
 
-fn find_in(passwd: &[u8], wanted: impl Fn(&Account) -> bool) -> Option<Account> {
+fn find_in(passwd: &[u8], wanted: impl Fn(&OsUser) -> bool) -> Option<OsUser> {
     String::from_utf8_lossy(passwd)
         .lines()
         .filter_map(parse_line)
         .find(wanted)
 }
 
-fn parse_line(line: &str) -> Option<Account> {
+fn parse_line(line: &str) -> Option<OsUser> {
     let mut fields = line.split(':');
     let name = fields.next()?.to_owned();
     let uid = fields.nth(1)?.parse().ok()?;
     let gid = fields.next()?.parse().ok()?;
-    Some(Account { name, uid, gid })
+    Some(OsUser { name, uid, gid })
 }
 
-/// The user as whom the server's programs run.
+/// The user that the server's programs run as.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Runner {
-    /// The ordinary case: whoever runs this program runs the server.
+pub(super) enum RunAs {
+    /// The user of this program, unless that is root.
     Ourselves,
-    /// This program is root's, and the server is this account's.
-    Account(Account),
+    /// This user, because this program runs as root.
+    User(OsUser),
 }
 
-impl Runner {
+impl RunAs {
     pub fn uid(&self) -> u32 {
         match self {
             Self::Ourselves => rustix::process::geteuid().as_raw(),
-            Self::Account(account) => account.uid,
+            Self::User(user) => user.uid,
         }
     }
 
-    /// For messages.
+    /// The user's name for messages.
     pub fn name(&self) -> String {
         name_of(self.uid())
     }
 
-    /// A command that runs as this user in `folder`, which the user can reach: the folder and the home of who started
-    /// this program may be closed to them. Of the environment it gets what a program needs to run: tokens and database
-    /// URLs are not for a server that another user may run, settings of clients and other servers would mislead it,
-    /// and a service manager that is told about it would take it for the service.
+    /// A command that runs as this user in `folder`, which must be one that the user can enter: the current folder and
+    /// root's home may be closed to them.
+    ///
+    /// It gets only the environment that a program needs to run. Tokens and database URLs must not reach a server that
+    /// another user may run, settings for clients and other servers would mislead it, and with a service manager's
+    /// socket it could be mistaken for the service.
     pub fn command(&self, program: &Path, folder: &Path) -> Command {
         let mut command = Command::new(program);
         command.current_dir(folder).stdin(Stdio::null()).env_clear();
@@ -107,17 +109,17 @@ impl Runner {
                 .iter()
                 .filter_map(|name| Some((name, std::env::var_os(name)?))),
         );
-        // Messages that are read here, and a locale that exists on every system.
+        // The messages are parsed here, and this locale exists on every system.
         command.env("LC_ALL", "C");
-        if let Self::Account(account) = self {
+        if let Self::User(user) = self {
             // Setting the user also drops root's supplementary groups.
-            command.uid(account.uid).gid(account.gid).env("HOME", folder);
+            command.uid(user.uid).gid(user.gid).env("HOME", folder);
         }
         command
     }
 
-    /// Fails where this user can't make `folder` its working folder. The kernel is asked rather than the mode bits,
-    /// which do not tell of access lists.
+    /// Fails if this user can't make `folder` its working folder. Tries it instead of reading the mode bits, which do
+    /// not show access control lists.
     pub fn enter(&self, folder: &Path) -> io::Result<()> {
         self.command(Path::new("/bin/sh"), folder)
             .args(["-c", ":"])
@@ -131,9 +133,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn accounts_are_found_by_name_and_by_id() {
+    fn users_are_found_by_name_and_by_id() {
         let passwd = b"root:x:0:0:root:/root:/bin/sh\nbroken\npostgres:x:101:104:,,,:/var/lib/postgresql:/bin/bash\n";
-        let postgres = Account {
+        let postgres = OsUser {
             name: "postgres".to_owned(),
             uid: 101,
             gid: 104,

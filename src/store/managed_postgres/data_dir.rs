@@ -1,10 +1,9 @@
-//! The data folder: where it is, whose it is, and what lies in it. Only its owner can enter it, and its owner is who
-//! runs the server.
+//! The data directory: its place, its owner and its layout. Its owner runs the server, and nobody else can enter it.
 //!
 //! ```text
-//! postgres/     the cluster: everything that was committed
+//! postgres/     the cluster: all committed data
 //! run/          the server's socket, unless its path would be too long
-//! server.log    what the server says
+//! server.log    the server's log
 //! start.lock    held to start or stop the server
 //! users.lock    held, shared, by each program that uses the server
 //! ```
@@ -19,38 +18,38 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 
 use super::Settings;
-use super::account::{Account, Runner, name_of};
 use super::error::Error;
+use super::os_user::{OsUser, RunAs, name_of};
 use super::socket;
 
 const OWN_NAME: &str = "durable-inventory";
 
 #[derive(Debug)]
-pub(super) struct DataFolder {
+pub(super) struct DataDir {
     path: PathBuf,
-    pub runner: Runner,
+    pub run_as: RunAs,
 }
 
-impl DataFolder {
-    /// Whether the folder holds a cluster.
-    pub fn is_filled(settings: &Settings) -> Result<bool, Error> {
+impl DataDir {
+    /// Whether the directory holds a cluster.
+    pub fn has_cluster(settings: &Settings) -> Result<bool, Error> {
         let path = asked_path(settings, rustix::process::geteuid().is_root())?;
         Ok(path.join("postgres").join("PG_VERSION").exists())
     }
 
-    /// Finds the folder, creates it where it is missing, and makes sure that who runs the server, and nobody else, can
-    /// use it.
+    /// Finds the directory, creates it if it is missing, and makes sure that only the user that runs the server can use
+    /// it.
     pub fn open(settings: &Settings) -> Result<Self, Error> {
         let root = rustix::process::geteuid().is_root();
         let asked = asked_path(settings, root)?;
-        let runner = choose_runner(root, owner_of(&asked)?, &asked, settings.postgres_user.as_deref())?;
-        check_parents(&asked, &runner)?;
-        create(&asked, &runner)?;
-        // Programs that name one folder in two ways must agree on the place of its socket.
+        let run_as = choose_user(root, owner_of(&asked)?, &asked, settings.postgres_user.as_deref())?;
+        check_parents(&asked, &run_as)?;
+        create(&asked, &run_as)?;
+        // Binaries that name one folder in two ways must agree on the place of its socket.
         let path = fs::canonicalize(&asked).map_err(Error::io("find", &asked))?;
         check_content(&path)?;
-        give_to(&path, &runner)?;
-        Ok(Self { path, runner })
+        give_to(&path, &run_as)?;
+        Ok(Self { path, run_as })
     }
 
     pub fn path(&self) -> &Path {
@@ -78,21 +77,22 @@ impl DataFolder {
         socket::folder_for(&self.path)
     }
 
-    /// Creates the folder of the socket, or makes sure that the one that is there is the server's own: it may lie in
-    /// a folder that everyone can write to.
+    /// Creates the socket's folder. If it exists, makes sure that it is the server's own: it may lie in a folder that
+    /// everyone can write to.
     pub fn prepare_socket(&self) -> Result<(), Error> {
         let socket = self.socket();
         create_closed(&socket)?;
         let meta = fs::symlink_metadata(&socket).map_err(Error::io("read", &socket))?;
-        let ours = [self.runner.uid(), rustix::process::geteuid().as_raw()].contains(&meta.uid());
+        let ours = [self.run_as.uid(), rustix::process::geteuid().as_raw()].contains(&meta.uid());
         if !meta.is_dir() || !ours {
             return Err(Error::SocketFolderTaken(socket));
         }
-        give_to(&socket, &self.runner)
+        give_to(&socket, &self.run_as)
     }
 
-    /// Opens a file of this folder for appending, creates it where it is missing, and lets it be the owner's, so that
-    /// the owner can use the folder without root later on. A link is not followed: root must not write elsewhere.
+    /// Opens a file of this directory for appending, and creates it if it is missing. The file is given to the
+    /// directory's owner, who can then use the directory without root. Links are not followed: root must not write
+    /// elsewhere.
     pub fn open_file(&self, path: &Path) -> Result<File, Error> {
         let file = OpenOptions::new()
             .read(true)
@@ -102,14 +102,15 @@ impl DataFolder {
             .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
             .open(path)
             .map_err(Error::io("open", path))?;
-        if let Runner::Account(account) = &self.runner {
-            fchown(&file, Some(account.uid), Some(account.gid)).map_err(Error::io("change the owner of", path))?;
+        if let RunAs::User(user) = &self.run_as {
+            fchown(&file, Some(user.uid), Some(user.gid)).map_err(Error::io("change the owner of", path))?;
         }
         Ok(file)
     }
 }
 
-/// Root's data is the system's; everyone else's is theirs, as the XDG base directory specification says.
+/// The configured directory; by default a system directory for root, and one in the home by the XDG base directory
+/// specification for everyone else.
 fn asked_path(settings: &Settings, root: bool) -> Result<PathBuf, Error> {
     let asked = match &settings.data_dir {
         Some(dir) => dir.clone(),
@@ -122,7 +123,7 @@ fn default_path(root: bool, xdg: Option<OsString>, home: Option<OsString>) -> Re
     if root {
         return Ok(Path::new("/var/lib").join(OWN_NAME));
     }
-    // The specification has relative paths ignored.
+    // The specification demands that relative paths are ignored.
     let absolute = |dir: Option<OsString>| dir.map(PathBuf::from).filter(|d| d.is_absolute());
     absolute(xdg)
         .or_else(|| absolute(home).map(|home| home.join(".local/share")))
@@ -130,7 +131,7 @@ fn default_path(root: bool, xdg: Option<OsString>, home: Option<OsString>) -> Re
         .ok_or(Error::NoHome)
 }
 
-/// The owner of a folder that exists.
+/// The owner of a folder, or `None` if there is no such folder.
 fn owner_of(path: &Path) -> Result<Option<u32>, Error> {
     match fs::metadata(path) {
         Ok(meta) if meta.is_dir() => Ok(Some(meta.uid())),
@@ -140,13 +141,13 @@ fn owner_of(path: &Path) -> Result<Option<u32>, Error> {
     }
 }
 
-fn choose_runner(root: bool, owner: Option<u32>, path: &Path, asked: Option<&str>) -> Result<Runner, Error> {
+fn choose_user(root: bool, owner: Option<u32>, path: &Path, asked: Option<&str>) -> Result<RunAs, Error> {
     if root {
-        return runner_for_root(owner, path, asked).map(Runner::Account);
+        return user_for_root(owner, path, asked).map(RunAs::User);
     }
     let own = rustix::process::geteuid().as_raw();
     if let Some(name) = asked
-        && Account::by_name(name).is_none_or(|account| account.uid != own)
+        && OsUser::by_name(name).is_none_or(|user| user.uid != own)
     {
         return Err(Error::UserNeedsRoot(name.to_owned()));
     }
@@ -155,20 +156,20 @@ fn choose_runner(root: bool, owner: Option<u32>, path: &Path, asked: Option<&str
             path: path.to_owned(),
             owner: name_of(owner),
         }),
-        _ => Ok(Runner::Ourselves),
+        _ => Ok(RunAs::Ourselves),
     }
 }
 
-/// A folder that has an owner other than root keeps it.
-fn runner_for_root(owner: Option<u32>, path: &Path, asked: Option<&str>) -> Result<Account, Error> {
-    let by_name = |name: &str| Account::by_name(name).ok_or_else(|| Error::NoSuchUser(name.to_owned()));
+/// The user that runs the server for root. A directory that belongs to another user than root keeps its owner.
+fn user_for_root(owner: Option<u32>, path: &Path, asked: Option<&str>) -> Result<OsUser, Error> {
+    let by_name = |name: &str| OsUser::by_name(name).ok_or_else(|| Error::NoSuchUser(name.to_owned()));
     let asked = asked.map(by_name).transpose()?;
     let Some(owner) = owner.filter(|uid| *uid != 0) else {
-        let account = asked.map_or_else(|| by_name("postgres"), Ok)?;
-        return if account.uid == 0 {
-            Err(Error::UserIsRoot(account.name))
+        let user = asked.map_or_else(|| by_name("postgres"), Ok)?;
+        return if user.uid == 0 {
+            Err(Error::UserIsRoot(user.name))
         } else {
-            Ok(account)
+            Ok(user)
         };
     };
     match asked {
@@ -178,37 +179,37 @@ fn runner_for_root(owner: Option<u32>, path: &Path, asked: Option<&str>) -> Resu
             asked: asked.name,
         }),
         Some(asked) => Ok(asked),
-        None => Account::by_uid(owner).ok_or_else(|| Error::OwnerWithoutAccount {
+        None => OsUser::by_uid(owner).ok_or_else(|| Error::OwnerWithoutAccount {
             path: path.to_owned(),
             owner,
         }),
     }
 }
 
-/// Every folder above the data folder must let the server's user through. Checked before anything is created.
-fn check_parents(path: &Path, runner: &Runner) -> Result<(), Error> {
-    let Runner::Account(account) = runner else {
+/// Makes sure, before anything is created, that the server's user can pass through every folder above the directory.
+fn check_parents(path: &Path, run_as: &RunAs) -> Result<(), Error> {
+    let RunAs::User(user) = run_as else {
         return Ok(());
     };
     let lowest = lowest_parent(path)?;
-    if runner.enter(&lowest).is_ok() {
+    if run_as.enter(&lowest).is_ok() {
         return Ok(());
     }
     let mut from_top: Vec<&Path> = lowest.ancestors().collect();
     from_top.reverse();
     for parent in from_top {
-        match runner.enter(parent) {
+        match run_as.enter(parent) {
             Ok(()) => {}
             Err(e) if e.kind() == ErrorKind::PermissionDenied && parent != Path::new("/") => {
                 return Err(Error::Unreachable {
-                    user: account.name.clone(),
+                    user: user.name.clone(),
                     parent: parent.to_owned(),
                 });
             }
-            // Everyone can enter the root folder: becoming the user is what failed.
+            // Everyone can enter the root folder, so switching to the user failed.
             Err(source) => {
                 return Err(Error::CannotBecome {
-                    user: account.name.clone(),
+                    user: user.name.clone(),
                     source,
                 });
             }
@@ -217,8 +218,8 @@ fn check_parents(path: &Path, runner: &Runner) -> Result<(), Error> {
     Ok(())
 }
 
-/// The lowest folder above `path` that exists. Links are followed first, for what stops the user may be above the
-/// folder that a link leads to.
+/// The lowest existing folder above `path`. Links are followed first: the folder that stops the user may be above a
+/// link's target.
 fn lowest_parent(path: &Path) -> Result<PathBuf, Error> {
     let real = if path.exists() {
         fs::canonicalize(path).map_err(Error::io("find", path))?
@@ -233,14 +234,14 @@ fn lowest_parent(path: &Path) -> Result<PathBuf, Error> {
     fs::canonicalize(existing).map_err(Error::io("find", existing))
 }
 
-/// Creates the folder and the missing ones above it. Those above must let the server's user through, whatever root's
+/// Creates the directory and the missing folders above it. The server's user can pass through those, whatever root's
 /// umask is.
-fn create(path: &Path, runner: &Runner) -> Result<(), Error> {
+fn create(path: &Path, run_as: &RunAs) -> Result<(), Error> {
     let mut missing: Vec<&Path> = path.ancestors().take_while(|dir| !dir.exists()).collect();
     missing.reverse();
     for dir in missing {
         create_closed(dir)?;
-        if matches!(runner, Runner::Account(_)) && dir != path {
+        if matches!(run_as, RunAs::User(_)) && dir != path {
             let passable = fs::set_permissions(dir, Permissions::from_mode(0o711));
             passable.map_err(Error::io("change the permissions of", dir))?;
         }
@@ -256,7 +257,7 @@ fn create_closed(path: &Path) -> Result<(), Error> {
     }
 }
 
-/// A folder with anything else in it is left alone: it would be closed to everyone but the server's user.
+/// Refuses a folder that holds other files: it would be closed to everyone but the server's user.
 fn check_content(path: &Path) -> Result<(), Error> {
     let is_ours = || {
         ["start.lock", "users.lock", "postgres/PG_VERSION"]
@@ -266,22 +267,22 @@ fn check_content(path: &Path) -> Result<(), Error> {
     let entries = fs::read_dir(path).map_err(Error::io("read", path))?;
     // Every new ext4 volume has a lost+found.
     let mut others = entries.flatten().filter(|entry| entry.file_name() != "lost+found");
-    // In this order: another program may begin to use an empty folder at the same time.
+    // Our own files are looked for last: another program may begin to use an empty folder at the same time.
     if others.next().is_some() && !is_ours() {
         return Err(Error::NotADataFolder(path.to_owned()));
     }
     Ok(())
 }
 
-/// Hands a folder to who runs the server, and shuts everyone else out. By the opened folder rather than by its name,
-/// which in a folder that others can write to may come to mean something else in between.
-fn give_to(path: &Path, runner: &Runner) -> Result<(), Error> {
+/// Gives a folder to the user that runs the server, and closes it to everyone else. Works on the opened folder: in a
+/// folder that others can write to, its name could be replaced in between.
+fn give_to(path: &Path, run_as: &RunAs) -> Result<(), Error> {
     let folder = open_folder(path)?;
     let meta = folder.metadata().map_err(Error::io("read", path))?;
-    if let Runner::Account(account) = runner
-        && meta.uid() != account.uid
+    if let RunAs::User(user) = run_as
+        && meta.uid() != user.uid
     {
-        fchown(&folder, Some(account.uid), Some(account.gid)).map_err(Error::io("change the owner of", path))?;
+        fchown(&folder, Some(user.uid), Some(user.gid)).map_err(Error::io("change the owner of", path))?;
     }
     if meta.mode() & 0o7777 != 0o700 {
         let closed = folder.set_permissions(Permissions::from_mode(0o700));
@@ -304,7 +305,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_default_folder_follows_xdg_and_roots_is_the_systems() {
+    fn the_default_is_an_xdg_folder_or_a_system_folder_for_root() {
         let path = |root, xdg: Option<&str>, home: Option<&str>| {
             default_path(root, xdg.map(OsString::from), home.map(OsString::from))
         };
@@ -323,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_with_other_files_is_left_alone() {
+    fn a_folder_with_other_files_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("lost+found")).unwrap();
         check_content(dir.path()).unwrap();
@@ -336,21 +337,21 @@ mod tests {
     #[test]
     fn only_root_names_another_user() {
         let owner = rustix::process::geteuid().as_raw();
-        let refused = choose_runner(false, None, Path::new("/d"), Some("somebody-else"));
+        let refused = choose_user(false, None, Path::new("/d"), Some("somebody-else"));
         assert!(matches!(refused, Err(Error::UserNeedsRoot(_))));
         assert_eq!(
-            choose_runner(false, Some(owner), Path::new("/d"), None).unwrap(),
-            Runner::Ourselves
+            choose_user(false, Some(owner), Path::new("/d"), None).unwrap(),
+            RunAs::Ourselves
         );
-        let foreign = choose_runner(false, Some(owner + 1), Path::new("/d"), None);
+        let foreign = choose_user(false, Some(owner + 1), Path::new("/d"), None);
         assert!(matches!(foreign, Err(Error::NotOurs { .. })));
     }
 
     #[test]
-    fn the_server_is_never_roots() {
-        let refused = runner_for_root(None, Path::new("/d"), Some("root"));
+    fn the_server_never_runs_as_root() {
+        let refused = user_for_root(None, Path::new("/d"), Some("root"));
         assert!(matches!(refused, Err(Error::UserIsRoot(_))));
-        let missing = runner_for_root(None, Path::new("/d"), Some("no such user"));
+        let missing = user_for_root(None, Path::new("/d"), Some("no such user"));
         assert!(matches!(missing, Err(Error::NoSuchUser(_))));
     }
 }
