@@ -49,6 +49,16 @@ impl ObjectId {
         Ok(Self(std::array::from_fn(|i| values[2 * i] << 4 | values[2 * i + 1])))
     }
 
+    /// The 64 lower-case hex digits, in ASCII. A table, because lists of differences and exports have millions of them.
+    pub fn to_hex(&self) -> [u8; 64] {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut text = [0; 64];
+        for (digits, byte) in text.chunks_exact_mut(2).zip(self.0) {
+            digits.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+        }
+        text
+    }
+
     /// The first 64 bits. Ids are spread uniformly, so they tell how far through the id space an id lies.
     pub fn leading_bits(&self) -> u64 {
         u64::from_be_bytes(std::array::from_fn(|at| self.0[at]))
@@ -70,9 +80,7 @@ impl ObjectId {
 
 impl fmt::Display for ObjectId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = [0; 64];
-        hex::encode_to_slice(self.0, &mut text).map_err(|_| fmt::Error)?;
-        f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
+        f.write_str(std::str::from_utf8(&self.to_hex()).map_err(|_| fmt::Error)?)
     }
 }
 
