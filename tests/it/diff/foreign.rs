@@ -101,7 +101,7 @@ fn rows_between_two_quotation_marks_are_all_there() {
     // At the start of a cell it does open it, and what follows is not text.
     let opened = files.write("c.tsv", list("\"quoted\" name"));
     assert_trouble(&plain, &opened, "line 502 has text after a closing quotation mark");
-    let swallowed = list("\"x").replacen("11500", "11500", 1);
+    let swallowed = list("\"x");
     let swallowed = files.write(
         "d.tsv",
         swallowed
