@@ -49,19 +49,19 @@ impl ObjectId {
         Ok(Self(std::array::from_fn(|i| values[2 * i] << 4 | values[2 * i + 1])))
     }
 
-    /// The first 64 bits. Ids are spread uniformly, so they tell how far through the id space an id lies.
-    pub fn leading_bits(&self) -> u64 {
-        u64::from_be_bytes(std::array::from_fn(|at| self.0[at]))
-    }
-
-    /// Returns the 64 lower-case hex digits.
+    /// The 64 lower-case hex digits, in ASCII. A table, because lists of differences and exports have millions of them.
     pub fn to_hex(&self) -> [u8; 64] {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let mut text = [0; 64];
-        for (pair, byte) in text.as_chunks_mut().0.iter_mut().zip(self.0) {
-            *pair = [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]];
+        for (digits, byte) in text.chunks_exact_mut(2).zip(self.0) {
+            digits.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
         }
         text
+    }
+
+    /// The first 64 bits. Ids are spread uniformly, so they tell how far through the id space an id lies.
+    pub fn leading_bits(&self) -> u64 {
+        u64::from_be_bytes(std::array::from_fn(|at| self.0[at]))
     }
 
     /// The greatest id below this one; `None` for the smallest.

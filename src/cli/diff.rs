@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum};
 
 use super::FilterArgs;
-use crate::diff::Asked;
+use crate::diff::Operand;
 
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
@@ -46,11 +46,11 @@ Examples:
 pub struct DiffArgs {
     /// What was: a moment, a file, a dataset, or - for stdin
     #[arg(value_name = "FROM")]
-    pub from: Asked,
+    pub from: Operand,
 
     /// What it became: the same
     #[arg(value_name = "TO")]
-    pub to: Asked,
+    pub to: Operand,
 
     /// How the changes are written to stdout [default: text]
     #[arg(long, value_name = "FORMAT", value_enum)]

@@ -1,5 +1,7 @@
 //! From the record to a file and back: no format loses or adds a difference, whatever a namespace holds.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use cloudflare_simulator::Simulator;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -41,16 +43,19 @@ fn every_format_is_the_record_and_one_changed_cell_is_found() {
         ..Config::default()
     };
     let _inside = runtime.enter();
+    // A name decides its namespace's id.
+    let cases = AtomicU32::new(0);
     let outcome = TestRunner::new(config).run(&any_case(), |case| {
-        check(&simulator, &database, &case);
+        let name = format!("chat_Room_{}", cases.fetch_add(1, Ordering::Relaxed));
+        check(&simulator, &database, &name, &case);
         Ok(())
     });
     drop((simulator, database));
     outcome.unwrap();
 }
 
-fn check(simulator: &Simulator, database: &TestDatabase, case: &Case) {
-    let namespace = simulator.add_namespace(ACCOUNT, "chat_Room");
+fn check(simulator: &Simulator, database: &TestDatabase, name: &str, case: &Case) {
+    let namespace = simulator.add_namespace(ACCOUNT, name);
     let only = ["--namespace", namespace.as_str()];
     let program = |args: &[&str]| {
         let ended = run(program(simulator, database, &[args, &only].concat()));

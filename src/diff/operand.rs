@@ -1,4 +1,4 @@
-//! FROM and TO, as a person writes them.
+//! FROM and TO on the command line.
 
 use std::fmt;
 use std::path::Path;
@@ -8,13 +8,13 @@ use crate::export::{InvalidPlace, Place};
 use crate::moment::{InvalidMoment, Moment};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Asked {
+pub enum Operand {
     Moment(Moment),
     Place(Place),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidSide {
+pub enum InvalidOperand {
     #[error("there is no file or folder {0:?}, and it is no moment: {1}")]
     Neither(String, InvalidMoment),
     #[error("what is compared is a moment, a file, a folder or an object store with a dataset, or - for stdin")]
@@ -23,34 +23,34 @@ pub enum InvalidSide {
     Place(#[from] InvalidPlace),
 }
 
-impl FromStr for Asked {
-    type Err = InvalidSide;
+impl FromStr for Operand {
+    type Err = InvalidOperand;
 
-    /// What reads as a moment is one: a file of that name is written as ./latest.
+    /// A moment takes precedence: a file named `latest` has to be written as `./latest`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let no_moment = match text.parse() {
             Ok(moment) => return Ok(Self::Moment(moment)),
             Err(error) => error,
         };
         let place = match text {
-            "" => return Err(InvalidSide::Empty),
+            "" => return Err(InvalidOperand::Empty),
             _ => text.parse()?,
         };
         match &place {
-            Place::File(path) | Place::Folder(path) if !is_there(path) => {
-                Err(InvalidSide::Neither(text.to_owned(), no_moment))
+            Place::File(path) | Place::Folder(path) if !may_exist(path) => {
+                Err(InvalidOperand::Neither(text.to_owned(), no_moment))
             }
             _ => Ok(Self::Place(place)),
         }
     }
 }
 
-/// What can't be looked at is left to whoever opens it: it tells why.
-fn is_there(path: &Path) -> bool {
+/// If the path can't be examined, opening it will fail with the reason.
+fn may_exist(path: &Path) -> bool {
     path.try_exists().unwrap_or(true)
 }
 
-impl fmt::Display for Asked {
+impl fmt::Display for Operand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Moment(moment) => moment.fmt(f),
@@ -66,15 +66,15 @@ mod tests {
 
     #[test]
     fn moments_places_and_neither() {
-        let read = |text: &str| text.parse::<Asked>();
-        assert_eq!(read("latest~1"), Ok(Asked::Moment(Moment::Latest(1))));
-        assert_eq!(read("42"), Ok(Asked::Moment(Moment::Snapshot(42))));
-        assert_eq!(read("-"), Ok(Asked::Place(Place::Stdout)));
-        assert_eq!(read("/tmp"), Ok(Asked::Place(Place::Folder("/tmp".into()))));
-        assert_eq!(read("Cargo.toml"), Ok(Asked::Place(Place::File("Cargo.toml".into()))));
-        assert!(matches!(read("s3://bucket/a/"), Ok(Asked::Place(Place::Remote(_)))));
-        assert!(matches!(read("yesterday.csv"), Err(InvalidSide::Neither(..))));
-        assert!(matches!(read("ftp://host/a"), Err(InvalidSide::Place(_))));
-        assert_eq!(read(""), Err(InvalidSide::Empty));
+        let read = |text: &str| text.parse::<Operand>();
+        assert_eq!(read("latest~1"), Ok(Operand::Moment(Moment::Latest(1))));
+        assert_eq!(read("42"), Ok(Operand::Moment(Moment::Snapshot(42))));
+        assert_eq!(read("-"), Ok(Operand::Place(Place::Stdout)));
+        assert_eq!(read("/tmp"), Ok(Operand::Place(Place::Folder("/tmp".into()))));
+        assert_eq!(read("Cargo.toml"), Ok(Operand::Place(Place::File("Cargo.toml".into()))));
+        assert!(matches!(read("s3://bucket/a/"), Ok(Operand::Place(Place::Remote(_)))));
+        assert!(matches!(read("yesterday.csv"), Err(InvalidOperand::Neither(..))));
+        assert!(matches!(read("ftp://host/a"), Err(InvalidOperand::Place(_))));
+        assert_eq!(read(""), Err(InvalidOperand::Empty));
     }
 }
