@@ -10,8 +10,7 @@ use tokio::task::JoinHandle;
 use tracing::warn;
 use url::Url;
 
-use crate::loopback::is_loopback;
-
+use crate::loopback::may_carry_a_secret;
 use crate::text::{chain, is_ambiguous};
 
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -43,7 +42,10 @@ impl Ping {
         if is_ambiguous(url.expose_secret()) {
             return Err(PingError::Ambiguous);
         }
-        let url = Url::parse(url.expose_secret()).map_err(|_| PingError::Address)?;
+        let url = Url::parse(url.expose_secret())
+            .ok()
+            .filter(may_carry_a_secret)
+            .ok_or(PingError::Address)?;
         // The TLS library takes its cryptography from a default of the process. One that is set already is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut http = reqwest::Client::builder()
@@ -52,11 +54,9 @@ impl Ping {
             // The second try at the end must not share a connection that went silent under the first.
             .http1_only()
             .timeout(PATIENCE);
-        http = match (url.scheme(), is_loopback(&url)) {
-            ("https", _) => http,
-            ("http", true) => http.no_proxy().tls_certs_only([]),
-            _ => return Err(PingError::Address),
-        };
+        if url.scheme() == "http" {
+            http = http.no_proxy().tls_certs_only([]);
+        }
         let http = http.build().map_err(|_| PingError::Setup)?;
         Ok(Self {
             http,

@@ -1,6 +1,6 @@
 //! What a person decides: `snapshots accept`, `snapshots discard`, `namespaces retire`.
 
-use durable_inventory::cli::{GlobalArgs, NamespaceDecision, SnapshotDecision};
+use durable_inventory::cli::{NamespaceDecision, SnapshotDecision};
 use durable_inventory::config::Settings;
 use durable_inventory::sync;
 use durable_inventory::text::shown;
@@ -10,12 +10,8 @@ use super::store::with_store;
 use crate::terminal;
 use crate::terminal::table::number;
 
-pub async fn snapshot(
-    settings: &Settings<'_>,
-    global: &GlobalArgs,
-    decision: &SnapshotDecision,
-) -> Result<u8, Failure> {
-    let told = with_store(settings.store()?, global, 3, async |store| {
+pub async fn snapshot(settings: &Settings<'_>, decision: &SnapshotDecision) -> Result<u8, Failure> {
+    let told = with_store(settings.store()?, 3, async |store| {
         let told = match decision {
             SnapshotDecision::Accept { snapshot } => sync::accept(store, *snapshot)
                 .await
@@ -31,13 +27,9 @@ pub async fn snapshot(
     Ok(0)
 }
 
-pub async fn namespace(
-    settings: &Settings<'_>,
-    global: &GlobalArgs,
-    decision: &NamespaceDecision,
-) -> Result<u8, Failure> {
+pub async fn namespace(settings: &Settings<'_>, decision: &NamespaceDecision) -> Result<u8, Failure> {
     let NamespaceDecision::Retire { namespace, account } = decision;
-    let (name, objects) = with_store(settings.store()?, global, 3, async |store| {
+    let (name, objects) = with_store(settings.store()?, 3, async |store| {
         sync::retire(store, namespace, account.as_slice())
             .await
             .map_err(|error| Failure::new(error, 1))

@@ -1,7 +1,7 @@
 //! `history OBJECT_ID`: one object's life, with the gaps in it.
 
 use comfy_table::CellAlignment::Left;
-use durable_inventory::cli::{GlobalArgs, HistoryArgs, OutputFormat};
+use durable_inventory::cli::{HistoryArgs, OutputFormat};
 use durable_inventory::config::Settings;
 use durable_inventory::model::{ObjectId, label};
 use durable_inventory::store::{IntervalRow, Store, StoreError};
@@ -15,9 +15,9 @@ use crate::terminal;
 use crate::terminal::table::{Column, table};
 use crate::terminal::times::{for_people, for_programs};
 
-pub async fn run(settings: &Settings<'_>, global: &GlobalArgs, args: &HistoryArgs) -> Result<u8, Failure> {
+pub async fn run(settings: &Settings<'_>, args: &HistoryArgs) -> Result<u8, Failure> {
     let filter = Filter::new(&args.filter);
-    let rows = with_store(settings.store()?, global, 2, async |store| {
+    let rows = with_store(settings.store()?, 2, async |store| {
         life(store, &filter, &args.object).await
     })
     .await?;

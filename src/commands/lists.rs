@@ -2,7 +2,7 @@
 
 use clap::ValueEnum;
 use comfy_table::CellAlignment::{Left, Right};
-use durable_inventory::cli::{GlobalArgs, NamespacesArgs, OutputFormat, SnapshotsArgs};
+use durable_inventory::cli::{NamespacesArgs, OutputFormat, SnapshotsArgs};
 use durable_inventory::config::Settings;
 use durable_inventory::model::label;
 use durable_inventory::store::{FoundSnapshots, NamespaceRow, SnapshotRow, StoreError};
@@ -17,8 +17,8 @@ use crate::terminal;
 use crate::terminal::table::{Column, number, table};
 use crate::terminal::times::{for_people, for_programs};
 
-pub async fn namespaces(settings: &Settings<'_>, global: &GlobalArgs, args: &NamespacesArgs) -> Result<u8, Failure> {
-    let mut rows = with_store(settings.store()?, global, 2, async |store| {
+pub async fn namespaces(settings: &Settings<'_>, args: &NamespacesArgs) -> Result<u8, Failure> {
+    let mut rows = with_store(settings.store()?, 2, async |store| {
         store.namespace_rows().await.map_err(|error| Failure::new(error, 1))
     })
     .await?;
@@ -95,11 +95,11 @@ fn namespace_json(row: &NamespaceRow) -> serde_json::Value {
     })
 }
 
-pub async fn snapshots(settings: &Settings<'_>, global: &GlobalArgs, args: &SnapshotsArgs) -> Result<u8, Failure> {
+pub async fn snapshots(settings: &Settings<'_>, args: &SnapshotsArgs) -> Result<u8, Failure> {
     let filter = Filter::new(&args.filter);
     let statuses = args.status.iter().filter_map(ValueEnum::to_possible_value);
     let statuses: Vec<_> = statuses.map(|status| status.get_name().to_owned()).collect();
-    let FoundSnapshots { rows, found } = with_store(settings.store()?, global, 2, async |store| {
+    let FoundSnapshots { rows, found } = with_store(settings.store()?, 2, async |store| {
         let work = async {
             let mut namespaces = store.named_namespaces().await?;
             namespaces.retain(|there| filter.selects(&there.account_id, &there.namespace_id, there.name.as_deref()));

@@ -64,23 +64,23 @@ pub async fn run(cli: &Cli, screen: &Screen) -> Result<u8, Failure> {
         settings.exposed_files().iter().for_each(|exposed| warn!("{exposed}"));
     }
     match &cli.command {
-        Command::Sync(args) => sync::run(&settings, &cli.global, args, screen).await,
+        Command::Sync(args) => sync::run(&settings, args, screen).await,
         Command::Namespaces(args) => match &args.decision {
-            Some(decision) => decide::namespace(&settings, &cli.global, decision).await,
-            None => lists::namespaces(&settings, &cli.global, args).await,
+            Some(decision) => decide::namespace(&settings, decision).await,
+            None => lists::namespaces(&settings, args).await,
         },
         Command::Snapshots(args) => match &args.decision {
-            Some(decision) => decide::snapshot(&settings, &cli.global, decision).await,
-            None => lists::snapshots(&settings, &cli.global, args).await,
+            Some(decision) => decide::snapshot(&settings, decision).await,
+            None => lists::snapshots(&settings, args).await,
         },
         Command::Check(args) => check::run(&settings, args).await,
-        Command::History(args) => history::run(&settings, &cli.global, args).await,
-        Command::Report(args) => report::run(&settings, &cli.global, args).await,
-        Command::Export(args) => export::run(&settings, &cli.global, args).await,
-        Command::Prune(args) => prune::run(&settings, &cli.global, args).await,
-        Command::Diff(args) => diff::run(&settings, &cli.global, args).await,
-        Command::Psql(args) => store::psql(&settings, &cli.global, args).await,
+        Command::History(args) => history::run(&settings, args).await,
+        Command::Report(args) => report::run(&settings, args).await,
+        Command::Export(args) => export::run(&settings, args).await,
+        Command::Prune(args) => prune::run(&settings, args).await,
+        Command::Diff(args) => diff::run(&settings, args).await,
+        Command::Psql(args) => store::psql(&settings, args).await,
         Command::Completions { .. } | Command::Man { .. } => Ok(0),
-        Command::Migrate => store::migrate(&settings, &cli.global).await,
+        Command::Migrate => store::migrate(&settings).await,
     }
 }

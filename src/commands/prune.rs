@@ -1,7 +1,7 @@
 //! `prune`: drops history before a horizon, and says how much that was, or would be.
 
 use comfy_table::CellAlignment::{Left, Right};
-use durable_inventory::cli::{GlobalArgs, OutputFormat, PruneArgs};
+use durable_inventory::cli::{OutputFormat, PruneArgs};
 use durable_inventory::config::Settings;
 use durable_inventory::model::label;
 use durable_inventory::prune::{self, Dropped, Outcome, Pruned, PrunedNamespace};
@@ -16,9 +16,9 @@ use crate::terminal;
 use crate::terminal::table::{Column, number, table};
 use crate::terminal::times::{for_people, for_programs};
 
-pub async fn run(settings: &Settings<'_>, global: &GlobalArgs, args: &PruneArgs) -> Result<u8, Failure> {
+pub async fn run(settings: &Settings<'_>, args: &PruneArgs) -> Result<u8, Failure> {
     let filter = Filter::new(&args.filter);
-    let pruned = with_store(settings.store()?, global, 2, async |store| {
+    let pruned = with_store(settings.store()?, 2, async |store| {
         let work = async {
             let asked = prune::Settings {
                 before: store.moment_ago(args.older_than).await?,

@@ -2,13 +2,13 @@
 //! place, would get the password in clear text.
 
 use std::env;
-use std::net::IpAddr;
 
 use sqlx::Connection;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
 use super::StoreError;
 use super::connect::{connect, place, unreachable};
+use crate::loopback::is_loopback;
 
 /// What the server says to a role that may not come over TLS, as libpq knows: it is tried again without.
 const INVALID_AUTHORIZATION: &str = "28000";
@@ -66,11 +66,7 @@ fn has_code(error: &sqlx::Error, code: &str) -> bool {
 /// A socket, or a host that no network hears; one that begins with a slash is a socket's folder.
 fn is_this_machine(options: &PgConnectOptions) -> bool {
     let host = options.get_host();
-    let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
-    options.get_socket().is_some()
-        || host == "localhost"
-        || host.starts_with('/')
-        || address.is_ok_and(|address| address.is_loopback())
+    options.get_socket().is_some() || host.starts_with('/') || is_loopback(host)
 }
 
 #[cfg(test)]

@@ -27,11 +27,7 @@ pub fn configuration(settings: &Settings<'_>, findings: &mut Findings) -> Result
     };
     match settings.sync(&args) {
         Ok(config) => {
-            let ids: Vec<_> = config
-                .accounts
-                .iter()
-                .map(|account| account.account.to_string())
-                .collect();
+            let ids: Vec<_> = config.accounts.iter().map(|account| account.id.as_str()).collect();
             let (what, ids) = (if ids.len() == 1 { "account" } else { "accounts" }, ids.join(", "));
             findings.right("configuration", &format!("{what} {ids}"))?;
             Ok(Some(config))

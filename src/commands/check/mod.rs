@@ -4,7 +4,7 @@
 mod api;
 
 use durable_inventory::cli::CheckArgs;
-use durable_inventory::config::{Settings, StoreConfig, SyncConfig};
+use durable_inventory::config::{Settings, StoreConfig, StoreLocation, SyncConfig};
 use durable_inventory::store::{SchemaState, Store, private};
 use durable_inventory::text::{chain, shell_word, shown, visible};
 
@@ -94,22 +94,12 @@ async fn place(
     }
 }
 
-/// A private server without data is not started for a look: that would create it.
+/// Whether the private server has no data yet. It is then not started, because that would create them.
 fn is_new(config: &StoreConfig) -> bool {
-    let StoreConfig::Private {
-        data_dir,
-        postgres_bin,
-        postgres_user,
-    } = config
-    else {
-        return false;
-    };
-    let settings = private::Settings {
-        data_dir: data_dir.clone(),
-        postgres_bin: postgres_bin.clone(),
-        postgres_user: postgres_user.clone(),
-    };
-    private::has_data(&settings).is_ok_and(|has_data| !has_data)
+    match &config.location {
+        StoreLocation::Url(_) => false,
+        StoreLocation::Private(settings) => private::has_data(settings).is_ok_and(|has_data| !has_data),
+    }
 }
 
 async fn database(
@@ -185,7 +175,7 @@ async fn rights(store: &Store, findings: &mut Findings) -> Result<(), Failure> {
 /// A record that comes from another API is not gone on with.
 async fn origin(store: &Store, sync: Option<&SyncConfig>, findings: &mut Findings) -> Result<(), Failure> {
     for account in sync.iter().flat_map(|config| &config.accounts) {
-        if let Err(error) = store.require_api(&account.account, account.base_url.as_str()).await {
+        if let Err(error) = store.require_api(&account.id, account.endpoint.base_url.as_str()).await {
             findings.wrong("record", &chain(&error))?;
         }
     }

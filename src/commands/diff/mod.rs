@@ -6,7 +6,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use durable_inventory::cli::{DiffArgs, DiffFormat, FilterArgs, GlobalArgs};
+use durable_inventory::cli::{DiffArgs, DiffFormat, FilterArgs};
 use durable_inventory::config::Settings;
 use durable_inventory::diff::{self, Asked, DiffError, Files, Found, Limits, Listing, MomentPair, Owners};
 use durable_inventory::diff::{Selected, Selects, Side, Stored};
@@ -24,14 +24,14 @@ use super::store::with_store;
 /// Whatever goes wrong, scripts are told that nothing was compared.
 const TROUBLE: u8 = 2;
 
-pub async fn run(settings: &Settings<'_>, global: &GlobalArgs, args: &DiffArgs) -> Result<u8, Failure> {
+pub async fn run(settings: &Settings<'_>, args: &DiffArgs) -> Result<u8, Failure> {
     let job = Job { args };
     let compared = match (&args.from, &args.to) {
         (Asked::Place(from), Asked::Place(to)) => job.places(from.clone(), to.clone()).await.map_err(failure),
         (from, to) => {
             let work = async |store: &Store| job.with_record(store, from, to).await.map_err(failure);
             match settings.store() {
-                Ok(store) => with_store(store, global, 1, work).await,
+                Ok(store) => with_store(store, 1, work).await,
                 Err(error) => Err(error.into()),
             }
         }
@@ -44,7 +44,7 @@ pub async fn run(settings: &Settings<'_>, global: &GlobalArgs, args: &DiffArgs) 
         },
     })?;
     let differ = compared.differ();
-    summary::tell(args, global, compared)?;
+    summary::tell(args, settings.global, compared)?;
     Ok(u8::from(args.exit_code && differ))
 }
 

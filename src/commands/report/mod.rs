@@ -5,7 +5,7 @@ mod text;
 
 use std::io::{self, Write};
 
-use durable_inventory::cli::{GlobalArgs, OutputFormat, ReportArgs};
+use durable_inventory::cli::{OutputFormat, ReportArgs};
 use durable_inventory::config::Settings;
 use durable_inventory::export::{FileOutput, Output, Place};
 use durable_inventory::report::{self, Asked, Report, html};
@@ -16,7 +16,7 @@ use super::filter::Filter;
 use super::store::with_store;
 use crate::terminal;
 
-pub async fn run(settings: &Settings<'_>, global: &GlobalArgs, args: &ReportArgs) -> Result<u8, Failure> {
+pub async fn run(settings: &Settings<'_>, args: &ReportArgs) -> Result<u8, Failure> {
     let in_terminal = args.html.is_none() && args.output.format == OutputFormat::Text;
     let asked = Asked {
         growth_factor: args.growth_factor,
@@ -25,7 +25,7 @@ pub async fn run(settings: &Settings<'_>, global: &GlobalArgs, args: &ReportArgs
         days: if in_terminal { text::TREND } else { args.days },
     };
     let filter = Filter::new(&args.filter);
-    let report = with_store(settings.store()?, global, 1, async |store| {
+    let report = with_store(settings.store()?, 1, async |store| {
         let failed = |error| Failure::new(error, 1);
         let mut reader = store.reader().await.map_err(failed)?;
         let selects = |row: &durable_inventory::store::ReportRow| {

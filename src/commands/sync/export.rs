@@ -20,7 +20,7 @@ pub async fn target(place: &Place, args: &SyncArgs, config: &SyncConfig) -> Resu
         .map_err(failure)?;
     let asked = FilterArgs {
         namespace: [&args.namespace[..], &args.rebuild].concat(),
-        account: config.accounts.iter().map(|account| account.account.clone()).collect(),
+        account: config.accounts.iter().map(|account| account.id.clone()).collect(),
     };
     let (dataset, refused) = blocking(move || {
         let filter = Filter::new(&asked);

@@ -17,6 +17,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::cli::{Cli, Command};
+use crate::cloudflare::Credentials;
 
 const A: &str = "0123456789abcdef0123456789abcdef";
 const B: &str = "fedcba9876543210fedcba9876543210";
@@ -65,8 +66,8 @@ impl Given {
         self.run(|settings, args| settings.sync(args))
     }
 
-    fn store(&self) -> Result<StoreConfig, String> {
-        self.run(|settings, _| settings.store())
+    fn store(&self) -> Result<StoreLocation, String> {
+        self.run(|settings, _| settings.store().map(|store| store.location))
     }
 
     /// The error of `sync` as a person sees it, on one line.
@@ -121,12 +122,12 @@ fn rendered(error: &ConfigError, directory: &Path) -> String {
 }
 
 fn token(account: &AccountConfig) -> &str {
-    match &account.credentials {
-        CredentialsConfig::Token(token) => token.expose_secret(),
-        CredentialsConfig::Key { .. } => "a key",
+    match &account.endpoint.credentials {
+        Credentials::Token(token) => token.expose_secret(),
+        Credentials::Key { .. } => "a key",
     }
 }
 
 fn ids(config: &SyncConfig) -> Vec<&str> {
-    config.accounts.iter().map(|account| account.account.as_str()).collect()
+    config.accounts.iter().map(|account| account.id.as_str()).collect()
 }
