@@ -10,14 +10,15 @@ use durable_inventory::export::{SingleFile, Target, Tree, Verified, columns};
 use durable_inventory::model::StoredData;
 use durable_inventory::moment::Moment;
 use durable_inventory::store::{Store, Table};
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use durable_inventory::text::shown;
 
 use super::Failure;
 use super::filter::Filter;
-use super::signals::Signals;
-use super::store::with_store;
+use super::signals::stopped;
+use super::store::{hold_store, with_store};
 use crate::terminal;
 use crate::terminal::table::number;
 use crate::terminal::times::for_people;
@@ -38,8 +39,9 @@ pub async fn run(settings: &Settings<'_>, args: &ExportArgs) -> Result<u8, Failu
         rows,
         format,
         columns,
+        stopped: stopped()?,
     };
-    with_store(settings.store()?, 1, async |store| job.run(store).await).await
+    hold_store(settings.store()?, 1, &job.stopped, async |store| job.run(store).await).await
 }
 
 fn asked(since: Option<Moment>, until: Option<Moment>) -> Asked {
@@ -90,6 +92,7 @@ struct Job<'a> {
     rows: &'a RowsArgs,
     format: Format,
     columns: Vec<columns::Column>,
+    stopped: CancellationToken,
 }
 
 impl Job<'_> {
@@ -118,8 +121,9 @@ impl Job<'_> {
                 &namespace.namespace_id,
                 namespace.name.as_deref(),
             )
-        })
-        .await?;
+        });
+        let planned = self.stopped.run_until_cancelled(plan).await;
+        let plan = planned.ok_or(ExportError::Stopped)??;
         for note in &plan.notes {
             warn!("{note}");
         }
@@ -127,7 +131,7 @@ impl Job<'_> {
             warn_of_pruned(&plan);
         }
         let namespaces = plan.slices.len();
-        let stopped = stopped();
+        let stopped = self.stopped.cancelled();
         let target = self.target().await?;
         let data = self.rows.has_data.map(stored);
         let written = export::export(&mut reader, self.table, plan, data, target, stopped).await?;
@@ -220,19 +224,6 @@ pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stat
     tokio::task::spawn_blocking(work)
         .await
         .unwrap_or_else(|ended| std::panic::resume_unwind(ended.into_panic()))
-}
-
-/// Ends with the first signal that asks the program to stop, from now on: whoever makes a file after this is asked to take
-/// it away again.
-pub fn stopped() -> impl Future<Output = ()> {
-    let signals = Signals::listen();
-    async move {
-        match signals {
-            Ok(mut signals) => signals.next().await,
-            // Without handlers a signal ends the process by itself.
-            Err(_) => std::future::pending().await,
-        }
-    }
 }
 
 async fn verify(settings: &Settings<'_>, path: &Place) -> Result<u8, Failure> {

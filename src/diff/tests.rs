@@ -26,6 +26,8 @@ struct Way {
     shape: Shape,
     namespaces: bool,
     flags: bool,
+    /// JSON without the keys whose values are null.
+    sparse: bool,
     /// Columns and rows in another order.
     turned: bool,
     shuffled: Vec<u16>,
@@ -36,8 +38,9 @@ impl Way {
         self.namespaces && !matches!(self.shape, Shape::Ids)
     }
 
-    fn has_flags(&self) -> bool {
-        self.flags && !matches!(self.shape, Shape::Ids)
+    fn has_flags(&self, objects: &Objects) -> bool {
+        let is_written = !self.sparse || !matches!(self.shape, Shape::Jsonl) || objects.values().any(Option::is_some);
+        self.flags && !matches!(self.shape, Shape::Ids) && is_written
     }
 
     fn write(&self, objects: &Objects) -> String {
@@ -65,7 +68,7 @@ impl Way {
                     if self.namespaces {
                         write!(line, ",\"account_id\":\"a\",\"namespace_id\":\"{namespace}\"").unwrap();
                     }
-                    if self.flags {
+                    if self.flags && !(self.sparse && flag.is_none()) {
                         write!(line, ",\"has_stored_data\":{}", flag.as_deref().unwrap_or("null")).unwrap();
                     }
                     line + "}\n"
@@ -94,11 +97,13 @@ impl Way {
 fn any_way() -> impl Strategy<Value = Way> {
     let shape = prop_oneof![3 => Just(Shape::Csv), 2 => Just(Shape::Jsonl), 1 => Just(Shape::Ids)];
     let shuffled = prop_oneof![Just(Vec::new()), prop::collection::vec(any::<u16>(), 1..30)];
-    (shape, any::<bool>(), prop::bool::weighted(0.8), any::<bool>(), shuffled).prop_map(
-        |(shape, namespaces, flags, turned, shuffled)| Way {
+    let flags = prop::bool::weighted(0.8);
+    (shape, any::<bool>(), flags, any::<bool>(), any::<bool>(), shuffled).prop_map(
+        |(shape, namespaces, flags, sparse, turned, shuffled)| Way {
             shape,
             namespaces,
             flags,
+            sparse,
             turned,
             shuffled,
         },
@@ -118,7 +123,9 @@ fn expected(objects: [&Objects; 2], ways: [&Way; 2]) -> Option<Vec<String>> {
     let mut all: BTreeMap<(u8, u8), [Option<Option<State>>; 2]> = BTreeMap::new();
     for side in [0, 1] {
         for ((namespace, id), flag) in objects[side] {
-            let state = ways[side].has_flags().then(|| StoredData::from(*flag).into());
+            let state = ways[side]
+                .has_flags(objects[side])
+                .then(|| StoredData::from(*flag).into());
             let cell = &mut all.entry((if by_namespace { *namespace } else { 0 }, *id)).or_default()[side];
             if cell.replace(state).is_some() {
                 return None;

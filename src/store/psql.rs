@@ -29,7 +29,7 @@ pub enum Error {
     Unreachable(#[from] StoreError),
 }
 
-/// Runs psql until it ends, and gives the exit code to end with. `beside` is a folder to look in first: a server's
+/// Runs psql until it ends, and gives the exit code to end with; dropping the future ends psql. `beside` is a folder to look in first: a server's
 /// own psql is of its version.
 pub async fn run(options: &PgConnectOptions, beside: Option<&Path>, args: &[OsString]) -> Result<u8, Error> {
     run_without(&[], options, beside, args).await
@@ -52,7 +52,7 @@ pub async fn run_without(
     // not inherit that.
     let _ignored = signal(SignalKind::interrupt()).map_err(failed)?;
     let mut command = Command::new(&program);
-    command.args(args);
+    command.args(args).kill_on_drop(true);
     for name in MISLEADING {
         command.env_remove(name);
     }

@@ -27,8 +27,8 @@ pub async fn retire(store: &Store, asked: &str, accounts: &[AccountId]) -> Resul
     Ok((label, retired?))
 }
 
-/// By id, or by a name that only one has: a namespace that was made anew often has its predecessor's name, and closing
-/// the wrong one would be found out late.
+/// Finds the namespace by its id, or by a name that no other has. A namespace that was made anew often has the name of its
+/// predecessor, and closing the wrong one would be noticed late.
 async fn the_one(store: &Store, asked: &str, accounts: &[AccountId]) -> Result<Found, DecideError> {
     let mut all = store.named_namespaces().await?;
     all.retain(|there| accounts.is_empty() || accounts.iter().any(|account| account.as_str() == there.account_id));

@@ -14,24 +14,29 @@ use durable_inventory::export::{self, ExportError, Place, Plan};
 use durable_inventory::model::{canonical_id, is_hex_id};
 use durable_inventory::moment::Moment;
 use durable_inventory::store::{ReadNamespace, Reader, Slice, Store};
+use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::Failure;
-use super::export::{blocking, stopped, tree};
+use super::export::tree;
 use super::filter::Filter;
-use super::store::with_store;
+use super::signals::stopped;
+use super::store::hold_store;
 
 /// Whatever goes wrong, scripts are told that nothing was compared.
 const TROUBLE: u8 = 2;
 
 pub async fn run(settings: &Settings<'_>, args: &DiffArgs) -> Result<u8, Failure> {
-    let job = Job { args };
+    let job = Job {
+        args,
+        stopped: stopped()?,
+    };
     let compared = match (&args.from, &args.to) {
         (Asked::Place(from), Asked::Place(to)) => job.places(from.clone(), to.clone()).await.map_err(failure),
         (from, to) => {
             let work = async |store: &Store| job.with_record(store, from, to).await.map_err(failure);
             match settings.store() {
-                Ok(store) => with_store(store, 1, work).await,
+                Ok(store) => hold_store(store, 1, &job.stopped, work).await,
                 Err(error) => Err(error.into()),
             }
         }
@@ -75,6 +80,7 @@ impl Compared {
 
 struct Job<'a> {
     args: &'a DiffArgs,
+    stopped: CancellationToken,
 }
 
 impl Job<'_> {
@@ -94,15 +100,16 @@ impl Job<'_> {
         }
         let (from, to) = (opener(from)?, opener(to)?);
         let (listing, selects) = (self.listing(), selects(&self.args.filter, None));
-        blocking(move || {
+        let work = detached(move || {
             let sides = (Side::Files(from()?), Side::Files(to()?));
             let compared = compare(sides, listing, selects, &AtomicBool::new(false))?;
             match compared.owners.none_is_chosen() {
                 true => Err(DiffError::NothingSelected),
                 false => Ok(compared),
             }
-        })
-        .await
+        });
+        let compared = self.stopped.run_until_cancelled(work).await;
+        compared.unwrap_or(Err(DiffError::Stopped))
     }
 
     async fn with_record(&self, store: &Store, from: &Asked, to: &Asked) -> Result<Compared, DiffError> {
@@ -122,7 +129,9 @@ impl Job<'_> {
             since: None,
             until: moment,
         };
-        let plan = export::plan(reader, asked, |namespace| chosen(&filter, namespace)).await?;
+        let plan = export::plan(reader, asked, |namespace| chosen(&filter, namespace));
+        let planned = self.stopped.run_until_cancelled(plan).await;
+        let plan = planned.ok_or(DiffError::Stopped)??;
         for note in &plan.notes {
             warn!("{note}: it is not compared");
         }
@@ -146,7 +155,8 @@ impl Job<'_> {
         }
         let unrecorded = if of_one { 0 } else { slices - 2 * pairs.len() };
         let owners = Arc::new(diff::owners_of(&pairs));
-        let found = diff::compare_moments(reader, &pairs, owners.clone(), self.listing(), stopped()).await?;
+        let found =
+            diff::compare_moments(reader, &pairs, owners.clone(), self.listing(), self.stopped.cancelled()).await?;
         let owners = Arc::into_inner(owners).ok_or(DiffError::Stopped)?;
         Ok(Compared {
             owners,
@@ -184,7 +194,7 @@ impl Job<'_> {
         let compared = tokio::select! {
             // Serving ends when the side that asks is gone.
             ((), compared) = async { tokio::join!(diff::serve(reader, requests), work) } => compared,
-            () = stopped() => {
+            () = self.stopped.cancelled() => {
                 stop.store(true, Ordering::Relaxed);
                 Err(DiffError::Stopped)
             }

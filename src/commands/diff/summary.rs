@@ -1,11 +1,12 @@
 //! What `diff` says: changes on stdout, counts on stderr, or counts alone on stdout.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufWriter, Write};
+use std::io;
 
 use comfy_table::CellAlignment::{Left, Right};
 use durable_inventory::cli::{DiffArgs, DiffFormat, GlobalArgs};
 use durable_inventory::diff::{Asked, Counts, DiffError, Owners, Spool};
+use durable_inventory::export::Stdout;
 use durable_inventory::export::formula::guarded;
 use durable_inventory::model::{ChangeCounts, ChangeKind};
 use durable_inventory::text::shown;
@@ -79,13 +80,9 @@ fn unknown(label: &str, rows: &BTreeMap<u32, u64>, there: &Asked, other: &Asked)
     )
 }
 
-/// Whoever read the first lines and left, such as `head`, has what it wanted.
+/// A reader that left, such as `head` or a closed terminal, is not an error.
 fn write(listed: Spool) -> Result<(), Failure> {
-    let mut stdout = BufWriter::with_capacity(64 * 1024, io::stdout().lock());
-    let written = listed.copy_to(&mut stdout).and_then(|()| stdout.flush());
-    // What could not be written is not tried once more.
-    let (_stdout, _rest) = stdout.into_parts();
-    match written {
+    match listed.copy_to(&mut Stdout::default()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(failure(DiffError::Write(error))),
         _ => Ok(()),
     }

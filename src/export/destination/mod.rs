@@ -10,6 +10,9 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 pub use self::folder::Folder;
+use rustix::fs::FileType;
+use rustix::io::Errno;
+
 #[cfg(feature = "object-store")]
 pub use self::object_store::RemoteStore;
 pub use crate::file_output::FileOutput;
@@ -104,11 +107,23 @@ impl Default for Stdout {
 
 impl Write for Stdout {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes)
+        self.0.write(bytes).map_err(reader_left)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
+        self.0.flush().map_err(reader_left)
+    }
+}
+
+/// A terminal that went away fails with EIO. That is the same as a pipe's reader that left, and gets the same kind.
+fn reader_left(error: io::Error) -> io::Error {
+    let is_device = || {
+        let found = rustix::fs::fstat(io::stdout());
+        found.is_ok_and(|found| FileType::from_raw_mode(found.st_mode).is_char_device())
+    };
+    match error.raw_os_error().map(Errno::from_raw_os_error) {
+        Some(Errno::IO) if is_device() => io::ErrorKind::BrokenPipe.into(),
+        _ => error,
     }
 }
 

@@ -9,6 +9,7 @@ mod lines;
 mod pages;
 mod parquet;
 mod records;
+mod thrift;
 mod untrusted;
 
 use std::fmt;

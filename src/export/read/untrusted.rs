@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::fs::File;
 use std::io::{BufReader, Read};
+use std::os::unix::fs::FileExt;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 use std::sync::Once;
 
@@ -10,7 +11,7 @@ use bytes::Bytes;
 use parquet::errors::{ParquetError, Result};
 use parquet::file::reader::{ChunkReader, Length};
 
-use super::RowError;
+use super::{RowError, thrift};
 
 /// A page is decompressed whole. Most writers make them of 1 MiB, and none that is known above 100 MB; 10 KB can claim
 /// to be 2 GiB.
@@ -41,7 +42,26 @@ impl From<ParquetError> for RowError {
 }
 
 /// A file whose pages are of a size that fits into memory.
-pub struct BoundedFile(pub File);
+pub struct BoundedFile(File);
+
+impl BoundedFile {
+    pub fn new(file: File) -> Result<Self> {
+        let length = Length::len(&file);
+        let mut end = [0; END as usize];
+        if length >= END {
+            file.read_exact_at(&mut end, length - END)?;
+        }
+        let [a, b, c, d, ..] = end;
+        let footer = u64::from(u32::from_le_bytes([a, b, c, d]));
+        // Where these can't be, the library tells.
+        if let Some(start) = length.checked_sub(END + footer)
+            && !thrift::is_sound_footer(file.get_read(start)?, footer)
+        {
+            return Err(ParquetError::General("its footer is damaged, or too large".to_owned()));
+        }
+        Ok(Self(file))
+    }
+}
 
 impl Length for BoundedFile {
     fn len(&self) -> u64 {
@@ -58,6 +78,9 @@ impl ChunkReader for BoundedFile {
             let mut head = Vec::with_capacity(PageHead::LONGEST as usize);
             self.0.get_read(start)?.take(PageHead::LONGEST).read_to_end(&mut head)?;
             PageHead(&head).check()?;
+            if !thrift::is_sound(self.0.get_read(start)?, self.len() - start) {
+                return Err(ParquetError::General("what should be a page is none".to_owned()));
+            }
         }
         self.0.get_read(start)
     }

@@ -4,8 +4,8 @@ use std::io::{self, Write};
 
 use csv::{Terminator, Writer, WriterBuilder};
 
+use super::last_seen_at;
 use super::times::TimeText;
-use super::{hex_into, last_seen_at};
 use crate::export::columns::{Column, Value};
 use crate::export::formula::guarded;
 use crate::store::{Row, Slice};
@@ -33,15 +33,11 @@ impl<W: Write> CsvSink<W> {
 
     fn write_rows(&mut self, slice: &Slice, rows: &[Row]) -> csv::Result<()> {
         let last_seen_at = last_seen_at(slice);
-        let mut id = [0; 64];
         for row in rows {
             for (column, times) in &mut self.columns {
                 match column.value(slice, last_seen_at, row) {
                     Value::Text(text) => self.to.write_field(&*guarded(text))?,
-                    Value::Object(_) => {
-                        hex_into(row, &mut id);
-                        self.to.write_field(id)?;
-                    }
+                    Value::Object(_) => self.to.write_field(row.id().to_hex())?,
                     Value::Flag(Some(flag)) => self.to.write_field(if flag { "true" } else { "false" })?,
                     Value::Time(Some(micros)) => self.to.write_field(times.of(micros))?,
                     Value::Flag(None) | Value::Time(None) => self.to.write_field("")?,

@@ -2,8 +2,8 @@
 
 use std::io::{self, Write};
 
+use super::last_seen_at;
 use super::times::TimeText;
-use super::{hex_into, last_seen_at};
 use crate::export::columns::{Column, Value};
 use crate::store::{Row, Slice};
 
@@ -20,7 +20,6 @@ impl<W: Write> JsonlSink<W> {
 
     pub fn write(&mut self, slice: &Slice, rows: &[Row]) -> io::Result<()> {
         let last_seen_at = last_seen_at(slice);
-        let mut id = [0; 64];
         let mut line = Vec::new();
         for row in rows {
             line.clear();
@@ -31,10 +30,7 @@ impl<W: Write> JsonlSink<W> {
                 line.extend_from_slice(b"\":");
                 match column.value(slice, last_seen_at, row) {
                     Value::Text(text) => serde_json::to_writer(&mut line, text)?,
-                    Value::Object(_) => {
-                        hex_into(row, &mut id);
-                        quoted(&mut line, &id);
-                    }
+                    Value::Object(_) => quoted(&mut line, &row.id().to_hex()),
                     Value::Flag(Some(flag)) => line.extend_from_slice(if flag { b"true" } else { b"false" }),
                     Value::Time(Some(micros)) => quoted(&mut line, times.of(micros)),
                     Value::Flag(None) | Value::Time(None) => line.extend_from_slice(b"null"),

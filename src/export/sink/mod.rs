@@ -74,19 +74,10 @@ impl<W: Write + Send> Sink<W> {
 fn write_ids(to: &mut impl Write, rows: &[Row]) -> io::Result<()> {
     let mut line = [b'\n'; 65];
     for row in rows {
-        hex_into(row, &mut line[..64]);
+        line[..64].copy_from_slice(&row.id().to_hex());
         to.write_all(&line)?;
     }
     Ok(())
-}
-
-/// The row's id as text; `out` has room for 64 digits.
-fn hex_into(row: &Row, out: &mut [u8]) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for (pair, byte) in out.chunks_exact_mut(2).zip(row.id().as_bytes()) {
-        pair[0] = DIGITS[usize::from(byte >> 4)];
-        pair[1] = DIGITS[usize::from(byte & 15)];
-    }
 }
 
 /// When the objects of a slice were last seen: with the snapshot that they are read as of.

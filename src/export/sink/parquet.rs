@@ -15,7 +15,7 @@ use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter};
 use parquet::schema::parser::parse_message_type;
 use parquet::schema::types::{ColumnPath, TypePtr};
 
-use super::{hex_into, last_seen_at};
+use super::last_seen_at;
 use crate::export::columns::{Column, Kind, Value};
 use crate::store::{Row, Slice};
 
@@ -99,11 +99,7 @@ impl Cells {
 
     fn push(&mut self, row: &Row, value: Value<'_>, nullable: bool) -> io::Result<()> {
         match (self, value) {
-            (Self::Objects(texts), _) => {
-                let at = texts.len();
-                texts.resize(at + 64, 0);
-                hex_into(row, &mut texts[at..]);
-            }
+            (Self::Objects(texts), _) => texts.extend_from_slice(&row.id().to_hex()),
             (Self::Texts(values), Value::Text(text)) => {
                 let again = values.last().filter(|last| last.data() == text.as_bytes()).cloned();
                 values.push(again.unwrap_or_else(|| ByteArray::from(text)));

@@ -182,11 +182,12 @@ fn settings(folder: &DataFolder) -> Vec<OsString> {
 fn quote(path: &Path) -> OsString {
     use std::os::unix::ffi::OsStringExt;
 
-    let bytes = path.as_os_str().as_bytes();
-    let doubled = bytes
-        .iter()
-        .flat_map(|byte| std::iter::repeat_n(*byte, if *byte == b'"' { 2 } else { 1 }));
-    OsString::from_vec([b'"'].into_iter().chain(doubled).chain([b'"']).collect())
+    let mut quoted = vec![b'"'];
+    for byte in path.as_os_str().as_bytes() {
+        quoted.extend(std::iter::repeat_n(*byte, if *byte == b'"' { 2 } else { 1 }));
+    }
+    quoted.push(b'"');
+    OsString::from_vec(quoted)
 }
 
 /// Waits until our child serves; false if it ended instead. That *our* child serves is only sure when the pid file is

@@ -339,7 +339,8 @@ fn parquet_with_name(files: &Files, letters: usize) -> String {
     use parquet::file::writer::SerializedFileWriter;
     use parquet::schema::parser::parse_message_type;
 
-    let schema = "message rows { required binary object_id; required binary namespace_id; }";
+    // In capitals, as Snowflake writes them.
+    let schema = "message rows { required binary OBJECT_ID; required binary NAMESPACE_ID; }";
     let schema = std::sync::Arc::new(parse_message_type(schema).unwrap());
     let compression = Compression::ZSTD(ZstdLevel::default());
     let properties = WriterProperties::builder().set_compression(compression).build();

@@ -101,13 +101,10 @@ fn rows_between_two_quotation_marks_are_all_there() {
     // At the start of a cell it does open it, and what follows is not text.
     let opened = files.write("c.tsv", list("\"quoted\" name"));
     assert_trouble(&plain, &opened, "line 502 has text after a closing quotation mark");
-    let swallowed = list("\"x").replacen("11500", "11500", 1);
-    let swallowed = files.write(
-        "d.tsv",
-        swallowed
-            .replacen("\t\"x\t", "\tx\"\t", 2)
-            .replacen("\tx\"\t", "\t\"x\t", 1),
-    );
+    let mut swallowed = list("\"x");
+    let last = swallowed.rfind("\t\"x\t").unwrap();
+    swallowed.replace_range(last..last + 3, "\tx\"");
+    let swallowed = files.write("d.tsv", swallowed);
     assert_trouble(
         &plain,
         &swallowed,

@@ -38,8 +38,8 @@ impl Random {
 
     pub fn id(&mut self) -> Id {
         let mut id = [0; 32];
-        for part in id.chunks_exact_mut(8) {
-            part.copy_from_slice(&self.next().to_be_bytes());
+        for part in id.as_chunks_mut().0 {
+            *part = self.next().to_be_bytes();
         }
         id
     }

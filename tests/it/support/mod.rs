@@ -8,4 +8,5 @@ pub mod polled;
 pub mod private;
 pub mod program;
 pub mod python;
+pub mod terminal;
 pub mod witness;
