@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use durable_inventory::cli::Cli;
 
-use commands::Failure;
+use terminal::Failure;
 use terminal::progress::Screen;
 
 fn main() -> ExitCode {
@@ -16,7 +16,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             let args = std::env::args_os().map(|arg| arg.to_string_lossy().into_owned());
-            return terminal::usage::tell(&error, args);
+            return terminal::usage_error::report(&error, args);
         }
     };
     let screen = Screen::default();

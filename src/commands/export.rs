@@ -15,13 +15,12 @@ use tracing::{info, warn};
 
 use durable_inventory::text::shown;
 
-use super::Failure;
 use super::filter::Filter;
 use super::signals::stopped;
 use super::store::{hold_store, with_store};
-use crate::terminal;
 use crate::terminal::table::number;
 use crate::terminal::times::for_people;
+use crate::terminal::{self, Failure};
 
 pub async fn run(settings: &Settings<'_>, args: &ExportArgs) -> Result<u8, Failure> {
     let (table, asked, rows, ids_only) = match &args.what {

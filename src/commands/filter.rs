@@ -5,7 +5,7 @@ use durable_inventory::export::ExportError;
 use durable_inventory::model::{Namespace, canonical_id};
 use durable_inventory::select::Selection;
 
-use super::Failure;
+use crate::terminal::Failure;
 
 pub struct Filter<'a> {
     selection: Selection,

@@ -8,12 +8,11 @@ use durable_inventory::store::{IntervalRow, Store, StoreError};
 use durable_inventory::text::shown;
 use serde_json::json;
 
-use super::Failure;
 use super::filter::Filter;
 use super::store::with_store;
-use crate::terminal;
 use crate::terminal::table::{Column, table};
 use crate::terminal::times::{for_people, for_programs};
+use crate::terminal::{self, Failure};
 
 pub async fn run(settings: &Settings<'_>, args: &HistoryArgs) -> Result<u8, Failure> {
     let filter = Filter::new(&args.filter);

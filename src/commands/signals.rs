@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::Failure;
+use crate::terminal::Failure;
 
 /// Signals within this time of the first are the same request to stop: `timeout` signals its child, and then the child's
 /// whole group.

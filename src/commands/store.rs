@@ -1,30 +1,27 @@
-//! The configured store, a private one included: reached for a command, and let go of after it.
+//! Reaches the configured store for a command, and leaves it afterwards.
 
 use std::panic::{AssertUnwindSafe, resume_unwind};
 
-use durable_inventory::cli::PsqlArgs;
-use durable_inventory::config::{Settings, StoreConfig, StoreLocation};
+use durable_inventory::config::{StoreConfig, StoreLocation};
 use durable_inventory::store::private::PrivateServer;
-use durable_inventory::store::{self, Store, psql};
+use durable_inventory::store::{self, Store};
 use futures_util::FutureExt;
 use secrecy::ExposeSecret;
 use sqlx::postgres::PgConnectOptions;
-use tokio::signal::unix::SignalKind;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::Failure;
-use super::signals::{Signals, stopped};
-use crate::terminal;
+use super::signals::stopped;
+use crate::terminal::Failure;
 
-/// Where the store is. While this lives, a private server stays up.
-pub struct Place {
+/// The server with the record. A private one runs at least until this is left.
+pub struct StoreServer {
     pub options: PgConnectOptions,
-    private: Option<PrivateServer>,
+    pub private: Option<PrivateServer>,
     migrate: bool,
 }
 
-impl Place {
+impl StoreServer {
     pub async fn find(config: StoreConfig) -> Result<Self, Failure> {
         let (options, private) = match config.location {
             StoreLocation::Url(url) => {
@@ -49,12 +46,12 @@ impl Place {
         })
     }
 
-    /// Runs `work`, then leaves the place. That happens after a panic too, which would otherwise leave a private server
+    /// Runs `work`, then leaves the server. That happens after a panic too, which would otherwise leave a private server
     /// running that nobody uses.
     pub async fn during<T>(self, work: impl AsyncFnOnce(&Self) -> Result<T, Failure>) -> Result<T, Failure> {
         let done = AssertUnwindSafe(work(&self)).catch_unwind().await;
         let left = match self.private {
-            Some(server) => server.leave().await.map_err(|error| Failure::new(error, 1)),
+            Some(private) => private.leave().await.map_err(|error| Failure::new(error, 1)),
             None => Ok(()),
         };
         let done = done.unwrap_or_else(|panicked| resume_unwind(panicked))?;
@@ -81,10 +78,10 @@ pub async fn hold_store<T>(
     stopped: &CancellationToken,
     work: impl AsyncFnOnce(&Store) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
-    let place = Place::find(config).await?;
-    place
-        .during(async |place| {
-            let store = until(stopped, open(place, sessions)).await?;
+    let server = StoreServer::find(config).await?;
+    server
+        .during(async |server| {
+            let store = until(stopped, open(server, sessions)).await?;
             let done = work(&store).await;
             // After a signal, a query may still be running, and closing would wait for it.
             stopped.run_until_cancelled(store.close()).await;
@@ -102,64 +99,22 @@ pub async fn until<T>(
     done.unwrap_or_else(|| Err(stopped_by_a_signal()))
 }
 
-fn stopped_by_a_signal() -> Failure {
+pub fn stopped_by_a_signal() -> Failure {
     Failure {
         message: "stopped by a signal".to_owned(),
         exit_code: 130,
     }
 }
 
-async fn open(place: &Place, sessions: u32) -> Result<Store, Failure> {
+pub async fn open(server: &StoreServer, sessions: u32) -> Result<Store, Failure> {
     let failed = |error| Failure::new(error, 1);
-    let store = Store::connect(place.options.clone(), sessions).await.map_err(failed)?;
-    if place.migrate {
+    let store = Store::connect(server.options.clone(), sessions).await.map_err(failed)?;
+    if server.migrate {
         store.migrate().await.map_err(failed)?;
     } else {
         store.require_schema().await.map_err(failed)?;
     }
     Ok(store)
-}
-
-pub async fn migrate(settings: &Settings<'_>) -> Result<u8, Failure> {
-    with_store(settings.store()?, 2, async |_| {
-        terminal::out("the schema `inventory` is up to date\n")?;
-        Ok(0)
-    })
-    .await
-}
-
-/// The schema is brought up to date first, so that the views are there to be asked.
-pub async fn psql(settings: &Settings<'_>, args: &PsqlArgs) -> Result<u8, Failure> {
-    let mut signals = Signals::listen().map_err(|error| Failure::new(error, 1))?;
-    let place = Place::find(settings.store()?).await?;
-    let of_server = place.private.as_ref().and_then(PrivateServer::psql_dir);
-    let beside = settings
-        .global
-        .postgres_bin
-        .as_deref()
-        .or(of_server)
-        .map(ToOwned::to_owned);
-    let withheld = settings.secret_variables();
-    place
-        .during(async |place| {
-            let session = async {
-                if place.private.is_some() {
-                    open(place, 1).await?.close().await;
-                }
-                let ended = psql::run_without(&withheld, &place.options, beside.as_deref(), &args.args).await;
-                ended.map_err(|error| Failure::new(error, 1))
-            };
-            tokio::select! {
-                ended = session => ended,
-                () = ended_from_outside(&mut signals) => Err(stopped_by_a_signal()),
-            }
-        })
-        .await
-}
-
-/// Waits for a signal other than SIGINT, which is psql's own for cancelling a query.
-async fn ended_from_outside(signals: &mut Signals) {
-    while signals.next().await == SignalKind::interrupt() {}
 }
 
 #[cfg(test)]
@@ -185,9 +140,9 @@ mod tests {
             }),
             migrate: true,
         };
-        let place = Place::find(config).await.unwrap();
+        let server = StoreServer::find(config).await.unwrap();
         assert!(pid_file.exists());
-        let panics = place.during(async |_| -> Result<(), Failure> { panic!("a fault of ours") });
+        let panics = server.during(async |_| -> Result<(), Failure> { panic!("a fault of ours") });
         assert!(AssertUnwindSafe(panics).catch_unwind().await.is_err());
         assert!(!pid_file.exists());
     }

@@ -12,8 +12,8 @@ use durable_inventory::sync::Account;
 use durable_inventory::text::{chain, shown};
 
 use super::Findings;
-use crate::commands::Failure;
 use crate::commands::sync::accounts;
+use crate::terminal::Failure;
 use crate::terminal::table::number;
 
 /// The API's own default: a page of very few has been refused, and a look needs no large one.

@@ -9,10 +9,9 @@ use durable_inventory::store::{SchemaState, Store, private};
 use durable_inventory::text::{chain, shell_word, shown, visible};
 use tokio_util::sync::CancellationToken;
 
-use super::Failure;
 use super::signals::stopped;
-use super::store::{Place, until};
-use crate::terminal;
+use super::store::{StoreServer, until};
+use crate::terminal::{self, Failure};
 
 /// Clocks that are further apart put the record's moments where nobody looks for them.
 const APART_S: f64 = 60.0;
@@ -53,7 +52,7 @@ pub async fn run(settings: &Settings<'_>, args: &CheckArgs) -> Result<u8, Failur
         findings.doubtful("files", &exposed)?;
     }
     let database_ahead = match settings.store() {
-        Ok(place) => self::place(place, config.as_ref(), args.deep, &stopped, &mut findings).await?,
+        Ok(store) => reach_database(store, config.as_ref(), args.deep, &stopped, &mut findings).await?,
         // The configuration's line says it already, unless that failed for another reason first.
         Err(error) => {
             findings.wrong("database", &chain(&error))?;
@@ -72,7 +71,7 @@ pub async fn run(settings: &Settings<'_>, args: &CheckArgs) -> Result<u8, Failur
 }
 
 /// Returns how far this machine's clock is ahead of the database's.
-async fn place(
+async fn reach_database(
     config: StoreConfig,
     sync: Option<&SyncConfig>,
     deep: bool,
@@ -85,10 +84,10 @@ async fn place(
         findings.right("migrations", "the first sync would apply them")?;
         return Ok(None);
     }
-    match Place::find(config).await {
-        Ok(place) => {
-            place
-                .during(async |place| until(stopped, database(place, sync, deep, findings)).await)
+    match StoreServer::find(config).await {
+        Ok(server) => {
+            server
+                .during(async |server| until(stopped, database(server, sync, deep, findings)).await)
                 .await
         }
         Err(failure) => {
@@ -107,12 +106,12 @@ fn is_new(config: &StoreConfig) -> bool {
 }
 
 async fn database(
-    place: &Place,
+    server: &StoreServer,
     sync: Option<&SyncConfig>,
     deep: bool,
     findings: &mut Findings,
 ) -> Result<Option<f64>, Failure> {
-    let store = match Store::connect(place.options.clone(), 2).await {
+    let store = match Store::connect(server.options.clone(), 2).await {
         Ok(store) => store,
         Err(error) => {
             findings.wrong("database", &chain(&error))?;

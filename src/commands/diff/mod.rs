@@ -17,11 +17,11 @@ use durable_inventory::store::{ReadNamespace, Reader, Slice, Store};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::Failure;
 use super::export::tree;
 use super::filter::Filter;
 use super::signals::stopped;
 use super::store::hold_store;
+use crate::terminal::Failure;
 
 /// Whatever goes wrong, scripts are told that nothing was compared.
 const TROUBLE: u8 = 2;

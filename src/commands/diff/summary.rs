@@ -14,9 +14,8 @@ use serde::Serialize;
 use tracing::warn;
 
 use super::{Compared, TROUBLE, failure};
-use crate::commands::Failure;
-use crate::terminal;
 use crate::terminal::table::{Column, number, table};
+use crate::terminal::{self, Failure};
 
 pub fn tell(args: &DiffArgs, global: &GlobalArgs, compared: Compared) -> Result<(), Failure> {
     let Compared { owners, found, .. } = compared;

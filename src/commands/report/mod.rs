@@ -11,10 +11,9 @@ use durable_inventory::export::{FileOutput, Output, Place};
 use durable_inventory::report::{self, Asked, Report, html};
 use tracing::info;
 
-use super::Failure;
 use super::filter::Filter;
 use super::store::with_store;
-use crate::terminal;
+use crate::terminal::{self, Failure};
 
 pub async fn run(settings: &Settings<'_>, args: &ReportArgs) -> Result<u8, Failure> {
     let in_terminal = args.html.is_none() && args.output.format == OutputFormat::Text;

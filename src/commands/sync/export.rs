@@ -7,9 +7,9 @@ use durable_inventory::store::{Store, StoreError, Table};
 use durable_inventory::sync::{Status, Stop, StopReason, Summary};
 use tracing::{info, warn};
 
-use crate::commands::Failure;
 use crate::commands::export::{blocking, dataset, failure};
 use crate::commands::filter::Filter;
+use crate::terminal::Failure;
 use crate::terminal::table::number;
 
 /// A dataset that will not be replaced for certain is told of now, not after the walk. The run is recorded all the same.

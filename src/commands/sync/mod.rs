@@ -1,8 +1,8 @@
 //! `sync`: walk, record, and say how it went.
 
 mod export;
+mod observer;
 mod report;
-mod watch;
 
 use std::sync::Arc;
 
@@ -14,29 +14,33 @@ use secrecy::ExposeSecret;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
-use self::watch::Watch;
-use super::Failure;
+use self::observer::RunObserver;
 use super::signals::stopped;
 use super::store::hold_store;
-use crate::terminal;
 use crate::terminal::progress::Screen;
+use crate::terminal::{self, Failure};
 
 /// Tells whoever watches the job, and does it.
 pub async fn run(settings: &Settings<'_>, args: &SyncArgs, screen: &Screen) -> Result<u8, Failure> {
-    let mut watch = Watch::begin(settings, args)?;
-    let ended = record(settings, args, screen, &mut watch).await;
+    let mut observer = RunObserver::begin(settings, args)?;
+    let ended = record(settings, args, screen, &mut observer).await;
     let exit_code = ended.as_ref().unwrap_or_else(|failure| &failure.exit_code);
-    watch.end(*exit_code).await;
+    observer.end(*exit_code).await;
     ended
 }
 
-async fn record(settings: &Settings<'_>, args: &SyncArgs, screen: &Screen, watch: &mut Watch) -> Result<u8, Failure> {
+async fn record(
+    settings: &Settings<'_>,
+    args: &SyncArgs,
+    screen: &Screen,
+    observer: &mut RunObserver,
+) -> Result<u8, Failure> {
     let config = settings.sync(args)?;
     let stop = Stop::default();
     let stopped = stopped()?;
     tokio::spawn(stop_when(stopped.clone(), stop.clone()));
     let (accounts, limiters): (Vec<_>, Vec<_>) = accounts(&config)?.into_iter().unzip();
-    watch.limiters(limiters);
+    observer.limiters(limiters);
     // A walk has one transaction open at a time, and reads beside it: the record and, without order, its spool.
     let sessions = 3 * config.run.concurrency as u32 + 1;
     let progress = Arc::new(Progress::default());
@@ -54,11 +58,11 @@ async fn record(settings: &Settings<'_>, args: &SyncArgs, screen: &Screen, watch
             Some(target) => export::published(store, &summary, target, &stop).await,
             None => Ok(()),
         };
-        watch.recorded(store).await;
+        observer.recorded(store).await;
         Ok((summary, exported))
     })
     .await?;
-    let summary = watch.summary.insert(summary);
+    let summary = observer.summary.insert(summary);
     let (outcome, mut exit_code) = summary.verdict();
     if let Err(failure) = exported {
         error!("the run is recorded, but it was not exported: {failure}");

@@ -7,7 +7,7 @@ use durable_inventory::sync::{NamespaceOutcome, Status, StopReason, Summary};
 use durable_inventory::text::{shown, visible};
 use serde::Serialize;
 
-use crate::commands::Failure;
+use crate::terminal::Failure;
 use crate::terminal::table::{Column, number, table};
 
 pub fn text(summary: &Summary, outcome: RunOutcome) -> String {

@@ -15,9 +15,9 @@ use durable_inventory::text::chain;
 use time::OffsetDateTime;
 use tracing::{error, warn};
 
-use crate::commands::Failure;
+use crate::terminal::Failure;
 
-pub struct Watch {
+pub struct RunObserver {
     begun: Instant,
     ping: Option<Ping>,
     metrics_file: Option<PathBuf>,
@@ -26,7 +26,7 @@ pub struct Watch {
     pub summary: Option<Summary>,
 }
 
-impl Watch {
+impl RunObserver {
     /// Tells that the job began.
     pub fn begin(settings: &Settings<'_>, args: &SyncArgs) -> Result<Self, Failure> {
         let refuse = |error| Failure {
