@@ -1,7 +1,7 @@
-//! What the command line looks like: types and help, no decisions. An option that the environment or a configuration
-//! file may set too is an `Option` here; `config` knows which of them wins and what the default is.
+//! The command line: types and help, no decisions. An option that the environment or the configuration file can also
+//! set is an `Option` here; `config` resolves precedence and defaults.
 //!
-//! No option takes a secret that opens something: other users of a machine can read its command lines.
+//! No option takes a credential, because other users of the machine can read a program's arguments.
 
 mod diff;
 mod export;

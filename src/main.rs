@@ -1,4 +1,4 @@
-//! The program: parse, set up logs, run one command, render its error, exit.
+//! Parses the command line, sets up logs, runs one command and reports its error.
 
 mod commands;
 mod terminal;

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::filter::Filter;
 use super::store::with_store;
-use crate::terminal::table::{Column, number, table};
+use crate::terminal::table::{Heading, number, table};
 use crate::terminal::times::{for_people, for_programs};
 use crate::terminal::{self, Failure};
 
@@ -33,7 +33,7 @@ pub async fn run(settings: &Settings<'_>, args: &NamespacesArgs) -> Result<u8, F
     Ok(0)
 }
 
-const COLUMNS: [Column; 9] = [
+const COLUMNS: [Heading; 9] = [
     ("account", Left),
     ("namespace", Left),
     ("name", Left),

@@ -1,4 +1,4 @@
-//! `prune`: drops history before a horizon, and says how much that was, or would be.
+//! `prune`: drops history before the retention limit, and reports how much that was or would be.
 
 use comfy_table::CellAlignment::{Left, Right};
 use durable_inventory::cli::{OutputFormat, PruneArgs};
@@ -11,7 +11,7 @@ use tracing::warn;
 
 use super::filter::Filter;
 use super::store::with_store;
-use crate::terminal::table::{Column, number, table};
+use crate::terminal::table::{Heading, number, table};
 use crate::terminal::times::{for_people, for_programs};
 use crate::terminal::{self, Failure};
 
@@ -48,7 +48,8 @@ pub async fn run(settings: &Settings<'_>, args: &PruneArgs) -> Result<u8, Failur
     refuse_silence(&pruned)
 }
 
-/// A namespace that is left out now and then is no harm. Where each prune meets a run, nothing is ever dropped.
+/// Skipping a busy namespace now and then does no harm. Skipping all of them is an error: if every prune coincides with a
+/// run, history is never dropped.
 fn refuse_silence(pruned: &Pruned) -> Result<u8, Failure> {
     let busy = pruned.namespaces.iter().filter(|n| n.outcome == Outcome::Busy);
     for namespace in busy.clone() {
@@ -66,7 +67,7 @@ fn refuse_silence(pruned: &Pruned) -> Result<u8, Failure> {
     }
 }
 
-const COLUMNS: [Column; 5] = [
+const COLUMNS: [Heading; 5] = [
     ("namespace", Left),
     ("horizon", Left),
     ("intervals", Right),
@@ -127,7 +128,7 @@ fn dropped(pruned: &Pruned) -> impl Iterator<Item = &Dropped> {
         })
 }
 
-/// Version 1. Scripts depend on it: fields are added, never changed.
+/// Version 1. Scripts depend on it: fields may be added, never changed.
 fn as_json(pruned: &Pruned, dry_run: bool) -> serde_json::Value {
     let namespaces = pruned.namespaces.iter().map(|pruned| {
         let (status, dropped) = match pruned.outcome {

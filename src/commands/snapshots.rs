@@ -13,7 +13,7 @@ use tracing::info;
 
 use super::filter::Filter;
 use super::store::with_store;
-use crate::terminal::table::{Column, number, table};
+use crate::terminal::table::{Heading, number, table};
 use crate::terminal::times::{for_people, for_programs};
 use crate::terminal::{self, Failure};
 
@@ -48,7 +48,7 @@ pub async fn run(settings: &Settings<'_>, args: &SnapshotsArgs) -> Result<u8, Fa
     Ok(0)
 }
 
-const COLUMNS: [Column; 11] = [
+const COLUMNS: [Heading; 11] = [
     ("snapshot", Right),
     ("run", Right),
     ("namespace", Left),

@@ -1,5 +1,5 @@
-//! `check`: is everything in place for a sync? One line each, and what to do where it is not. Nothing is changed, and the
-//! API gets a few requests an account.
+//! `check`: reports whether everything is in place for a sync, in one line per item, with what to do about each problem.
+//! It changes nothing.
 
 mod api;
 
@@ -13,10 +13,10 @@ use super::signals::stopped;
 use super::store::{StoreServer, until};
 use crate::terminal::{self, Failure};
 
-/// Clocks that are further apart put the record's moments where nobody looks for them.
+/// Larger differences between clocks would misdate the record noticeably.
 const APART_S: f64 = 60.0;
 
-/// What was found, in the order in which it was looked at.
+/// Prints each finding, and remembers whether one was a problem.
 #[derive(Default)]
 struct Findings {
     wrong: bool,
@@ -29,16 +29,16 @@ impl Findings {
 
     fn wrong(&mut self, what: &str, why: &str) -> Result<(), Failure> {
         self.wrong = true;
-        // Others' words in it were cut where they were quoted. The advice stands at its end.
+        // Not cut to a length: quoted words were, and the advice is at the end.
         terminal::out(&format!("WRONG  {what}: {}\n", visible(why)))
     }
 
-    /// What works, and should not stay so.
+    /// Something that works but should be changed.
     fn doubtful(&mut self, what: &str, why: &str) -> Result<(), Failure> {
         terminal::out(&format!("NOTE   {what}: {why}\n"))
     }
 
-    /// What something else that is wrong keeps from being looked at.
+    /// Something that could not be checked because of another problem.
     fn skipped(&mut self, what: &str, why: &str) -> Result<(), Failure> {
         terminal::out(&format!("-      {what}: not looked at, as {why}\n"))
     }
@@ -53,7 +53,7 @@ pub async fn run(settings: &Settings<'_>, args: &CheckArgs) -> Result<u8, Failur
     }
     let database_ahead = match settings.store() {
         Ok(store) => reach_database(store, config.as_ref(), args.deep, &stopped, &mut findings).await?,
-        // The configuration's line says it already, unless that failed for another reason first.
+        // The configuration's finding may be about another problem that came first.
         Err(error) => {
             findings.wrong("database", &chain(&error))?;
             None
@@ -149,7 +149,7 @@ async fn migrations(
     findings.right("migrations", detail)
 }
 
-/// Whether this role may write what a sync writes, and sees all of it.
+/// Checks that this role may write what a sync writes, and that row security hides nothing from it.
 async fn rights(store: &Store, findings: &mut Findings) -> Result<(), Failure> {
     match store.tables_with_hidden_rows().await {
         Ok(tables) if tables.is_empty() => {}
@@ -175,7 +175,7 @@ async fn rights(store: &Store, findings: &mut Findings) -> Result<(), Failure> {
     }
 }
 
-/// A record that comes from another API is not gone on with.
+/// Checks that the record of each account comes from the configured API: a sync refuses any other.
 async fn origin(store: &Store, sync: Option<&SyncConfig>, findings: &mut Findings) -> Result<(), Failure> {
     for account in sync.iter().flat_map(|config| &config.accounts) {
         if let Err(error) = store.require_api(&account.id, account.endpoint.base_url.as_str()).await {
@@ -201,7 +201,7 @@ async fn digests(store: &Store, findings: &mut Findings) -> Result<(), Failure> 
     }
 }
 
-/// The record's moments are the database's; the API's clock is the judge.
+/// Compares the clocks of this machine, the database and the API. The record's times are the database's.
 fn clock(api_ahead: Option<i64>, database_ahead: Option<f64>, findings: &mut Findings) -> Result<(), Failure> {
     let api_ahead = api_ahead.map(|seconds| seconds as f64);
     let between = match (api_ahead, database_ahead) {

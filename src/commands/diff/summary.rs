@@ -14,7 +14,7 @@ use serde::Serialize;
 use tracing::warn;
 
 use super::{Compared, TROUBLE, failure};
-use crate::terminal::table::{Column, number, table};
+use crate::terminal::table::{Heading, number, table};
 use crate::terminal::{self, Failure};
 
 pub fn tell(args: &DiffArgs, global: &GlobalArgs, compared: Compared) -> Result<(), Failure> {
@@ -100,7 +100,7 @@ fn line(total: &Counts) -> String {
     format!("{}; {same}", changes.join(", "))
 }
 
-const COLUMNS: [Column; 9] = [
+const COLUMNS: [Heading; 9] = [
     ("namespace", Left),
     ("created", Right),
     ("removed", Right),

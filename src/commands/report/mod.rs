@@ -1,4 +1,4 @@
-//! `report`: how the record grows, and what needs attention.
+//! `report`: growth of the record, and what needs attention.
 
 mod json;
 mod text;
@@ -38,7 +38,7 @@ pub async fn run(settings: &Settings<'_>, args: &ReportArgs) -> Result<u8, Failu
         None => {
             let text = match args.output.format {
                 OutputFormat::Json => json::json(&report),
-                // Not an error: a record that has just been set up is as it should be.
+                // Not an error: a new record is empty.
                 OutputFormat::Text if report.namespaces.is_empty() => filter.nothing("namespace"),
                 OutputFormat::Text => text::text(&report),
             };

@@ -12,7 +12,8 @@ use crate::commands::filter::Filter;
 use crate::terminal::Failure;
 use crate::terminal::table::number;
 
-/// A dataset that will not be replaced for certain is told of now, not after the walk. The run is recorded all the same.
+/// Opens the dataset. If it certainly would not be replaced, that is reported now and not after the walk; the run is still
+/// recorded.
 pub async fn target(place: &Place, args: &SyncArgs, config: &SyncConfig) -> Result<Dataset, Failure> {
     let columns = columns::all(Table::Objects).to_vec();
     let mut dataset = dataset(place, Table::Objects, Format::Parquet, columns, true, args.replace)
@@ -36,14 +37,14 @@ pub async fn target(place: &Place, args: &SyncArgs, config: &SyncConfig) -> Resu
     Ok(dataset)
 }
 
-/// Namespaces that a person retired: there is nothing of them left to export.
+/// Retired namespaces, which have no objects left to export.
 async fn retired(store: &Store) -> Result<Covered, StoreError> {
     let all = store.namespace_rows().await?.into_iter();
     let retired = all.filter(|there| there.missing_since.is_some() && there.objects == Some(0));
     Ok(retired.map(|there| (there.account_id, there.namespace_id)).collect())
 }
 
-/// A dataset that is there stays where nothing was published.
+/// Exports what the run published. If it published nothing, an existing dataset is kept.
 pub async fn published(store: &Store, summary: &Summary, target: Dataset, stop: &Stop) -> Result<(), Failure> {
     let complete = summary.namespaces.iter().filter(|n| n.status == Status::Complete);
     let snapshots: Vec<_> = complete.filter_map(|namespace| namespace.snapshot_id).collect();
@@ -71,14 +72,14 @@ pub async fn published(store: &Store, summary: &Summary, target: Dataset, stop: 
     Ok(())
 }
 
-/// A deadline is one of the walks: what they published is exported all the same.
+/// Waits for a signal. A deadline ends only the walks: what they published is still exported.
 async fn signalled(stop: &Stop) {
     if stop.stopped().await == StopReason::Deadline {
         std::future::pending().await
     }
 }
 
-/// What is recorded is recorded: a run whose export failed is one of which a part failed.
+/// A failed export does not undo the run; it exits 3 (partial).
 pub fn exit_code(of_the_walks: u8) -> u8 {
     match of_the_walks {
         0 | 4 | 5 => 3,

@@ -1,4 +1,4 @@
-//! `sync`: walk, record, and say how it went.
+//! `sync`: walks the namespaces, records what changed, and reports the outcome.
 
 mod export;
 mod observer;
@@ -20,7 +20,7 @@ use super::store::hold_store;
 use crate::terminal::progress::Screen;
 use crate::terminal::{self, Failure};
 
-/// Tells whoever watches the job, and does it.
+/// Runs the job between its two notifications.
 pub async fn run(settings: &Settings<'_>, args: &SyncArgs, screen: &Screen) -> Result<u8, Failure> {
     let mut observer = RunObserver::begin(settings, args)?;
     let ended = record(settings, args, screen, &mut observer).await;
@@ -41,10 +41,10 @@ async fn record(
     tokio::spawn(stop_when(stopped.clone(), stop.clone()));
     let (accounts, limiters): (Vec<_>, Vec<_>) = accounts(&config)?.into_iter().unzip();
     observer.limiters(limiters);
-    // A walk has one transaction open at a time, and reads beside it: the record and, without order, its spool.
+    // Each walk needs up to three: its open transaction, the recorded rows and, for unordered ids, the spool.
     let sessions = 3 * config.run.concurrency as u32 + 1;
     let progress = Arc::new(Progress::default());
-    // Before the walk: a place that can't be used should not be told after hours.
+    // Before the walk, so that an unusable place is reported at once and not after hours.
     let target = match &args.export {
         Some(place) => Some(export::target(place, args, &config).await?),
         None => None,

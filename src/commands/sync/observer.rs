@@ -1,4 +1,4 @@
-//! Who watches the job: a file of metrics, and an address to ping. Neither holds it up, and neither fails it.
+//! Observes a run for monitoring: a metrics file and an address to ping. Their failures neither delay nor fail the run.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ pub struct RunObserver {
 }
 
 impl RunObserver {
-    /// Tells that the job began.
+    /// Notifies the address that the job began.
     pub fn begin(settings: &Settings<'_>, args: &SyncArgs) -> Result<Self, Failure> {
         let refuse = |error| Failure {
             message: format!("--ping-url or DURABLE_INVENTORY_PING_URL: {error}"),
@@ -51,7 +51,7 @@ impl RunObserver {
         })
     }
 
-    /// Accounts with the same token share one, which counts once.
+    /// Registers the limiters to sum up. One that several accounts share counts once.
     pub fn limiters(&mut self, limiters: Vec<Arc<Limiter>>) {
         for limiter in limiters {
             if !self.limiters.iter().any(|known| Arc::ptr_eq(known, &limiter)) {
@@ -60,7 +60,7 @@ impl RunObserver {
         }
     }
 
-    /// What the record says after the run.
+    /// Reads the record after the run, for the metrics file.
     pub async fn recorded(&mut self, store: &Store) {
         if self.metrics_file.is_none() {
             return;
@@ -71,7 +71,7 @@ impl RunObserver {
         }
     }
 
-    /// Tells how the job ended.
+    /// Writes the metrics file, and notifies the address that the job ended.
     pub async fn end(self, exit_code: u8) {
         if let Some(path) = &self.metrics_file
             && let Err(error) = metrics::write(path, &self.metrics(exit_code))

@@ -1,5 +1,4 @@
-//! Every test gives arguments, variables and a file, and looks at the outcome; the process's own environment has no
-//! part in it.
+//! Each test passes arguments, variables and files, and checks the result. The process's own environment is not read.
 
 mod errors;
 mod exposed;
@@ -22,7 +21,7 @@ use crate::cloudflare::Credentials;
 const A: &str = "0123456789abcdef0123456789abcdef";
 const B: &str = "fedcba9876543210fedcba9876543210";
 
-/// What a run is given. Files are written into a directory of their own; `$DIR` in a variable or option is its path.
+/// The input of a run. Files are written into a directory of their own; `$DIR` in a variable or option is its path.
 #[derive(Default)]
 struct Given {
     variables: Vec<(String, OsString)>,
