@@ -1,6 +1,8 @@
 //! Makes text from elsewhere safe to show: a response must not move a terminal's cursor, fake a log line or fill the
 //! screen.
 
+use indicatif::HumanCount;
+
 /// Length to which text from elsewhere is cut.
 const SHOWN_CHARS: usize = 300;
 
@@ -98,15 +100,7 @@ pub fn chain(error: &dyn std::error::Error) -> String {
 
 /// Formats a number with thousands separators: 1,234,567.
 pub fn number(n: u64) -> String {
-    let digits = n.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    HumanCount(n).to_string()
 }
 
 /// Whether a character is a control character, or reorders or hides the text around it.

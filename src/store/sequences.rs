@@ -37,8 +37,8 @@ pub(super) const NAMESPACES: Numbered = Numbered {
     ],
 };
 
-/// Only columns that begin an index, or are in a small table. That leaves `first_snapshot` out, which is never above the
-/// `from_snapshot` beside it.
+/// Only columns that begin an index, or are in a small table. `first_snapshot` is left out, which is never above the
+/// `from_snapshot` beside it, and so are the rows of walks in progress, which are dropped before their snapshot is.
 pub(super) const SNAPSHOTS: Numbered = Numbered {
     table: "snapshot",
     column: "snapshot_id",
@@ -49,8 +49,6 @@ pub(super) const SNAPSHOTS: Numbered = Numbered {
         ("open_interval", "from_snapshot"),
         ("closed_interval", "from_snapshot"),
         ("closed_interval", "to_snapshot"),
-        ("staged_change", "snapshot_id"),
-        ("spooled_object", "snapshot_id"),
     ],
 };
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use sqlx::{Connection, PgConnection};
+use sqlx::{Connection, Executor, PgConnection, Row};
 use tempfile::TempDir;
 
 use crate::support::database::{TestDatabase, fresh_database};
@@ -103,6 +103,10 @@ async fn transaction_mode_is_refused() {
         "{ended:#?}"
     );
     assert_eq!(simulator.requests().len(), 0, "it is noticed before anything is asked");
+    // The pooler gives the same sessions to its other clients.
+    let mut client = PgConnection::connect(&pooler.url).await.unwrap();
+    let row = client.fetch_one("show search_path").await.unwrap();
+    assert_eq!(row.get::<&str, _>(0), "\"$user\", public");
 }
 
 #[tokio::test]

@@ -153,20 +153,3 @@ async fn a_folder_that_is_named_is_used() {
     let ended = run(psql);
     assert_eq!(planted.ran(), ["psql"], "{ended:#?}");
 }
-
-/// Where there is nothing else, it is told why what is there is not used.
-#[tokio::test]
-async fn what_is_not_used_is_named() {
-    if !rustix::process::geteuid().is_root() {
-        return;
-    }
-    let (database, planted) = (fresh_database().await, Planted::new());
-    give_away(&planted.bin);
-    let ended = {
-        let mut psql = bare(&["psql", "-c", "select 7"]);
-        psql.env("PATH", &planted.bin).env("DATABASE_URL", database.url());
-        run(psql)
-    };
-    // Where systems put it, one is found even so.
-    assert_eq!(planted.ran(), Vec::<String>::new(), "{ended:#?}");
-}

@@ -82,7 +82,7 @@ fn is_safe(uid: u32, there: &Metadata) -> bool {
 #[cfg(test)]
 mod tests {
     use std::fs::Permissions;
-    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::fs::{PermissionsExt, chown, symlink};
 
     use super::*;
 
@@ -126,8 +126,14 @@ mod tests {
         );
         mode(&bin, 0o755);
 
-        // Somebody else's, whoever this is.
-        if user != 0 {
+        // Root's own are everybody's; an ordinary user's are nobody else's, root's least of all.
+        if user == 0 {
+            assert_eq!(weak(12_345, &program), None);
+            chown(&program, Some(12_345), None).unwrap();
+            assert_eq!(weak(12_345, &program), None);
+            assert_eq!(weak(0, &program).as_ref(), Some(&program));
+            assert_eq!(weak(54_321, &program).as_ref(), Some(&program));
+        } else {
             assert_eq!(weak(user + 1, &program), Some(root.clone()));
         }
         symlink("round", links.join("round")).unwrap();
