@@ -1,12 +1,13 @@
-//! What the command line looks like: types and help, no decisions. An option that the environment or a configuration
-//! file may set too is an `Option` here; `config` knows which of them wins and what the default is.
+//! The command line: types and help, no decisions. An option that the environment or the configuration file can also
+//! set is an `Option` here; `config` resolves precedence and defaults.
 //!
-//! No option takes a secret that opens something: other users of a machine can read its command lines.
+//! No option takes a credential, because other users of the machine can read a program's arguments.
 
-mod decide;
 mod diff;
 mod export;
+mod namespaces;
 mod report;
+mod snapshots;
 mod sync;
 
 use std::ffi::OsString;
@@ -14,13 +15,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::{PathBufValueParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub use self::decide::{NamespaceDecision, SnapshotDecision};
 pub use self::diff::{DiffArgs, DiffFormat};
 pub use self::export::{ChangesArgs, ExportArgs, ExportCommand, FileFormat, HasData, IntervalsArgs, ObjectsArgs};
 pub use self::export::{RowsArgs, VerifyArgs};
+pub use self::namespaces::{NamespaceDecision, NamespacesArgs};
 pub use self::report::ReportArgs;
+pub use self::snapshots::{SnapshotDecision, SnapshotStatus, SnapshotsArgs};
 pub use self::sync::SyncArgs;
 use crate::model::{AccountId, ObjectId};
 use crate::select::Pattern;
@@ -152,61 +154,6 @@ Examples:
         #[arg(value_name = "DIR", value_parser = path())]
         folder: Option<PathBuf>,
     },
-}
-
-#[derive(Debug, Clone, Default, Args)]
-#[command(
-    args_conflicts_with_subcommands = true,
-    after_help = "\
-Examples:
-  durable-inventory namespaces --namespace 'prod-*' --output json
-  durable-inventory namespaces retire 5fd1cafff895419c8bcc647fc64ab8f0"
-)]
-pub struct NamespacesArgs {
-    #[command(subcommand)]
-    pub decision: Option<NamespaceDecision>,
-    #[command(flatten)]
-    pub filter: FilterArgs,
-    #[command(flatten)]
-    pub output: OutputArgs,
-}
-
-#[derive(Debug, Clone, Args)]
-#[command(
-    args_conflicts_with_subcommands = true,
-    after_help = "\
-Examples:
-  durable-inventory snapshots --namespace 5fd1cafff895419c8bcc647fc64ab8f0 --output json
-  durable-inventory snapshots --status held
-  durable-inventory snapshots accept 42"
-)]
-pub struct SnapshotsArgs {
-    #[command(subcommand)]
-    pub decision: Option<SnapshotDecision>,
-
-    /// Only snapshots with this status; repeatable [default: all]
-    #[arg(long, value_name = "STATUS", value_enum)]
-    pub status: Vec<SnapshotStatus>,
-
-    /// The newest so many
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = value_parser!(u32).range(1..))]
-    pub limit: u32,
-
-    #[command(flatten)]
-    pub filter: FilterArgs,
-    #[command(flatten)]
-    pub output: OutputArgs,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum SnapshotStatus {
-    Running,
-    Complete,
-    Interrupted,
-    Failed,
-    Held,
-    Discarded,
-    Superseded,
 }
 
 #[derive(Debug, Clone, Args)]

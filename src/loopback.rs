@@ -1,12 +1,19 @@
-//! Which addresses only this machine hears: plain http may carry a secret there, and nowhere else.
+//! Which URLs a secret may be sent to: over https, or to a loopback address, which no network hears.
 
-use url::{Host, Url};
+use std::net::IpAddr;
 
-pub fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
+use url::Url;
+
+pub fn may_carry_a_secret(url: &Url) -> bool {
+    match url.scheme() {
+        "https" => true,
+        "http" => url.host_str().is_some_and(is_loopback),
+        _ => false,
     }
+}
+
+/// Whether a host name or address, with or without brackets, is this machine.
+pub fn is_loopback(host: &str) -> bool {
+    let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }

@@ -1,4 +1,4 @@
-//! The program: parse, set up logs, run one command, render its error, exit.
+//! Parses the command line, sets up logs, runs one command and reports its error.
 
 mod commands;
 mod terminal;
@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use durable_inventory::cli::Cli;
 
-use commands::Failure;
+use terminal::Failure;
 use terminal::progress::Screen;
 
 fn main() -> ExitCode {
@@ -16,7 +16,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             let args = std::env::args_os().map(|arg| arg.to_string_lossy().into_owned());
-            return terminal::usage::tell(&error, args);
+            return terminal::usage_error::report(&error, args);
         }
     };
     let screen = Screen::default();

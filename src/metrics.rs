@@ -1,7 +1,7 @@
-//! A run in Prometheus' text format, for node_exporter's textfile collector.
+//! Metrics of a run in Prometheus' text format, for node_exporter's textfile collector.
 //!
-//! What is there now (objects, last success) comes from the record, of every namespace in it: a run that failed, or that
-//! was about one namespace only, must not make the others' series vanish. The rest is about this run.
+//! The current state (objects, last success) is that of every recorded namespace, so that a run that failed, or that
+//! walked only one namespace, does not make the other series vanish. The other metrics are about the run.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -15,24 +15,24 @@ use crate::model::Counts;
 use crate::store::{NamespaceRecord, RunOutcome};
 use crate::sync::{NamespaceOutcome, Summary};
 
-/// What is told of a run, whatever became of it.
+/// A run, whether it succeeded or failed.
 #[derive(Debug)]
 pub struct RunMetrics<'a> {
     pub ended_at: OffsetDateTime,
     pub elapsed: Duration,
     pub exit_code: u8,
     pub outcome: RunOutcome,
-    /// Requests that were sent, the lists of namespaces and tries again included.
+    /// Requests sent, including namespace lists and retries.
     pub requests: u64,
-    /// Answers 429.
+    /// Responses with status 429.
     pub throttled: u64,
-    /// `None` where the run did not come so far.
+    /// `None` if the run failed before it had one.
     pub summary: Option<&'a Summary>,
-    /// `None` where the record could not be read.
+    /// `None` if the record could not be read.
     pub recorded: Option<&'a [NamespaceRecord]>,
 }
 
-/// Families that tell of the record, not of the run.
+/// Metric families about the record, not the run.
 const OF_RECORD: [&str; 4] = [
     "durable_inventory_namespace_objects",
     "durable_inventory_namespace_objects_with_data",
@@ -40,8 +40,8 @@ const OF_RECORD: [&str; 4] = [
     "durable_inventory_namespace_missing",
 ];
 
-/// As a whole: the collector never sees half a file. Of a record that can't be read now, what the file said before
-/// stays. Services may share the collector's folder, so no link in it is followed.
+/// Replaces the file atomically. If the record could not be read, its metrics are kept from the previous file. No link is
+/// followed, because services may share the collector's folder.
 pub fn write(path: &Path, run: &RunMetrics<'_>) -> io::Result<()> {
     let mut file = FileOutput::replace(path)?;
     let mut text = render(run);
@@ -52,7 +52,7 @@ pub fn write(path: &Path, run: &RunMetrics<'_>) -> io::Result<()> {
     file.commit()
 }
 
-/// The lines of an earlier file that tell of the record.
+/// The lines about the record in a previous file.
 fn of_record(earlier: &str) -> String {
     let kept = earlier.lines().filter(|line| {
         let line = line
@@ -161,7 +161,7 @@ fn one_if(is_so: bool) -> f64 {
     if is_so { 1.0 } else { 0.0 }
 }
 
-/// The format's lines; writing to a string can't fail.
+/// The rendered lines, and the name of the current metric family. Writing to a string cannot fail.
 #[derive(Default)]
 struct Text(String, String);
 
@@ -195,7 +195,6 @@ impl Text {
     }
 }
 
-/// Names are other people's words.
 fn escaped(value: &str) -> String {
     value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }

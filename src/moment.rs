@@ -1,5 +1,5 @@
-//! How people name a moment of the record: a time, a date, how long ago, the newest snapshot or one before it, or a
-//! snapshot by its id. Only the store can tell which snapshot that is; reading the words needs no clock.
+//! A point in time of the record, as written on the command line: a time, a date, how long ago, the newest snapshot or
+//! one before it, or a snapshot's id. Parsing needs no clock; the store resolves which snapshots are meant.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,6 +10,7 @@ use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 use time::{Date, OffsetDateTime, UtcOffset};
 
+use crate::times::for_programs;
 use crate::units::{InvalidDuration, parse_duration};
 
 const DATE: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day]");
@@ -17,13 +18,13 @@ const LATEST: &str = "latest";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Moment {
-    /// What was published by then.
+    /// Everything published by then.
     At(OffsetDateTime),
-    /// So long before the database's present.
+    /// This long before the database's current time.
     Ago(Duration),
-    /// Of each namespace, so many published snapshots before its newest.
+    /// In each namespace, this many published snapshots before the newest one.
     Latest(u32),
-    /// One published snapshot, and with it its namespace.
+    /// One published snapshot, which also selects its namespace.
     Snapshot(i32),
 }
 
@@ -74,11 +75,11 @@ impl FromStr for Moment {
     }
 }
 
-/// As a person would write it; reads back as the same moment.
+/// Formats the moment so that it parses back as the same one.
 impl fmt::Display for Moment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::At(at) => f.write_str(&at.format(&Rfc3339).map_err(|_| fmt::Error)?),
+            Self::At(at) => f.write_str(&for_programs(*at)),
             Self::Ago(duration) => match (duration.as_secs(), duration.subsec_millis()) {
                 (seconds, 0) if seconds.is_multiple_of(86_400) => write!(f, "{}d ago", seconds / 86_400),
                 (seconds, 0) if seconds.is_multiple_of(3_600) => write!(f, "{}h ago", seconds / 3_600),
@@ -140,7 +141,7 @@ mod tests {
 
     fn moment() -> impl Strategy<Value = Moment> {
         prop_oneof![
-            // 0001 to 9999, in microseconds, as the record has them.
+            // The years 0001 to 9999, in the microseconds of the record.
             (-62_135_596_800_000_000i64..253_402_300_800_000_000).prop_map(|micros| {
                 let at = OffsetDateTime::from_unix_timestamp_nanos(i128::from(micros) * 1000);
                 Moment::At(at.unwrap())

@@ -1,7 +1,7 @@
-//! Tells a watcher such as healthchecks.io that the job began and how it ended: `URL/start`, then `URL/EXIT_CODE`.
+//! Notifies a monitor such as healthchecks.io that the job began and how it ended: `URL/start`, then `URL/EXIT_CODE`.
 //!
-//! A watcher that is slow, broken or gone neither holds the job up nor fails it. The URL alone lets anyone speak in the
-//! job's name, so it is shown nowhere.
+//! A monitor that is slow or down neither delays nor fails the job. Anyone with the URL can report for the job, so it is
+//! treated as a secret.
 
 use std::time::Duration;
 
@@ -10,12 +10,11 @@ use tokio::task::JoinHandle;
 use tracing::warn;
 use url::Url;
 
-use crate::loopback::is_loopback;
-
+use crate::loopback::may_carry_a_secret;
 use crate::text::{chain, is_ambiguous};
 
-const PATIENCE: Duration = Duration::from_secs(5);
-/// The end is told again if it was not heard: a watcher that misses it wakes someone up.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// The end is worth a retry: a monitor that misses it raises an alarm.
 const TRIES_AT_THE_END: u32 = 2;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -31,7 +30,7 @@ pub enum PingError {
     Setup,
 }
 
-/// A job that is watched.
+/// The monitor of one job.
 pub struct Ping {
     http: reqwest::Client,
     url: Url,
@@ -43,20 +42,21 @@ impl Ping {
         if is_ambiguous(url.expose_secret()) {
             return Err(PingError::Ambiguous);
         }
-        let url = Url::parse(url.expose_secret()).map_err(|_| PingError::Address)?;
-        // The TLS library takes its cryptography from a default of the process. One that is set already is as good.
+        let url = Url::parse(url.expose_secret())
+            .ok()
+            .filter(may_carry_a_secret)
+            .ok_or(PingError::Address)?;
+        // The TLS library uses the process's default provider; one that is already set is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut http = reqwest::Client::builder()
             .user_agent(concat!("durable-inventory/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
-            // The second try at the end must not share a connection that went silent under the first.
+            // A retry must not use the connection that failed.
             .http1_only()
-            .timeout(PATIENCE);
-        http = match (url.scheme(), is_loopback(&url)) {
-            ("https", _) => http,
-            ("http", true) => http.no_proxy().tls_certs_only([]),
-            _ => return Err(PingError::Address),
-        };
+            .timeout(TIMEOUT);
+        if url.scheme() == "http" {
+            http = http.no_proxy().tls_certs_only([]);
+        }
         let http = http.build().map_err(|_| PingError::Setup)?;
         Ok(Self {
             http,
@@ -65,7 +65,7 @@ impl Ping {
         })
     }
 
-    /// Does not wait for an answer.
+    /// Sends the notification without waiting for the response.
     pub fn start(&mut self) {
         let request = self.request("start");
         self.started = Some(tokio::spawn(async move {
@@ -75,11 +75,11 @@ impl Ping {
         }));
     }
 
-    /// Waits for an answer, but not for long.
+    /// Sends the notification, and waits up to the timeout for each response.
     pub async fn end(mut self, exit_code: u8) {
         if let Some(started) = self.started.take() {
-            // In order; its time is limited, too.
-            let _told = started.await;
+            // The monitor must get the two in order. This waits up to the timeout.
+            let _sent = started.await;
         }
         for left in (0..TRIES_AT_THE_END).rev() {
             match send(self.request(&exit_code.to_string())).await {
@@ -101,7 +101,7 @@ async fn send(request: reqwest::RequestBuilder) -> Result<(), String> {
     match request.send().await {
         Ok(answer) if answer.status().is_success() => Ok(()),
         Ok(answer) => Err(format!("it answers {}", answer.status())),
-        Err(error) if error.is_timeout() => Err(format!("no answer within {} s", PATIENCE.as_secs())),
+        Err(error) if error.is_timeout() => Err(format!("no answer within {} s", TIMEOUT.as_secs())),
         Err(error) => Err(chain(&error.without_url())),
     }
 }

@@ -1,12 +1,12 @@
-//! Words from elsewhere, made fit to show: an answer must not move a terminal's cursor, fake a log line or fill a
+//! Makes text from elsewhere safe to show: a response must not move a terminal's cursor, fake a log line or fill the
 //! screen.
 
 use indicatif::HumanCount;
 
-/// As much of a foreign text as an error shows.
+/// Length to which text from elsewhere is cut.
 const SHOWN_CHARS: usize = 300;
 
-/// The text with everything invisible escaped, cut to a length that a person reads.
+/// Escapes invisible characters, and cuts the text to a readable length.
 pub fn shown(text: &str) -> String {
     match text.char_indices().nth(SHOWN_CHARS) {
         Some((end, _)) => visible(&text[..end]) + "…",
@@ -14,7 +14,7 @@ pub fn shown(text: &str) -> String {
     }
 }
 
-/// The text with everything invisible escaped, however long it is: for our own words, whose end says what to do.
+/// Escapes invisible characters without cutting the text: for our own messages, which end with what to do.
 pub fn visible(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -27,7 +27,7 @@ pub fn visible(text: &str) -> String {
     out
 }
 
-/// A foreign word as part of a command that is to be copied into a shell.
+/// Quotes a word for a command that a person copies into a shell.
 pub fn shell_word(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:@%+=,".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
@@ -36,15 +36,15 @@ pub fn shell_word(text: &str) -> String {
     format!("'{}'", shown(text).replace('\'', r"'\''"))
 }
 
-/// What may be shown of an address that is in the wrong place: its scheme and host. A user, a password, a query, and with
-/// some services the path, open something.
+/// Returns the scheme and host of a misplaced address. Its user, password, query and, with some services, its path are
+/// credentials.
 pub fn address(text: &str) -> String {
     let plain = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || "+-._".contains(c));
     let Some((scheme, rest)) = text.split_once("://").filter(|(scheme, _)| plain(scheme)) else {
         return "…".to_owned();
     };
     let host = rest.split(['/', '?', '#', ':']).next().unwrap_or_default();
-    // A password may hold any of these too: where there is one, what looks like the host may be a part of it.
+    // An unescaped password may contain the separators too, so what looks like the host may be part of it.
     if rest.contains('@') || !plain(host) {
         return format!("{scheme}://…");
     }
@@ -52,43 +52,43 @@ pub fn address(text: &str) -> String {
     format!("{scheme}://{host}{cut}")
 }
 
-/// Whether a text that is not where an address belongs may be one, or what connects to a database: it is shown by
-/// [`address`] alone.
+/// Whether a misplaced text may be an address or a database connection string. It must only be shown through
+/// [`address`].
 pub fn may_hold_a_secret(text: &str) -> bool {
     let has_user = || text.split_once('@').is_some_and(|(before, _)| before.contains(':'));
     is_address(text) || has_user()
 }
 
-/// Whether a text is an address or what connects to a database, and so no path.
+/// Whether a text is an address or a database connection string rather than a path.
 pub fn is_address(text: &str) -> bool {
     text.contains("://") || text.contains("password=")
 }
 
-/// Whether a URL may be read in two ways: an `@`, `/`, `?` or `#` of a password that was not escaped ends the part that it
-/// stands in, and what follows it would be taken for a host, asked for and shown.
+/// Whether a URL may be parsed in two ways. An unescaped `@`, `/`, `?` or `#` in a password ends the password early; the
+/// rest of it would be taken for the host, looked up in DNS and shown.
 pub fn is_ambiguous(url: &str) -> bool {
     let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
-    // What browsers made of it holds for http: a backslash is a slash.
+    // In http URLs a backslash is a slash, as in browsers.
     let is_http = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
     let ends = |c: char| matches!(c, '/' | '?') || (c == '\\' && is_http);
     let (authority, after) = rest.split_at(rest.find(ends).unwrap_or(rest.len()));
     rest.contains('#') || authority.matches('@').count() > 1 || after.contains('@')
 }
 
-/// The first line that says anything.
+/// The first line that is not blank, in quotation marks.
 pub fn first_line(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body);
     let line = text.lines().map(str::trim).find(|line| !line.is_empty());
     line.map_or_else(|| "nothing".to_owned(), |line| format!("\"{}\"", shown(line)))
 }
 
-/// An error and its causes in one line. Some quote others' words, so it is made fit to show as a whole.
+/// Renders an error and its sources on one line. The whole is escaped, because some quote text from elsewhere.
 pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
         let cause_text = cause.to_string();
-        // Some errors show their cause themselves.
+        // Some errors already include their source.
         if !text.ends_with(&cause_text) {
             text.push_str(": ");
             text.push_str(&cause_text);
@@ -98,12 +98,12 @@ pub fn chain(error: &dyn std::error::Error) -> String {
     visible(&text)
 }
 
-/// With thousands apart: 1,234,567.
+/// Formats a number with thousands separators: 1,234,567.
 pub fn number(n: u64) -> String {
     HumanCount(n).to_string()
 }
 
-/// Control characters, and those that reorder or hide the text around them.
+/// Whether a character is a control character, or reorders or hides the text around it.
 fn is_invisible(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')

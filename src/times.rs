@@ -1,4 +1,4 @@
-//! Moments, always in UTC.
+//! Timestamps as text, always in UTC.
 
 use time::OffsetDateTime;
 use time::UtcOffset;
@@ -8,13 +8,13 @@ use time::macros::format_description;
 
 const PEOPLE: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day] [hour]:[minute]:[second]Z");
 
-/// To the second.
+/// Formats a timestamp to the second.
 pub fn for_people(moment: OffsetDateTime) -> String {
     let utc = moment.to_offset(UtcOffset::UTC);
     utc.format(PEOPLE).unwrap_or_else(|_| utc.to_string())
 }
 
-/// RFC 3339 with all digits that the record has.
+/// Formats a timestamp as RFC 3339, in full precision.
 pub fn for_programs(moment: OffsetDateTime) -> String {
     let utc = moment.to_offset(UtcOffset::UTC);
     utc.format(&Rfc3339).unwrap_or_else(|_| utc.to_string())

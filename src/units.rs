@@ -1,22 +1,21 @@
-//! How people write amounts: durations such as `15m`, quotas such as `1200/300s`, and the ranges that numbers have to
-//! keep. The command line and the configuration file read them here, so that both accept the same.
+//! Parses durations such as `15m` and quotas such as `1200/300s`, and defines the valid ranges of numbers, for both the
+//! command line and the configuration file.
 
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// Objects a page; the API refuses less and more.
+/// Objects per page; the API refuses other sizes.
 pub const LIMIT: RangeInclusive<i64> = 10..=10_000;
-/// Namespaces walked side by side.
+/// Namespaces walked in parallel.
 pub const CONCURRENCY: RangeInclusive<i64> = 1..=64;
-/// Percent of a quota: none at all would send nothing for ever.
+/// Percentage of a quota. At zero, no request would ever be sent.
 pub const QUOTA_SHARE: RangeInclusive<i64> = 1..=100;
-/// Percent of a namespace's objects.
+/// Percentage of a namespace's objects.
 pub const PERCENT: RangeInclusive<i64> = 0..=100;
 
-/// A hundred years. Any moment plus or minus this can still be computed, so nothing that adds a configured duration
-/// to a clock has to fear an overflow.
+/// A hundred years: adding it to a clock, or subtracting it, cannot overflow.
 const LONGEST: Duration = Duration::from_secs(36_500 * 24 * 60 * 60);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -31,7 +30,7 @@ pub enum InvalidDuration {
     TooLong,
 }
 
-/// Reads a duration of whole milliseconds that is longer than zero: nothing here can wait or last for no time at all.
+/// Parses a duration of whole milliseconds, which must be longer than zero.
 pub fn parse_duration(text: &str) -> Result<Duration, InvalidDuration> {
     // humantime's `M` is months, and too close to `m`.
     if text.contains('M') {
@@ -39,7 +38,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, InvalidDuration> {
     }
     let duration = humantime::parse_duration(text).map_err(|error| match error {
         humantime::DurationError::UnknownUnit { unit, .. } if unit.is_empty() => InvalidDuration::NoUnit,
-        // Of a fraction it says so, too, if it is of less than a nanosecond.
+        // humantime also reports an overflow for a fraction of a nanosecond.
         humantime::DurationError::NumberOverflow if !text.contains('.') => InvalidDuration::TooLong,
         _ => InvalidDuration::Shape,
     })?;
@@ -51,13 +50,13 @@ pub fn parse_duration(text: &str) -> Result<Duration, InvalidDuration> {
     }
 }
 
-/// On how many cursors the pages of one namespace are read.
+/// How many cursors read the pages of one namespace in parallel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Cursors {
-    /// As many as the answers' time and the quota ask for.
+    /// Chosen by response time and quota.
     #[default]
     Auto,
-    /// 1 to 32. A small namespace is read on one, whatever is asked for.
+    /// 1 to 32. A small namespace is always read on one.
     Exactly(u16),
 }
 
@@ -77,7 +76,7 @@ impl FromStr for Cursors {
     }
 }
 
-/// So many requests in any window of that length. Neither is ever zero.
+/// At most `requests` requests in any sliding window of length `window`. Neither is zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quota {
     pub requests: u32,
@@ -85,13 +84,13 @@ pub struct Quota {
 }
 
 impl Quota {
-    /// What Cloudflare grants a user: 1,200 requests in five minutes.
+    /// Cloudflare's limit per user: 1,200 requests in five minutes.
     pub const CLOUDFLARE: Self = Self {
         requests: 1_200,
         window: Duration::from_secs(300),
     };
 
-    /// How many requests a share leaves, rounded down: a share is never exceeded.
+    /// Requests in this share of the quota, rounded down so that the share is never exceeded.
     pub fn share(&self, percent: u8) -> u64 {
         u64::from(self.requests) * u64::from(percent) / 100
     }

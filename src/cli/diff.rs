@@ -1,4 +1,4 @@
-//! `diff`: which two sides, and what is told of them.
+//! `diff`: the two sides, and what is printed about them.
 
 use clap::{Args, ValueEnum};
 

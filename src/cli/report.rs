@@ -1,4 +1,4 @@
-//! `report`: how the record grows, for a terminal, for programs and as a page.
+//! `report`: growth of the record, as text, as JSON or as a page.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! `sync`: what to walk, how fast, what to hold back, and whom to tell.
+//! `sync`: what to walk, how fast, what to hold back, and what to notify.
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -12,12 +12,12 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use self::answer::Answer;
+use super::base_url::BaseUrl;
 use super::error::{Error, Fault, Subject};
 use super::limiter::Limiter;
 use super::listing::{self, NamespaceList};
 use super::retry::{self, RetryPolicy};
 use super::wire::{self, Misread, Read};
-use crate::loopback::is_loopback;
 use crate::model::{AccountId, Cursor, Namespace, NamespaceId, Page};
 use crate::text::chain;
 
@@ -80,8 +80,7 @@ impl Credentials {
 /// Where the API is, and how to get in.
 #[derive(Debug, Clone)]
 pub struct Endpoint {
-    /// `https://api.cloudflare.com/client/v4` or the like.
-    pub base_url: Url,
+    pub base_url: BaseUrl,
     pub credentials: Credentials,
     pub connect_timeout: Duration,
     /// Of each read: a body that keeps coming may take longer.
@@ -90,7 +89,7 @@ pub struct Endpoint {
 
 impl Endpoint {
     /// With the timeouts that suit a batch job.
-    pub fn new(base_url: Url, credentials: Credentials) -> Self {
+    pub fn new(base_url: BaseUrl, credentials: Credentials) -> Self {
         Self {
             base_url,
             credentials,
@@ -123,7 +122,7 @@ struct Got<T> {
 /// Asks for one page at a time. Share it: it keeps the connections.
 pub struct Client {
     http: reqwest::Client,
-    base_url: Url,
+    base_url: BaseUrl,
     credentials: Credentials,
     limiter: Arc<Limiter>,
     retry: RetryPolicy,
@@ -131,7 +130,6 @@ pub struct Client {
 
 impl Client {
     pub fn new(endpoint: Endpoint, limiter: Arc<Limiter>, retry: RetryPolicy) -> Result<Self, Error> {
-        check(&endpoint.base_url)?;
         // The TLS library takes its cryptography from a default of the process. One that is set already is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut http = reqwest::Client::builder()
@@ -148,7 +146,7 @@ impl Client {
             // The idle connections of the pool may have gone silent with it. By the time a request times out, all that
             // were idle when it was sent have been dropped.
             .pool_idle_timeout(endpoint.read_timeout.min(LONGEST_IDLE));
-        if endpoint.base_url.scheme() == "http" {
+        if endpoint.base_url.as_url().scheme() == "http" {
             // A proxy would carry the secret off this machine in the clear. And where no certificate is ever looked
             // at, a machine without any will do.
             http = http.no_proxy().tls_certs_only([]);
@@ -273,7 +271,7 @@ impl Client {
     }
 
     fn url(&self, account: &AccountId, rest: &[&str]) -> Result<Url, Error> {
-        let mut url = self.base_url.clone();
+        let mut url = self.base_url.as_url().clone();
         let path = ["accounts", account.as_str(), "workers", "durable_objects", "namespaces"];
         url.path_segments_mut()
             .map_err(|()| Error::setup("the base URL can't have a path", None))?
@@ -355,25 +353,6 @@ fn without(text: &str, secret: &str) -> String {
     }
     out.push_str(&text[kept..]);
     out
-}
-
-/// Refuses base URLs that would show the secret to the network, or that can't be built upon. The URL is not quoted: it
-/// may hold a password.
-fn check(base_url: &Url) -> Result<(), Error> {
-    let refuse = |reason: &str| Err(Error::setup(format!("the base URL {reason}"), None));
-    match base_url.scheme() {
-        "https" => {}
-        "http" if is_loopback(base_url) => {}
-        "http" => return refuse("must begin with https, as plain http is for this machine (localhost) alone"),
-        _ => return refuse("must begin with https"),
-    }
-    if !base_url.username().is_empty() || base_url.password().is_some() {
-        return refuse("must not hold a user name or password");
-    }
-    if base_url.query().is_some() || base_url.fragment().is_some() {
-        return refuse("must not have a query (?) or fragment (#)");
-    }
-    Ok(())
 }
 
 #[cfg(test)]

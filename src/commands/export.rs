@@ -3,8 +3,8 @@
 use std::io::IsTerminal;
 use std::path::Path;
 
-use durable_inventory::cli::{ExportArgs, ExportCommand, FileFormat, GlobalArgs, HasData, RowsArgs};
-use durable_inventory::config::{Settings, StoreConfig};
+use durable_inventory::cli::{ExportArgs, ExportCommand, FileFormat, HasData, RowsArgs};
+use durable_inventory::config::{Settings, StoreLocation};
 use durable_inventory::export::{self, Asked, Dataset, ExportError, FileOutput, Folder, Format, Output, Place, Stdout};
 use durable_inventory::export::{SingleFile, Target, Tree, Verified, columns};
 use durable_inventory::model::StoredData;
@@ -15,20 +15,19 @@ use tracing::{info, warn};
 
 use durable_inventory::text::shown;
 
-use super::Failure;
 use super::filter::Filter;
 use super::signals::stopped;
 use super::store::{hold_store, with_store};
-use crate::terminal;
 use crate::terminal::table::number;
 use crate::terminal::times::for_people;
+use crate::terminal::{self, Failure};
 
-pub async fn run(settings: &Settings<'_>, global: &GlobalArgs, args: &ExportArgs) -> Result<u8, Failure> {
+pub async fn run(settings: &Settings<'_>, args: &ExportArgs) -> Result<u8, Failure> {
     let (table, asked, rows, ids_only) = match &args.what {
         ExportCommand::Objects(args) => (Table::Objects, asked(None, args.as_of), &args.rows, args.ids_only),
         ExportCommand::Changes(args) => (Table::Changes, asked(args.since, args.until), &args.rows, false),
         ExportCommand::History(args) => (Table::History, asked(args.since, args.until), &args.rows, false),
-        ExportCommand::Verify(args) => return verify(settings, global, &args.path).await,
+        ExportCommand::Verify(args) => return verify(settings, &args.path).await,
     };
     let format = if ids_only { Format::Ids } else { format(rows) };
     refuse_nonsense(rows, format)?;
@@ -41,10 +40,7 @@ pub async fn run(settings: &Settings<'_>, global: &GlobalArgs, args: &ExportArgs
         columns,
         stopped: stopped()?,
     };
-    hold_store(settings.store()?, global, 1, &job.stopped, async |store| {
-        job.run(store).await
-    })
-    .await
+    hold_store(settings.store()?, 1, &job.stopped, async |store| job.run(store).await).await
 }
 
 fn asked(since: Option<Moment>, until: Option<Moment>) -> Asked {
@@ -229,7 +225,7 @@ pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stat
         .unwrap_or_else(|ended| std::panic::resume_unwind(ended.into_panic()))
 }
 
-async fn verify(settings: &Settings<'_>, global: &GlobalArgs, path: &Place) -> Result<u8, Failure> {
+async fn verify(settings: &Settings<'_>, path: &Place) -> Result<u8, Failure> {
     let tree = tree(path).map_err(failure)?;
     let place = path.to_string();
     let mut verified = blocking(move || export::verify(&*tree, &place))
@@ -237,9 +233,9 @@ async fn verify(settings: &Settings<'_>, global: &GlobalArgs, path: &Place) -> R
         .map_err(failure)?;
     let store = settings.store()?;
     let mut pruned = 0;
-    let given = matches!(store, StoreConfig::Url(_)) || global.data_dir.is_some();
+    let given = matches!(store.location, StoreLocation::Url(_)) || settings.global.data_dir.is_some();
     if given {
-        let more = with_store(store, global, 1, async |store| {
+        let more = with_store(store, 1, async |store| {
             let found = export::against_record(store, &verified.manifest).await;
             found.map_err(failure)
         })

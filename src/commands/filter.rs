@@ -1,4 +1,4 @@
-//! `--namespace` and `--account` of the commands that look.
+//! `--namespace` and `--account`, as a filter on recorded namespaces.
 
 use durable_inventory::cli::FilterArgs;
 use durable_inventory::export::ExportError;
@@ -6,7 +6,7 @@ use durable_inventory::model::{Namespace, canonical_id};
 use durable_inventory::select::Selection;
 use durable_inventory::store::NamespaceRecord;
 
-use super::Failure;
+use crate::terminal::Failure;
 
 pub struct Filter<'a> {
     selection: Selection,
@@ -24,7 +24,7 @@ impl<'a> Filter<'a> {
         }
     }
 
-    /// Why a list is empty.
+    /// Says why a list is empty.
     pub fn nothing(&self, what: &str) -> String {
         if self.is_everything() {
             format!("no {what} is recorded yet; `durable-inventory sync` does it\n")
@@ -33,8 +33,8 @@ impl<'a> Filter<'a> {
         }
     }
 
-    /// Where a list would be empty, and the work is not done. What nobody has recorded yet can't be worked on, and is no
-    /// mistake; names that nothing has are one, which an unattended job must not repeat for months.
+    /// Fails if the filter excludes something and so is why nothing was selected: an unattended job must not repeat a
+    /// mistyped name for months. An empty record is not an error.
     pub fn refuse_no_match(&self) -> Result<(), Failure> {
         match self.is_everything() {
             true => Ok(()),
@@ -57,7 +57,7 @@ impl<'a> Filter<'a> {
         )
     }
 
-    /// By id and name, which is all that these patterns ask about.
+    /// Selects by account, id and name; `--namespace` has no patterns for script and class.
     pub fn selects(&self, account: &str, namespace: &str, name: Option<&str>) -> bool {
         let Ok(id) = namespace.parse() else { return false };
         let namespace = Namespace {

@@ -1,23 +1,22 @@
-//! `history OBJECT_ID`: one object's life, with the gaps in it.
+//! `history OBJECT_ID`: the intervals of one object, and the gaps between them.
 
 use comfy_table::CellAlignment::Left;
-use durable_inventory::cli::{GlobalArgs, HistoryArgs, OutputFormat};
+use durable_inventory::cli::{HistoryArgs, OutputFormat};
 use durable_inventory::config::Settings;
 use durable_inventory::model::{ObjectId, label};
 use durable_inventory::store::{IntervalRow, Store, StoreError};
 use durable_inventory::text::shown;
 use serde_json::json;
 
-use super::Failure;
 use super::filter::Filter;
 use super::store::with_store;
-use crate::terminal;
-use crate::terminal::table::{Column, table};
+use crate::terminal::table::{Heading, table};
 use crate::terminal::times::{for_people, for_programs};
+use crate::terminal::{self, Failure};
 
-pub async fn run(settings: &Settings<'_>, global: &GlobalArgs, args: &HistoryArgs) -> Result<u8, Failure> {
+pub async fn run(settings: &Settings<'_>, args: &HistoryArgs) -> Result<u8, Failure> {
     let filter = Filter::new(&args.filter);
-    let rows = with_store(settings.store()?, global, 2, async |store| {
+    let rows = with_store(settings.store()?, 2, async |store| {
         life(store, &filter, &args.object).await
     })
     .await?;
@@ -29,7 +28,7 @@ pub async fn run(settings: &Settings<'_>, global: &GlobalArgs, args: &HistoryArg
     Ok(0)
 }
 
-/// The intervals in the namespaces asked for. Where there are none, why: each reason asks for something else.
+/// Returns the intervals in the selected namespaces. If there are none, the error says which remedy applies.
 async fn life(store: &Store, filter: &Filter<'_>, object: &ObjectId) -> Result<Vec<IntervalRow>, Failure> {
     let failed = |error: StoreError| Failure::new(error, 1);
     let (rows, elsewhere): (Vec<_>, Vec<_>) = store
@@ -64,9 +63,9 @@ async fn life(store: &Store, filter: &Filter<'_>, object: &ObjectId) -> Result<V
     Err(Failure { message, exit_code: 1 })
 }
 
-const COLUMNS: [Column; 4] = [("namespace", Left), ("state", Left), ("from", Left), ("to", Left)];
+const COLUMNS: [Heading; 4] = [("namespace", Left), ("state", Left), ("from", Left), ("to", Left)];
 
-/// Intervals and what lies between them: an object that comes back was absent meanwhile.
+/// One line per interval and per gap between them, in which the object was absent.
 fn lines(rows: &[IntervalRow]) -> Vec<Vec<String>> {
     let mut lines = Vec::new();
     for (index, row) in rows.iter().enumerate() {

@@ -1,86 +1,55 @@
-//! One file a command, each ends in an exit code. Here configuration turns into what the rooms of the library ask for.
+//! One file or folder per command, and what they share: `filter`, `signals` and `store`. Each command turns its
+//! configuration into calls of the library, and ends in an exit code.
 
 mod check;
-mod decide;
+mod completions;
 mod diff;
 mod export;
 mod filter;
 mod history;
-mod lists;
-mod manual;
+mod man;
+mod migrate;
+mod namespaces;
 mod prune;
+mod psql;
 mod report;
 mod signals;
+mod snapshots;
 mod store;
 mod sync;
 
-use std::fmt;
-
 use durable_inventory::cli::{Cli, Command};
-use durable_inventory::config::{ConfigError, Environment, Settings};
+use durable_inventory::config::{Environment, Settings};
 use tracing::warn;
 
+use crate::terminal::Failure;
 use crate::terminal::progress::Screen;
 
-/// Why a command could not do its work, in one line, and the exit code that says so.
-#[derive(Debug)]
-pub struct Failure {
-    message: String,
-    pub exit_code: u8,
-}
-
-impl Failure {
-    pub fn new(error: impl std::error::Error, exit_code: u8) -> Self {
-        Self {
-            message: durable_inventory::text::chain(&error),
-            exit_code,
-        }
-    }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl From<ConfigError> for Failure {
-    fn from(error: ConfigError) -> Self {
-        Self::new(error, 2)
-    }
-}
-
 pub async fn run(cli: &Cli, screen: &Screen) -> Result<u8, Failure> {
-    // What the program is asked about itself needs no configuration, right or wrong.
+    // These two must work with any configuration, right or wrong.
     match &cli.command {
-        Command::Completions { shell } => return manual::completions(*shell),
-        Command::Man { folder } => return manual::pages(folder.as_deref()),
+        Command::Completions { shell } => return completions::run(*shell),
+        Command::Man { folder } => return man::run(folder.as_deref()),
         _ => {}
     }
     let lookup = |name: &str| std::env::var_os(name);
     let settings = Settings::load(&cli.global, Environment::new(&lookup))?;
-    // `check` tells it among its findings.
+    // `check` reports them among its findings.
     if !matches!(cli.command, Command::Check(_)) {
         settings.exposed_files().iter().for_each(|exposed| warn!("{exposed}"));
     }
     match &cli.command {
-        Command::Sync(args) => sync::run(&settings, &cli.global, args, screen).await,
-        Command::Namespaces(args) => match &args.decision {
-            Some(decision) => decide::namespace(&settings, &cli.global, decision).await,
-            None => lists::namespaces(&settings, &cli.global, args).await,
-        },
-        Command::Snapshots(args) => match &args.decision {
-            Some(decision) => decide::snapshot(&settings, &cli.global, decision).await,
-            None => lists::snapshots(&settings, &cli.global, args).await,
-        },
+        Command::Sync(args) => sync::run(&settings, args, screen).await,
+        Command::Namespaces(args) => namespaces::run(&settings, args).await,
+        Command::Snapshots(args) => snapshots::run(&settings, args).await,
+        Command::History(args) => history::run(&settings, args).await,
+        Command::Report(args) => report::run(&settings, args).await,
         Command::Check(args) => check::run(&settings, args).await,
-        Command::History(args) => history::run(&settings, &cli.global, args).await,
-        Command::Report(args) => report::run(&settings, &cli.global, args).await,
-        Command::Export(args) => export::run(&settings, &cli.global, args).await,
-        Command::Prune(args) => prune::run(&settings, &cli.global, args).await,
-        Command::Diff(args) => diff::run(&settings, &cli.global, args).await,
-        Command::Psql(args) => store::psql(&settings, &cli.global, args).await,
+        Command::Export(args) => export::run(&settings, args).await,
+        Command::Prune(args) => prune::run(&settings, args).await,
+        Command::Diff(args) => diff::run(&settings, args).await,
+        Command::Psql(args) => psql::run(&settings, args).await,
+        Command::Migrate => migrate::run(&settings).await,
         Command::Completions { .. } | Command::Man { .. } => Ok(0),
-        Command::Migrate => store::migrate(&settings, &cli.global).await,
     }
 }

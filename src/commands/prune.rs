@@ -1,23 +1,22 @@
-//! `prune`: drops history before a horizon, and says how much that was, or would be.
+//! `prune`: drops history before the retention limit, and reports how much that was or would be.
 
 use comfy_table::CellAlignment::{Left, Right};
-use durable_inventory::cli::{GlobalArgs, OutputFormat, PruneArgs};
+use durable_inventory::cli::{OutputFormat, PruneArgs};
 use durable_inventory::config::Settings;
 use durable_inventory::prune::{self, Dropped, Outcome, Pruned, PrunedNamespace};
 use durable_inventory::text::shown;
 use serde_json::json;
 use tracing::warn;
 
-use super::Failure;
 use super::filter::Filter;
 use super::store::with_store;
-use crate::terminal;
-use crate::terminal::table::{Column, number, table};
+use crate::terminal::table::{Heading, number, table};
 use crate::terminal::times::{for_people, for_programs};
+use crate::terminal::{self, Failure};
 
-pub async fn run(settings: &Settings<'_>, global: &GlobalArgs, args: &PruneArgs) -> Result<u8, Failure> {
+pub async fn run(settings: &Settings<'_>, args: &PruneArgs) -> Result<u8, Failure> {
     let filter = Filter::new(&args.filter);
-    let pruned = with_store(settings.store()?, global, 2, async |store| {
+    let pruned = with_store(settings.store()?, 2, async |store| {
         let work = async {
             let asked = prune::Settings {
                 before: store.moment_ago(args.older_than).await?,
@@ -41,7 +40,8 @@ pub async fn run(settings: &Settings<'_>, global: &GlobalArgs, args: &PruneArgs)
     refuse_silence(&pruned)
 }
 
-/// A namespace that is left out now and then is no harm. Where each prune meets a run, nothing is ever dropped.
+/// Skipping a busy namespace now and then does no harm. Skipping all of them is an error: if every prune coincides with a
+/// run, history is never dropped.
 fn refuse_silence(pruned: &Pruned) -> Result<u8, Failure> {
     let busy = pruned.namespaces.iter().filter(|n| n.outcome == Outcome::Busy);
     for namespace in busy.clone() {
@@ -59,7 +59,7 @@ fn refuse_silence(pruned: &Pruned) -> Result<u8, Failure> {
     }
 }
 
-const COLUMNS: [Column; 5] = [
+const COLUMNS: [Heading; 5] = [
     ("namespace", Left),
     ("horizon", Left),
     ("intervals", Right),
@@ -119,7 +119,7 @@ fn dropped(pruned: &Pruned) -> impl Iterator<Item = &Dropped> {
         })
 }
 
-/// Version 1. Scripts depend on it: fields are added, never changed.
+/// Version 1. Scripts depend on it: fields may be added, never changed.
 fn as_json(pruned: &Pruned, dry_run: bool) -> serde_json::Value {
     let namespaces = pruned.namespaces.iter().map(|pruned| {
         let (status, dropped) = match pruned.outcome {

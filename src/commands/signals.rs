@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::Failure;
+use crate::terminal::Failure;
 
 /// Signals within this time of the first are the same request to stop: `timeout` signals its child, and then the child's
 /// whole group.
@@ -31,7 +31,7 @@ impl Signals {
         })
     }
 
-    /// Waits for one of them.
+    /// Waits for the next of them.
     pub async fn next(&mut self) -> SignalKind {
         let hangup = async {
             match &mut self.hangup {
@@ -47,7 +47,7 @@ impl Signals {
     }
 }
 
-/// Cancelled by the first signal from now on. A later SIGINT or SIGTERM ends the process at once.
+/// Returns a token that the next signal cancels. A later SIGINT or SIGTERM ends the process at once.
 pub fn stopped() -> Result<CancellationToken, Failure> {
     let mut signals = Signals::listen().map_err(|error| Failure::new(error, 1))?;
     let stopped = CancellationToken::new();
@@ -74,7 +74,7 @@ fn end_at_once() {
     std::process::exit(130);
 }
 
-/// Whether SIGHUP is ignored. Where the system does not say, it is left as it is.
+/// Whether SIGHUP is ignored, or the system does not say. It is then left alone.
 fn outlives_its_terminal() -> bool {
     let Ok(status) = std::fs::read_to_string("/proc/self/status") else {
         return true;

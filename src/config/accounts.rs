@@ -1,15 +1,13 @@
-//! Which accounts a run walks, and with what: the file's, or the one that the environment or an option names.
+//! Resolves which accounts a run walks, and each one's credentials, pace and namespaces.
 
-use url::Url;
-
+use super::AccountConfig;
 use super::environment::Environment;
-use super::error::{ConfigError, Place};
-use super::file::{Account, ConfigFile};
-use super::{AccountConfig, CredentialsConfig, base_url};
+use super::error::{ConfigError, Origin};
+use super::file::{AccountTable, ConfigFile};
 use crate::cli::SyncArgs;
+use crate::cloudflare::{BaseUrl, Credentials, Endpoint, Pace};
 use crate::model::AccountId;
 use crate::select::{Pattern, Selection};
-use crate::units::Quota;
 
 pub(super) fn resolve(
     file: &ConfigFile,
@@ -24,14 +22,14 @@ pub(super) fn resolve(
         .collect()
 }
 
-/// Options select among the file's accounts. The variable does too, but may name an account that the file lacks:
-/// it is often set for other programs as well, and then comes with credentials.
+/// Options select among the file's accounts. The variable may also name an account that the file lacks: it is often set
+/// for other programs too, together with credentials.
 fn wanted(
     file: &ConfigFile,
     environment: &Environment<'_>,
     options: &[AccountId],
 ) -> Result<Vec<AccountId>, ConfigError> {
-    let listed = || file.table.accounts.iter().map(Account::id);
+    let listed = || file.table.accounts.iter().map(AccountTable::id);
     if !options.is_empty() {
         let unknown = |id: &&AccountId| listed().next().is_some() && file.account(id).is_none();
         if let Some(account) = options.iter().find(unknown) {
@@ -64,7 +62,7 @@ fn variable_account(environment: &Environment<'_>) -> Result<Option<AccountId>, 
     const VARIABLE: &str = "CLOUDFLARE_ACCOUNT_ID";
     let parsed = environment.text(VARIABLE)?.map(|text| text.parse()).transpose();
     parsed.map_err(|source| ConfigError::MalformedAccount {
-        place: Place::variable(VARIABLE),
+        origin: Origin::variable(VARIABLE),
         source,
     })
 }
@@ -74,46 +72,54 @@ fn configure(
     file: &ConfigFile,
     environment: &Environment<'_>,
     args: &SyncArgs,
-    base_url: &Url,
+    base_url: &BaseUrl,
 ) -> Result<AccountConfig, ConfigError> {
     let own = file.account(&account);
-    let quota = args
-        .quota
-        .or(own.and_then(|own| own.quota).or(file.table.quota).map(|text| text.0));
-    let quota = quota.unwrap_or(Quota::CLOUDFLARE);
-    let quota_share = args
-        .quota_share
-        .or(own.and_then(|own| own.quota_share))
-        .or(file.table.quota_share)
-        .unwrap_or(80);
-    if quota.share(quota_share) == 0 {
-        let share = quota_share;
-        return Err(ConfigError::NothingLeft { account, quota, share });
+    let default = Pace::default();
+    let pace = Pace {
+        quota: args
+            .quota
+            .or(own.and_then(|own| own.quota).or(file.table.quota).map(|text| text.0))
+            .unwrap_or(default.quota),
+        share_percent: args
+            .quota_share
+            .or(own.and_then(|own| own.quota_share))
+            .or(file.table.quota_share)
+            .unwrap_or(default.share_percent),
+        pause_without_retry_after: args
+            .pause_without_retry_after
+            .or(file.table.pause_without_retry_after)
+            .unwrap_or(default.pause_without_retry_after),
+    };
+    if pace.quota.share(pace.share_percent) == 0 {
+        return Err(ConfigError::NothingLeft {
+            account,
+            quota: pace.quota,
+            share: pace.share_percent,
+        });
     }
+    let mut endpoint = Endpoint::new(base_url.clone(), credentials(&account, own, file, environment)?);
+    endpoint.read_timeout = args.read_timeout.unwrap_or(endpoint.read_timeout);
+    endpoint.connect_timeout = args.connect_timeout.unwrap_or(endpoint.connect_timeout);
+    let patterns = match args.rebuild.as_slice() {
+        [] => &args.namespace,
+        rebuilt => rebuilt,
+    };
     Ok(AccountConfig {
-        credentials: credentials(&account, own, file, environment)?,
-        account,
-        base_url: base_url.clone(),
-        quota,
-        quota_share,
+        id: account,
+        endpoint,
+        pace,
         limit: args
             .limit
             .or(own.and_then(|own| own.limit))
             .or(file.table.limit)
             .unwrap_or(10_000),
-        selection: selection(
-            own,
-            if args.rebuild.is_empty() {
-                &args.namespace
-            } else {
-                &args.rebuild
-            },
-        ),
+        selection: selection(own, patterns),
     })
 }
 
-/// The options take the place of the file's `namespaces`; its `exclude` stays.
-fn selection(own: Option<&Account>, options: &[Pattern]) -> Selection {
+/// Patterns from options replace the file's `namespaces`, not its `exclude`.
+fn selection(own: Option<&AccountTable>, options: &[Pattern]) -> Selection {
     let Some(own) = own else {
         return Selection {
             include: options.to_vec(),
@@ -130,10 +136,10 @@ fn selection(own: Option<&Account>, options: &[Pattern]) -> Selection {
 
 fn credentials(
     account: &AccountId,
-    own: Option<&Account>,
+    own: Option<&AccountTable>,
     file: &ConfigFile,
     environment: &Environment<'_>,
-) -> Result<CredentialsConfig, ConfigError> {
+) -> Result<Credentials, ConfigError> {
     if let Some(own) = own
         && let Some(credentials) = file_credentials(own, file, environment)?
     {
@@ -144,84 +150,80 @@ fn credentials(
     })
 }
 
-/// A file is written on purpose, so what contradicts itself in it is an error, where the environment has an order.
+/// Contradictions are errors here, unlike in the environment, because a file is written for this program alone.
 fn file_credentials(
-    own: &Account,
+    own: &AccountTable,
     file: &ConfigFile,
     environment: &Environment<'_>,
-) -> Result<Option<CredentialsConfig>, ConfigError> {
+) -> Result<Option<Credentials>, ConfigError> {
     let email = own
         .email
         .as_ref()
-        .map(|email| (file.place("accounts.email", email.span()), email.as_ref()));
+        .map(|email| (file.origin("accounts.email", email.span()), email.as_ref()));
     match (file.api_token(own)?, email, file.api_key(own)?) {
         (None, None, None) => Ok(None),
-        (Some(token), None, None) => token
-            .read(environment)?
-            .into_token()
-            .map(CredentialsConfig::Token)
-            .map(Some),
-        (None, Some((place, email)), Some(key)) => {
-            let email = checked_email(place, email.clone())?;
+        (Some(token), None, None) => token.read(environment)?.into_token().map(Credentials::Token).map(Some),
+        (None, Some((origin, email)), Some(key)) => {
+            let email = checked_email(origin, email.clone())?;
             let key = key.read(environment)?.into_token()?;
-            Ok(Some(CredentialsConfig::Key { email, key }))
+            Ok(Some(Credentials::Key { email, key }))
         }
         (Some(token), email, key) => Err(ConfigError::BothGiven {
-            place: token.place(),
+            origin: token.origin(),
             other: email
                 .map(|_| "email")
                 .or(key.map(|_| "an API key"))
                 .unwrap_or_default()
                 .to_owned(),
         }),
-        (None, Some((place, _)), None) => Err(ConfigError::HalfAPair {
-            place,
+        (None, Some((origin, _)), None) => Err(ConfigError::HalfAPair {
+            origin,
             missing: "api_key_file or api_key_env",
         }),
         (None, None, Some(key)) => Err(ConfigError::HalfAPair {
-            place: key.place(),
+            origin: key.origin(),
             missing: "email",
         }),
     }
 }
 
-/// A token is preferred; half a pair beside one is none of our business.
-fn environment_credentials(environment: &Environment<'_>) -> Result<Option<CredentialsConfig>, ConfigError> {
+/// Prefers a token, and then ignores an incomplete pair beside it: it may be meant for another program.
+fn environment_credentials(environment: &Environment<'_>) -> Result<Option<Credentials>, ConfigError> {
     const EMAIL: &str = "CLOUDFLARE_EMAIL";
     const KEY: &str = "CLOUDFLARE_API_KEY";
     if let Some(token) = environment.secret("CLOUDFLARE_API_TOKEN")? {
-        return token.into_token().map(CredentialsConfig::Token).map(Some);
+        return token.into_token().map(Credentials::Token).map(Some);
     }
     match (environment.text(EMAIL)?, environment.secret(KEY)?) {
         (None, None) => Ok(None),
-        (Some(email), Some(key)) => Ok(Some(CredentialsConfig::Key {
-            email: checked_email(Place::variable(EMAIL), email)?,
+        (Some(email), Some(key)) => Ok(Some(Credentials::Key {
+            email: checked_email(Origin::variable(EMAIL), email)?,
             key: key.into_token()?,
         })),
         (Some(_), None) => Err(ConfigError::HalfAPair {
-            place: Place::variable(EMAIL),
+            origin: Origin::variable(EMAIL),
             missing: KEY,
         }),
         (None, Some(key)) => Err(ConfigError::HalfAPair {
-            place: key.place(),
+            origin: key.origin(),
             missing: EMAIL,
         }),
     }
 }
 
-fn checked_email(place: Place, email: String) -> Result<String, ConfigError> {
+fn checked_email(origin: Origin, email: String) -> Result<String, ConfigError> {
     match email.contains('@') && email.bytes().all(|b| b.is_ascii_graphic()) {
         true => Ok(email),
-        false => Err(ConfigError::MalformedEmail { place }),
+        false => Err(ConfigError::MalformedEmail { origin }),
     }
 }
 
-fn api_base_url(file: &ConfigFile, environment: &Environment<'_>) -> Result<Url, ConfigError> {
+fn api_base_url(file: &ConfigFile, environment: &Environment<'_>) -> Result<BaseUrl, ConfigError> {
     const VARIABLE: &str = "CLOUDFLARE_API_BASE_URL";
-    let variable = || Place::variable(VARIABLE);
-    match (environment.text(VARIABLE)?, &file.table.base_url) {
-        (Some(text), _) => base_url::parse(variable(), &text),
-        (None, Some(text)) => base_url::parse(file.place("base_url", text.span()), text.as_ref()),
-        (None, None) => base_url::parse(variable(), base_url::DEFAULT),
-    }
+    let (origin, text) = match (environment.text(VARIABLE)?, &file.table.base_url) {
+        (Some(text), _) => (Origin::variable(VARIABLE), text),
+        (None, Some(text)) => (file.origin("base_url", text.span()), text.as_ref().clone()),
+        (None, None) => return Ok(BaseUrl::default()),
+    };
+    text.parse().map_err(|problem| ConfigError::BaseUrl { origin, problem })
 }

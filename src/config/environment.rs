@@ -1,12 +1,11 @@
-//! Environment variables, through a lookup that tests can stand in for.
+//! Environment variables, through a lookup that tests can replace.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use super::error::{ConfigError, Place};
-use super::secret::{self, Found};
+use super::error::{ConfigError, Origin};
 
-/// Reads variables. One that is set but empty counts as not set: CI systems set what they have no value for.
+/// Reads variables. One that is set but empty counts as not set, because CI systems set variables without a value.
 #[derive(Clone, Copy)]
 pub struct Environment<'a>(&'a dyn Fn(&str) -> Option<OsString>);
 
@@ -25,23 +24,9 @@ impl<'a> Environment<'a> {
 
     pub(super) fn text(&self, name: &str) -> Result<Option<String>, ConfigError> {
         let text = self.raw(name).map(OsString::into_string).transpose();
-        // The value that came back is left out of the error: it may be a secret.
+        // The error must not contain the value, which may be a secret.
         text.map_err(|_| ConfigError::NotText {
-            place: Place::variable(name),
+            origin: Origin::variable(name),
         })
-    }
-
-    /// The variable of this name, or the content of the file that the variable `<name>_FILE` names.
-    pub(super) fn secret(&self, name: &str) -> Result<Option<Found>, ConfigError> {
-        let by_file = format!("{name}_FILE");
-        match (self.text(name)?, self.path(&by_file)) {
-            (Some(_), Some(_)) => Err(ConfigError::BothGiven {
-                place: Place::variable(name),
-                other: by_file,
-            }),
-            (Some(value), None) => Ok(Some(Found::new(Place::variable(name), value))),
-            (None, Some(path)) => secret::read_file(Place::Variable(by_file), &path, None).map(Some),
-            (None, None) => Ok(None),
-        }
     }
 }

@@ -1,16 +1,16 @@
-//! Files that hold secrets, or that say where those are sent, and that other users of the machine can read or change.
+//! Finds files with secrets, or with the addresses that secrets are sent to, that other users can read or change.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::Settings;
-use super::error::Place;
-use super::secret::Source;
+use super::error::Origin;
+use super::secret::SecretSource;
 use crate::text::shell_word;
 
 const READ_OR_WRITTEN: u32 = 0o026;
-/// The configuration file itself holds no secret, so whoever likes may read it.
+/// The configuration file itself holds no secret, so anyone may read it.
 const WRITTEN: u32 = 0o002;
 
 const VARIABLES: [&str; 4] = [
@@ -21,18 +21,19 @@ const VARIABLES: [&str; 4] = [
 ];
 
 impl Settings<'_> {
-    /// Of each such file: what to do about it, in a line. Who mounts secrets into a container sets their mode elsewhere,
-    /// and nobody else is in it; systemd's credentials are the service's own.
+    /// Returns one line of advice for each exposed file. Secrets that are mounted into a container and systemd's
+    /// credentials are never reported: no other user can reach them.
     pub fn exposed_files(&self) -> Vec<String> {
         let credentials = self.environment.path("CREDENTIALS_DIRECTORY");
         let safe = [Some(PathBuf::from("/run/secrets")), credentials];
         let is_safe = |path: &Path| safe.iter().flatten().any(|folder| path.starts_with(folder));
-        let secrets = self.secret_files().into_iter().filter_map(|(place, written)| {
+        let secrets = self.secret_files().into_iter().filter_map(|(origin, written)| {
             let path = fs::canonicalize(&written).ok()?;
             let exposed = !is_safe(&written) && !is_safe(&path) && is_open(&path, READ_OR_WRITTEN);
             let file = shell_word(&written.to_string_lossy());
-            exposed
-                .then(|| format!("{place}: others can read or write the secret's file: `chmod g-w,o= {file}` mends it"))
+            exposed.then(|| {
+                format!("{origin}: others can read or write the secret's file: `chmod g-w,o= {file}` mends it")
+            })
         });
         let path = &self.file.path;
         let config = fs::canonicalize(path).is_ok_and(|path| is_open(&path, WRITTEN));
@@ -43,21 +44,21 @@ impl Settings<'_> {
         secrets.chain(config).collect()
     }
 
-    /// Those that are named, whether or not a command comes to read them.
-    fn secret_files(&self) -> Vec<(Place, PathBuf)> {
-        let by_variable = VARIABLES.map(|name| Some((Place::variable(name), self.environment.path(name)?)));
+    /// Every secret's file that is named, whether or not the command reads it.
+    fn secret_files(&self) -> Vec<(Origin, PathBuf)> {
+        let by_variable = VARIABLES.map(|name| Some((Origin::variable(name), self.environment.path(name)?)));
         let accounts = &self.file.table.accounts;
         let by_file = accounts
             .iter()
             .flat_map(|account| [self.file.api_token(account), self.file.api_key(account)])
             .chain([self.file.database_url()]);
-        // What is wrong with a source is told by whoever asks for the secret.
-        let by_file = by_file.filter_map(|source| source.ok().flatten().and_then(Source::into_file));
+        // A contradiction is reported when the secret is read.
+        let by_file = by_file.filter_map(|source| source.ok().flatten().and_then(SecretSource::into_file));
         by_variable.into_iter().flatten().chain(by_file).collect()
     }
 }
 
-/// Whether one of these bits is set, and no folder above keeps those out whom it lets in.
+/// Whether one of these bits is set for the group or for others, and the folders above let them reach the file.
 fn is_open(path: &Path, bits: u32) -> bool {
     let Ok(mode) = fs::metadata(path).map(|there| there.mode() & bits) else {
         return false;

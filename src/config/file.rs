@@ -1,5 +1,5 @@
-//! The TOML file. Unknown keys are errors everywhere, and errors name the file, the line and the key; they show no
-//! value, because a secret that does not belong there may be one.
+//! The TOML file. Unknown keys are errors. Errors name the file, the line and the key, but no value: it may be a
+//! misplaced secret.
 
 use std::fmt;
 use std::ops::{Range, RangeInclusive};
@@ -10,24 +10,24 @@ use std::time::Duration;
 use serde::de::{Deserialize, Deserializer, Error as _};
 use toml::Spanned;
 
-use super::error::{ConfigError, Place};
-use super::secret::Source;
+use super::error::{ConfigError, Origin};
+use super::secret::SecretSource;
 use crate::model::{AccountId, NamespaceId};
 use crate::select::{InvalidPattern, Parts, Pattern};
 use crate::text::{is_address, may_hold_a_secret};
 use crate::units::{self, Cursors, Quota, parse_duration};
 
-/// The file's content; without a file, one that says nothing.
+/// The file's content; the default is that of an empty file.
 #[derive(Default)]
 pub(super) struct ConfigFile {
     pub path: PathBuf,
     line_ends: Vec<usize>,
-    pub table: Table,
+    pub table: FileTable,
 }
 
 #[derive(Default, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(super) struct Table {
+pub(super) struct FileTable {
     pub base_url: Option<Spanned<String>>,
     #[serde(deserialize_with = "limit")]
     pub limit: Option<u32>,
@@ -49,12 +49,12 @@ pub(super) struct Table {
     pub resume_within: Option<Duration>,
     database_url_file: Option<Spanned<PathBuf>>,
     database_url_env: Option<Spanned<String>>,
-    pub accounts: Vec<Account>,
+    pub accounts: Vec<AccountTable>,
 }
 
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Account {
+pub(super) struct AccountTable {
     id: Spanned<Text<AccountId>>,
     api_token_file: Option<Spanned<PathBuf>>,
     api_token_env: Option<Spanned<String>>,
@@ -72,21 +72,21 @@ pub(super) struct Account {
     pub exclude: Vec<PatternTable>,
 }
 
-impl Account {
+impl AccountTable {
     pub fn id(&self) -> &AccountId {
         &self.id.as_ref().0
     }
 }
 
 impl ConfigFile {
-    /// `place` says who named the file.
-    pub fn read(place: Place, path: &Path) -> Result<Self, ConfigError> {
+    /// Reads the file; `origin` is the option or variable that names it.
+    pub fn read(origin: Origin, path: &Path) -> Result<Self, ConfigError> {
         let named = path.to_string_lossy();
         if is_address(&named) {
-            return Err(ConfigError::AddressForPath { place });
+            return Err(ConfigError::AddressForPath { origin });
         }
         let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
-            place,
+            origin,
             what: match may_hold_a_secret(&named) {
                 true => "the file that it names".to_owned(),
                 false => path.display().to_string(),
@@ -100,19 +100,19 @@ impl ConfigFile {
         let mut file = Self {
             path: path.to_owned(),
             line_ends: text.match_indices('\n').map(|(at, _)| at).collect(),
-            table: Table::default(),
+            table: FileTable::default(),
         };
         file.table = toml::from_str(text).map_err(|error| file.explain(error))?;
         file.check_that_accounts_differ()?;
         Ok(file)
     }
 
-    pub fn account(&self, id: &AccountId) -> Option<&Account> {
+    pub fn account(&self, id: &AccountId) -> Option<&AccountTable> {
         self.table.accounts.iter().find(|account| account.id() == id)
     }
 
-    pub fn database_url(&self) -> Result<Option<Source>, ConfigError> {
-        let Table {
+    pub fn database_url(&self) -> Result<Option<SecretSource>, ConfigError> {
+        let FileTable {
             database_url_file: by_file,
             database_url_env: by_variable,
             ..
@@ -120,21 +120,21 @@ impl ConfigFile {
         self.source(("database_url_file", by_file), ("database_url_env", by_variable))
     }
 
-    pub fn api_token(&self, account: &Account) -> Result<Option<Source>, ConfigError> {
+    pub fn api_token(&self, account: &AccountTable) -> Result<Option<SecretSource>, ConfigError> {
         self.source(
             ("accounts.api_token_file", &account.api_token_file),
             ("accounts.api_token_env", &account.api_token_env),
         )
     }
 
-    pub fn api_key(&self, account: &Account) -> Result<Option<Source>, ConfigError> {
+    pub fn api_key(&self, account: &AccountTable) -> Result<Option<SecretSource>, ConfigError> {
         self.source(
             ("accounts.api_key_file", &account.api_key_file),
             ("accounts.api_key_env", &account.api_key_env),
         )
     }
 
-    /// The variables that secrets are read from.
+    /// Names of the variables that hold secrets.
     pub fn variables(&self) -> impl Iterator<Item = &str> {
         let of_accounts = self.table.accounts.iter();
         of_accounts
@@ -144,8 +144,8 @@ impl ConfigFile {
             .map(|name| name.as_ref().as_str())
     }
 
-    pub fn place(&self, key: &str, span: Range<usize>) -> Place {
-        Place::File {
+    pub fn origin(&self, key: &str, span: Range<usize>) -> Origin {
+        Origin::File {
             file: self.path.clone(),
             line: self.line(span.start),
             key: key.to_owned(),
@@ -156,19 +156,19 @@ impl ConfigFile {
         &self,
         (file_key, by_file): (&str, &Option<Spanned<PathBuf>>),
         (variable_key, by_variable): (&str, &Option<Spanned<String>>),
-    ) -> Result<Option<Source>, ConfigError> {
+    ) -> Result<Option<SecretSource>, ConfigError> {
         match (by_file, by_variable) {
             (Some(_), Some(variable)) => Err(ConfigError::BothGiven {
-                place: self.place(variable_key, variable.span()),
+                origin: self.origin(variable_key, variable.span()),
                 other: file_key.to_owned(),
             }),
-            (Some(path), None) => Ok(Some(Source::File {
-                place: self.place(file_key, path.span()),
+            (Some(path), None) => Ok(Some(SecretSource::File {
+                origin: self.origin(file_key, path.span()),
                 written: path.as_ref().clone(),
                 base: self.path.parent().unwrap_or(Path::new("")).to_owned(),
             })),
-            (None, Some(variable)) => Ok(Some(Source::Variable {
-                place: self.place(variable_key, variable.span()),
+            (None, Some(variable)) => Ok(Some(SecretSource::Variable {
+                origin: self.origin(variable_key, variable.span()),
                 name: variable.as_ref().clone(),
             })),
             (None, None) => Ok(None),
@@ -180,7 +180,7 @@ impl ConfigFile {
             let earlier = &self.table.accounts[..n];
             if let Some(first) = earlier.iter().find(|other| other.id() == account.id()) {
                 return Err(ConfigError::AccountTwice {
-                    place: self.place("accounts.id", account.id.span()),
+                    origin: self.origin("accounts.id", account.id.span()),
                     account: account.id().clone(),
                     first: self.line(first.id.span().start),
                 });
@@ -193,24 +193,24 @@ impl ConfigFile {
         self.line_ends.partition_point(|end| *end < at) + 1
     }
 
-    /// TOML's own rendering quotes the whole line, which may hold a secret.
+    /// Leaves out the line that the TOML reader would quote, because it may hold a secret.
     fn explain(&self, mut error: toml::de::Error) -> ConfigError {
         error.set_input(None);
         let rendered = error.to_string();
-        // Without the input, what follows the message is the path of the key.
+        // Without the input, the rendered error is the message and then the path of the key.
         let after = rendered.strip_prefix(error.message()).unwrap_or_default().trim();
         let key = after
             .strip_prefix("in `")
             .and_then(|rest| rest.strip_suffix('`'))
             .unwrap_or_default();
         ConfigError::File {
-            place: self.place(key, error.span().unwrap_or_default()),
+            origin: self.origin(key, error.span().unwrap_or_default()),
             problem: plain(error.message()),
         }
     }
 }
 
-/// A message of the TOML reader in this program's words, on one line and without values.
+/// Rewords a message of the TOML reader, on one line and without values.
 fn plain(message: &str) -> String {
     let message = message.lines().collect::<Vec<_>>().join(" ");
     for (key, instead) in [
@@ -222,7 +222,7 @@ fn plain(message: &str) -> String {
             return format!("unknown key `{key}`: this file holds no secrets, write {instead}");
         }
     }
-    // Our keys are lower-case letters. Anything else may be a secret in the place of a key.
+    // Our keys are lower-case letters and underscores. Any other text may be a secret in the place of a key.
     if let Some((key, expected)) = message
         .strip_prefix("unknown field `")
         .and_then(|rest| rest.split_once("`, "))
@@ -247,7 +247,7 @@ fn plain(message: &str) -> String {
     .fold(message, |message, (theirs, ours)| message.replacen(theirs, ours, 1))
 }
 
-/// Anything that is written as a string here, and read as on the command line.
+/// A value written as a string, in the command line's syntax.
 #[derive(Clone, Copy)]
 pub(super) struct Text<T>(pub T);
 

@@ -3,7 +3,6 @@
 use std::io;
 
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use crate::moment::Moment;
 use crate::store::StoreError;
@@ -124,5 +123,5 @@ pub struct NoRecord {
 }
 
 pub fn shown(moment: OffsetDateTime) -> String {
-    moment.format(&Rfc3339).unwrap_or_else(|_| moment.to_string())
+    crate::times::for_programs(moment)
 }

@@ -2,13 +2,13 @@
 //! place, would receive the password in clear text.
 
 use std::env;
-use std::net::IpAddr;
 
 use sqlx::Connection;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
 use super::StoreError;
 use super::session::{connect, has_code, is_declined, place, unreachable};
+use crate::loopback::is_loopback;
 
 /// Returned to a role that may not connect over TLS. Like libpq, we then retry without TLS.
 const INVALID_AUTHORIZATION: &str = "28000";
@@ -56,11 +56,7 @@ pub(super) async fn settle(options: PgConnectOptions) -> Result<PgConnectOptions
 /// Whether the host is a socket or a loopback address. A host that begins with a slash is a socket's folder.
 fn is_this_machine(options: &PgConnectOptions) -> bool {
     let host = options.get_host();
-    let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
-    options.get_socket().is_some()
-        || host == "localhost"
-        || host.starts_with('/')
-        || address.is_ok_and(|address| address.is_loopback())
+    options.get_socket().is_some() || host.starts_with('/') || is_loopback(host)
 }
 
 #[cfg(test)]

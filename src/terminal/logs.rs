@@ -1,4 +1,4 @@
-//! Logs on stderr: lines for people, or JSON.
+//! Logs on stderr, as text or JSON.
 
 use durable_inventory::cli::{GlobalArgs, LogFormat};
 use time::macros::format_description;
@@ -11,13 +11,13 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use super::progress::Screen;
 
-/// While the driver reads a database's URL or .pgpass it quotes the parameters and lines that it does not understand, in
-/// which a password may stand. What it says of a file by its path helps, and stays.
+/// Whether the driver may have logged a secret. It quotes what it does not understand of a database URL or of .pgpass,
+/// which may be a password. Its messages about a file, which have a path, are safe.
 fn may_quote_a_secret(metadata: &Metadata<'_>) -> bool {
     metadata.target().starts_with("sqlx_postgres::options") && metadata.fields().field("path").is_none()
 }
 
-/// RUST_LOG says which logs there are; without it, `info` of this program, or only warnings when asked to be quiet.
+/// Starts logging, filtered by RUST_LOG; by default `info` of this program, or only warnings with --quiet.
 pub fn start(global: &GlobalArgs, screen: &Screen) {
     let default = if global.quiet {
         "warn"
@@ -27,7 +27,7 @@ pub fn start(global: &GlobalArgs, screen: &Screen) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(screen.clone())
-        // RFC 3339, without the nanoseconds that fill a third of the line.
+        // RFC 3339 with milliseconds: nanoseconds would fill a third of the line.
         .with_timer(UtcTime::new(format_description!(
             "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z"
         )));

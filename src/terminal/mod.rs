@@ -1,16 +1,16 @@
-//! Where words leave the program: stdout is data, stderr is logs and progress.
+//! What the program writes: data to stdout, logs and progress to stderr.
 
+mod failure;
 pub mod logs;
 pub mod progress;
 pub mod table;
-pub mod usage;
+pub mod usage_error;
 
 use std::io::{ErrorKind, Write};
 
 use durable_inventory::export::Stdout;
 pub use durable_inventory::times;
-
-use crate::commands::Failure;
+pub use failure::Failure;
 
 /// Writes data to stdout. A reader that left, such as `head` or a closed terminal, is not an error.
 pub fn out(text: &str) -> Result<(), Failure> {
@@ -21,13 +21,13 @@ pub fn out(text: &str) -> Result<(), Failure> {
     }
 }
 
-/// One object a line, for programs.
+/// One object per line, for programs.
 pub fn json_lines(rows: impl Iterator<Item = serde_json::Value>) -> String {
     rows.map(|row| format!("{row}\n")).collect()
 }
 
 /// Writes one line to stderr.
 pub fn err(line: &str) {
-    // Where stderr is closed, nobody can be told.
+    // If stderr is closed, there is nowhere to report it.
     let _closed = writeln!(std::io::stderr().lock(), "{line}");
 }

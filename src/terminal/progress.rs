@@ -1,4 +1,4 @@
-//! How far a sync is: bars where a person looks, a log line every few seconds where none does.
+//! Progress of a sync: bars on a terminal, otherwise a log line every few seconds.
 
 use std::collections::HashMap;
 use std::io::{self, IsTerminal, Write};
@@ -44,7 +44,7 @@ impl Screen {
         io::stderr().is_terminal()
     }
 
-    /// Shows the walks until the returned value is told to end.
+    /// Shows the walks until [`Shown::end`].
     pub fn show(&self, progress: Arc<Progress>, global: &GlobalArgs) -> Shown {
         if global.quiet {
             return Shown {
@@ -153,7 +153,7 @@ impl TermLike for Display {
     }
 }
 
-/// The display at work.
+/// The running display.
 pub struct Shown {
     task: Option<JoinHandle<()>>,
     screen: Screen,

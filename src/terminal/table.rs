@@ -1,14 +1,14 @@
-//! Tables and numbers as people read them.
+//! Tables as text.
 
 use comfy_table::{CellAlignment, Table, presets};
 
 pub use durable_inventory::text::number;
 
-/// A heading and how its column is aligned.
-pub type Column = (&'static str, CellAlignment);
+/// A heading, and the alignment of its column.
+pub type Heading = (&'static str, CellAlignment);
 
-/// Plain columns, two spaces apart: readable in a mail, easy to cut.
-pub fn table(columns: &[Column], rows: impl Iterator<Item = Vec<String>>) -> String {
+/// Renders columns that are two spaces apart, without lines, so that mail and `cut` can take them.
+pub fn table(columns: &[Heading], rows: impl Iterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
     table
         .load_style(presets::NOTHING)

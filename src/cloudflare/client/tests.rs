@@ -51,7 +51,7 @@ fn short() -> RetryPolicy {
 fn client_with(base_url: Url, limiter: Arc<Limiter>, retry: RetryPolicy) -> Client {
     let endpoint = Endpoint {
         read_timeout: Duration::from_secs(1),
-        ..Endpoint::new(base_url, Credentials::Token(TOKEN.into()))
+        ..Endpoint::new(base_url.as_str().parse().unwrap(), Credentials::Token(TOKEN.into()))
     };
     Client::new(endpoint, limiter, retry).unwrap()
 }
@@ -131,7 +131,7 @@ async fn the_older_pair_of_headers_is_sent_alone() {
         key: TOKEN.into(),
     };
     let client = Client::new(
-        Endpoint::new(url, credentials),
+        Endpoint::new(url.as_str().parse().unwrap(), credentials),
         Arc::new(Limiter::new(quick())),
         short(),
     )

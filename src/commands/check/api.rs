@@ -1,5 +1,5 @@
-//! What a few requests an account tell: token, permission, namespaces, quota and clock. The namespace list, and a page of
-//! one namespace's objects; a fault is a finding, and not tried again.
+//! Checks token, permission, namespaces, quota and clock with a few requests per account: the namespace list and one page
+//! of objects. A fault is a finding and is not retried.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,14 +12,14 @@ use durable_inventory::sync::Account;
 use durable_inventory::text::{chain, shown};
 
 use super::Findings;
-use crate::commands::Failure;
 use crate::commands::sync::accounts;
+use crate::terminal::Failure;
 use crate::terminal::table::number;
 
-/// The API's own default: a page of very few has been refused, and a look needs no large one.
+/// The API's default page size. Much smaller pages have been refused.
 const FEW: u32 = 1_000;
 
-/// What a sync would use. `None`: it was told why it can't.
+/// Returns what a sync would use, or `None` after reporting why there is nothing.
 pub fn configuration(settings: &Settings<'_>, findings: &mut Findings) -> Result<Option<SyncConfig>, Failure> {
     let args = SyncArgs {
         retry_for: Some(Duration::ZERO),
@@ -27,11 +27,7 @@ pub fn configuration(settings: &Settings<'_>, findings: &mut Findings) -> Result
     };
     match settings.sync(&args) {
         Ok(config) => {
-            let ids: Vec<_> = config
-                .accounts
-                .iter()
-                .map(|account| account.account.to_string())
-                .collect();
+            let ids: Vec<_> = config.accounts.iter().map(|account| account.id.as_str()).collect();
             let (what, ids) = (if ids.len() == 1 { "account" } else { "accounts" }, ids.join(", "));
             findings.right("configuration", &format!("{what} {ids}"))?;
             Ok(Some(config))

@@ -1,23 +1,22 @@
-//! `check`: is everything in place for a sync? One line each, and what to do where it is not. Nothing is changed, and the
-//! API gets a few requests an account.
+//! `check`: reports whether everything is in place for a sync, in one line per item, with what to do about each problem.
+//! It changes nothing.
 
 mod api;
 
 use durable_inventory::cli::CheckArgs;
-use durable_inventory::config::{Settings, StoreConfig, SyncConfig};
+use durable_inventory::config::{Settings, StoreConfig, StoreLocation, SyncConfig};
 use durable_inventory::store::{SchemaState, Store, managed_postgres};
 use durable_inventory::text::{chain, shell_word, shown, visible};
 use tokio_util::sync::CancellationToken;
 
-use super::Failure;
 use super::signals::stopped;
-use super::store::{Place, until};
-use crate::terminal;
+use super::store::{StoreServer, until};
+use crate::terminal::{self, Failure};
 
-/// Clocks that are further apart put the record's moments where nobody looks for them.
+/// Larger differences between clocks would misdate the record noticeably.
 const APART_S: f64 = 60.0;
 
-/// What was found, in the order in which it was looked at.
+/// Prints each finding, and remembers whether one was a problem.
 #[derive(Default)]
 struct Findings {
     wrong: bool,
@@ -30,16 +29,16 @@ impl Findings {
 
     fn wrong(&mut self, what: &str, why: &str) -> Result<(), Failure> {
         self.wrong = true;
-        // Others' words in it were cut where they were quoted. The advice stands at its end.
+        // Not cut to a length: quoted words were, and the advice is at the end.
         terminal::out(&format!("WRONG  {what}: {}\n", visible(why)))
     }
 
-    /// What works, and should not stay so.
+    /// Something that works but should be changed.
     fn doubtful(&mut self, what: &str, why: &str) -> Result<(), Failure> {
         terminal::out(&format!("NOTE   {what}: {why}\n"))
     }
 
-    /// What something else that is wrong keeps from being looked at.
+    /// Something that could not be checked because of another problem.
     fn skipped(&mut self, what: &str, why: &str) -> Result<(), Failure> {
         terminal::out(&format!("-      {what}: not looked at, as {why}\n"))
     }
@@ -53,8 +52,8 @@ pub async fn run(settings: &Settings<'_>, args: &CheckArgs) -> Result<u8, Failur
         findings.doubtful("files", &exposed)?;
     }
     let database_ahead = match settings.store() {
-        Ok(place) => self::place(place, config.as_ref(), args.deep, &stopped, &mut findings).await?,
-        // The configuration's line says it already, unless that failed for another reason first.
+        Ok(store) => reach_database(store, config.as_ref(), args.deep, &stopped, &mut findings).await?,
+        // The configuration's finding may be about another problem that came first.
         Err(error) => {
             findings.wrong("database", &chain(&error))?;
             None
@@ -72,7 +71,7 @@ pub async fn run(settings: &Settings<'_>, args: &CheckArgs) -> Result<u8, Failur
 }
 
 /// Returns how far this machine's clock is ahead of the database's.
-async fn place(
+async fn reach_database(
     config: StoreConfig,
     sync: Option<&SyncConfig>,
     deep: bool,
@@ -85,10 +84,10 @@ async fn place(
         findings.right("migrations", "the first sync would apply them")?;
         return Ok(None);
     }
-    match Place::find(config).await {
-        Ok(place) => {
-            place
-                .during(async |place| until(stopped, database(place, sync, deep, findings)).await)
+    match StoreServer::find(config).await {
+        Ok(server) => {
+            server
+                .during(async |server| until(stopped, database(server, sync, deep, findings)).await)
                 .await
         }
         Err(failure) => {
@@ -98,31 +97,21 @@ async fn place(
     }
 }
 
-/// A private server without data is not started for a look: that would create it.
+/// Whether the private server has no data yet. It is then not started, because that would create them.
 fn is_new(config: &StoreConfig) -> bool {
-    let StoreConfig::Private {
-        data_dir,
-        postgres_bin,
-        postgres_user,
-    } = config
-    else {
-        return false;
-    };
-    let settings = managed_postgres::Settings {
-        data_dir: data_dir.clone(),
-        postgres_bin: postgres_bin.clone(),
-        postgres_user: postgres_user.clone(),
-    };
-    managed_postgres::has_data(&settings).is_ok_and(|has_data| !has_data)
+    match &config.location {
+        StoreLocation::Url(_) => false,
+        StoreLocation::Private(settings) => managed_postgres::has_data(settings).is_ok_and(|has_data| !has_data),
+    }
 }
 
 async fn database(
-    place: &Place,
+    server: &StoreServer,
     sync: Option<&SyncConfig>,
     deep: bool,
     findings: &mut Findings,
 ) -> Result<Option<f64>, Failure> {
-    let store = match Store::connect(place.options.clone(), 2).await {
+    let store = match Store::connect(server.options.clone(), 2).await {
         Ok(store) => store,
         Err(error) => {
             findings.wrong("database", &chain(&error))?;
@@ -160,7 +149,7 @@ async fn migrations(
     findings.right("migrations", detail)
 }
 
-/// Whether this role may write what a sync writes, and sees all of it.
+/// Checks that this role may write what a sync writes, and that row security hides nothing from it.
 async fn rights(store: &Store, findings: &mut Findings) -> Result<(), Failure> {
     match store.tables_with_hidden_rows().await {
         Ok(tables) if tables.is_empty() => {}
@@ -186,10 +175,10 @@ async fn rights(store: &Store, findings: &mut Findings) -> Result<(), Failure> {
     }
 }
 
-/// A record that comes from another API is not gone on with.
+/// Checks that the record of each account comes from the configured API: a sync refuses any other.
 async fn origin(store: &Store, sync: Option<&SyncConfig>, findings: &mut Findings) -> Result<(), Failure> {
     for account in sync.iter().flat_map(|config| &config.accounts) {
-        if let Err(error) = store.require_api(&account.account, account.base_url.as_str()).await {
+        if let Err(error) = store.require_api(&account.id, account.endpoint.base_url.as_str()).await {
             findings.wrong("record", &chain(&error))?;
         }
     }
@@ -212,7 +201,7 @@ async fn digests(store: &Store, findings: &mut Findings) -> Result<(), Failure> 
     }
 }
 
-/// The record's moments are the database's; the API's clock is the judge.
+/// Compares the clocks of this machine, the database and the API. The record's times are the database's.
 fn clock(api_ahead: Option<i64>, database_ahead: Option<f64>, findings: &mut Findings) -> Result<(), Failure> {
     let api_ahead = api_ahead.map(|seconds| seconds as f64);
     let between = match (api_ahead, database_ahead) {

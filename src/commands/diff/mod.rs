@@ -4,7 +4,7 @@ mod summary;
 
 use std::panic::AssertUnwindSafe;
 
-use durable_inventory::cli::{DiffArgs, DiffFormat, FilterArgs, GlobalArgs};
+use durable_inventory::cli::{DiffArgs, DiffFormat, FilterArgs};
 use durable_inventory::config::Settings;
 use durable_inventory::diff::{self, DiffError, Differences, FileSide, Limits, LineFormat, Namespaces, Operand};
 use durable_inventory::diff::{Selected, Selects, Side, SnapshotPair, SnapshotSide};
@@ -16,16 +16,16 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::Failure;
 use super::export::tree;
 use super::filter::Filter;
 use super::signals::stopped;
 use super::store::hold_store;
+use crate::terminal::Failure;
 
 /// The exit code of every error but a signal.
 const TROUBLE: u8 = 2;
 
-pub async fn run(settings: &Settings<'_>, global: &GlobalArgs, args: &DiffArgs) -> Result<u8, Failure> {
+pub async fn run(settings: &Settings<'_>, args: &DiffArgs) -> Result<u8, Failure> {
     let job = Job {
         args,
         stopped: stopped()?,
@@ -35,7 +35,7 @@ pub async fn run(settings: &Settings<'_>, global: &GlobalArgs, args: &DiffArgs) 
         (from, to) => {
             let work = async |store: &Store| job.with_record(store, from, to).await.map_err(failure);
             match settings.store() {
-                Ok(store) => hold_store(store, global, 1, &job.stopped, work).await,
+                Ok(store) => hold_store(store, 1, &job.stopped, work).await,
                 Err(error) => Err(error.into()),
             }
         }
@@ -48,7 +48,7 @@ pub async fn run(settings: &Settings<'_>, global: &GlobalArgs, args: &DiffArgs) 
         },
     })?;
     let differ = compared.differ();
-    summary::print(args, global, compared)?;
+    summary::print(args, settings.global, compared)?;
     Ok(u8::from(args.exit_code && differ))
 }
 

@@ -14,9 +14,8 @@ use serde::Serialize;
 use tracing::warn;
 
 use super::{Compared, TROUBLE, failure};
-use crate::commands::Failure;
-use crate::terminal;
-use crate::terminal::table::{Column, number, table};
+use crate::terminal::table::{Heading, number, table};
+use crate::terminal::{self, Failure};
 
 pub fn print(args: &DiffArgs, global: &GlobalArgs, compared: Compared) -> Result<(), Failure> {
     let Compared { namespaces, found, .. } = compared;
@@ -105,7 +104,7 @@ fn line(total: &DiffCounts) -> String {
     format!("{}; {same}", changes.join(", "))
 }
 
-const COLUMNS: [Column; 9] = [
+const COLUMNS: [Heading; 9] = [
     ("namespace", Left),
     ("created", Right),
     ("removed", Right),

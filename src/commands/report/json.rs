@@ -1,11 +1,11 @@
-//! A report for programs: one versioned object, never a dump of what the library has.
+//! A report as JSON: one versioned object, independent of the library's types.
 
 use durable_inventory::report::{Attention, Change, Day, NamespaceFigures, Newest, PERIODS, Presence, Report};
 use serde_json::{Map, Value, json};
 
 use crate::terminal::times::for_programs;
 
-/// Version 1. Scripts depend on it: fields are added, never changed.
+/// Version 1. Scripts depend on it: fields may be added, never changed.
 pub fn json(report: &Report) -> String {
     let (asked, totals) = (&report.asked, &report.totals);
     let json = json!({
@@ -78,7 +78,7 @@ fn snapshot(report: &Report, figures: &NamespaceFigures, newest: &Newest) -> Val
     })
 }
 
-/// By period, such as `7d`; null before the baseline.
+/// Changes by period, such as `7d`. A period that begins before the baseline is null.
 fn changes(changes: &[Option<Change>; 3]) -> Value {
     let change = |change: &Option<Change>| match change {
         Some(change) => {

@@ -1,23 +1,22 @@
-//! `report`: how the record grows, and what needs attention.
+//! `report`: growth of the record, and what needs attention.
 
 mod json;
 mod text;
 
 use std::io::{self, Write};
 
-use durable_inventory::cli::{GlobalArgs, OutputFormat, ReportArgs};
+use durable_inventory::cli::{OutputFormat, ReportArgs};
 use durable_inventory::config::Settings;
 use durable_inventory::export::{FileOutput, Output, Place};
 use durable_inventory::report::{self, Asked, Report, html};
 use durable_inventory::store::NamespaceRecord;
 use tracing::info;
 
-use super::Failure;
 use super::filter::Filter;
 use super::store::with_store;
-use crate::terminal;
+use crate::terminal::{self, Failure};
 
-pub async fn run(settings: &Settings<'_>, global: &GlobalArgs, args: &ReportArgs) -> Result<u8, Failure> {
+pub async fn run(settings: &Settings<'_>, args: &ReportArgs) -> Result<u8, Failure> {
     let in_terminal = args.html.is_none() && args.output.format == OutputFormat::Text;
     let asked = Asked {
         growth_factor: args.growth_factor,
@@ -26,7 +25,7 @@ pub async fn run(settings: &Settings<'_>, global: &GlobalArgs, args: &ReportArgs
         days: if in_terminal { text::TREND } else { args.days },
     };
     let filter = Filter::new(&args.filter);
-    let report = with_store(settings.store()?, global, 1, async |store| {
+    let report = with_store(settings.store()?, 1, async |store| {
         let failed = |error| Failure::new(error, 1);
         let mut reader = store.reader().await.map_err(failed)?;
         let selects = |namespace: &NamespaceRecord| filter.selects_record(namespace);
@@ -38,7 +37,7 @@ pub async fn run(settings: &Settings<'_>, global: &GlobalArgs, args: &ReportArgs
         None => {
             let text = match args.output.format {
                 OutputFormat::Json => json::json(&report),
-                // Not an error: a record that has just been set up is as it should be.
+                // Not an error: a new record is empty.
                 OutputFormat::Text if report.namespaces.is_empty() => filter.nothing("namespace"),
                 OutputFormat::Text => text::text(&report),
             };

@@ -4,7 +4,7 @@ use comfy_table::CellAlignment::{Left, Right};
 use durable_inventory::report::{Attention, Change, Count, NamespaceFigures, Report, by_trouble, words};
 use durable_inventory::text::shown;
 
-use crate::terminal::table::{Column, number, table};
+use crate::terminal::table::{Heading, number, table};
 use crate::terminal::times::for_people;
 
 /// Days of the sparkline, today included.
@@ -36,7 +36,7 @@ pub fn text(report: &Report) -> String {
     text
 }
 
-const COLUMNS: [Column; 10] = [
+const COLUMNS: [Heading; 10] = [
     ("namespace", Left),
     ("objects", Right),
     ("with data", Right),
@@ -71,7 +71,7 @@ fn total(report: &Report) -> Vec<String> {
     cells
 }
 
-/// Objects, with data, share, and the changes.
+/// Cells for objects, objects with data, their share, and the changes.
 fn counts(count: Option<Count>, changes: &[Option<Change>; 3]) -> Vec<String> {
     let mut cells = vec![
         count.map_or_else(none, |count| number(count.objects)),
@@ -87,7 +87,7 @@ fn none() -> String {
     words::NONE.to_owned()
 }
 
-/// What the table does not say.
+/// Lines below the table.
 fn notes(report: &Report) -> Vec<String> {
     let mut notes = vec![String::new(), words::summary(report)];
     notes.extend(words::partial_changes(report));

@@ -7,12 +7,13 @@ use durable_inventory::store::{Store, StoreError, Table};
 use durable_inventory::sync::{Status, Stop, StopReason, Summary};
 use tracing::{info, warn};
 
-use crate::commands::Failure;
 use crate::commands::export::{blocking, dataset, failure};
 use crate::commands::filter::Filter;
+use crate::terminal::Failure;
 use crate::terminal::table::number;
 
-/// A dataset that will not be replaced for certain is told of now, not after the walk. The run is recorded all the same.
+/// Opens the dataset. If it certainly would not be replaced, that is reported now and not after the walk; the run is still
+/// recorded.
 pub async fn target(place: &Place, args: &SyncArgs, config: &SyncConfig) -> Result<Dataset, Failure> {
     let columns = columns::all(Table::Objects).to_vec();
     let mut dataset = dataset(place, Table::Objects, Format::Parquet, columns, true, args.replace)
@@ -20,7 +21,7 @@ pub async fn target(place: &Place, args: &SyncArgs, config: &SyncConfig) -> Resu
         .map_err(failure)?;
     let asked = FilterArgs {
         namespace: [&args.namespace[..], &args.rebuild].concat(),
-        account: config.accounts.iter().map(|account| account.account.clone()).collect(),
+        account: config.accounts.iter().map(|account| account.id.clone()).collect(),
     };
     let (dataset, refused) = blocking(move || {
         let filter = Filter::new(&asked);
@@ -36,7 +37,7 @@ pub async fn target(place: &Place, args: &SyncArgs, config: &SyncConfig) -> Resu
     Ok(dataset)
 }
 
-/// Namespaces that a person retired: there is nothing of them left to export.
+/// Retired namespaces, which have no objects left to export.
 async fn retired(store: &Store) -> Result<Covered, StoreError> {
     let all = store.namespaces().await?.into_iter();
     let retired =
@@ -44,7 +45,7 @@ async fn retired(store: &Store) -> Result<Covered, StoreError> {
     Ok(retired.map(|there| (there.account_id, there.namespace_id)).collect())
 }
 
-/// A dataset that is there stays where nothing was published.
+/// Exports what the run published. If it published nothing, an existing dataset is kept.
 pub async fn published(store: &Store, summary: &Summary, target: Dataset, stop: &Stop) -> Result<(), Failure> {
     let complete = summary.namespaces.iter().filter(|n| n.status == Status::Complete);
     let snapshots: Vec<_> = complete.filter_map(|namespace| namespace.snapshot_id).collect();
@@ -72,14 +73,14 @@ pub async fn published(store: &Store, summary: &Summary, target: Dataset, stop: 
     Ok(())
 }
 
-/// A deadline is one of the walks: what they published is exported all the same.
+/// Waits for a signal. A deadline ends only the walks: what they published is still exported.
 async fn signalled(stop: &Stop) {
     if stop.stopped().await == StopReason::Deadline {
         std::future::pending().await
     }
 }
 
-/// What is recorded is recorded: a run whose export failed is one of which a part failed.
+/// A failed export does not undo the run; it exits 3 (partial).
 pub fn exit_code(of_the_walks: u8) -> u8 {
     match of_the_walks {
         0 | 4 | 5 => 3,

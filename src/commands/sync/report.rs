@@ -1,4 +1,4 @@
-//! What `sync` says at its end: a table for people, one versioned object for programs.
+//! The output of `sync`: a table as text, or one versioned object as JSON.
 
 use comfy_table::CellAlignment;
 use durable_inventory::model::{ChangeCounts, ChangeKind, label};
@@ -7,8 +7,8 @@ use durable_inventory::sync::{NamespaceOutcome, Status, StopReason, Summary};
 use durable_inventory::text::{shown, visible};
 use serde::Serialize;
 
-use crate::commands::Failure;
-use crate::terminal::table::{Column, number, table};
+use crate::terminal::Failure;
+use crate::terminal::table::{Heading, number, table};
 
 pub fn text(summary: &Summary, outcome: RunOutcome) -> String {
     let mut text = String::new();
@@ -38,7 +38,7 @@ pub fn text(summary: &Summary, outcome: RunOutcome) -> String {
     text
 }
 
-const COLUMNS: [Column; 11] = [
+const COLUMNS: [Heading; 11] = [
     ("namespace", CellAlignment::Left),
     ("objects", CellAlignment::Right),
     ("with data", CellAlignment::Right),
@@ -58,7 +58,7 @@ fn row(namespace: &NamespaceOutcome) -> Vec<String> {
         (Status::Complete, true) => "complete (baseline)",
         (status, _) => status.as_str(),
     };
-    // What was not walked to its end has no totals to show.
+    // A walk without a proven end has no totals.
     let whole = matches!(namespace.status, Status::Complete | Status::Held);
     let number = |n: u64| if whole { number(n) } else { String::new() };
     vec![
@@ -80,7 +80,7 @@ fn shown_label(namespace: &NamespaceOutcome) -> String {
     shown(label(namespace.name.as_deref(), namespace.namespace.as_str()))
 }
 
-/// All that a job's mail needs: what went wrong is in the warnings.
+/// The summary, which is all that --quiet prints: problems are in the warnings.
 pub fn last_line(summary: &Summary, outcome: RunOutcome) -> String {
     let complete = summary
         .namespaces
@@ -95,7 +95,7 @@ pub fn last_line(summary: &Summary, outcome: RunOutcome) -> String {
         Some(StopReason::Deadline) => "; the deadline came: the next run goes on from the last committed pages",
         None => "",
     };
-    // Else "100 of 100" would be read as all that there are.
+    // Without this, "100 of 100" would read as complete.
     let doubtful = match summary.doubtful_lists.as_slice() {
         [] => "",
         _ => "; there may be more namespaces than were listed",
@@ -110,7 +110,7 @@ pub fn last_line(summary: &Summary, outcome: RunOutcome) -> String {
     )
 }
 
-/// Version 1. Scripts depend on it: fields are added, never changed.
+/// Version 1. Scripts depend on it: fields may be added, never changed.
 #[derive(Serialize)]
 struct Json<'a> {
     version: u8,
@@ -119,7 +119,7 @@ struct Json<'a> {
     exit_code: u8,
     namespaces: Vec<JsonNamespace<'a>>,
     accounts_failed: Vec<JsonAccount<'a>>,
-    /// Accounts whose namespace list may be cut short; what it listed was walked.
+    /// Accounts whose namespace list may be truncated; the listed namespaces were walked.
     lists_doubtful: Vec<JsonAccount<'a>>,
 }
 

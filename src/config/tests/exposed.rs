@@ -1,12 +1,13 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 
 use super::*;
 
 struct Folder(TempDir);
 
 impl Folder {
-    /// One that others may enter.
+    /// Creates a folder that other users may enter.
     fn new() -> Self {
         let folder = Self(tempfile::tempdir_in("/tmp").unwrap());
         folder.set("", 0o755);

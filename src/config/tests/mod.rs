@@ -1,5 +1,4 @@
-//! Every test gives arguments, variables and a file, and looks at the outcome; the process's own environment has no
-//! part in it.
+//! Each test passes arguments, variables and files, and checks the result. The process's own environment is not read.
 
 mod errors;
 mod exposed;
@@ -17,11 +16,12 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::cli::{Cli, Command};
+use crate::cloudflare::Credentials;
 
 const A: &str = "0123456789abcdef0123456789abcdef";
 const B: &str = "fedcba9876543210fedcba9876543210";
 
-/// What a run is given. Files are written into a directory of their own; `$DIR` in a variable or option is its path.
+/// The input of a run. Files are written into a directory of their own; `$DIR` in a variable or option is its path.
 #[derive(Default)]
 struct Given {
     variables: Vec<(String, OsString)>,
@@ -65,8 +65,8 @@ impl Given {
         self.run(|settings, args| settings.sync(args))
     }
 
-    fn store(&self) -> Result<StoreConfig, String> {
-        self.run(|settings, _| settings.store())
+    fn store(&self) -> Result<StoreLocation, String> {
+        self.run(|settings, _| settings.store().map(|store| store.location))
     }
 
     /// The error of `sync` as a person sees it, on one line.
@@ -121,12 +121,12 @@ fn rendered(error: &ConfigError, directory: &Path) -> String {
 }
 
 fn token(account: &AccountConfig) -> &str {
-    match &account.credentials {
-        CredentialsConfig::Token(token) => token.expose_secret(),
-        CredentialsConfig::Key { .. } => "a key",
+    match &account.endpoint.credentials {
+        Credentials::Token(token) => token.expose_secret(),
+        Credentials::Key { .. } => "a key",
     }
 }
 
 fn ids(config: &SyncConfig) -> Vec<&str> {
-    config.accounts.iter().map(|account| account.account.as_str()).collect()
+    config.accounts.iter().map(|account| account.id.as_str()).collect()
 }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::model::Namespace;
-use crate::units::Cursors;
+use crate::units::{Cursors, Quota};
 
 const TWO_ACCOUNTS: &str = r#"
 limit = 500
@@ -50,47 +50,65 @@ fn namespace(id: &str, name: &str, script: &str) -> Namespace {
 fn the_defaults_are_the_documented_ones() {
     let config = given_account().sync().unwrap();
     let seconds = |duration: Duration| duration.as_secs();
-    assert_eq!(config.concurrency, 4);
-    assert_eq!(config.deadline, None);
-    assert_eq!(seconds(config.pause_without_retry_after), 300);
-    assert_eq!(seconds(config.retry_for), 900);
-    assert_eq!(seconds(config.read_timeout), 60);
-    assert_eq!(seconds(config.connect_timeout), 10);
-    assert_eq!(seconds(config.resume_within), 129_600);
-    assert_eq!((config.max_removed_percent, config.max_removed_floor), (30, 10));
-    assert!(!config.accept_removals);
+    assert_eq!(config.run.concurrency, 4);
+    assert_eq!(config.run.deadline, None);
+    assert_eq!(seconds(config.accounts[0].pace.pause_without_retry_after), 300);
+    assert_eq!(seconds(config.run.retry_for), 900);
+    assert_eq!(seconds(config.accounts[0].endpoint.read_timeout), 60);
+    assert_eq!(seconds(config.accounts[0].endpoint.connect_timeout), 10);
+    assert_eq!(seconds(config.run.resume_within), 129_600);
+    assert_eq!(
+        (
+            config.run.breaker.max_removed_percent,
+            config.run.breaker.max_removed_floor
+        ),
+        (30, 10)
+    );
+    assert!(!config.run.breaker.accept_removals);
     let [account] = config.accounts.as_slice() else {
         panic!("{config:?}")
     };
-    assert_eq!(account.account.as_str(), A);
+    assert_eq!(account.id.as_str(), A);
     assert_eq!(token(account), "env-token");
-    assert_eq!(account.base_url.as_str(), "https://api.cloudflare.com/client/v4");
     assert_eq!(
-        (account.quota, account.quota_share, account.limit),
+        account.endpoint.base_url.as_str(),
+        "https://api.cloudflare.com/client/v4"
+    );
+    assert_eq!(
+        (account.pace.quota, account.pace.share_percent, account.limit),
         (Quota::CLOUDFLARE, 80, 10_000)
     );
     assert!(account.selection.include.is_empty() && account.selection.exclude.is_empty());
-    assert!(matches!(config.store, StoreConfig::Private { data_dir: None, .. }));
+    assert!(matches!(
+        config.store.location,
+        StoreLocation::Private(managed_postgres::Settings { data_dir: None, .. })
+    ));
 }
 
 #[test]
 fn the_file_wins_over_the_defaults() {
     let config = two_accounts().sync().unwrap();
-    assert_eq!((config.concurrency, config.cursors), (8, Cursors::Exactly(1)));
-    assert_eq!(config.pause_without_retry_after.as_secs(), 200);
-    assert_eq!(config.retry_for.as_secs(), 1_200);
-    assert_eq!(config.resume_within.as_secs(), 86_400);
-    assert_eq!((config.max_removed_percent, config.max_removed_floor), (0, 100));
+    assert_eq!((config.run.concurrency, config.run.cursors), (8, Cursors::Exactly(1)));
+    assert_eq!(config.accounts[0].pace.pause_without_retry_after.as_secs(), 200);
+    assert_eq!(config.run.retry_for.as_secs(), 1_200);
+    assert_eq!(config.run.resume_within.as_secs(), 86_400);
+    assert_eq!(
+        (
+            config.run.breaker.max_removed_percent,
+            config.run.breaker.max_removed_floor
+        ),
+        (0, 100)
+    );
     let told: Vec<_> = config
         .accounts
         .iter()
         .map(|a| {
             (
                 token(a),
-                a.quota.to_string(),
-                a.quota_share,
+                a.pace.quota.to_string(),
+                a.pace.share_percent,
                 a.limit,
-                a.base_url.as_str(),
+                a.endpoint.base_url.as_str(),
             )
         })
         .collect();
@@ -113,24 +131,28 @@ fn options_win_over_the_file() {
         .sync()
         .unwrap();
     for account in &config.accounts {
-        assert_eq!((account.limit, account.quota_share), (77, 99));
-        assert_eq!(account.quota.to_string(), "90/60s");
+        assert_eq!((account.limit, account.pace.share_percent), (77, 99));
+        assert_eq!(account.pace.quota.to_string(), "90/60s");
     }
     let durations = [
-        config.pause_without_retry_after,
-        config.retry_for,
-        config.read_timeout,
-        config.resume_within,
+        config.accounts[0].pace.pause_without_retry_after,
+        config.run.retry_for,
+        config.accounts[0].endpoint.read_timeout,
+        config.run.resume_within,
     ];
     assert_eq!(durations.map(|d| d.as_secs()), [7, 8, 9, 11]);
-    assert_eq!(config.connect_timeout.as_millis(), 10);
-    assert_eq!(config.deadline, Some(Duration::from_secs(14)));
+    assert_eq!(config.accounts[0].endpoint.connect_timeout.as_millis(), 10);
+    assert_eq!(config.run.deadline, Some(Duration::from_secs(14)));
     assert_eq!(
-        (config.concurrency, config.max_removed_percent, config.max_removed_floor),
+        (
+            config.run.concurrency,
+            config.run.breaker.max_removed_percent,
+            config.run.breaker.max_removed_floor
+        ),
         (2, 12, 13)
     );
-    assert_eq!(config.cursors, Cursors::Auto);
-    assert!(config.accept_removals);
+    assert_eq!(config.run.cursors, Cursors::Auto);
+    assert!(config.run.breaker.accept_removals);
 }
 
 #[test]
@@ -140,8 +162,11 @@ fn the_environment_wins_over_the_file() {
         .variable("DATABASE_URL", "postgres://env/db")
         .sync()
         .unwrap();
-    assert_eq!(config.accounts[0].base_url.as_str(), "http://127.0.0.1:8787/v4");
-    assert!(matches!(config.store, StoreConfig::Url(_)));
+    assert_eq!(
+        config.accounts[0].endpoint.base_url.as_str(),
+        "http://127.0.0.1:8787/v4"
+    );
+    assert!(matches!(config.store.location, StoreLocation::Url(_)));
 }
 
 #[test]
@@ -156,8 +181,8 @@ fn variables_that_are_set_but_empty_are_not_set() {
         .sync()
         .unwrap();
     assert_eq!(ids(&config), [A, B]);
-    assert_eq!(config.accounts[0].base_url.as_str(), "https://file.example/v4");
-    assert!(matches!(config.store, StoreConfig::Private { .. }));
+    assert_eq!(config.accounts[0].endpoint.base_url.as_str(), "https://file.example/v4");
+    assert!(matches!(config.store.location, StoreLocation::Private(_)));
 }
 
 #[test]
@@ -166,9 +191,9 @@ fn the_files_name_comes_by_option_or_variable() {
     let by_variable = given_account()
         .file("b.toml", "concurrency = 9")
         .variable(variable, "$DIR/b.toml");
-    assert_eq!(by_variable.sync().unwrap().concurrency, 9);
+    assert_eq!(by_variable.sync().unwrap().run.concurrency, 9);
     let by_both = by_variable.toml("concurrency = 10");
-    assert_eq!(by_both.sync().unwrap().concurrency, 10);
+    assert_eq!(by_both.sync().unwrap().run.concurrency, 10);
 }
 
 #[test]
@@ -235,8 +260,8 @@ fn namespaces_on_the_command_line_replace_the_files_but_not_its_excludes() {
 fn the_store_is_chosen() {
     let toml = "database_url_env = 'MY_DB'";
     let url = |given: Given| match given.store().unwrap() {
-        StoreConfig::Url(url) => url.expose_secret().to_owned(),
-        StoreConfig::Private { data_dir, .. } => format!("private in {data_dir:?}"),
+        StoreLocation::Url(url) => url.expose_secret().to_owned(),
+        StoreLocation::Private(managed_postgres::Settings { data_dir, .. }) => format!("private in {data_dir:?}"),
     };
     let from_file = || given().toml(toml).variable("MY_DB", "postgres://file");
     assert_eq!(url(given()), "private in None");
@@ -253,16 +278,11 @@ fn the_store_is_chosen() {
         .options(&["--postgres-bin", "/b", "--postgres-user", "pg"])
         .store()
         .unwrap();
-    let StoreConfig::Private {
-        postgres_bin,
-        postgres_user,
-        ..
-    } = private
-    else {
+    let StoreLocation::Private(settings) = &private else {
         panic!("{private:?}")
     };
     assert_eq!(
-        (postgres_bin, postgres_user.as_deref()),
+        (settings.postgres_bin.clone(), settings.postgres_user.as_deref()),
         (Some("/b".into()), Some("pg"))
     );
 }
@@ -270,5 +290,5 @@ fn the_store_is_chosen() {
 #[test]
 fn the_store_asks_for_no_token_and_no_account() {
     let toml = format!("[[accounts]]\nid = '{A}'\napi_token_env = 'NOT_SET'\n");
-    assert!(matches!(given().toml(&toml).store(), Ok(StoreConfig::Private { .. })));
+    assert!(matches!(given().toml(&toml).store(), Ok(StoreLocation::Private(_))));
 }

@@ -22,7 +22,7 @@ fn tokens_and_keys_come_by_variable_or_file() {
     ];
     for given in pairs {
         let config = given.sync().unwrap();
-        let CredentialsConfig::Key { email, key } = &config.accounts[0].credentials else {
+        let Credentials::Key { email, key } = &config.accounts[0].endpoint.credentials else {
             panic!("{config:?}")
         };
         assert_eq!((email.as_str(), key.expose_secret()), ("a@example.com", "k"));
@@ -64,7 +64,7 @@ fn database_urls_come_by_variable_or_file() {
             .toml("database_url_env = 'MY_DB'"),
     ];
     for way in ways {
-        let StoreConfig::Url(url) = way.store().unwrap() else {
+        let StoreLocation::Url(url) = way.store().unwrap() else {
             panic!()
         };
         assert_eq!(url.expose_secret(), "postgres://u:p@h/db");
@@ -86,7 +86,7 @@ fn an_account_of_the_file_has_credentials_of_every_kind() {
             .variable("CLOUDFLARE_API_TOKEN", "x")
             .variable("CLOUDFLARE_API_TOKEN_FILE", "y");
         let config = given.sync().unwrap();
-        assert!(matches!(&config.accounts[0].credentials, CredentialsConfig::Key { email, .. } if email == "a@b"));
+        assert!(matches!(&config.accounts[0].endpoint.credentials, Credentials::Key { email, .. } if email == "a@b"));
     }
 }
 

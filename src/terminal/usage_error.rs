@@ -1,5 +1,5 @@
-//! What is wrong with a command line, without the secrets in it: a key in a mistyped place must not come to cron's mail
-//! or to the journal by the very message that refuses it.
+//! Errors in the command line, without the secrets in them: a key in the wrong place must not reach cron's mail or the
+//! journal by the very message that refuses it.
 
 use std::process::ExitCode;
 
@@ -8,20 +8,20 @@ use durable_inventory::text::{address, may_hold_a_secret};
 
 use super::err;
 
-/// Help and version are no errors, and come here too.
-pub fn tell(error: &Error, args: impl Iterator<Item = String>) -> ExitCode {
+/// Prints the error, or the help or version that clap returns as one, and returns the exit code.
+pub fn report(error: &Error, args: impl Iterator<Item = String>) -> ExitCode {
     let rendered = error.render().to_string();
-    let shown = without_secrets(rendered.clone(), args);
+    let shown = redacted(rendered.clone(), args);
     if error.use_stderr() && shown != rendered {
         err(shown.trim_end());
     } else {
-        // Where that can't be written, nobody can be told.
+        // If that cannot be written, there is nowhere to report it.
         let _closed = error.print();
     }
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }
 
-fn without_secrets(mut message: String, args: impl Iterator<Item = String>) -> String {
+fn redacted(mut message: String, args: impl Iterator<Item = String>) -> String {
     for arg in args {
         let value = match arg.split_once('=') {
             Some((option, value)) if option.starts_with('-') => value,
@@ -63,15 +63,16 @@ mod tests {
         ] {
             let args = [&["durable-inventory"], args].concat();
             let error = Cli::try_parse_from(&args).unwrap_err();
-            let shown = without_secrets(error.render().to_string(), args.iter().map(|arg| (*arg).to_owned()));
+            let shown = redacted(error.render().to_string(), args.iter().map(|arg| (*arg).to_owned()));
             assert!(!shown.contains("s3cret"), "{shown}");
         }
     }
+
     #[test]
-    fn where_it_stood_is_still_told() {
+    fn the_misplaced_argument_is_still_named() {
         let args = ["durable-inventory", "diff", "s3://KEY:s3cret@bucket/x", "latest"];
         let error = Cli::try_parse_from(args).unwrap_err();
-        let shown = without_secrets(error.render().to_string(), args.into_iter().map(str::to_owned));
+        let shown = redacted(error.render().to_string(), args.into_iter().map(str::to_owned));
         assert!(
             shown.starts_with("error: invalid value 's3://…' for '<FROM>': an object store's"),
             "{shown}"

@@ -1,4 +1,4 @@
-//! Who watches the job: a file of metrics, and an address to ping. Neither holds it up, and neither fails it.
+//! Observes a run for monitoring: a metrics file and an address to ping. Their failures neither delay nor fail the run.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,9 +15,9 @@ use durable_inventory::text::chain;
 use time::OffsetDateTime;
 use tracing::{error, warn};
 
-use crate::commands::Failure;
+use crate::terminal::Failure;
 
-pub struct Watch {
+pub struct RunObserver {
     begun: Instant,
     ping: Option<Ping>,
     metrics_file: Option<PathBuf>,
@@ -26,8 +26,8 @@ pub struct Watch {
     pub summary: Option<Summary>,
 }
 
-impl Watch {
-    /// Tells that the job began.
+impl RunObserver {
+    /// Notifies the address that the job began.
     pub fn begin(settings: &Settings<'_>, args: &SyncArgs) -> Result<Self, Failure> {
         let refuse = |error| Failure {
             message: format!("--ping-url or DURABLE_INVENTORY_PING_URL: {error}"),
@@ -51,7 +51,7 @@ impl Watch {
         })
     }
 
-    /// Accounts with the same token share one, which counts once.
+    /// Registers the limiters to sum up. One that several accounts share counts once.
     pub fn limiters(&mut self, limiters: Vec<Arc<Limiter>>) {
         for limiter in limiters {
             if !self.limiters.iter().any(|known| Arc::ptr_eq(known, &limiter)) {
@@ -60,7 +60,7 @@ impl Watch {
         }
     }
 
-    /// What the record says after the run.
+    /// Reads the record after the run, for the metrics file.
     pub async fn recorded(&mut self, store: &Store) {
         if self.metrics_file.is_none() {
             return;
@@ -71,7 +71,7 @@ impl Watch {
         }
     }
 
-    /// Tells how the job ended.
+    /// Writes the metrics file, and notifies the address that the job ended.
     pub async fn end(self, exit_code: u8) {
         if let Some(path) = &self.metrics_file
             && let Err(error) = metrics::write(path, &self.metrics(exit_code))

@@ -1,30 +1,16 @@
-//! `completions` and `man`: what the program says of itself, made from its own description of the command line.
+//! `man`: the manual, generated from the description of the command line.
 
 use std::path::Path;
 use std::{fs, io};
 
 use clap::{Command, CommandFactory};
-use clap_complete::{Generator, Shell};
 use clap_mangen::Man;
 use durable_inventory::cli::Cli;
 
-use super::Failure;
-use crate::terminal;
+use crate::terminal::{self, Failure};
 
-pub fn completions(shell: Shell) -> Result<u8, Failure> {
-    let mut command = Cli::command();
-    command.build();
-    command.set_bin_name("durable-inventory");
-    let mut script = Vec::new();
-    shell
-        .try_generate(&command, &mut script)
-        .map_err(|error| Failure::new(error, 1))?;
-    terminal::out(&String::from_utf8_lossy(&script))?;
-    Ok(0)
-}
-
-/// One page to stdout, or one a command to a folder.
-pub fn pages(folder: Option<&Path>) -> Result<u8, Failure> {
+/// Writes one page to stdout, or one per command to a folder.
+pub fn run(folder: Option<&Path>) -> Result<u8, Failure> {
     let Some(folder) = folder else {
         let page = page(&Man::new(Cli::command())).map_err(|error| Failure::new(error, 1))?;
         terminal::out(&page)?;
@@ -53,7 +39,7 @@ fn page(man: &Man) -> io::Result<String> {
     Ok(keep_lines(&String::from_utf8_lossy(&page)))
 }
 
-/// Lists, tables and examples are indented; as text they would be filled, one line running into the next.
+/// Turns filling off for indented lines: lists, tables and examples.
 fn keep_lines(page: &str) -> String {
     let mut kept = String::with_capacity(page.len());
     let mut within = false;
@@ -73,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_indented_keeps_its_lines() {
+    fn indented_lines_are_not_filled() {
         assert_eq!(keep_lines("a\n  b\n  c\nd\n"), "a\n.nf\n  b\n  c\n.fi\nd\n");
     }
 }

@@ -1,0 +1,166 @@
+//! `namespaces`: lists the recorded namespaces, or retires one.
+
+use comfy_table::CellAlignment::{Left, Right};
+use durable_inventory::cli::{NamespaceDecision, NamespacesArgs, OutputFormat};
+use durable_inventory::config::Settings;
+use durable_inventory::store::NamespaceRecord;
+use durable_inventory::sync;
+use durable_inventory::text::shown;
+use serde_json::json;
+
+use super::filter::Filter;
+use super::store::with_store;
+use crate::terminal::table::{Heading, number, table};
+use crate::terminal::times::{for_people, for_programs};
+use crate::terminal::{self, Failure};
+
+pub async fn run(settings: &Settings<'_>, args: &NamespacesArgs) -> Result<u8, Failure> {
+    if let Some(decision) = &args.decision {
+        return decide(settings, decision).await;
+    }
+    let mut rows = with_store(settings.store()?, 2, async |store| {
+        store.namespaces().await.map_err(|error| Failure::new(error, 1))
+    })
+    .await?;
+    let filter = Filter::new(&args.filter);
+    rows.retain(|row| filter.selects_record(row));
+    let text = match args.output.format {
+        OutputFormat::Json => terminal::json_lines(rows.iter().map(as_json)),
+        OutputFormat::Text if rows.is_empty() => filter.nothing("namespace"),
+        OutputFormat::Text => as_text(&rows),
+    };
+    terminal::out(&text)?;
+    Ok(0)
+}
+
+const COLUMNS: [Heading; 9] = [
+    ("account", Left),
+    ("namespace", Left),
+    ("name", Left),
+    ("script", Left),
+    ("class", Left),
+    ("objects", Right),
+    ("with data", Right),
+    ("recorded at", Left),
+    ("missing since", Left),
+];
+
+/// The account's column is left out if all rows have the same: its 32 digits push the rest off a terminal.
+fn as_text(rows: &[NamespaceRecord]) -> String {
+    let several = rows.windows(2).any(|two| two[0].account_id != two[1].account_id);
+    let first = usize::from(!several);
+    table(&COLUMNS[first..], rows.iter().map(|row| cells(row).split_off(first)))
+}
+
+fn cells(row: &NamespaceRecord) -> Vec<String> {
+    let newest = row.published;
+    let text = |text: &Option<String>| text.as_deref().map(shown).unwrap_or_default();
+    vec![
+        row.account_id.clone(),
+        shown(&row.namespace_id),
+        text(&row.name),
+        text(&row.script),
+        text(&row.class),
+        newest.map(|newest| number(newest.objects)).unwrap_or_default(),
+        newest.map(|newest| number(newest.with_data)).unwrap_or_default(),
+        newest.map(|newest| for_people(newest.recorded_at)).unwrap_or_default(),
+        missing(row),
+    ]
+}
+
+/// A missing namespace without objects was retired; `report` draws the same line.
+fn missing(row: &NamespaceRecord) -> String {
+    match (row.missing_since, row.published.map_or(0, |newest| newest.objects)) {
+        (None, _) => String::new(),
+        (Some(_), 0) => "retired".to_owned(),
+        (Some(since), _) => for_people(since),
+    }
+}
+
+fn as_json(row: &NamespaceRecord) -> serde_json::Value {
+    let newest = row.published;
+    json!({
+        "account_id": row.account_id,
+        "namespace_id": row.namespace_id,
+        "name": row.name,
+        "script": row.script,
+        "class": row.class,
+        "use_sqlite": row.use_sqlite,
+        "missing_since": row.missing_since.map(for_programs),
+        "snapshot_id": newest.map(|newest| newest.snapshot_id),
+        "recorded_at": newest.map(|newest| for_programs(newest.recorded_at)),
+        "objects": newest.map(|newest| newest.objects),
+        "with_data": newest.map(|newest| newest.with_data),
+    })
+}
+
+async fn decide(settings: &Settings<'_>, decision: &NamespaceDecision) -> Result<u8, Failure> {
+    let NamespaceDecision::Retire { namespace, account } = decision;
+    let (name, objects) = with_store(settings.store()?, 3, async |store| {
+        sync::retire(store, namespace, account.as_slice())
+            .await
+            .map_err(|error| Failure::new(error, 1))
+    })
+    .await?;
+    terminal::out(&format!(
+        "{} is retired: {} objects are recorded as removed\n",
+        shown(&name),
+        number(objects)
+    ))?;
+    Ok(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use durable_inventory::store::{LeaseNumber, PublishedRecord};
+    use time::OffsetDateTime;
+
+    use super::*;
+
+    fn row(account: &str) -> NamespaceRecord {
+        NamespaceRecord {
+            key: 1,
+            lease: LeaseNumber::default(),
+            account_id: account.to_owned(),
+            namespace_id: "5fd1caff".to_owned(),
+            name: None,
+            script: None,
+            class: None,
+            use_sqlite: None,
+            preview: None,
+            first_seen_at: OffsetDateTime::UNIX_EPOCH,
+            missing_since: None,
+            published: None,
+        }
+    }
+
+    #[test]
+    fn the_account_is_a_column_only_if_there_are_several() {
+        let one = as_text(&[row("a"), row("a")]);
+        assert!(one.starts_with("namespace") && one.contains("\n5fd1caff"), "{one}");
+        let two = as_text(&[row("a"), row("b")]);
+        assert!(two.starts_with("account") && two.contains("\nb "), "{two}");
+    }
+
+    #[test]
+    fn a_missing_namespace_without_objects_is_retired() {
+        let gone = |objects| NamespaceRecord {
+            missing_since: Some(OffsetDateTime::UNIX_EPOCH),
+            published: Some(PublishedRecord {
+                snapshot_id: 1,
+                recorded_at: OffsetDateTime::UNIX_EPOCH,
+                objects,
+                with_data: 0,
+                unknown: 0,
+                baseline_snapshot: 1,
+                recorded_since: OffsetDateTime::UNIX_EPOCH,
+                horizon: None,
+                horizon_snapshot: None,
+            }),
+            ..row("a")
+        };
+        assert_eq!(missing(&gone(0)), "retired");
+        assert_eq!(missing(&gone(1)), "1970-01-01 00:00:00Z");
+        assert_eq!(missing(&row("a")), "");
+    }
+}

@@ -1,0 +1,141 @@
+//! `snapshots`: lists the recorded snapshots, or accepts or discards a held one.
+
+use clap::ValueEnum;
+use comfy_table::CellAlignment::{Left, Right};
+use durable_inventory::cli::{OutputFormat, SnapshotDecision, SnapshotsArgs};
+use durable_inventory::config::Settings;
+use durable_inventory::model::label;
+use durable_inventory::store::{FoundSnapshots, SnapshotRow, StoreError};
+use durable_inventory::sync;
+use durable_inventory::text::shown;
+use serde_json::json;
+use tracing::info;
+
+use super::filter::Filter;
+use super::store::with_store;
+use crate::terminal::table::{Heading, number, table};
+use crate::terminal::times::{for_people, for_programs};
+use crate::terminal::{self, Failure};
+
+pub async fn run(settings: &Settings<'_>, args: &SnapshotsArgs) -> Result<u8, Failure> {
+    if let Some(decision) = &args.decision {
+        return decide(settings, decision).await;
+    }
+    let filter = Filter::new(&args.filter);
+    let statuses = args.status.iter().filter_map(ValueEnum::to_possible_value);
+    let statuses: Vec<_> = statuses.map(|status| status.get_name().to_owned()).collect();
+    let FoundSnapshots { rows, found } = with_store(settings.store()?, 2, async |store| {
+        let work = async {
+            let mut namespaces = store.namespaces().await?;
+            namespaces.retain(|there| filter.selects_record(there));
+            let keys: Vec<_> = namespaces.iter().map(|namespace| namespace.key).collect();
+            store.snapshot_rows(&keys, &statuses, args.limit).await
+        };
+        work.await.map_err(|error: StoreError| Failure::new(error, 1))
+    })
+    .await?;
+    if (rows.len() as u64) < found {
+        let (shown, found) = (number(rows.len() as u64), number(found));
+        info!("these are the newest {shown} of {found} snapshots: --limit shows more");
+    }
+    let text = match args.output.format {
+        OutputFormat::Json => terminal::json_lines(rows.iter().map(as_json)),
+        OutputFormat::Text if rows.is_empty() && !args.status.is_empty() => "no such snapshot is recorded\n".to_owned(),
+        OutputFormat::Text if rows.is_empty() => filter.nothing("snapshot"),
+        OutputFormat::Text => as_text(&rows),
+    };
+    terminal::out(&text)?;
+    Ok(0)
+}
+
+const COLUMNS: [Heading; 11] = [
+    ("snapshot", Right),
+    ("run", Right),
+    ("namespace", Left),
+    ("status", Left),
+    ("started at", Left),
+    ("recorded at", Left),
+    ("objects", Right),
+    ("created", Right),
+    ("removed", Right),
+    ("gained", Right),
+    ("lost", Right),
+];
+
+fn as_text(rows: &[SnapshotRow]) -> String {
+    let mut text = table(&COLUMNS, rows.iter().map(cells));
+    for row in rows {
+        if let Some(error) = &row.error {
+            text.push_str(&format!("snapshot {}: {}\n", row.snapshot_id, shown(error)));
+        }
+    }
+    text
+}
+
+fn cells(row: &SnapshotRow) -> Vec<String> {
+    let status = if row.baseline {
+        format!("{} (baseline)", row.status)
+    } else {
+        row.status.clone()
+    };
+    vec![
+        row.snapshot_id.to_string(),
+        row.run_id.to_string(),
+        shown(label(row.name.as_deref(), &row.namespace_id)),
+        status,
+        for_people(row.started_at),
+        row.recorded_at.map(for_people).unwrap_or_default(),
+        number(row.objects as u64),
+        number(row.created as u64),
+        number(row.removed as u64),
+        number(row.data_gained as u64),
+        number(row.data_lost as u64),
+    ]
+}
+
+fn as_json(row: &SnapshotRow) -> serde_json::Value {
+    json!({
+        "snapshot_id": row.snapshot_id,
+        "run_id": row.run_id,
+        "account_id": row.account_id,
+        "namespace_id": row.namespace_id,
+        "status": row.status,
+        "baseline": row.baseline,
+        "base_snapshot_id": row.base_snapshot_id,
+        "started_at": for_programs(row.started_at),
+        "finished_at": row.finished_at.map(for_programs),
+        "recorded_at": row.recorded_at.map(for_programs),
+        "pages": row.pages,
+        "requests": row.requests,
+        "objects": row.objects,
+        "with_data": row.with_data,
+        "without_data": row.without_data,
+        "unknown": row.unknown,
+        "created": row.created,
+        "removed": row.removed,
+        "data_gained": row.data_gained,
+        "data_lost": row.data_lost,
+        "data_known": row.data_known,
+        "data_unknown": row.data_unknown,
+        "resumed": row.resumed,
+        "digest": row.digest,
+        "error": row.error,
+    })
+}
+
+async fn decide(settings: &Settings<'_>, decision: &SnapshotDecision) -> Result<u8, Failure> {
+    let outcome = with_store(settings.store()?, 3, async |store| {
+        let outcome = match decision {
+            SnapshotDecision::Accept { snapshot } => sync::accept(store, *snapshot)
+                .await
+                .map(|namespace| format!("snapshot {snapshot} of {} is published\n", shown(&namespace))),
+            SnapshotDecision::Discard { snapshot } => sync::discard(store, *snapshot)
+                .await
+                .map(|namespace| format!("snapshot {snapshot} of {} is discarded\n", shown(&namespace))),
+        };
+        outcome.map_err(|error| Failure::new(error, 1))
+    })
+    .await?;
+    terminal::out(&outcome)?;
+    Ok(0)
+}
