@@ -124,8 +124,6 @@ mod tests {
 
     use durable_inventory::store::managed_postgres;
 
-    use durable_inventory::store::managed_postgres;
-
     use super::*;
 
     #[tokio::test]
