@@ -18,7 +18,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 
 pub use self::decide::{NamespaceDecision, SnapshotDecision};
 pub use self::diff::{DiffArgs, DiffFormat};
-pub use self::export::{ChangesArgs, ExportArgs, ExportCommand, FileFormat, HasData, IntervalsArgs, ObjectsArgs};
+pub use self::export::{ChangesArgs, ExportArgs, ExportCommand, IntervalsArgs, ObjectsArgs};
 pub use self::export::{RowsArgs, VerifyArgs};
 pub use self::report::ReportArgs;
 pub use self::sync::SyncArgs;

@@ -49,6 +49,16 @@ impl ObjectId {
         Ok(Self(std::array::from_fn(|i| values[2 * i] << 4 | values[2 * i + 1])))
     }
 
+    /// The 64 lower-case hex digits.
+    pub fn to_hex(&self) -> [u8; 64] {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut text = [0; 64];
+        for (pair, byte) in text.chunks_exact_mut(2).zip(self.0) {
+            pair.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+        }
+        text
+    }
+
     /// The first 64 bits. Ids are spread uniformly, so they tell how far through the id space an id lies.
     pub fn leading_bits(&self) -> u64 {
         u64::from_be_bytes(std::array::from_fn(|at| self.0[at]))
@@ -70,9 +80,7 @@ impl ObjectId {
 
 impl fmt::Display for ObjectId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = [0; 64];
-        hex::encode_to_slice(self.0, &mut text).map_err(|_| fmt::Error)?;
-        f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
+        f.write_str(std::str::from_utf8(&self.to_hex()).map_err(|_| fmt::Error)?)
     }
 }
 
@@ -315,6 +323,9 @@ mod tests {
             let mut bytes = [0; 32];
             let there = hex::decode_to_slice(&text, &mut bytes).map(|()| ObjectId::from_bytes(bytes));
             prop_assert_eq!(text.parse::<ObjectId>().ok(), there.ok());
+            if let Ok(id) = text.parse::<ObjectId>() {
+                prop_assert_eq!(id.to_string(), text.to_ascii_lowercase());
+            }
         }
     }
 }

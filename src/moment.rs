@@ -10,6 +10,7 @@ use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 use time::{Date, OffsetDateTime, UtcOffset};
 
+use crate::times::for_programs;
 use crate::units::{InvalidDuration, parse_duration};
 
 const DATE: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day]");
@@ -78,7 +79,7 @@ impl FromStr for Moment {
 impl fmt::Display for Moment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::At(at) => f.write_str(&at.format(&Rfc3339).map_err(|_| fmt::Error)?),
+            Self::At(at) => f.write_str(&for_programs(*at)),
             Self::Ago(duration) => match (duration.as_secs(), duration.subsec_millis()) {
                 (seconds, 0) if seconds.is_multiple_of(86_400) => write!(f, "{}d ago", seconds / 86_400),
                 (seconds, 0) if seconds.is_multiple_of(3_600) => write!(f, "{}h ago", seconds / 3_600),

@@ -4,13 +4,13 @@ use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
 
-use crate::export::{InvalidPlace, Place};
+use crate::export::{InvalidLocation, Location};
 use crate::moment::{InvalidMoment, Moment};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Asked {
     Moment(Moment),
-    Place(Place),
+    Place(Location),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -20,7 +20,7 @@ pub enum InvalidSide {
     #[error("what is compared is a moment, a file, a folder or an object store with a dataset, or - for stdin")]
     Empty,
     #[error(transparent)]
-    Place(#[from] InvalidPlace),
+    Place(#[from] InvalidLocation),
 }
 
 impl FromStr for Asked {
@@ -37,7 +37,7 @@ impl FromStr for Asked {
             _ => text.parse()?,
         };
         match &place {
-            Place::File(path) | Place::Folder(path) if !is_there(path) => {
+            Location::File(path) | Location::Folder(path) if !is_there(path) => {
                 Err(InvalidSide::Neither(text.to_owned(), no_moment))
             }
             _ => Ok(Self::Place(place)),
@@ -54,7 +54,7 @@ impl fmt::Display for Asked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Moment(moment) => moment.fmt(f),
-            Self::Place(Place::Stdout) => f.write_str("stdin"),
+            Self::Place(Location::Stdout) => f.write_str("stdin"),
             Self::Place(place) => place.fmt(f),
         }
     }
@@ -69,10 +69,13 @@ mod tests {
         let read = |text: &str| text.parse::<Asked>();
         assert_eq!(read("latest~1"), Ok(Asked::Moment(Moment::Latest(1))));
         assert_eq!(read("42"), Ok(Asked::Moment(Moment::Snapshot(42))));
-        assert_eq!(read("-"), Ok(Asked::Place(Place::Stdout)));
-        assert_eq!(read("/tmp"), Ok(Asked::Place(Place::Folder("/tmp".into()))));
-        assert_eq!(read("Cargo.toml"), Ok(Asked::Place(Place::File("Cargo.toml".into()))));
-        assert!(matches!(read("s3://bucket/a/"), Ok(Asked::Place(Place::Remote(_)))));
+        assert_eq!(read("-"), Ok(Asked::Place(Location::Stdout)));
+        assert_eq!(read("/tmp"), Ok(Asked::Place(Location::Folder("/tmp".into()))));
+        assert_eq!(
+            read("Cargo.toml"),
+            Ok(Asked::Place(Location::File("Cargo.toml".into())))
+        );
+        assert!(matches!(read("s3://bucket/a/"), Ok(Asked::Place(Location::Remote(_)))));
         assert!(matches!(read("yesterday.csv"), Err(InvalidSide::Neither(..))));
         assert!(matches!(read("ftp://host/a"), Err(InvalidSide::Place(_))));
         assert_eq!(read(""), Err(InvalidSide::Empty));

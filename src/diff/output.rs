@@ -7,8 +7,8 @@ use serde::Serialize;
 use super::owners::{Owner, Owners};
 use super::{Pair, Verdict};
 use crate::export::columns::state_name;
-use crate::export::formula::guarded;
-use crate::model::{ChangeKind, ObjectId};
+use crate::export::csv_injection::guarded;
+use crate::model::ChangeKind;
 use crate::text::shown;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -79,14 +79,14 @@ impl<'a, W: Write> Output<'a, W> {
             };
             let mut line = [b'\n'; 67];
             line[..2].copy_from_slice(&[symbol, b' ']);
-            line[2..66].copy_from_slice(&hex(&pair.id));
+            line[2..66].copy_from_slice(&pair.id.to_hex());
             return self.to.write_all(&line);
         }
         if matches!(verdict, Verdict::Same | Verdict::NotComparable) || self.listing == Listing::Nothing {
             return Ok(());
         }
         self.remember(pair.owner)?;
-        let id = hex(&pair.id);
+        let id = pair.id.to_hex();
         let id = std::str::from_utf8(&id).unwrap_or_default();
         let change = change_of(pair, verdict);
         let (old, new) = (pair.old.map(state_name), pair.new.map(state_name));
@@ -148,13 +148,4 @@ fn change_of(pair: &Pair, verdict: Verdict) -> &'static str {
         _ => return "",
     };
     kind.as_str()
-}
-
-fn hex(id: &ObjectId) -> [u8; 64] {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut text = [0; 64];
-    for (pair, byte) in text.chunks_exact_mut(2).zip(id.as_bytes()) {
-        pair.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
-    }
-    text
 }

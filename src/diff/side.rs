@@ -13,8 +13,8 @@ use super::owners::{Covered, Fate, LIMIT, Owner, Owners, Skipped};
 use super::record::Stored;
 use super::whose::Whose;
 use crate::export::manifest::{Manifest, ManifestNamespace};
-use crate::export::read::{self, Columns, Places, Reader, guess};
-use crate::export::{ExportError, Format, Place, Tree};
+use crate::export::read::{self, Columns, Places, RowReader, detect_format};
+use crate::export::{DatasetStore, ExportError, Format, Location};
 use crate::temporary::nameless_file;
 use crate::text::shown;
 
@@ -148,7 +148,7 @@ struct Part {
 
 enum Origin {
     File(File),
-    Tree(Arc<dyn Tree>, String),
+    Tree(Arc<dyn DatasetStore>, String),
 }
 
 impl Origin {
@@ -167,9 +167,9 @@ impl Origin {
 
 impl Files {
     /// A file of this machine, or stdin.
-    pub fn file(place: &Place) -> Result<Self, DiffError> {
+    pub fn file(place: &Location) -> Result<Self, DiffError> {
         let (name, opened) = match place {
-            Place::File(path) | Place::Folder(path) => (path.display().to_string(), File::open(path)),
+            Location::File(path) | Location::Folder(path) => (path.display().to_string(), File::open(path)),
             _ => (
                 "stdin".to_owned(),
                 io::stdin().as_fd().try_clone_to_owned().map(File::from),
@@ -182,7 +182,7 @@ impl Files {
     }
 
     /// A file of an object store, or whatever else a tree holds.
-    pub fn file_of(tree: &dyn Tree, name: &str, place: String) -> Result<Self, DiffError> {
+    pub fn file_of(tree: &dyn DatasetStore, name: &str, place: String) -> Result<Self, DiffError> {
         match tree.open(name) {
             Ok(file) => Self::one(place, file),
             Err(source) => Err(DiffError::Read { place, source }),
@@ -194,7 +194,7 @@ impl Files {
             place: place.clone(),
             source,
         };
-        let format = guess(&place, &file).map_err(unreadable)?;
+        let format = detect_format(&place, &file).map_err(unreadable)?;
         let origin = Origin::File(file);
         let columns = match origin.open().map(|file| read::columns(format, file)) {
             Ok(Ok(columns)) => columns,
@@ -217,8 +217,8 @@ impl Files {
         })
     }
 
-    pub fn dataset(tree: Box<dyn Tree>, place: String) -> Result<Self, DiffError> {
-        let tree: Arc<dyn Tree> = tree.into();
+    pub fn dataset(tree: Box<dyn DatasetStore>, place: String) -> Result<Self, DiffError> {
+        let tree: Arc<dyn DatasetStore> = tree.into();
         let manifest =
             Manifest::read(&*tree, &place)?.ok_or_else(|| ExportError::NoManifest { place: place.clone() })?;
         if manifest.table != "objects" {
@@ -257,7 +257,7 @@ impl Files {
             place,
         };
         for file in &manifest.files {
-            if file.path.starts_with('/') || file.path.split('/').any(|step| step == "..") {
+            if file.leaves_dataset() {
                 return Err(DiffError::Stray {
                     place: files.place,
                     part: file.path.clone(),
@@ -305,7 +305,7 @@ impl Files {
         let wrong = |source| DiffError::Row { place: place(), source };
         let file = part.origin.open();
         let file = file.map_err(|source| DiffError::Read { place: place(), source })?;
-        let mut reader = Reader::open(part.format, file).map_err(wrong)?;
+        let mut reader = RowReader::open(part.format, file).map_err(wrong)?;
         let has_flags = self.columns.is_some_and(|columns| columns.has_stored_data);
         let mut rows = 0;
         while let Some(row) = reader.next_row().map_err(wrong)? {
@@ -342,7 +342,7 @@ impl Files {
         }
     }
 
-    fn no_value(&self, place: String, reader: &Reader, column: &'static str) -> DiffError {
+    fn no_value(&self, place: String, reader: &RowReader, column: &'static str) -> DiffError {
         match column {
             Whose::TOO_MANY => DiffError::TooManyNamespaces { place, limit: LIMIT },
             column => DiffError::NoValue {

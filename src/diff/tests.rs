@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use proptest::prelude::*;
 
 use super::*;
-use crate::export::Place;
+use crate::export::Location;
 use crate::model::ChangeKind;
 
 /// By namespace and id.
@@ -143,7 +143,7 @@ fn diff(files: [&str; 2], listing: Listing, room: usize) -> Result<(String, Tall
     let mut sides = ["from.txt", "to.txt"].into_iter().zip(files).map(|(name, text)| {
         let path = folder.path().join(name);
         std::fs::write(&path, text).unwrap();
-        Files::file(&Place::File(path)).map(Side::Files)
+        Files::file(&Location::File(path)).map(Side::Files)
     });
     let (mut from, mut to) = (sides.next().unwrap()?, sides.next().unwrap()?);
     let prepared = prepare([&mut from, &mut to], listing, None)?;

@@ -1,7 +1,7 @@
 //! Whose a row of a file is.
 
 use super::owners::{Fate, Owner, Owners};
-use crate::export::read::Row;
+use crate::export::read::RowRef;
 
 /// Turns what rows say of their owner into its number; most rows have that of the row before.
 pub(super) struct Whose<'a> {
@@ -29,7 +29,7 @@ impl<'a> Whose<'a> {
     }
 
     /// Or the column that the row lacks.
-    pub(super) fn of(&mut self, row: &Row<'_>) -> Result<(u32, Fate), &'static str> {
+    pub(super) fn of(&mut self, row: &RowRef<'_>) -> Result<(u32, Fate), &'static str> {
         if let Some(last) = self.last
             && row.account_id == self.account.as_deref()
             && row.namespace_id == self.namespace.as_deref()

@@ -10,14 +10,14 @@ use durable_inventory::cli::{DiffArgs, DiffFormat, FilterArgs, GlobalArgs};
 use durable_inventory::config::Settings;
 use durable_inventory::diff::{self, Asked, DiffError, Files, Found, Limits, Listing, MomentPair, Owners};
 use durable_inventory::diff::{Selected, Selects, Side, Stored};
-use durable_inventory::export::{self, ExportError, Place, Plan};
+use durable_inventory::export::{self, ExportError, ExportPlan, Format, Location};
 use durable_inventory::model::{canonical_id, is_hex_id};
 use durable_inventory::moment::Moment;
 use durable_inventory::store::{ReadNamespace, Reader, Slice, Store};
 use tracing::warn;
 
 use super::Failure;
-use super::export::{blocking, stopped, tree};
+use super::export::{blocking, dataset_store, stopped};
 use super::filter::Filter;
 use super::store::with_store;
 
@@ -88,8 +88,8 @@ impl Job<'_> {
         }
     }
 
-    async fn places(&self, from: Place, to: Place) -> Result<Compared, DiffError> {
-        if (&from, &to) == (&Place::Stdout, &Place::Stdout) {
+    async fn places(&self, from: Location, to: Location) -> Result<Compared, DiffError> {
+        if (&from, &to) == (&Location::Stdout, &Location::Stdout) {
             return Err(DiffError::StdinTwice);
         }
         let (from, to) = (opener(from)?, opener(to)?);
@@ -116,9 +116,9 @@ impl Job<'_> {
         }
     }
 
-    async fn plan(&self, reader: &mut Reader, moment: Moment) -> Result<Plan, DiffError> {
+    async fn plan(&self, reader: &mut Reader, moment: Moment) -> Result<ExportPlan, DiffError> {
         let filter = Filter::new(&self.args.filter);
-        let asked = export::Asked {
+        let asked = export::Period {
             since: None,
             until: moment,
         };
@@ -160,7 +160,7 @@ impl Job<'_> {
         &self,
         reader: &mut Reader,
         moment: Moment,
-        place: &Place,
+        place: &Location,
         moment_is_to: bool,
     ) -> Result<Compared, DiffError> {
         let plan = self.plan(reader, moment).await?;
@@ -226,12 +226,12 @@ async fn detached<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 }
 
 /// Opens a side, on a thread that may wait for it.
-fn opener(place: Place) -> Result<impl FnOnce() -> Result<Files, DiffError> + Send + 'static, DiffError> {
+fn opener(place: Location) -> Result<impl FnOnce() -> Result<Files, DiffError> + Send + 'static, DiffError> {
     // An object store's client belongs to the runtime.
     let (place, inside) = split(place);
     let tree = match &place {
-        Place::Folder(_) | Place::Remote(_) => Some(tree(&place)?),
-        Place::File(_) | Place::Stdout => None,
+        Location::Folder(_) | Location::Remote(_) => Some(dataset_store(&place)?),
+        Location::File(_) | Location::Stdout => None,
     };
     Ok(move || match (tree, inside) {
         (None, _) => Files::file(&place),
@@ -241,15 +241,13 @@ fn opener(place: Place) -> Result<impl FnOnce() -> Result<Files, DiffError> + Se
 }
 
 /// A file in an object store, by its name, and where it is.
-fn split(place: Place) -> (Place, Option<String>) {
-    if let Place::Remote(url) = &place
+fn split(place: Location) -> (Location, Option<String>) {
+    if let Location::Remote(url) = &place
         && let Some((_, name)) = url.path().rsplit_once('/')
-        && [".csv", ".parquet", ".jsonl", ".ndjson", ".txt"]
-            .iter()
-            .any(|end| name.ends_with(end))
+        && Format::by_extension(name).is_some()
         && let Ok(above) = url.join(".")
     {
-        return (Place::Remote(above), Some(name.to_owned()));
+        return (Location::Remote(above), Some(name.to_owned()));
     }
     (place, None)
 }
@@ -284,7 +282,7 @@ fn selects(args: &FilterArgs, known: Option<Vec<ReadNamespace>>) -> Option<Selec
 }
 
 /// A snapshot selects its namespace.
-fn only(plan: &Plan, known: Vec<ReadNamespace>) -> Selects {
+fn only(plan: &ExportPlan, known: Vec<ReadNamespace>) -> Selects {
     let chosen: Vec<_> = plan.slices.iter().map(|slice| slice.namespace.clone()).collect();
     Box::new(move |account, namespace, _| {
         let has = |all: &[ReadNamespace]| all.iter().any(|there| is(there, account, namespace));

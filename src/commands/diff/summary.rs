@@ -6,7 +6,7 @@ use std::io::{self, BufWriter, Write};
 use comfy_table::CellAlignment::{Left, Right};
 use durable_inventory::cli::{DiffArgs, DiffFormat, GlobalArgs};
 use durable_inventory::diff::{Asked, Counts, DiffError, Owners, Spool};
-use durable_inventory::export::formula::guarded;
+use durable_inventory::export::csv_injection::guarded;
 use durable_inventory::model::{ChangeCounts, ChangeKind};
 use durable_inventory::text::shown;
 use serde::Serialize;

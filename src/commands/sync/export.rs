@@ -2,7 +2,7 @@
 
 use durable_inventory::cli::{FilterArgs, SyncArgs};
 use durable_inventory::config::SyncConfig;
-use durable_inventory::export::{self, Covered, Dataset, ExportError, Format, Place, columns};
+use durable_inventory::export::{self, CoveredNamespaces, Dataset, ExportError, Format, Location, columns};
 use durable_inventory::store::{Store, StoreError, Table};
 use durable_inventory::sync::{Status, Stop, StopReason, Summary};
 use tracing::{info, warn};
@@ -13,7 +13,7 @@ use crate::commands::filter::Filter;
 use crate::terminal::table::number;
 
 /// A dataset that will not be replaced for certain is told of now, not after the walk. The run is recorded all the same.
-pub async fn target(place: &Place, args: &SyncArgs, config: &SyncConfig) -> Result<Dataset, Failure> {
+pub async fn target(place: &Location, args: &SyncArgs, config: &SyncConfig) -> Result<Dataset, Failure> {
     let columns = columns::all(Table::Objects).to_vec();
     let mut dataset = dataset(place, Table::Objects, Format::Parquet, columns, true, args.replace)
         .await
@@ -37,7 +37,7 @@ pub async fn target(place: &Place, args: &SyncArgs, config: &SyncConfig) -> Resu
 }
 
 /// Namespaces that a person retired: there is nothing of them left to export.
-async fn retired(store: &Store) -> Result<Covered, StoreError> {
+async fn retired(store: &Store) -> Result<CoveredNamespaces, StoreError> {
     let all = store.namespace_rows().await?.into_iter();
     let retired = all.filter(|there| there.missing_since.is_some() && there.objects == Some(0));
     Ok(retired.map(|there| (there.account_id, there.namespace_id)).collect())
@@ -51,7 +51,7 @@ pub async fn published(store: &Store, summary: &Summary, target: Dataset, stop: 
         warn!("nothing was published, so nothing was exported");
         return Ok(());
     }
-    let written = async {
+    let rows = async {
         let mut reader = store.reader().await?;
         let mut plan = export::plan_of_snapshots(&mut reader, &snapshots).await?;
         plan.retired = retired(store).await?;
@@ -67,7 +67,7 @@ pub async fn published(store: &Store, summary: &Summary, target: Dataset, stop: 
     }
     .await
     .map_err(failure)?;
-    info!("exported {} objects", number(written.rows));
+    info!("exported {} objects", number(rows));
     Ok(())
 }
 

@@ -1,11 +1,10 @@
-//! Which of our formats a file is in, by its first bytes, and by its name where those could mean more than one.
+//! Detection of a file's format by its extension and its first bytes.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
 
 use super::RowError;
-use crate::export::sink::Format;
+use crate::export::Format;
 use crate::model::ObjectId;
 
 #[derive(Debug, thiserror::Error)]
@@ -18,29 +17,30 @@ pub enum Unreadable {
     Compressed,
 }
 
-pub fn guess(name: &str, file: &File) -> Result<Format, Unreadable> {
+/// The extension decides for a format whose files begin with a mark, so that a damaged file is reported as one. A file
+/// without such an extension has the format of its mark, or is a list of ids or CSV, depending on its first line.
+pub fn detect_format(name: &str, file: &File) -> Result<Format, Unreadable> {
     let mut buffer = [0; 256];
     let read = file.read_at(&mut buffer, 0).map_err(RowError::from)?;
     let start = &buffer[..read];
-    let extension = Path::new(name).extension().and_then(|extension| extension.to_str());
-    match extension.map(str::to_ascii_lowercase).as_deref() {
-        Some("parquet") => return Ok(Format::Parquet),
-        Some("jsonl" | "ndjson") => return Ok(Format::Jsonl),
-        // Our list of no ids.
-        Some("txt") if start.is_empty() => return Ok(Format::Ids),
+    match Format::by_extension(name) {
+        Some(format) if format.mark().is_some() => return Ok(format),
+        // An export of no ids is an empty file.
+        Some(Format::Ids) if start.is_empty() => return Ok(Format::Ids),
+        _ => {}
+    }
+    match start {
+        [] => return Err(Unreadable::Empty),
+        [0x1f, 0x8b, ..] | [0x28, 0xb5, 0x2f, 0xfd, ..] => return Err(Unreadable::Compressed),
         _ => {}
     }
     let text = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(start).trim_ascii_start();
-    let line = text
-        .split(|byte| matches!(byte, b'\n' | b'\r'))
-        .next()
-        .unwrap_or_default();
-    Ok(match start {
-        [] => return Err(Unreadable::Empty),
-        [0x1f, 0x8b, ..] | [0x28, 0xb5, 0x2f, 0xfd, ..] => return Err(Unreadable::Compressed),
-        [b'P', b'A', b'R', b'1', ..] => Format::Parquet,
-        _ if text.first() == Some(&b'{') => Format::Jsonl,
-        _ if ObjectId::from_hex(line.trim_ascii_end()).is_ok() => Format::Ids,
-        _ => Format::Csv,
+    let has_mark = |format: &Format| format.mark().is_some_and(|mark| text.starts_with(mark));
+    let mut lines = text.split(|byte| matches!(byte, b'\n' | b'\r'));
+    let is_id = |line: &[u8]| ObjectId::from_hex(line.trim_ascii_end()).is_ok();
+    Ok(match Format::ALL.into_iter().find(has_mark) {
+        Some(format) => format,
+        None if lines.next().is_some_and(is_id) => Format::Ids,
+        None => Format::Csv,
     })
 }
