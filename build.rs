@@ -1,7 +1,7 @@
-//! Tells the program which commit it is built from, for `--version`.
+//! Passes the commit of the build to the program, for `--version`.
 //!
-//! A package from crates.io says so in a file of its own, a checkout through git, anything else (a container's build)
-//! through DURABLE_INVENTORY_COMMIT. Where nobody says, there is the version alone.
+//! A package from crates.io has the commit in a file, a checkout in git, and any other build (such as a container's) in
+//! DURABLE_INVENTORY_COMMIT. Without any of them, `--version` prints the version alone.
 
 use std::path::Path;
 use std::process::Command;
@@ -11,7 +11,7 @@ const SHOWN: usize = 12;
 
 fn main() {
     println!("cargo::rerun-if-env-changed={VARIABLE}");
-    // They are compiled in.
+    // Migrations are compiled in.
     println!("cargo::rerun-if-changed=migrations");
     let said = std::env::var(VARIABLE).ok();
     let commit = said
@@ -24,14 +24,15 @@ fn main() {
     println!("cargo::rustc-env=DURABLE_INVENTORY_COMMIT_SUFFIX={suffix}");
 }
 
-/// `cargo package` writes it.
+/// Reads the file that `cargo package` writes.
 fn of_package() -> Option<String> {
     let text = std::fs::read_to_string(".cargo_vcs_info.json").ok()?;
     let (_, after) = text.split_once("\"sha1\"")?;
     after.split('"').nth(1).map(str::to_owned)
 }
 
-/// Only of a repository that this is the root of: sources may lie in somebody else's.
+/// Reads the commit only if this folder is the repository's root, because the sources may lie inside another
+/// repository.
 fn of_checkout() -> Option<String> {
     if !Path::new(".git").exists() {
         return None;

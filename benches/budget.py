@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""How much of the request budget one namespace's walk uses, where the API takes its time to answer.
+"""How much of the request budget one namespace's walk uses if the API is slow.
 
-The simulator answers after --latency and keeps Cloudflare's own limit of 1,200 requests in 300 s; the program may use all
-of it (--quota-share 100). A walk of N pages can't take less than N / 4 s. `--objects 35000000` is the largest namespace that
-was ever told of, and takes a quarter of an hour."""
+The simulator delays responses by --latency and enforces Cloudflare's own limit of 1,200 requests in 300 s; the program
+may use all of it (--quota-share 100). A walk of N pages takes at least N / 4 s. `--objects 35000000` is the largest
+known namespace, and takes a quarter of an hour."""
 
 import argparse
 import json
@@ -18,7 +18,7 @@ PAGE = 10_000
 
 
 def peak(pid):
-    """MiB that the process had resident at most; None when it is gone."""
+    """Peak resident memory of the process in MiB; None once it has ended."""
     try:
         with open(f"/proc/{pid}/status") as status:
             return next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmHWM:"))

@@ -1,5 +1,5 @@
-"""What the benchmarks share: a PostgreSQL of their own with its default settings, the program and the simulator, and
-what a run costs in time, CPU, memory and WAL."""
+"""Shared parts of the benchmarks: a PostgreSQL of their own with its default settings, the program, the simulator, and
+measurements of time, CPU, memory and WAL."""
 
 import contextlib
 import glob
@@ -19,12 +19,12 @@ import urllib.parse
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve()
-# A folder of programs that are built already, for a smoke test; else they are built in release, as users have them.
+# A folder of prebuilt programs, for a smoke test. Without it, release builds are made, like those that users run.
 BUILT = os.environ.get("BENCH_PROGRAMS")
 PROGRAMS = pathlib.Path(BUILT).resolve() if BUILT else TARGET / "release"
 PROGRAM, SIMULATOR = PROGRAMS / "durable-inventory", PROGRAMS / "cloudflare-simulator"
 ACCOUNT, TOKEN = "00000000000000000000000000000d0d", "demo-token"
-# What is set for a real account or database must not reach a benchmark.
+# Settings of a real account or database must not reach a benchmark.
 ENVIRONMENT = {
     name: value
     for name, value in os.environ.items()
@@ -50,7 +50,7 @@ def free_port():
 
 
 class Server:
-    """A cluster in a temporary folder, reachable by its socket and on the loopback address, gone at the end."""
+    """A cluster in a temporary folder, reachable by its socket and on the loopback address, and removed at the end."""
 
     def __init__(self, settings=""):
         self.port = free_port()
@@ -81,7 +81,8 @@ class Server:
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd="/", **switch)
 
     def url(self, database):
-        """By the socket. On TCP sqlx leaves Nagle's algorithm on, and each COPY waits 40 ms for an acknowledgement."""
+        """The URL of the socket. On TCP, sqlx leaves Nagle's algorithm on, and each COPY waits 40 ms for an
+        acknowledgement."""
         folder = urllib.parse.quote(str(self.folder), safe="")
         return f"postgres://inventory:trusted@localhost:{self.port}/{database}?host={folder}&sslmode=disable"
 
@@ -103,7 +104,7 @@ class Server:
         return int(self.psql("postgres", "-c", "select pg_current_wal_insert_lsn() - '0/0'"))
 
     def cpu(self):
-        """Seconds of the postmaster, of the children that it has waited for, and of those that live."""
+        """CPU seconds of the postmaster, of the child processes that it has reaped, and of those still running."""
         total = sum(ticks(self.pid, 13, 17))
         for stat in glob.glob("/proc/[0-9]*/stat"):
             with contextlib.suppress(FileNotFoundError, ProcessLookupError):
@@ -123,7 +124,7 @@ class Server:
 
 
 def fields(stat):
-    """From the third on: the second, the program's name, may hold anything."""
+    """The fields from the third on. The second, the program's name, may contain any character."""
     text = pathlib.Path(stat).read_text()
     return ["", ""] + text.rsplit(")", 1)[1].split()
 
@@ -133,7 +134,7 @@ def ticks(pid, first, end):
 
 
 class Simulator:
-    """The service, in a process of its own; every request is answered at once, with `--keep-answers` from memory."""
+    """The service in a process of its own. It responds at once, from memory with `--keep-answers`."""
 
     def __init__(self, objects, *more):
         command = [SIMULATOR, "--namespace", f"chat_Room={objects}", "--both-cursors", *more]
@@ -166,13 +167,13 @@ def measured(server, command, environment=None, **more):
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command)
-    time.sleep(0.2)  # a backend that has ended counts as soon as the postmaster has noticed
+    time.sleep(0.2)  # an ended backend counts only once the postmaster has reaped it
     return Cost(seconds, usage.ru_utime + usage.ru_stime, server.cpu() - cpu, server.wal() - wal, memory)
 
 
 class Peak(threading.Thread):
-    """The most memory that a process had, as the kernel keeps it; getrusage would tell that of the process that
-    started it, where that is more."""
+    """The process's peak memory according to the kernel. getrusage includes the memory of the process that started it,
+    if that is larger."""
 
     def __init__(self, pid):
         super().__init__()

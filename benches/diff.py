@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Two CSV files with about 1 % changes: `durable-inventory diff` beside DuckDB and `qsv diff`.
+"""Two CSV files with about 1% changes: `durable-inventory diff` compared with DuckDB and `qsv diff`.
 
     benches/diff.py [ROWS] [--wide] [--unsorted] [--dir DIR]
 
-Every program reads the same two files and writes the changes to a file; their numbers have to agree. Each is run
-three times in turn, and the best run of each counts. `qsv` is run where it is on PATH (it wants sorted or at least
-unique keys and holds both files in memory). --wide gives the files all columns of an export, in place of the id and
-the flag alone.
+Every program reads the same two files and writes the changes to a file; the numbers of changes must agree. Each program
+runs three times in turn, and its best run counts. `qsv` takes part if it is on PATH (it needs sorted or at least unique
+keys and holds both files in memory). --wide gives the files all columns of an export instead of only the id and the
+flag.
 """
 import argparse
 import os
@@ -24,7 +24,7 @@ RUNS = 3
 
 
 def rows(count, seed):
-    """Ids in ascending order: what follows the leading digits is noise, as in real ones."""
+    """Ids in ascending order. All digits after the leading ones are noise, as in real ids."""
     noise = random.Random(seed)
     for n in range(count):
         yield f"{n:016x}{noise.getrandbits(192):048x}", "true" if n % 2 else "false"
@@ -136,7 +136,7 @@ def main():
                 ours = not name.startswith("duckdb")
                 measured = run(command, out if ours else os.devnull)
                 found = lines(out)
-                # qsv has a line for each side of a change.
+                # qsv prints one line for each side of a change.
                 wanted = expected + (asked.rows // 300 if name == "qsv diff" else 0)
                 if abs(found - wanted) > (2 if name == "qsv diff" else 0):
                     sys.exit(f"{name} found {found} changes, not {wanted}")

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Exports beside what else writes the same rows: psql's \\copy for CSV, DuckDB's own reader of PostgreSQL for Parquet.
+"""Exports compared with other writers of the same rows: psql's \\copy for CSV, DuckDB's PostgreSQL reader for Parquet.
 
     benches/exports.py [--objects N] [--rounds N]
 
-All on one server, in turns. See benches/record/fill.sql for what is in the record."""
+All of them run in turn on one server. benches/record/fill.sql describes the record."""
 
 import argparse
 import statistics
@@ -13,7 +13,7 @@ from peers import python
 
 COLUMNS = "account_id, namespace_id, object_id, has_stored_data, first_seen_at, since, last_seen_at"
 QUERY = f"select {COLUMNS} from inventory.objects"
-# As our files are: so that readers can skip what they are not asked for.
+# Sorted like our files, so that readers can skip rows that they don't need.
 SORTED = f"{QUERY} order by account_id, namespace_id, id"
 
 

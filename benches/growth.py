@@ -3,10 +3,11 @@
 
     benches/growth.py [--sizes N ...] [--shares PERCENT ...] [--snapshots N] [--objects N] [--rounds N] [--plot FILE]
 
-`--objects` is the size of the namespace whose changed shares and history are measured.
+`--objects` is the size of the namespace in the measurements of changed shares and of history.
 
-The simulator answers at once. A share is a third removed, a third added and a third turned. Each database is vacuumed and a
-checkpoint made before each run, outside of what is measured; autovacuum is off, as its work would be nobody's."""
+The simulator responds at once. One third of a share is removed, one third added and one third flipped. Before each run,
+outside the measurement, the database is vacuumed and a checkpoint made. Autovacuum is off, because its work belongs to
+no single run."""
 
 import argparse
 import json
@@ -23,7 +24,7 @@ OBJECT_TABLES = "('open_interval', 'closed_interval', 'staged_change', 'spooled_
 
 
 class Record:
-    """One record, and the service that it is of."""
+    """One record, and its service."""
 
     def __init__(self, server, simulator, database):
         self.server, self.database = server, database
@@ -40,7 +41,7 @@ class Record:
     def sync(self):
         self.server.psql(self.database, "-c", "vacuum (analyze)")
         self.server.psql(self.database, "-c", "checkpoint")
-        # What a test removes at once is no accident; the pace is no limit.
+        # No mass removal is held and no rate limit applies.
         return self.run("--quiet", "sync", "--quota", "1000000/300s", "--quota-share", "100", "--max-removed-percent", "100")
 
     def churn(self, percent):
@@ -50,7 +51,7 @@ class Record:
             return json.load(answer)
 
     def size(self, of=OBJECT_TABLES):
-        """Bytes of the tables that objects are in, with their indexes."""
+        """Size in bytes of the tables that hold objects, with their indexes."""
         return int(self.server.psql(self.database, "-c", "select sum(pg_total_relation_size(c.oid)) from pg_class c "
                                     f"where relnamespace = 'inventory'::regnamespace and relname in {of}"))
 
@@ -75,7 +76,8 @@ def memory(costs):
 
 
 def by_size(server, sizes, rounds):
-    """(objects, costs of a first sync, an unchanged one, one with 3 % changes, and a first one without order)."""
+    """(objects, costs of a first sync, of an unchanged one, of one with 3% changes, and of a first one with unordered
+    ids)."""
     for objects in sizes:
         kinds = [[], [], [], []]
         for number in range(rounds if objects <= 1_000_000 else 1):
@@ -92,7 +94,7 @@ def by_size(server, sizes, rounds):
 
 
 def by_share(server, objects, shares, rounds):
-    """(percent, costs of a sync in which so many objects changed)."""
+    """(percent, costs of a sync with this share of changed objects)."""
     with Simulator(objects) as simulator:
         record = Record(server, simulator, "growth")
         record.sync()
@@ -107,7 +109,7 @@ def by_share(server, objects, shares, rounds):
 
 
 def sizes_of_unchanged(server, objects):
-    """Bytes before and after five syncs that find nothing new."""
+    """Bytes before and after five syncs without changes."""
     with Simulator(objects) as simulator:
         record = Record(server, simulator, "growth")
         record.sync()
@@ -172,7 +174,7 @@ def show_shares(measured_shares):
 
 
 def plot(to, measured_sizes, measured_shares):
-    """What pyplot draws, from the figures on its standard input."""
+    """Plots the figures with pyplot, which reads them from its standard input."""
     figures = {
         "sizes": [[objects, *([seconds(costs), wal(costs)] for costs in kinds[:3])] for objects, *kinds in measured_sizes],
         "shares": [[percent, seconds(costs), wal(costs)] for percent, costs in measured_shares],

@@ -1,4 +1,4 @@
-"""Environments of Python packages that the peers need, with the build's other files."""
+"""Python environments for the peers, kept in the build folder."""
 
 import subprocess
 import sys
@@ -7,7 +7,8 @@ from common import ROOT, TARGET, say
 
 
 def python(name):
-    """The interpreter of an environment with benches/peers/NAME.txt. It stays for the next run."""
+    """The interpreter of an environment with the packages of benches/peers/NAME.txt. The next run reuses the
+    environment."""
     wanted = ROOT / f"benches/peers/{name}.txt"
     home = TARGET / f"bench-{name}"
     installed = home / "installed.txt"

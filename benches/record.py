@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Runs the queries of docs/sql.md on a record of 10,000,000 objects, beside a plain count(*).
+"""Runs the queries of docs/sql.md on a record of 10,000,000 objects, and a plain count(*) for comparison.
 
     benches/record.py [--objects N] [--rounds N] [--write]
 
-`--write` puts output, what is read, and times into docs/sql.md. See benches/record/fill.sql for what is in the record."""
+`--write` puts output, scans and times into docs/sql.md. benches/record/fill.sql describes the record."""
 
 import argparse
 import re
@@ -33,13 +33,13 @@ def run(server, query, more=()):
 
 
 def milliseconds(server, query):
-    """As psql measures it: the statement and its rows' way to the client."""
+    """The time that psql reports: the statement, plus the transfer of its rows to the client."""
     said = run(server, "\\o /dev/null\n\\timing on\n" + query)
     return float(re.findall(r"Time: ([0-9.]+) ms", said)[-1])
 
 
 def reads(server, query):
-    """The plan's scans of what grows with objects, changes and snapshots."""
+    """The plan's scans of tables that grow with objects, changes and snapshots."""
     plan = run(server, "explain (costs off) " + query)
     scans = re.findall(r"((?:Parallel )?\w[\w ]* Scan(?: Backward)?(?: using \w+)?(?: on \w+)?)", plan)
     kept = [scan for scan in scans if re.search(r"interval|snapshot", scan)]
@@ -101,7 +101,7 @@ def written(server, page, asked, text):
     return place.sub(lambda found: f"{found[1]}{text}\n{found[2]}", page, count=1)
 
 
-# One that came and went: two intervals and a gap.
+# An object that was removed and came back: two intervals and a gap.
 OBJECT = """
 select id from inventory.object_history h join inventory.namespaces using (account_id, namespace_id)
 where name = 'chat_Room' and valid_to is not null and has_stored_data

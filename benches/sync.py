@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
-"""What a sync costs, beside what else does the job.
+"""The cost of a sync, compared with other ways to do the job.
 
     benches/sync.py [--objects N] [--rounds N] [--without NAME ...]
 
-One namespace on the simulator, which answers at once: from memory, as every page was asked for before. One PostgreSQL with
-its default settings but for two: autovacuum is off, as its writes would be nobody's (every database is vacuumed before each
-run instead, and a checkpoint made, outside of what is measured), and work_mem is 256 MB, without which dlt's scd2 compares
-every row with every other. Each peer has a database of its own, and all take turns: a first sync, an unchanged one, and one
-after 1 % of the objects were removed, 1 % added and 1 % turned. The next round begins with what the service holds by then."""
+One namespace on the simulator, which responds at once from memory, because every page was requested before. One
+PostgreSQL with its default settings, except for two. Autovacuum is off, because its writes belong to no single peer:
+every database is vacuumed and a checkpoint made before each run, outside the measurement. And work_mem is 256 MB,
+without which dlt's scd2 compares every row with every other. Each peer has its own database, and all take turns: a
+first sync, an unchanged one, and one after 1% of the objects were removed, 1% added and 1% flipped. The next round
+begins with the objects at that point."""
 
 import argparse
 import json
@@ -52,7 +53,7 @@ class Bench:
             return json.load(answer)
 
     def warm(self):
-        """Asks for every page once: what it takes the simulator to make them is nobody's cost."""
+        """Requests every page once, so that no peer pays for the simulator's work of creating it."""
         cursor = ""
         while True:
             answer = self.ask(f"/{self.namespace}/objects?limit=10000{cursor}")
@@ -69,12 +70,12 @@ class Bench:
         if name == OURS:
             environment = {"DATABASE_URL": database, "CLOUDFLARE_API_BASE_URL": self.simulator.base_url,
                            "CLOUDFLARE_ACCOUNT_ID": ACCOUNT, "CLOUDFLARE_API_TOKEN": TOKEN}
-            # What fills a baseline again after 1 % went is no mass removal; the pace is no limit.
+            # Refilling a baseline after 1% was removed is not a mass removal, and no rate limit applies.
             return [PROGRAM, "--quiet", "sync", "--quota", "1000000/300s", "--quota-share", "100"], environment
         if name == "naive Rust":
             return [TARGET / "bench-naive/release/naive-sync", *asked], None
         if name == "dlt scd2":
-            asked[-1] = self.server.tcp_url(self.database(name))  # it takes no other
+            asked[-1] = self.server.tcp_url(self.database(name))  # this peer accepts only TCP
             return [python("dlt"), ROOT / "benches/peers/dlt_sync.py", *asked, self.folder / "dlt"], None
         return [python("sdk"), ROOT / "benches/peers/sdk_sync.py", *asked], None
 
@@ -97,7 +98,7 @@ class Bench:
         say(f"  {phase}, {name}: {cost.seconds:.2f} s, {cost.wal / 1e6:.1f} MB of WAL")
 
     def raw(self, rows):
-        """The same rows, from a file that is there, in the order of their ids, into the same primary key."""
+        """The same rows from an existing file, in the order of their ids, into the same primary key."""
         database = self.database(RAW)
         self.server.fresh(database)
         self.server.psql(database, "-c", RAW_TABLE)
@@ -127,7 +128,7 @@ class Bench:
             self.agree(name)
 
     def agree(self, name):
-        """Whoever is quick because it does less must not look good."""
+        """Fails unless the peer recorded the same objects: a peer must not look fast because it does less."""
         count = {OURS: "inventory.objects", "dlt scd2": "inventory.objects where _dlt_valid_to is null"}
         count = count.get(name, "object where removed_at is null")
         sums = f"select count(*), count(*) filter (where has_stored_data) from {count}"

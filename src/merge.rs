@@ -1,8 +1,8 @@
-//! Two ordered streams walked side by side.
+//! A full outer join of two ordered streams.
 
 use std::cmp::Ordering;
 
-/// What is next in both.
+/// An element of one side, or equal elements of both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Joined<T> {
     Left(T),
@@ -10,8 +10,8 @@ pub enum Joined<T> {
     Both(T, T),
 }
 
-/// Each element of both sides once, those that are equal by `order` together. Both sides must be strictly ascending by
-/// it. An error of a side is handed on as it is met.
+/// Returns the elements of both sides in order, those that are equal by `order` together. Both sides must be strictly
+/// ascending by `order`. A side's error is returned as soon as it is next.
 pub fn join<T, E>(
     left: impl Iterator<Item = Result<T, E>>,
     right: impl Iterator<Item = Result<T, E>>,

@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 
 use crate::file_output::FileOutput;
 use crate::model::Counts;
-use crate::store::{NamespaceRow, RunOutcome};
+use crate::store::{NamespaceRecord, RunOutcome};
 use crate::sync::{NamespaceOutcome, Summary};
 
 /// What is told of a run, whatever became of it.
@@ -29,7 +29,7 @@ pub struct RunMetrics<'a> {
     /// `None` where the run did not come so far.
     pub summary: Option<&'a Summary>,
     /// `None` where the record could not be read.
-    pub recorded: Option<&'a [NamespaceRow]>,
+    pub recorded: Option<&'a [NamespaceRecord]>,
 }
 
 /// Families that tell of the record, not of the run.
@@ -121,21 +121,21 @@ fn of_the_walks(text: &mut Text, walked: &[NamespaceOutcome]) {
     }
 }
 
-fn of_the_namespaces(text: &mut Text, recorded: &[NamespaceRow]) {
+fn of_the_namespaces(text: &mut Text, recorded: &[NamespaceRecord]) {
     text.gauge("namespace_objects", "Objects that the newest published snapshot lists.");
     for row in recorded {
-        text.sample_if(row, row.objects.map(|n| n as f64));
+        text.sample_if(row, row.published.map(|newest| newest.objects as f64));
     }
     text.gauge("namespace_objects_with_data", "Those of them that hold stored data.");
     for row in recorded {
-        text.sample_if(row, row.with_data.map(|n| n as f64));
+        text.sample_if(row, row.published.map(|newest| newest.with_data as f64));
     }
     text.gauge(
         "namespace_last_success_timestamp_seconds",
         "When the newest snapshot of the namespace was published.",
     );
     for row in recorded {
-        text.sample_if(row, row.recorded_at.map(seconds));
+        text.sample_if(row, row.published.map(|newest| seconds(newest.recorded_at)));
     }
     text.gauge("namespace_missing", "1 where the namespace is no longer there.");
     for row in recorded {
@@ -171,7 +171,7 @@ impl Text {
         let _ = write!(self.0, "# HELP {0} {help}\n# TYPE {0} gauge\n", self.1);
     }
 
-    fn sample_if(&mut self, row: &NamespaceRow, value: Option<f64>) {
+    fn sample_if(&mut self, row: &NamespaceRecord, value: Option<f64>) {
         let labels = [
             ("account_id", row.account_id.as_str()),
             ("namespace_id", row.namespace_id.as_str()),

@@ -49,12 +49,12 @@ impl ObjectId {
         Ok(Self(std::array::from_fn(|i| values[2 * i] << 4 | values[2 * i + 1])))
     }
 
-    /// The 64 lower-case hex digits.
+    /// The 64 lower-case hex digits, in ASCII. A table, because lists of differences and exports have millions of them.
     pub fn to_hex(&self) -> [u8; 64] {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let mut text = [0; 64];
-        for (pair, byte) in text.chunks_exact_mut(2).zip(self.0) {
-            pair.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+        for (digits, byte) in text.chunks_exact_mut(2).zip(self.0) {
+            digits.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
         }
         text
     }

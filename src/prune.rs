@@ -1,71 +1,71 @@
-//! `prune`: history before a horizon goes, namespace by namespace. See `store::prune` for what stays, and why no answer
-//! about the horizon and later changes.
+//! `prune`: deletes history before a horizon, namespace by namespace. `store::prune` documents what is kept, and why no
+//! answer about the horizon and later changes.
 
 use std::sync::Arc;
 
 use time::OffsetDateTime;
 
-use crate::store::{Horizon, Lease, LockConnection, NamedNamespace, OldSnapshot, Store, StoreError};
+use crate::store::{Horizon, Lease, LockConnection, NamespaceRecord, OldSnapshot, Store, StoreError};
 
-/// Rows that one transaction drops.
+/// Rows deleted per transaction.
 pub const BATCH: u32 = 50_000;
 
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
-    /// What ended before this moment goes.
+    /// History that ended before this time is deleted.
     pub before: OffsetDateTime,
-    /// Count only: nothing is written.
+    /// Only counts; nothing is written.
     pub dry_run: bool,
-    /// Rows a transaction.
+    /// Rows per transaction.
     pub batch: u32,
 }
 
-/// What was dropped, or would be.
+/// What was deleted, or would be in a dry run.
 #[derive(Debug, Default)]
 pub struct Pruned {
     pub namespaces: Vec<PrunedNamespace>,
-    /// Runs that have no snapshots left.
+    /// The number of runs without snapshots.
     pub runs: u64,
 }
 
 #[derive(Debug)]
 pub struct PrunedNamespace {
-    pub namespace: NamedNamespace,
+    pub namespace: NamespaceRecord,
     pub outcome: Outcome,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     Pruned(Dropped),
-    /// A run holds it: the next prune takes its turn.
+    /// A run holds the namespace's lock; the next prune may get it.
     Busy,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Dropped {
-    /// `None` where nothing was published by then.
+    /// `None` if nothing was published by then.
     pub horizon: Option<Horizon>,
     pub intervals: u64,
     pub snapshots: u64,
-    /// Rows that walks had staged, which nobody needs any more.
+    /// Rows staged or spooled by walks that can no longer be resumed.
     pub leftovers: u64,
 }
 
 impl Dropped {
-    /// A horizon that moves past nothing is no difference to anybody.
+    /// Whether nothing was deleted. A horizon that only moved makes no difference.
     pub fn is_nothing(&self) -> bool {
         (self.intervals, self.snapshots, self.leftovers) == (0, 0, 0)
     }
 }
 
-/// Takes each namespace's lock as a walk does. Killed half-way, it has moved some horizons and dropped some batches; the
-/// next prune drops the rest.
+/// Prunes the selected namespaces, each under its lock. A prune that was killed has moved some horizons and deleted some
+/// batches; the next one deletes the rest.
 pub async fn prune(
     store: &Store,
     settings: &Settings,
-    selects: impl Fn(&NamedNamespace) -> bool,
+    selects: impl Fn(&NamespaceRecord) -> bool,
 ) -> Result<Pruned, StoreError> {
-    let all = store.named_namespaces().await?;
+    let all = store.namespaces().await?;
     let everything = all.iter().all(&selects);
     let mut pruned = Pruned::default();
     let mut droppable = Vec::new();
@@ -80,7 +80,7 @@ pub async fn prune(
         };
         pruned.namespaces.push(PrunedNamespace { namespace, outcome });
     }
-    // A run is about all namespaces of its accounts.
+    // A run covers all namespaces of its accounts.
     if everything {
         pruned.runs = match settings.dry_run {
             true => store.count_runs(settings.before, &droppable).await?,
@@ -114,18 +114,18 @@ async fn drop_all(store: &Store, settings: &Settings, key: i32, lease: &Lease) -
     Ok(Dropped {
         horizon,
         intervals,
-        snapshots: shown(&old),
+        snapshots: visible(&old),
         leftovers,
     })
 }
 
-/// What lies before this goes: where an earlier prune went further and died, what it left does too.
+/// The time before which history is deleted, including the rest of an earlier prune that went further and was killed.
 fn reached(settings: &Settings, horizon: Option<Horizon>) -> OffsetDateTime {
     horizon.map_or(settings.before, |horizon| horizon.at.max(settings.before))
 }
 
-/// Those that a view shows.
-fn shown(old: &[OldSnapshot]) -> u64 {
+/// The number of snapshots that a view shows.
+fn visible(old: &[OldSnapshot]) -> u64 {
     old.iter().filter(|old| !old.pruned).count() as u64
 }
 
@@ -142,7 +142,7 @@ async fn count(store: &Store, settings: &Settings, key: i32, droppable: &mut Vec
     Ok(Dropped {
         horizon,
         intervals,
-        snapshots: shown(&old),
+        snapshots: visible(&old),
         leftovers,
     })
 }

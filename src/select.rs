@@ -1,4 +1,4 @@
-//! Which namespaces a run is about: by id, or by glob on name, script or class.
+//! The selection of namespaces by id, or by glob on name, script or class.
 
 use std::fmt;
 use std::str::FromStr;
@@ -20,18 +20,18 @@ pub enum InvalidPattern {
     },
 }
 
-/// What one namespace has to be like.
+/// A condition on a namespace.
 #[derive(Debug, Clone)]
 pub struct Pattern(Kind);
 
 #[derive(Debug, Clone)]
 enum Kind {
-    /// As on the command line: the text is the namespace's id, or a glob that matches its name.
+    /// From the command line: the namespace's id, or a glob that matches its name.
     IdOrName(Glob),
     AllOf(Box<AllOf>),
 }
 
-/// As in the file: everything that is given has to hold.
+/// From the configuration file: every condition that is given has to hold.
 #[derive(Debug, Clone)]
 struct AllOf {
     id: Option<NamespaceId>,
@@ -40,7 +40,7 @@ struct AllOf {
     class: Option<Glob>,
 }
 
-/// The parts of a pattern that have to hold together, before their globs are read.
+/// The conditions of [`Pattern::all_of`], before their globs are parsed.
 #[derive(Debug, Clone, Default)]
 pub struct Parts {
     pub id: Option<NamespaceId>,
@@ -84,7 +84,7 @@ impl Pattern {
         }
     }
 
-    /// Whether it matches and gives the namespace's very id.
+    /// Whether it matches and contains the namespace's id, not only a glob.
     fn names(&self, ns: &Namespace) -> bool {
         let gives_id = match &self.0 {
             Kind::IdOrName(text) => text.is(ns.id.as_str()),
@@ -102,7 +102,7 @@ impl FromStr for Pattern {
     }
 }
 
-/// As it was written, so that a warning can name it.
+/// Formats it as it was written, for warnings.
 impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let all = match &self.0 {
@@ -122,7 +122,7 @@ impl fmt::Display for Pattern {
     }
 }
 
-/// A case-sensitive glob. `*` crosses `/`: names of scripts and classes are no paths.
+/// A case-sensitive glob. `*` also matches `/`, because names are not paths.
 #[derive(Debug, Clone)]
 struct Glob(GlobMatcher);
 
@@ -147,13 +147,13 @@ impl Glob {
         canonical_id(self.as_str()) == canonical_id(text)
     }
 
-    /// What a namespace does not have never matches, not even `*`.
+    /// A value that is missing matches nothing, not even `*`.
     fn matches(&self, value: Option<&str>) -> bool {
         value.is_some_and(|value| self.0.is_match(value))
     }
 }
 
-/// Which namespaces of an account are meant. Without includes, all of them.
+/// The selected namespaces of an account. Without includes, all are.
 #[derive(Debug, Clone, Default)]
 pub struct Selection {
     pub include: Vec<Pattern>,
@@ -161,15 +161,15 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// An include that gives the namespace's very id wins over every exclude: it cannot have been meant otherwise.
+    /// An include that contains the namespace's id takes precedence over every exclude.
     pub fn selects(&self, ns: &Namespace) -> bool {
         let included = self.include.is_empty() || self.include.iter().any(|p| p.matches(ns));
         let excluded = self.exclude.iter().any(|p| p.matches(ns));
         included && (!excluded || self.include.iter().any(|p| p.names(ns)))
     }
 
-    /// The includes that none of these namespaces matches. Excludes that match nothing are no reason to warn: the
-    /// preview deployments that they are for come and go.
+    /// Returns the includes that match none of these namespaces. Excludes that match nothing need no warning: they are
+    /// for preview deployments, which come and go.
     pub fn unmatched(&self, namespaces: &[Namespace]) -> Vec<String> {
         let idle = |p: &&Pattern| !namespaces.iter().any(|ns| p.matches(ns));
         self.include.iter().filter(idle).map(Pattern::to_string).collect()

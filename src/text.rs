@@ -1,6 +1,8 @@
 //! Words from elsewhere, made fit to show: an answer must not move a terminal's cursor, fake a log line or fill a
 //! screen.
 
+use indicatif::HumanCount;
+
 /// As much of a foreign text as an error shows.
 const SHOWN_CHARS: usize = 300;
 
@@ -98,15 +100,7 @@ pub fn chain(error: &dyn std::error::Error) -> String {
 
 /// With thousands apart: 1,234,567.
 pub fn number(n: u64) -> String {
-    let digits = n.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    HumanCount(n).to_string()
 }
 
 /// Control characters, and those that reorder or hide the text around them.

@@ -31,28 +31,22 @@ pub enum InvalidDuration {
     TooLong,
 }
 
-/// Reads a duration that is longer than zero: nothing here can wait or last for no time at all.
+/// Reads a duration of whole milliseconds that is longer than zero: nothing here can wait or last for no time at all.
 pub fn parse_duration(text: &str) -> Result<Duration, InvalidDuration> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at(digits);
-    if number.is_empty() {
+    // humantime's `M` is months, and too close to `m`.
+    if text.contains('M') {
         return Err(InvalidDuration::Shape);
     }
-    let milliseconds: u64 = match unit {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        "" => return Err(InvalidDuration::NoUnit),
-        _ => return Err(InvalidDuration::Shape),
-    };
-    // Only digits are left, so all that can go wrong is the size.
-    let number: u64 = number.parse().map_err(|_| InvalidDuration::TooLong)?;
-    let total = number.checked_mul(milliseconds).ok_or(InvalidDuration::TooLong)?;
-    match Duration::from_millis(total) {
+    let duration = humantime::parse_duration(text).map_err(|error| match error {
+        humantime::DurationError::UnknownUnit { unit, .. } if unit.is_empty() => InvalidDuration::NoUnit,
+        // Of a fraction it says so, too, if it is of less than a nanosecond.
+        humantime::DurationError::NumberOverflow if !text.contains('.') => InvalidDuration::TooLong,
+        _ => InvalidDuration::Shape,
+    })?;
+    match duration {
         Duration::ZERO => Err(InvalidDuration::Zero),
         long if long > LONGEST => Err(InvalidDuration::TooLong),
+        fine if fine.subsec_nanos() % 1_000_000 != 0 => Err(InvalidDuration::Shape),
         duration => Ok(duration),
     }
 }
@@ -154,6 +148,11 @@ mod tests {
             ("36h", 129_600),
             ("180d", 15_552_000),
             ("1000ms", 1),
+            ("2w", 1_209_600),
+            ("1h30m", 5_400),
+            ("1.5h", 5_400),
+            ("15 min", 900),
+            ("36500d", 3_153_600_000),
         ] {
             assert_eq!(parse_duration(text), Ok(Duration::from_secs(seconds)), "{text}");
         }
@@ -167,12 +166,14 @@ mod tests {
             ("s", Shape),
             ("-5s", Shape),
             ("+5s", Shape),
-            ("1.5h", Shape),
-            ("15 m", Shape),
-            (" 15m", Shape),
-            ("15m ", Shape),
             ("15M", Shape),
-            ("1h30m", Shape),
+            ("15x", Shape),
+            ("15m and more", Shape),
+            ("1,5h", Shape),
+            ("1.s", Shape),
+            ("0.5ns", Shape),
+            ("1500us", Shape),
+            ("1h30", NoUnit),
             ("٣s", Shape),
             ("300", NoUnit),
             ("0s", Zero),

@@ -1,4 +1,4 @@
-"""DuckDB's own reader of PostgreSQL, writing Parquet: duckdb_parquet.py HOW CONNECTION QUERY FILE."""
+"""DuckDB's PostgreSQL reader, writing Parquet: duckdb_parquet.py HOW CONNECTION QUERY FILE."""
 
 import pathlib
 import sys

@@ -1,4 +1,5 @@
-"""Draws what benches/growth.py measured: both axes logarithmic, where a straight line of slope 1 is proportional."""
+"""Plots the results of benches/growth.py. Both axes are logarithmic, so a straight line of slope 1 means proportional
+growth."""
 
 import json
 import sys

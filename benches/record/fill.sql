@@ -1,11 +1,12 @@
--- A record of :objects objects with thirty daily snapshots and about 1 % of changes a day, put straight into the base
--- tables of a migrated, empty store: a sync of that many would take hours. The same rows on every run.
+-- Fills a migrated, empty store with a record of :objects objects, thirty daily snapshots and changes of about 1% per
+-- day. The rows go straight into the base tables, because that many syncs would take hours. Every run produces the same
+-- rows.
 \set ON_ERROR_STOP on
 set time zone 'UTC';
 set synchronous_commit = off;
 set work_mem = '256MB';
 
--- Nine in ten objects are in one namespace; ten others have a share of 0.9 % each, twenty previews 0.05 % each.
+-- One namespace holds nine in ten objects, ten others hold 0.9% each, and twenty previews 0.05% each.
 create unlogged table kind as
 select k as namespace_key,
        case when k = 1 then 'chat_Room' when k <= 11 then 'app' || k - 1 || '_Session'
@@ -30,7 +31,7 @@ insert into inventory.run (started_at, finished_at, outcome, version, session_na
 select at, at + interval '20 minutes', 'done', 'bench', 'bench'
 from generate_series(timestamptz '2026-11-01 03:17Z', '2026-11-30 03:17Z', '1 day') at;
 
--- Snapshot day * 100 + namespace_key; a day's first is day 0.
+-- Snapshot ids are day * 100 + namespace_key. The first day is day 0.
 insert into inventory.snapshot
     (snapshot_id, run_id, namespace_key, status, base_snapshot, started_at, finished_at, recorded_at, walked,
      pages, requests)
@@ -46,7 +47,7 @@ select setval(pg_get_serial_sequence('inventory.snapshot', 'snapshot_id'), 10000
 update inventory.namespace n set baseline_snapshot = n.namespace_key, published_snapshot = (days - 1) * 100 + n.namespace_key
 from kind k where k.namespace_key = n.namespace_key;
 
--- What becomes of each object: its fate (of 10,000), and the day of it. Ids are spread evenly, as in production.
+-- Each object's fate (of 10,000) and its day. Ids are spread evenly, as in production.
 create unlogged table pool as
 select namespace_key, id, days,
        (get_byte(id, 8) * 256 + get_byte(id, 9)) * 10000 / 65536 as fate,
@@ -57,8 +58,8 @@ from (select k.namespace_key, k.days,
                  substring(sha256(int8send(k.namespace_key * 1000000000::bigint + i)) from 5) as id
       from kind k, lateral (select (objects / 0.88)::bigint as size) s, generate_series(0, size - 1) i) ids;
 
--- Those that nothing happens to, and those that are created (1200), removed (880), flipped (520), flapping (10: every
--- four days), and gone for three days (10).
+-- What the fates mean: created (1200), removed (880), flipped (520), flapping every four days (10), absent for three
+-- days (10), and otherwise unchanged.
 create unlogged table life as
 select namespace_key, id, fate, day, flag, days,
        case when fate < 1200 then 'created' when fate < 2080 then 'removed'
@@ -93,7 +94,7 @@ order by to_day, namespace_key, id;
 drop table kind, pool, life;
 analyze inventory.open_interval, inventory.closed_interval, inventory.snapshot, inventory.namespace;
 
--- The counts that a walk would have kept.
+-- The counts that a walk would have recorded.
 update inventory.snapshot s set
     created = c.created, removed = c.removed, data_gained = c.data_gained, data_lost = c.data_lost
 from (select snapshot_id, count(*) filter (where change = 'created') as created,

@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum};
 
 use super::FilterArgs;
-use crate::diff::Asked;
+use crate::diff::Operand;
 
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
@@ -11,9 +11,9 @@ A side is one of
   a moment    as `export --as-of` takes it: a time, a date, '7d ago', latest,
               latest~1, or a snapshot's id
   a file      CSV with a header row, Parquet, JSON Lines, or a list of ids;
-              its columns are found by name, in any order: object_id (or id),
-              and where they are there has_stored_data, account_id and
-              namespace_id
+              its columns are found by name, in any order and case: object_id
+              (or id), and where they are there has_stored_data, account_id
+              and namespace_id
   a dataset   a folder, or s3://, gs:// or az://, with a manifest.json
   -           a file on stdin
 What reads as a moment is one: a file with such a name is written as ./latest.
@@ -21,8 +21,9 @@ What reads as a moment is one: a file with such a name is written as ./latest.
 Changes go to stdout when all of them are known, in the order of namespaces
 and ids; counts go to stderr. Where both sides say in which namespace an
 object is, ids are compared within namespaces. Where one side has no
-has_stored_data, only the ids are compared. Files need not be sorted: what is
-not is sorted on disk, in TMPDIR.
+has_stored_data, only the ids are compared. A row that leaves out a key which
+other rows of its file have does not know it. Files need not be sorted: what
+is not is sorted on disk, in TMPDIR.
 
 --combined prints one line an object, also of those that are the same, with
 the symbols of rclone (whose source is TO):
@@ -45,11 +46,11 @@ Examples:
 pub struct DiffArgs {
     /// What was: a moment, a file, a dataset, or - for stdin
     #[arg(value_name = "FROM")]
-    pub from: Asked,
+    pub from: Operand,
 
     /// What it became: the same
     #[arg(value_name = "TO")]
-    pub to: Asked,
+    pub to: Operand,
 
     /// How the changes are written to stdout [default: text]
     #[arg(long, value_name = "FORMAT", value_enum)]

@@ -7,16 +7,17 @@ use durable_inventory::cli::{ExportArgs, ExportCommand, GlobalArgs, RowsArgs};
 use durable_inventory::config::{Settings, StoreConfig};
 use durable_inventory::export::columns::{self, ExportColumn};
 use durable_inventory::export::{self, AtomicOutput, Dataset, DatasetStore, ExportError, FileOutput, Folder, Format};
-use durable_inventory::export::{Location, Period, SingleFile, Target, Verified, stdout};
+use durable_inventory::export::{Location, Period, SingleFile, Stdout, Target, Verified};
 use durable_inventory::moment::Moment;
 use durable_inventory::store::{Store, Table};
 use durable_inventory::text::shown;
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::Failure;
 use super::filter::Filter;
-use super::signals::Signals;
-use super::store::with_store;
+use super::signals::stopped;
+use super::store::{hold_store, with_store};
 use crate::terminal;
 use crate::terminal::table::number;
 use crate::terminal::times::for_people;
@@ -37,8 +38,12 @@ pub async fn run(settings: &Settings<'_>, global: &GlobalArgs, args: &ExportArgs
         rows,
         format,
         columns,
+        stopped: stopped()?,
     };
-    with_store(settings.store()?, global, 1, async |store| job.run(store).await).await
+    hold_store(settings.store()?, global, 1, &job.stopped, async |store| {
+        job.run(store).await
+    })
+    .await
 }
 
 fn period(since: Option<Moment>, until: Option<Moment>) -> Period {
@@ -83,6 +88,7 @@ struct Job<'a> {
     rows: &'a RowsArgs,
     format: Format,
     columns: Vec<ExportColumn>,
+    stopped: CancellationToken,
 }
 
 impl Job<'_> {
@@ -111,8 +117,9 @@ impl Job<'_> {
                 &namespace.namespace_id,
                 namespace.name.as_deref(),
             )
-        })
-        .await?;
+        });
+        let planned = self.stopped.run_until_cancelled(plan).await;
+        let plan = planned.ok_or(ExportError::Stopped)??;
         for note in &plan.notes {
             warn!("{note}");
         }
@@ -120,8 +127,7 @@ impl Job<'_> {
             warn_of_pruned(&plan);
         }
         let namespaces = plan.slices.len();
-        // Signals count from before the target creates its first file, so that a stopped export removes it again.
-        let stopped = stopped();
+        let stopped = self.stopped.cancelled();
         let target = self.target().await?;
         let rows = export::export(&mut reader, self.table, plan, self.rows.has_data, target, stopped).await?;
         info!(
@@ -135,7 +141,7 @@ impl Job<'_> {
     async fn target(&self) -> Result<Box<dyn Target>, ExportError> {
         let place = self.rows.output.to_string();
         let output: std::io::Result<Box<dyn AtomicOutput>> = match &self.rows.output {
-            Location::Stdout => Ok(stdout()),
+            Location::Stdout => Ok(Box::<Stdout>::default()),
             Location::File(path) => FileOutput::create(path).map(|file| Box::new(file) as _),
             Location::Folder(_) | Location::Remote(_) => {
                 let complete = self.rows.has_data.is_none();
@@ -152,7 +158,7 @@ impl Job<'_> {
 /// Warns if an export of the whole record lacks its beginning.
 fn warn_of_pruned(plan: &export::ExportPlan) {
     for slice in plan.slices.iter().filter(|slice| slice.since.is_none()) {
-        if let Some(horizon) = slice.namespace.horizon() {
+        if let Some(horizon) = slice.namespace.published.horizon {
             let (label, horizon) = (shown(slice.namespace.label()), for_people(horizon));
             warn!("namespace {label} is told from {horizon} on: what was before it was pruned");
         }
@@ -202,18 +208,6 @@ pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stat
     tokio::task::spawn_blocking(work)
         .await
         .unwrap_or_else(|ended| std::panic::resume_unwind(ended.into_panic()))
-}
-
-/// Completes with the first signal, received from this call on, that ends the program.
-pub fn stopped() -> impl Future<Output = ()> {
-    let signals = Signals::listen();
-    async move {
-        match signals {
-            Ok(mut signals) => signals.next().await,
-            // Without handlers, a signal ends the process.
-            Err(_) => std::future::pending().await,
-        }
-    }
 }
 
 async fn verify(settings: &Settings<'_>, global: &GlobalArgs, path: &Location) -> Result<u8, Failure> {

@@ -4,6 +4,7 @@ use durable_inventory::cli::FilterArgs;
 use durable_inventory::export::ExportError;
 use durable_inventory::model::{Namespace, canonical_id};
 use durable_inventory::select::Selection;
+use durable_inventory::store::NamespaceRecord;
 
 use super::Failure;
 
@@ -46,6 +47,14 @@ impl<'a> Filter<'a> {
 
     fn is_everything(&self) -> bool {
         self.accounts.is_empty() && self.selection.include.is_empty()
+    }
+
+    pub fn selects_record(&self, namespace: &NamespaceRecord) -> bool {
+        self.selects(
+            &namespace.account_id,
+            &namespace.namespace_id,
+            namespace.name.as_deref(),
+        )
     }
 
     /// By id and name, which is all that these patterns ask about.

@@ -41,9 +41,8 @@ async fn life(store: &Store, filter: &Filter<'_>, object: &ObjectId) -> Result<V
     if !rows.is_empty() {
         return Ok(rows);
     }
-    let namespaces = store.named_namespaces().await.map_err(failed)?;
-    let mut namespaces = namespaces.iter();
-    if !namespaces.any(|there| filter.selects(&there.account_id, &there.namespace_id, there.name.as_deref())) {
+    let namespaces = store.namespaces().await.map_err(failed)?;
+    if !namespaces.iter().any(|there| filter.selects_record(there)) {
         filter.refuse_no_match()?;
     }
     let pruned = store.pruned_object(object).await.map_err(failed)?;

@@ -5,7 +5,7 @@ use comfy_table::CellAlignment::{Left, Right};
 use durable_inventory::cli::{GlobalArgs, NamespacesArgs, OutputFormat, SnapshotsArgs};
 use durable_inventory::config::Settings;
 use durable_inventory::model::label;
-use durable_inventory::store::{FoundSnapshots, NamespaceRow, SnapshotRow, StoreError};
+use durable_inventory::store::{FoundSnapshots, NamespaceRecord, SnapshotRow, StoreError};
 use durable_inventory::text::shown;
 use serde_json::json;
 use tracing::info;
@@ -19,11 +19,11 @@ use crate::terminal::times::{for_people, for_programs};
 
 pub async fn namespaces(settings: &Settings<'_>, global: &GlobalArgs, args: &NamespacesArgs) -> Result<u8, Failure> {
     let mut rows = with_store(settings.store()?, global, 2, async |store| {
-        store.namespace_rows().await.map_err(|error| Failure::new(error, 1))
+        store.namespaces().await.map_err(|error| Failure::new(error, 1))
     })
     .await?;
     let filter = Filter::new(&args.filter);
-    rows.retain(|row| filter.selects(&row.account_id, &row.namespace_id, row.name.as_deref()));
+    rows.retain(|row| filter.selects_record(row));
     let text = match args.output.format {
         OutputFormat::Json => terminal::json_lines(rows.iter().map(namespace_json)),
         OutputFormat::Text if rows.is_empty() => filter.nothing("namespace"),
@@ -46,7 +46,7 @@ const NAMESPACES: [Column; 9] = [
 ];
 
 /// Which account a namespace is of is said where they have several: its 32 digits push the rest off a terminal.
-fn namespaces_text(rows: &[NamespaceRow]) -> String {
+fn namespaces_text(rows: &[NamespaceRecord]) -> String {
     let several = rows.windows(2).any(|two| two[0].account_id != two[1].account_id);
     let first = usize::from(!several);
     table(
@@ -55,7 +55,8 @@ fn namespaces_text(rows: &[NamespaceRow]) -> String {
     )
 }
 
-fn namespace_cells(row: &NamespaceRow) -> Vec<String> {
+fn namespace_cells(row: &NamespaceRecord) -> Vec<String> {
+    let newest = row.published;
     let text = |text: &Option<String>| text.as_deref().map(shown).unwrap_or_default();
     vec![
         row.account_id.clone(),
@@ -63,23 +64,24 @@ fn namespace_cells(row: &NamespaceRow) -> Vec<String> {
         text(&row.name),
         text(&row.script),
         text(&row.class),
-        row.objects.map(|n| number(n as u64)).unwrap_or_default(),
-        row.with_data.map(|n| number(n as u64)).unwrap_or_default(),
-        row.recorded_at.map(for_people).unwrap_or_default(),
+        newest.map(|newest| number(newest.objects)).unwrap_or_default(),
+        newest.map(|newest| number(newest.with_data)).unwrap_or_default(),
+        newest.map(|newest| for_people(newest.recorded_at)).unwrap_or_default(),
         missing(row),
     ]
 }
 
 /// Nothing is left to be done about a namespace of which nothing is left, as `report` has it.
-fn missing(row: &NamespaceRow) -> String {
-    match (row.missing_since, row.objects.unwrap_or(0)) {
+fn missing(row: &NamespaceRecord) -> String {
+    match (row.missing_since, row.published.map_or(0, |newest| newest.objects)) {
         (None, _) => String::new(),
         (Some(_), 0) => "retired".to_owned(),
         (Some(since), _) => for_people(since),
     }
 }
 
-fn namespace_json(row: &NamespaceRow) -> serde_json::Value {
+fn namespace_json(row: &NamespaceRecord) -> serde_json::Value {
+    let newest = row.published;
     json!({
         "account_id": row.account_id,
         "namespace_id": row.namespace_id,
@@ -88,10 +90,10 @@ fn namespace_json(row: &NamespaceRow) -> serde_json::Value {
         "class": row.class,
         "use_sqlite": row.use_sqlite,
         "missing_since": row.missing_since.map(for_programs),
-        "snapshot_id": row.snapshot_id,
-        "recorded_at": row.recorded_at.map(for_programs),
-        "objects": row.objects,
-        "with_data": row.with_data,
+        "snapshot_id": newest.map(|newest| newest.snapshot_id),
+        "recorded_at": newest.map(|newest| for_programs(newest.recorded_at)),
+        "objects": newest.map(|newest| newest.objects),
+        "with_data": newest.map(|newest| newest.with_data),
     })
 }
 
@@ -101,8 +103,8 @@ pub async fn snapshots(settings: &Settings<'_>, global: &GlobalArgs, args: &Snap
     let statuses: Vec<_> = statuses.map(|status| status.get_name().to_owned()).collect();
     let FoundSnapshots { rows, found } = with_store(settings.store()?, global, 2, async |store| {
         let work = async {
-            let mut namespaces = store.named_namespaces().await?;
-            namespaces.retain(|there| filter.selects(&there.account_id, &there.namespace_id, there.name.as_deref()));
+            let mut namespaces = store.namespaces().await?;
+            namespaces.retain(|there| filter.selects_record(there));
             let keys: Vec<_> = namespaces.iter().map(|namespace| namespace.key).collect();
             store.snapshot_rows(&keys, &statuses, args.limit).await
         };
@@ -200,21 +202,25 @@ fn snapshot_json(row: &SnapshotRow) -> serde_json::Value {
 
 #[cfg(test)]
 mod tests {
+    use durable_inventory::store::{LeaseNumber, PublishedRecord};
+    use time::OffsetDateTime;
+
     use super::*;
 
-    fn row(account: &str) -> NamespaceRow {
-        NamespaceRow {
+    fn row(account: &str) -> NamespaceRecord {
+        NamespaceRecord {
+            key: 1,
+            lease: LeaseNumber::default(),
             account_id: account.to_owned(),
             namespace_id: "5fd1caff".to_owned(),
             name: None,
             script: None,
             class: None,
             use_sqlite: None,
+            preview: None,
+            first_seen_at: OffsetDateTime::UNIX_EPOCH,
             missing_since: None,
-            snapshot_id: None,
-            recorded_at: None,
-            objects: None,
-            with_data: None,
+            published: None,
         }
     }
 
@@ -228,13 +234,23 @@ mod tests {
 
     #[test]
     fn what_is_missing_and_has_nothing_left_is_retired() {
-        let gone = |objects| NamespaceRow {
-            missing_since: Some(time::OffsetDateTime::UNIX_EPOCH),
-            objects,
+        let gone = |objects| NamespaceRecord {
+            missing_since: Some(OffsetDateTime::UNIX_EPOCH),
+            published: Some(PublishedRecord {
+                snapshot_id: 1,
+                recorded_at: OffsetDateTime::UNIX_EPOCH,
+                objects,
+                with_data: 0,
+                unknown: 0,
+                baseline_snapshot: 1,
+                recorded_since: OffsetDateTime::UNIX_EPOCH,
+                horizon: None,
+                horizon_snapshot: None,
+            }),
             ..row("a")
         };
-        assert_eq!(missing(&gone(Some(0))), "retired");
-        assert_eq!(missing(&gone(Some(1))), "1970-01-01 00:00:00Z");
+        assert_eq!(missing(&gone(0)), "retired");
+        assert_eq!(missing(&gone(1)), "1970-01-01 00:00:00Z");
         assert_eq!(missing(&row("a")), "");
     }
 }

@@ -3,7 +3,6 @@
 use comfy_table::CellAlignment::{Left, Right};
 use durable_inventory::cli::{GlobalArgs, OutputFormat, PruneArgs};
 use durable_inventory::config::Settings;
-use durable_inventory::model::label;
 use durable_inventory::prune::{self, Dropped, Outcome, Pruned, PrunedNamespace};
 use durable_inventory::text::shown;
 use serde_json::json;
@@ -25,14 +24,7 @@ pub async fn run(settings: &Settings<'_>, global: &GlobalArgs, args: &PruneArgs)
                 dry_run: args.dry_run,
                 batch: prune::BATCH,
             };
-            prune::prune(store, &asked, |namespace| {
-                filter.selects(
-                    &namespace.account_id,
-                    &namespace.namespace_id,
-                    namespace.name.as_deref(),
-                )
-            })
-            .await
+            prune::prune(store, &asked, |namespace| filter.selects_record(namespace)).await
         };
         work.await.map_err(|error| Failure::new(error, 1))
     })
@@ -114,8 +106,7 @@ fn cells(namespace: &PrunedNamespace) -> Vec<String> {
 }
 
 fn shown_label(namespace: &PrunedNamespace) -> String {
-    let namespace = &namespace.namespace;
-    shown(label(namespace.name.as_deref(), &namespace.namespace_id))
+    shown(namespace.namespace.label())
 }
 
 fn dropped(pruned: &Pruned) -> impl Iterator<Item = &Dropped> {

@@ -1,13 +1,21 @@
-//! The signals that ask the program to stop: an interrupt, a request to end, a terminal that is gone.
+//! The signals that ask the program to stop: SIGINT, SIGTERM, and SIGHUP when its terminal goes away.
 
 use std::io;
+use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::Failure;
+
+/// Signals within this time of the first are the same request to stop: `timeout` signals its child, and then the child's
+/// whole group.
+const ONE_STOP: Duration = Duration::from_millis(50);
 
 pub struct Signals {
     interrupt: Signal,
     terminate: Signal,
-    /// `None` where the program is to outlive its terminal.
+    /// `None` if SIGHUP is ignored, as under nohup: the program is to outlive its terminal.
     hangup: Option<Signal>,
 }
 
@@ -23,8 +31,8 @@ impl Signals {
         })
     }
 
-    /// Waits for one.
-    pub async fn next(&mut self) {
+    /// Waits for one of them.
+    pub async fn next(&mut self) -> SignalKind {
         let hangup = async {
             match &mut self.hangup {
                 Some(hangup) => hangup.recv().await,
@@ -32,14 +40,41 @@ impl Signals {
             }
         };
         tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-            _ = hangup => {}
+            _ = self.interrupt.recv() => SignalKind::interrupt(),
+            _ = self.terminate.recv() => SignalKind::terminate(),
+            _ = hangup => SignalKind::hangup(),
         }
     }
 }
 
-/// As under nohup, which has the signal ignored. Where the system does not say, it stays as it is.
+/// Cancelled by the first signal from now on. A later SIGINT or SIGTERM ends the process at once.
+pub fn stopped() -> Result<CancellationToken, Failure> {
+    let mut signals = Signals::listen().map_err(|error| Failure::new(error, 1))?;
+    let stopped = CancellationToken::new();
+    let first = stopped.clone();
+    tokio::spawn(async move {
+        let mut asked: Option<Instant> = None;
+        loop {
+            let signal = signals.next().await;
+            first.cancel();
+            // When a terminal goes away, the shell and the kernel each send SIGHUP.
+            if signal == SignalKind::hangup() {
+                continue;
+            }
+            if asked.get_or_insert_with(Instant::now).elapsed() > ONE_STOP {
+                end_at_once();
+            }
+        }
+    });
+    Ok(stopped)
+}
+
+#[expect(clippy::exit, reason = "a person asked twice; what was committed is kept")]
+fn end_at_once() {
+    std::process::exit(130);
+}
+
+/// Whether SIGHUP is ignored. Where the system does not say, it is left as it is.
 fn outlives_its_terminal() -> bool {
     let Ok(status) = std::fs::read_to_string("/proc/self/status") else {
         return true;

@@ -1,10 +1,10 @@
-//! Why two sides could not be compared.
+//! Errors of a comparison.
 
 use std::fmt;
 use std::io;
 
 use crate::export::ExportError;
-use crate::export::read::{RowError, Unreadable};
+use crate::export::read::{At, RowError, Unreadable};
 use crate::model::ObjectId;
 use crate::store::StoreError;
 
@@ -22,7 +22,7 @@ pub enum DiffError {
     #[error("{place}: {at} has no {column}")]
     NoValue {
         place: String,
-        at: crate::export::read::At,
+        at: At,
         column: &'static str,
     },
 
@@ -80,21 +80,38 @@ pub enum DiffError {
     Stopped,
 }
 
-/// Ids that a side has more than once: how many, and the first of them.
+/// Why a side was not read to its end.
+#[derive(Debug)]
+pub(super) enum Stopped {
+    /// Its ids do not ascend: it has to be sorted.
+    OutOfOrder,
+    /// The comparison ended before the side did.
+    Disconnected,
+    Failed(DiffError),
+}
+
+impl<E: Into<DiffError>> From<E> for Stopped {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// Ids that a side lists more than once: their number, and the first few.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Duplicates {
     pub count: u64,
     pub first: Vec<ObjectId>,
-    /// The first one's namespaces, where they differ: the sides were compared without them.
+    /// The first one's namespaces if they differ; the comparison was by id alone.
     pub namespaces: Option<(String, String)>,
 }
 
+/// The number of ids in a message.
 const SHOWN: usize = 5;
 
 impl Duplicates {
-    /// Once for each row too many.
+    /// Adds the id of a repeated row. Rows come in the order of ids.
     pub fn add(&mut self, id: ObjectId) {
-        // In order of ids: a third one is met right after the second.
+        // A third row of the same id follows the second.
         if self.first.last() == Some(&id) {
             return;
         }

@@ -1,7 +1,6 @@
-//! Entries sorted in bounded memory: runs of a size that fits, sorted and written to one temporary file, then merged.
+//! External merge sort: runs that fit into memory are sorted and written to one temporary file, then merged.
 //!
-//! Our own, for entries of a fixed size: 37 bytes each on disk, a file for all runs instead of one for each, and
-//! nothing to clean up, as the file has no name.
+//! Entries have a fixed size of 37 bytes on disk, and all runs share one unnamed file, so there is nothing to clean up.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -10,34 +9,35 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::FileExt;
 
-use super::Entry;
-use super::owners::Owners;
+use super::entry::Entry;
+use super::namespaces::Namespaces;
 use crate::model::{ObjectId, StoredData};
-use crate::temporary::nameless_file;
 
+/// The size of an entry on disk.
 const BYTES: usize = 37;
-/// All runs together read ahead so many entries.
+/// Entries that all runs together read ahead.
 const AHEAD: usize = 128 * 1024;
-/// However many there are, each reads some at a time.
+/// Entries that each run reads ahead at least, however many runs there are.
 const LEAST_AHEAD: usize = 64;
 
 pub struct Sorter<'a> {
-    owners: &'a Owners,
-    /// Entries that are held in memory.
-    room: usize,
+    namespaces: &'a Namespaces,
+    /// The greatest number of entries in memory.
+    capacity: usize,
     entries: Vec<Entry>,
     file: Option<BufWriter<File>>,
-    /// How many entries each run has.
+    /// The number of entries in each run.
     runs: Vec<u64>,
 }
 
 impl<'a> Sorter<'a> {
-    pub fn new(owners: &'a Owners, room: usize) -> Self {
+    pub fn new(namespaces: &'a Namespaces, capacity: usize) -> Self {
+        let capacity = capacity.max(1);
         Self {
-            owners,
-            room: room.max(1),
-            // What is never filled is never resident.
-            entries: Vec::with_capacity(room.max(1)),
+            namespaces,
+            capacity,
+            // Pages that are never written are never resident.
+            entries: Vec::with_capacity(capacity),
             file: None,
             runs: Vec::new(),
         }
@@ -45,7 +45,7 @@ impl<'a> Sorter<'a> {
 
     pub fn push(&mut self, entries: &[Entry]) -> io::Result<()> {
         for entry in entries {
-            if self.entries.len() == self.room {
+            if self.entries.len() == self.capacity {
                 self.write_run()?;
             }
             self.entries.push(*entry);
@@ -54,8 +54,8 @@ impl<'a> Sorter<'a> {
     }
 
     fn sort(&mut self) {
-        let ranks = self.owners.ranks();
-        let key = |entry: &Entry| (ranks[entry.owner as usize], prefix(&entry.id));
+        let ranks = self.namespaces.ranks();
+        let key = |entry: &Entry| (ranks[entry.namespace as usize], entry.id.leading_bits());
         self.entries
             .sort_unstable_by(|one, other| key(one).cmp(&key(other)).then_with(|| one.id.cmp(&other.id)));
     }
@@ -64,7 +64,9 @@ impl<'a> Sorter<'a> {
         self.sort();
         let file = match &mut self.file {
             Some(file) => file,
-            None => self.file.insert(BufWriter::with_capacity(64 * 1024, nameless_file()?)),
+            None => self
+                .file
+                .insert(BufWriter::with_capacity(64 * 1024, tempfile::tempfile()?)),
         };
         for entry in &self.entries {
             file.write_all(&encode(entry))?;
@@ -74,21 +76,19 @@ impl<'a> Sorter<'a> {
         Ok(())
     }
 
-    /// In ascending order of owner and id.
+    /// Returns the entries in ascending order of namespace and id.
     pub fn finish(mut self) -> io::Result<Sorted> {
+        if self.file.is_some() {
+            self.write_run()?;
+        }
         let Some(file) = self.file.take() else {
             self.sort();
             return Ok(Sorted::InMemory(self.entries.into_iter()));
         };
-        self.file = Some(file);
-        self.write_run()?;
-        // Its room is needed no more.
+        // Frees memory for what the runs read ahead.
         self.entries = Vec::new();
-        let file = match self.file.take() {
-            Some(file) => file.into_inner().map_err(|error| error.into_error())?,
-            None => nameless_file()?,
-        };
-        Merge::new(file, &self.runs, self.owners.ranks()).map(Sorted::Merged)
+        let file = file.into_inner().map_err(|error| error.into_error())?;
+        Merge::new(file, &self.runs, self.namespaces.ranks()).map(Sorted::Merged)
     }
 }
 
@@ -112,18 +112,18 @@ pub struct Merge {
     file: File,
     ranks: Vec<u32>,
     runs: Vec<Run>,
-    /// The next entry of each run, the least one on top.
+    /// The next entry of each run, the smallest one on top.
     heap: BinaryHeap<Reverse<(u32, u64, ObjectId, usize)>>,
     ahead: usize,
 }
 
 #[derive(Default)]
 struct Run {
-    /// Where in the file its next entry is, and how many there are from there on.
+    /// The offset in the file at which the next `left` entries are.
     at: u64,
     left: u64,
     entries: std::vec::IntoIter<Entry>,
-    /// The one that is in the heap.
+    /// The entry that is in the heap.
     current: Option<Entry>,
 }
 
@@ -161,7 +161,7 @@ impl Merge {
         let Reverse((.., index)) = *top;
         let run = &mut self.runs[index];
         let entry = run.current.take();
-        // In the place of the one that is handed on: cheaper than taking that out and putting this in.
+        // Replacing the top is cheaper than a pop and a push.
         match run.advance(&self.file, self.ahead)? {
             Some(next) => *top = Reverse(key(&self.ranks, next, index)),
             None => drop(PeekMut::pop(top)),
@@ -170,15 +170,9 @@ impl Merge {
     }
 }
 
+/// The leading bits almost always decide.
 fn key(ranks: &[u32], entry: &Entry, run: usize) -> (u32, u64, ObjectId, usize) {
-    (ranks[entry.owner as usize], prefix(&entry.id), entry.id, run)
-}
-
-/// The first bytes of an id, compared as a number: they almost always decide.
-fn prefix(id: &ObjectId) -> u64 {
-    id.as_bytes()
-        .first_chunk()
-        .map_or(0, |bytes| u64::from_be_bytes(*bytes))
+    (ranks[entry.namespace as usize], entry.id.leading_bits(), entry.id, run)
 }
 
 impl Run {
@@ -205,7 +199,7 @@ impl Run {
 fn encode(entry: &Entry) -> [u8; BYTES] {
     let mut bytes = [0; BYTES];
     bytes[..32].copy_from_slice(entry.id.as_bytes());
-    bytes[32..36].copy_from_slice(&entry.owner.to_le_bytes());
+    bytes[32..36].copy_from_slice(&entry.namespace.to_le_bytes());
     bytes[36] = match entry.data {
         None => 0,
         Some(StoredData::Unknown) => 1,
@@ -220,7 +214,7 @@ fn decode(bytes: &[u8; BYTES]) -> Entry {
     id.copy_from_slice(&bytes[..32]);
     Entry {
         id: ObjectId::from_bytes(id),
-        owner: u32::from_le_bytes([bytes[32], bytes[33], bytes[34], bytes[35]]),
+        namespace: u32::from_le_bytes([bytes[32], bytes[33], bytes[34], bytes[35]]),
         data: match bytes[36] {
             0 => None,
             1 => Some(StoredData::Unknown),

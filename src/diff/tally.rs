@@ -1,24 +1,24 @@
-//! How many objects differ, and how, by owner.
+//! The number of differences of each kind, by namespace.
 
 use std::ops::AddAssign;
 
-use super::{Pair, Verdict};
-use crate::model::{ChangeCounts, ChangeKind};
+use super::entry::Comparison;
+use crate::model::ChangeCounts;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Counts {
+pub struct DiffCounts {
     pub changes: ChangeCounts,
     pub same: u64,
     pub not_comparable: u64,
 }
 
-impl Counts {
+impl DiffCounts {
     pub fn changed(&self) -> u64 {
         self.changes.total()
     }
 }
 
-impl AddAssign for Counts {
+impl AddAssign for DiffCounts {
     fn add_assign(&mut self, other: Self) {
         self.changes += other.changes;
         self.same += other.same;
@@ -26,40 +26,36 @@ impl AddAssign for Counts {
     }
 }
 
-/// By the numbers of owners.
+/// Counts, indexed by a namespace's number.
 #[derive(Debug, Clone, Default)]
-pub struct Tally(Vec<Counts>);
+pub struct Tally(Vec<DiffCounts>);
 
 impl Tally {
-    pub fn of(&mut self, owner: u32) -> &mut Counts {
-        let index = owner as usize;
+    pub fn counts_mut(&mut self, namespace: u32) -> &mut DiffCounts {
+        let index = namespace as usize;
         if index >= self.0.len() {
-            self.0.resize(index + 1, Counts::default());
+            self.0.resize(index + 1, DiffCounts::default());
         }
         &mut self.0[index]
     }
 
-    pub fn add(&mut self, pair: &Pair, verdict: Verdict) {
-        let counts = self.of(pair.owner);
-        match (verdict, pair.old, pair.new) {
-            (Verdict::Same, ..) => counts.same += 1,
-            (Verdict::NotComparable, ..) => counts.not_comparable += 1,
-            (Verdict::Created, ..) => counts.changes[ChangeKind::Created] += 1,
-            (Verdict::Removed, ..) => counts.changes[ChangeKind::Removed] += 1,
-            (Verdict::Changed, Some(old), Some(new)) => counts.changes[ChangeKind::of(old, new)] += 1,
-            (Verdict::Changed, ..) => {}
+    pub fn add(&mut self, namespace: u32, comparison: Comparison) {
+        let counts = self.counts_mut(namespace);
+        match comparison {
+            Comparison::Changed(kind) => counts.changes[kind] += 1,
+            Comparison::Same => counts.same += 1,
+            Comparison::NotComparable => counts.not_comparable += 1,
         }
     }
 
-    /// Owners of which anything was counted.
-    pub fn owners(&self) -> impl Iterator<Item = (u32, &Counts)> {
-        let all = self.0.iter().zip(0..);
-        all.filter(|(counts, _)| **counts != Counts::default())
-            .map(|(counts, owner)| (owner, counts))
+    /// Returns the namespaces with a count above zero.
+    pub fn namespaces(&self) -> impl Iterator<Item = (u32, &DiffCounts)> {
+        let all = (0..).zip(&self.0);
+        all.filter(|(_, counts)| **counts != DiffCounts::default())
     }
 
-    pub fn total(&self) -> Counts {
-        let mut total = Counts::default();
+    pub fn total(&self) -> DiffCounts {
+        let mut total = DiffCounts::default();
         self.0.iter().for_each(|counts| total += *counts);
         total
     }

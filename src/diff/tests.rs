@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::sync::atomic::AtomicBool;
+use std::io::Read;
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::export::Location;
-use crate::model::ChangeKind;
+use crate::model::{ChangeKind, State, StoredData};
 
 /// By namespace and id.
 type Objects = BTreeMap<(u8, u8), Option<bool>>;
@@ -26,6 +26,8 @@ struct Way {
     shape: Shape,
     namespaces: bool,
     flags: bool,
+    /// JSON without the keys whose values are null.
+    sparse: bool,
     /// Columns and rows in another order.
     turned: bool,
     shuffled: Vec<u16>,
@@ -36,8 +38,9 @@ impl Way {
         self.namespaces && !matches!(self.shape, Shape::Ids)
     }
 
-    fn has_flags(&self) -> bool {
-        self.flags && !matches!(self.shape, Shape::Ids)
+    fn has_flags(&self, objects: &Objects) -> bool {
+        let is_written = !self.sparse || !matches!(self.shape, Shape::Jsonl) || objects.values().any(Option::is_some);
+        self.flags && !matches!(self.shape, Shape::Ids) && is_written
     }
 
     fn write(&self, objects: &Objects) -> String {
@@ -65,7 +68,7 @@ impl Way {
                     if self.namespaces {
                         write!(line, ",\"account_id\":\"a\",\"namespace_id\":\"{namespace}\"").unwrap();
                     }
-                    if self.flags {
+                    if self.flags && !(self.sparse && flag.is_none()) {
                         write!(line, ",\"has_stored_data\":{}", flag.as_deref().unwrap_or("null")).unwrap();
                     }
                     line + "}\n"
@@ -94,11 +97,13 @@ impl Way {
 fn any_way() -> impl Strategy<Value = Way> {
     let shape = prop_oneof![3 => Just(Shape::Csv), 2 => Just(Shape::Jsonl), 1 => Just(Shape::Ids)];
     let shuffled = prop_oneof![Just(Vec::new()), prop::collection::vec(any::<u16>(), 1..30)];
-    (shape, any::<bool>(), prop::bool::weighted(0.8), any::<bool>(), shuffled).prop_map(
-        |(shape, namespaces, flags, turned, shuffled)| Way {
+    let flags = prop::bool::weighted(0.8);
+    (shape, any::<bool>(), flags, any::<bool>(), any::<bool>(), shuffled).prop_map(
+        |(shape, namespaces, flags, sparse, turned, shuffled)| Way {
             shape,
             namespaces,
             flags,
+            sparse,
             turned,
             shuffled,
         },
@@ -118,7 +123,9 @@ fn expected(objects: [&Objects; 2], ways: [&Way; 2]) -> Option<Vec<String>> {
     let mut all: BTreeMap<(u8, u8), [Option<Option<State>>; 2]> = BTreeMap::new();
     for side in [0, 1] {
         for ((namespace, id), flag) in objects[side] {
-            let state = ways[side].has_flags().then(|| StoredData::from(*flag).into());
+            let state = ways[side]
+                .has_flags(objects[side])
+                .then(|| StoredData::from(*flag).into());
             let cell = &mut all.entry((if by_namespace { *namespace } else { 0 }, *id)).or_default()[side];
             if cell.replace(state).is_some() {
                 return None;
@@ -138,21 +145,21 @@ fn expected(objects: [&Objects; 2], ways: [&Way; 2]) -> Option<Vec<String>> {
     Some(lines.collect())
 }
 
-fn diff(files: [&str; 2], listing: Listing, room: usize) -> Result<(String, Tally), DiffError> {
+fn diff(files: [&str; 2], format: LineFormat, room: usize) -> Result<(String, Tally), DiffError> {
     let folder = tempfile::tempdir().unwrap();
     let mut sides = ["from.txt", "to.txt"].into_iter().zip(files).map(|(name, text)| {
         let path = folder.path().join(name);
         std::fs::write(&path, text).unwrap();
-        Files::file(&Location::File(path)).map(Side::Files)
+        FileSide::file(&Location::File(path)).map(Side::Files)
     });
     let (mut from, mut to) = (sides.next().unwrap()?, sides.next().unwrap()?);
-    let prepared = prepare([&mut from, &mut to], listing, None)?;
+    let plan = plan([&mut from, &mut to], format, None)?;
     let limits = Limits { sorted_in_memory: room };
-    let found = compare_sides([&from, &to], &prepared.owners, listing, limits, &AtomicBool::new(false))?;
-    let (_, found) = prepared.complete(found);
-    let mut text = Vec::new();
-    found.listed.copy_to(&mut text).unwrap();
-    Ok((String::from_utf8(text).unwrap(), found.tally))
+    let found = compare_sides([&from, &to], &plan.namespaces, format, limits)?;
+    let (_, mut found) = plan.complete(found);
+    let mut text = String::new();
+    found.lines.read_to_string(&mut text).unwrap();
+    Ok((text, found.tally))
 }
 
 proptest! {
@@ -163,7 +170,7 @@ proptest! {
         from in any_objects(), to in any_objects(), ways in [any_way(), any_way()], room in 1usize..50,
     ) {
         let texts = [ways[0].write(&from), ways[1].write(&to)];
-        let combined = diff([&texts[0], &texts[1]], Listing::Combined, room);
+        let combined = diff([&texts[0], &texts[1]], LineFormat::Combined, room);
         match expected([&from, &to], [&ways[0], &ways[1]]) {
             None => prop_assert!(matches!(combined, Err(DiffError::Duplicates { .. })), "{texts:?}"),
             Some(lines) => {
@@ -174,7 +181,7 @@ proptest! {
                 prop_assert_eq!((total.changes[ChangeKind::Created], total.changes[ChangeKind::Removed]), (count('+'), count('-')));
                 prop_assert_eq!((total.same, total.not_comparable), (count('='), count('!')));
                 // The changes alone are those that are none of the others.
-                let (changes, _) = diff([&texts[0], &texts[1]], Listing::Text, room).unwrap();
+                let (changes, _) = diff([&texts[0], &texts[1]], LineFormat::Text, room).unwrap();
                 prop_assert_eq!(changes.lines().count() as u64, total.changed());
             }
         }
@@ -186,9 +193,9 @@ proptest! {
 fn an_id_in_two_namespaces_is_told_apart_only_where_both_sides_can() {
     let id = hex::encode([7; 32]);
     let both = format!("namespace_id,object_id\nn1,{id}\nn2,{id}\n");
-    let (lines, _) = diff([&both, &both], Listing::Combined, 10).unwrap();
+    let (lines, _) = diff([&both, &both], LineFormat::Combined, 10).unwrap();
     assert_eq!(lines, format!("= {id}\n= {id}\n"));
-    let error = diff([&both, &format!("{id}\n")], Listing::Combined, 10).unwrap_err();
+    let error = diff([&both, &format!("{id}\n")], LineFormat::Combined, 10).unwrap_err();
     assert!(
         error.to_string().contains("the first is in the namespaces n1 and n2"),
         "{error}"
@@ -202,7 +209,7 @@ fn duplicates_are_counted_and_the_first_are_named() {
     let twice: String = twice.collect();
     let one = format!("{}\n", ids[0]);
     for room in [3, 100] {
-        let Err(DiffError::Duplicates { duplicates, .. }) = diff([&one, &twice], Listing::Text, room) else {
+        let Err(DiffError::Duplicates { duplicates, .. }) = diff([&one, &twice], LineFormat::Text, room) else {
             panic!("no duplicates with {room}");
         };
         assert_eq!(duplicates.count, 10);

@@ -21,7 +21,7 @@ mod verify;
 pub use self::dataset::Dataset;
 #[cfg(feature = "object-store")]
 pub use self::destination::RemoteStore;
-pub use self::destination::{AtomicOutput, DatasetStore, FileOutput, Folder, InvalidLocation, Location, stdout};
+pub use self::destination::{AtomicOutput, DatasetStore, FileOutput, Folder, InvalidLocation, Location, Stdout};
 pub use self::error::{ExportError, Loss};
 pub use self::format::Format;
 pub use self::manifest::Manifest;

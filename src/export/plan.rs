@@ -48,7 +48,10 @@ pub async fn plan(
         return Err(ExportError::NothingRecorded);
     }
     namespaces.retain(selects);
-    let (selected, first) = (namespaces.len(), namespaces.iter().map(|n| n.recorded_since).min());
+    let (selected, first) = (
+        namespaces.len(),
+        namespaces.iter().map(|n| n.published.recorded_since).min(),
+    );
     let Some(first) = first else {
         return Err(ExportError::NothingSelected);
     };
@@ -97,7 +100,7 @@ async fn add(
     let no_record = |moment| NoRecord {
         namespace: namespace.label().to_owned(),
         moment,
-        begins: namespace.recorded_since,
+        begins: namespace.published.recorded_since,
     };
     let Some(until) = reader.snapshot_at(&namespace, period.until).await? else {
         // A snapshot id selects its namespace, so the others need no note.

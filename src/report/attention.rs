@@ -81,8 +81,8 @@ pub(super) fn of_namespace(
     let mut tell = |trouble, snapshot_id, why| {
         found.push(Attention {
             trouble,
-            account_id: row.account_id.clone(),
-            namespace_id: row.namespace_id.clone(),
+            account_id: row.namespace.account_id.clone(),
+            namespace_id: row.namespace.namespace_id.clone(),
             label: shown(figures.label()),
             why,
             snapshot_id,
@@ -98,19 +98,23 @@ pub(super) fn of_namespace(
                 "no longer listed since {}; {} recorded until `durable-inventory namespaces retire {}`",
                 words::day(since),
                 words::stay(objects),
-                shell_word(&row.namespace_id)
+                shell_word(&row.namespace.namespace_id)
             );
             return tell(Trouble::Missing, None, why);
         }
         Presence::Present => {}
     }
-    if let Some(held) = row.held_snapshot_id {
-        let why = row.held_error.as_deref().map_or_else(|| "held back".to_owned(), shown);
+    if let Some(held) = row.unpublished.held_snapshot_id {
+        let why = row
+            .unpublished
+            .held_error
+            .as_deref()
+            .map_or_else(|| "held back".to_owned(), shown);
         tell(Trouble::Held, Some(held), why);
     }
-    let last_failed = row.last_status.as_deref() == Some("failed");
+    let last_failed = row.unpublished.last_status.as_deref() == Some("failed");
     if last_failed {
-        tell(Trouble::Failed, row.last_snapshot_id, last_error(row));
+        tell(Trouble::Failed, row.unpublished.last_snapshot_id, last_error(row));
     }
     if let Some(why) = stale(asked, at, row, figures) {
         tell(Trouble::Stale, figures.newest.map(|newest| newest.snapshot_id), why);
@@ -130,7 +134,8 @@ pub(super) fn of_namespace(
 }
 
 fn last_error(row: &ReportRow) -> String {
-    row.last_error
+    row.unpublished
+        .last_error
         .as_deref()
         .map_or_else(|| "no reason was recorded".to_owned(), shown)
 }
@@ -139,12 +144,15 @@ fn stale(asked: &Asked, at: OffsetDateTime, row: &ReportRow, figures: &Namespace
     let limit = Duration::try_from(asked.stale_after).unwrap_or(Duration::MAX);
     let why = match figures.age(at) {
         Some(age) if age > limit => format!("its newest snapshot is {} old", words::age(age)),
-        None if at - row.first_seen_at > limit => {
-            format!("listed since {}, and not recorded yet", words::day(row.first_seen_at))
+        None if at - row.namespace.first_seen_at > limit => {
+            format!(
+                "listed since {}, and not recorded yet",
+                words::day(row.namespace.first_seen_at)
+            )
         }
         _ => return None,
     };
-    Some(match row.last_status.as_deref() {
+    Some(match row.unpublished.last_status.as_deref() {
         Some("interrupted") => format!("{why}; the last walk was interrupted: {}", last_error(row)),
         _ => why,
     })

@@ -8,7 +8,7 @@ use time::{Duration, OffsetDateTime};
 use super::attention::{self, Attention};
 use super::series::{Day, Growth, Point, Series, dates_until};
 use crate::model::label;
-use crate::store::{LastRun, PointRow, ReportRow};
+use crate::store::{LastRun, NamespaceRecord, PointRow, ReportRow};
 
 /// The periods of the "change since" columns, in days.
 pub const PERIODS: [u16; 3] = [1, 7, 30];
@@ -129,8 +129,8 @@ impl Report {
         let mut attention: Vec<_> = last_run.as_ref().and_then(attention::of_run).into_iter().collect();
         let mut namespaces = Vec::with_capacity(rows.len());
         for row in rows {
-            let series = Series::new(by_key.remove(&row.key).unwrap_or_default());
-            let figures = NamespaceFigures::new(&asked, at, row, &series, series.days(&dates));
+            let series = Series::new(by_key.remove(&row.namespace.key).unwrap_or_default());
+            let figures = NamespaceFigures::new(&asked, at, &row.namespace, &series, series.days(&dates));
             attention::of_namespace(&asked, at, row, &figures, &mut attention);
             namespaces.push(figures);
         }
@@ -167,7 +167,7 @@ impl Report {
 }
 
 impl NamespaceFigures {
-    fn new(asked: &Asked, at: OffsetDateTime, row: &ReportRow, series: &Series, days: Vec<Day>) -> Self {
+    fn new(asked: &Asked, at: OffsetDateTime, row: &NamespaceRecord, series: &Series, days: Vec<Day>) -> Self {
         let newest = newest(row);
         let growth = series.growth(at);
         let sudden = growth.is_some_and(|growth| {
@@ -213,15 +213,14 @@ impl NamespaceFigures {
     }
 }
 
-fn newest(row: &ReportRow) -> Option<Newest> {
-    let (with_data, without_data, unknown) = (row.with_data?, row.without_data?, row.unknown?);
-    Some(Newest {
-        snapshot_id: row.snapshot_id?,
-        recorded_at: row.recorded_at?,
+fn newest(namespace: &NamespaceRecord) -> Option<Newest> {
+    namespace.published.map(|newest| Newest {
+        snapshot_id: newest.snapshot_id,
+        recorded_at: newest.recorded_at,
         count: Count {
-            objects: (with_data + without_data + unknown) as u64,
-            with_data: with_data as u64,
-            unknown: unknown as u64,
+            objects: newest.objects,
+            with_data: newest.with_data,
+            unknown: newest.unknown,
         },
     })
 }

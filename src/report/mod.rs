@@ -17,7 +17,7 @@ pub use self::series::{Day, Growth, Point, Series};
 use time::{Duration, OffsetDateTime};
 
 use self::series::dates_until;
-use crate::store::{LastRun, PointRow, Reader, ReportRow, StoreError};
+use crate::store::{LastRun, NamespaceRecord, PointRow, Reader, StoreError};
 
 /// Behind the moment of the report, for what is usual: a month of days before the newest snapshot but one, which may be
 /// some weeks old itself.
@@ -27,7 +27,7 @@ const LOOK_BACK: Duration = Duration::days(62);
 pub async fn read(
     reader: &mut Reader,
     asked: Asked,
-    selects: impl Fn(&ReportRow) -> bool,
+    selects: impl Fn(&NamespaceRecord) -> bool,
 ) -> Result<Report, StoreError> {
     let now = reader.now();
     let first_day = dates_until(now, asked.days)
@@ -39,9 +39,9 @@ pub async fn read(
     // What was published between the look at the clock and the look at the record is in the report, too.
     let at = rows
         .iter()
-        .filter_map(|row| row.recorded_at)
+        .filter_map(|row| Some(row.namespace.published?.recorded_at))
         .fold(now, OffsetDateTime::max);
-    rows.retain(selects);
+    rows.retain(|row| selects(&row.namespace));
     let points: Vec<PointRow> = match rows.is_empty() {
         true => Vec::new(),
         false => reader.report_points(since).await?,

@@ -1,7 +1,7 @@
-//! What the record says as of a moment, streamed: one namespace after another, by COPY, as compact rows.
+//! Reads the record as of a point in time: one namespace after another, streamed by COPY as compact rows.
 //!
-//! The ids of a namespace's published snapshots rise in the order of publication, for each is begun after the one that
-//! it is compared with was published. So "by that moment" is a comparison of snapshot ids, without a join.
+//! The ids of a namespace's published snapshots rise in the order of publication, for each walk begins after the snapshot
+//! that it is compared with was published. So "by that time" is a comparison of snapshot ids, without a join.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -9,11 +9,14 @@ use std::ops::ControlFlow;
 use time::OffsetDateTime;
 
 use super::StoreError;
-use super::copy_out::Fields;
+use super::as_of_queries::{rows_of, states_of, two_states_of};
+use super::copy_binary::Fields;
 use super::decode::{digest_from, id_from, inconsistent};
-use super::moments::{ReadNamespace, Reader, SnapshotAt};
-use super::unread::{Recorded, UnreadRows};
-use crate::model::{ObjectId, State, StoredData};
+use super::error::Doing;
+use super::reader::{ReadNamespace, Reader, SnapshotAt};
+use super::unread::{Recorded, Unread, UnreadRows};
+use crate::digest::SetDigest;
+use crate::model::{ObjectId, Observation, State, StoredData};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Table {
@@ -22,7 +25,8 @@ pub enum Table {
     History,
 }
 
-/// What is asked of one namespace: what was published after `since`, up to `until`. Objects are those of `until`.
+/// The part of one namespace's record to read: what was published after `since`, up to `until`. Objects are read as of
+/// `until`.
 #[derive(Debug, Clone)]
 pub struct Slice {
     pub namespace: ReadNamespace,
@@ -30,7 +34,7 @@ pub struct Slice {
     pub until: SnapshotAt,
 }
 
-/// A row of one of the views. Times are microseconds since 1970, as the record has no finer ones.
+/// A row of one of the views. Times are microseconds since 1970, the precision of the record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Row {
     Object {
@@ -57,15 +61,15 @@ pub enum Row {
 }
 
 impl Slice {
-    /// What ended by the horizon was pruned, or is about to be: it would be told in part.
+    /// The snapshot after which changes are complete: what ended by the horizon was pruned, or is about to be.
     pub(super) fn after(&self) -> Option<i32> {
         let since = self.since.as_ref().map(|since| since.snapshot_id);
-        since.max(self.namespace.horizon_snapshot)
+        since.max(self.namespace.published.horizon_snapshot)
     }
 }
 
 impl Row {
-    /// Of a change: turns into it.
+    /// Whether the object has this flag; after the change, if this is one.
     fn has(&self, asked: StoredData) -> bool {
         match self {
             Self::Object { data, .. } | Self::Interval { data, .. } => *data == asked,
@@ -81,9 +85,8 @@ impl Row {
 }
 
 impl Reader {
-    /// Hands on what the table says, in the order of its ids (changes: of their snapshots, then ids), until there is no
-    /// more or `deliver` wants none. It is an error if the rows are not those that the snapshots recorded; what `data`
-    /// leaves out is read for that, too.
+    /// Delivers the rows of a table by id (changes: by snapshot, then id), until they end or `deliver` stops. Fails if the
+    /// rows are not those that the snapshots recorded; rows that `data` filters out are read for that as well.
     pub async fn read(
         &mut self,
         table: Table,
@@ -96,9 +99,63 @@ impl Reader {
             let row = times.row(table, fields, &mut unread)?;
             Ok(data.is_none_or(|data| row.has(data)).then_some(row))
         };
-        let read = self.read_rows(&query(table, slice), row, deliver).await?;
+        let read = self.read_rows(&rows_of(table, slice), row, deliver).await?;
         if read.is_continue() {
             unread.require_none(slice)?;
+        }
+        Ok(read)
+    }
+
+    /// Delivers the objects as of the slice's end by id, until they end or `deliver` stops. Fails if they are not those
+    /// that the snapshot recorded.
+    pub async fn read_states(
+        &mut self,
+        slice: &Slice,
+        deliver: impl AsyncFnMut(Vec<Observation>) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, StoreError> {
+        let query = states_of(slice.namespace.key, slice.until.snapshot_id);
+        let mut unread = Unread::of(&slice.until);
+        let row = |[id, flag, ..]: &Fields<'_>| {
+            let row = Observation {
+                id: id_from(id.unwrap_or_default())?,
+                data: stored(*flag),
+            };
+            let state = row.data.into();
+            unread.take(state, SetDigest::of(&row.id, state));
+            Ok(Some(row))
+        };
+        let read = self.read_rows(&query, row, deliver).await?;
+        if read.is_continue() {
+            unread.require_none(slice)?;
+        }
+        Ok(read)
+    }
+
+    /// Delivers the objects of one namespace with their states at the ends of two slices, by id: all of them, or those
+    /// that may differ. Fails if they are not what the snapshots recorded.
+    pub async fn compare_states(
+        &mut self,
+        from: &Slice,
+        to: &Slice,
+        all: bool,
+        deliver: impl AsyncFnMut(Vec<(ObjectId, State, State)>) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, StoreError> {
+        let (one, other) = (from.until.snapshot_id, to.until.snapshot_id);
+        let query = two_states_of(from.namespace.key, one, other, all);
+        let (mut of_one, mut of_other) = (Unread::of(&from.until), Unread::of(&to.until));
+        let row = |[id, old, new, ..]: &Fields<'_>| {
+            let (id, old, new) = (id_from(id.unwrap_or_default())?, state(*old)?, state(*new)?);
+            let gone = SetDigest::of(&id, old);
+            of_one.take(old, gone);
+            of_other.take(new, if new == old { gone } else { SetDigest::of(&id, new) });
+            Ok(Some((id, old, new)))
+        };
+        let read = self.read_rows(&query, row, deliver).await?;
+        if read.is_continue() {
+            match all {
+                true => of_one.require_none(from).and_then(|()| of_other.require_none(to))?,
+                false => of_one.require_same(&of_other, from, to)?,
+            }
         }
         Ok(read)
     }
@@ -116,7 +173,7 @@ impl Reader {
         )
         .fetch_all(&mut self.session)
         .await
-        .map_err(StoreError::while_doing("read the snapshots of a namespace"))?;
+        .doing("read the snapshots of a namespace")?;
         let recorded: Vec<_> = rows
             .iter()
             .map(|row| {
@@ -139,85 +196,22 @@ impl Reader {
         let times = Times {
             all: all.collect(),
             last: None,
-            baseline: slice.namespace.baseline_snapshot,
+            baseline: slice.namespace.published.baseline_snapshot,
             until: slice.until.snapshot_id,
         };
         Ok((times, UnreadRows::new(table, slice, recorded)))
     }
 }
 
-/// All that is put into it is numbers of ours.
-fn query(table: Table, slice: &Slice) -> String {
-    let key = slice.namespace.key;
-    let until = slice.until.snapshot_id;
-    let since = slice.after();
-    // `from` is null for what the baseline found.
-    let open = format!(
-        "inventory.open_interval where namespace_key = {key} and (from_snapshot is null or from_snapshot <= {until})"
-    );
-    let closed = format!(
-        "inventory.closed_interval where namespace_key = {key} and (from_snapshot is null or from_snapshot <= {until})"
-    );
-    match table {
-        Table::Objects => format!(
-            "select id, has_stored_data, first_snapshot, from_snapshot from (
-                 select id, has_stored_data, first_snapshot, from_snapshot from {open}
-                 union all
-                 select id, has_stored_data, first_snapshot, from_snapshot from {closed} and to_snapshot > {until}
-             ) i order by id"
-        ),
-        Table::History => {
-            let after = since
-                .map(|since| format!(" and to_snapshot > {since}"))
-                .unwrap_or_default();
-            format!(
-                "select id, has_stored_data, from_snapshot, to_snapshot from (
-                     select id, has_stored_data, from_snapshot, null::int as to_snapshot from {open}
-                     union all
-                     select id, has_stored_data, from_snapshot, to_snapshot from {closed}{after}
-                 ) i order by id, to_snapshot"
-            )
-        }
-        Table::Changes => {
-            let after = since
-                .map(|since| format!(" and from_snapshot > {since}"))
-                .unwrap_or_default();
-            let ended_after = since
-                .map(|since| format!(" and to_snapshot > {since}"))
-                .unwrap_or_default();
-            let begun = |interval: &str| {
-                format!(
-                    "select o.id, o.from_snapshot, 0::smallint, inventory.state_of(o.has_stored_data)
-                     from inventory.{interval} o
-                     where o.namespace_key = {key} and o.from_snapshot <= {until}{after} and not exists (
-                         select from inventory.closed_interval e
-                         where e.namespace_key = {key} and e.id = o.id and e.to_snapshot = o.from_snapshot)"
-                )
-            };
-            format!(
-                "select id, snapshot_id, old_state, new_state from (
-                     select id, to_snapshot as snapshot_id, inventory.state_of(has_stored_data) as old_state,
-                            next_state as new_state
-                     from inventory.closed_interval
-                     where namespace_key = {key} and to_snapshot <= {until}{ended_after}
-                     union all {} union all {}
-                 ) c order by snapshot_id, id",
-                begun("open_interval"),
-                begun("closed_interval")
-            )
-        }
-    }
-}
-
 #[derive(Debug, Clone, Copy)]
 struct SnapshotTimes {
     recorded_at: i64,
-    /// `None` for a baseline, which changes nothing.
+    /// `None` for a baseline, which records no changes.
     not_before: Option<i64>,
     not_after: i64,
 }
 
-/// Turns snapshots into the moments that they stand for: there are few of them beside the rows.
+/// The times of snapshots, held in memory: there are few of them compared with rows.
 struct Times {
     all: HashMap<i32, SnapshotTimes>,
     last: Option<(i32, SnapshotTimes)>,
@@ -247,7 +241,7 @@ impl Times {
             Table::History => {
                 let data = stored(*one);
                 let from = int(*two)?.unwrap_or(self.baseline);
-                // An end that came later was not known by then.
+                // A later end was not known by then.
                 let to = int(*three)?.filter(|ended| *ended <= self.until);
                 unread.interval(&id, data.into(), Some(from), to);
                 Row::Interval {

@@ -7,8 +7,8 @@ use super::{Lease, StoreError};
 /// Rows that one statement deletes: a bounded transaction, however large the leftover.
 const DELETE_BATCH: i64 = 50_000;
 
-/// Each deletes at most $3 rows of $1 with ids above $2, and returns the greatest id among them. Whether rows are hidden
-/// is asked once, before any is read: a join would look at every row of a published namespace to find none.
+/// Each deletes at most $3 rows of $1 with ids above $2, and returns the greatest id among them. A subquery checks once
+/// whether rows are hidden: a join would look at every row of a published namespace to find none.
 const STAGED: &str = "with gone as (
         delete from inventory.staged_change where ctid = any(array(
             select ctid from inventory.staged_change where snapshot_id = $1 and id > $2 order by id limit $3))

@@ -1,5 +1,5 @@
-//! Whether the way to the database is encrypted. A server on another machine that declines TLS, or whoever answers in its
-//! place, would get the password in clear text.
+//! Whether the connection to the database is encrypted. A server on another machine that declines TLS, or an impostor in its
+//! place, would receive the password in clear text.
 
 use std::env;
 use std::net::IpAddr;
@@ -8,12 +8,12 @@ use sqlx::Connection;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
 use super::StoreError;
-use super::connect::{connect, place, unreachable};
+use super::session::{connect, has_code, is_declined, place, unreachable};
 
-/// What the server says to a role that may not come over TLS, as libpq knows: it is tried again without.
+/// Returned to a role that may not connect over TLS. Like libpq, we then retry without TLS.
 const INVALID_AUTHORIZATION: &str = "28000";
 
-/// The default where neither the URL nor `PGSSLMODE` says anything: this machine is not listened to.
+/// The default if neither the URL nor `PGSSLMODE` sets a mode. Connections within this machine can't be eavesdropped on.
 pub(super) fn default_mode(options: &PgConnectOptions) -> PgSslMode {
     match is_this_machine(options) {
         true => PgSslMode::Prefer,
@@ -21,14 +21,14 @@ pub(super) fn default_mode(options: &PgConnectOptions) -> PgSslMode {
     }
 }
 
-/// libpq's variable, which the driver ignores where it holds anything else than a mode.
+/// libpq's variable. The driver ignores invalid values of it.
 pub(super) fn mode_variable() -> Option<String> {
     let text = env::var_os("PGSSLMODE")?.to_string_lossy().into_owned();
     Some(text).filter(|text| !text.is_empty())
 }
 
-/// `prefer` and `allow` leave the choice to the server. On another machine it is asked for TLS first, and what it chooses
-/// is warned of before the password goes out; then it holds for all sessions. The driver would say nothing.
+/// Resolves `prefer` and `allow`, which leave the choice to the server, for all sessions. A server on another machine is
+/// asked for TLS first; if it declines, a warning is logged before the password is sent. The driver would not warn.
 pub(super) async fn settle(options: PgConnectOptions) -> Result<PgConnectOptions, StoreError> {
     let is_open = matches!(options.get_ssl_mode(), PgSslMode::Prefer | PgSslMode::Allow);
     if !is_open || is_this_machine(&options) {
@@ -37,7 +37,7 @@ pub(super) async fn settle(options: PgConnectOptions) -> Result<PgConnectOptions
     let encrypted = options.clone().ssl_mode(PgSslMode::Require);
     match connect(&encrypted).await {
         Ok(session) => {
-            // It has told what it was opened for, however it ends.
+            // The probe succeeded, so an error on closing does not matter.
             let _closed = session.close().await;
             Ok(encrypted)
         }
@@ -53,17 +53,7 @@ pub(super) async fn settle(options: PgConnectOptions) -> Result<PgConnectOptions
     }
 }
 
-/// The driver has no code for it.
-pub(super) fn is_declined(error: &sqlx::Error) -> bool {
-    matches!(error, sqlx::Error::Tls(why) if why.to_string() == "server does not support TLS")
-}
-
-fn has_code(error: &sqlx::Error, code: &str) -> bool {
-    let found = error.as_database_error().and_then(|error| error.code());
-    found.is_some_and(|found| found == code)
-}
-
-/// A socket, or a host that no network hears; one that begins with a slash is a socket's folder.
+/// Whether the host is a socket or a loopback address. A host that begins with a slash is a socket's folder.
 fn is_this_machine(options: &PgConnectOptions) -> bool {
     let host = options.get_host();
     let address = host.trim_matches(['[', ']']).parse::<IpAddr>();

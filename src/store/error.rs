@@ -1,4 +1,4 @@
-//! What can go wrong in the store, as far as a caller acts on it.
+//! The errors of the store.
 
 use sqlx::postgres::PgDatabaseError;
 use time::{OffsetDateTime, UtcOffset};
@@ -32,7 +32,7 @@ pub enum StoreError {
     )]
     ForeignSchema {
         owner: String,
-        /// Quoted as SQL needs it.
+        /// Quoted for SQL.
         user: String,
         superuser: bool,
     },
@@ -50,11 +50,11 @@ pub enum StoreError {
     )]
     SequencesBehind { statements: String },
 
-    /// The database went back behind what it had committed: after a crash, or a change to a server that lagged.
+    /// The database lost commits: after a crash, or a failover to a server that lagged behind.
     #[error("the database lost pages of this walk that it had committed")]
     CheckpointLost,
 
-    /// Another process took the namespace's lock since: nothing may be written any more.
+    /// Another process acquired the namespace's lock in the meantime, so nothing may be written.
     #[error("this run no longer holds the namespace's lock, so nothing more was written: another run took it over")]
     FenceLost,
 
@@ -135,7 +135,7 @@ fn utc(moment: OffsetDateTime) -> Moment {
 }
 
 impl StoreError {
-    /// Says what the database was asked for when it failed: `.map_err(StoreError::while_doing("read the page"))`.
+    /// Adds what the database was asked to do when it failed; see [`Doing`].
     pub fn while_doing(doing: &'static str) -> impl FnOnce(sqlx::Error) -> Self {
         move |source| Self::Database {
             doing,
@@ -143,7 +143,7 @@ impl StoreError {
         }
     }
 
-    /// Whether a row was refused because another one has its number.
+    /// Whether a row violated this unique constraint.
     pub(super) fn is_violation_of(&self, constraint: &str) -> bool {
         match self {
             Self::Database {
@@ -154,7 +154,7 @@ impl StoreError {
         }
     }
 
-    /// The database is out of reach or ended the session: what was committed is kept, and trying again may help.
+    /// Whether the database is unreachable or ended the session. Commits are kept, and a retry may succeed.
     pub fn is_connection_error(&self) -> bool {
         match self {
             Self::CheckpointLost => true,
@@ -163,7 +163,7 @@ impl StoreError {
         }
     }
 
-    /// Nothing is wrong with the answers: a later run may go on from the checkpoint.
+    /// Whether a later run may resume from the checkpoint, because the API's responses were not wrong.
     pub fn leaves_walk_resumable(&self) -> bool {
         matches!(self, Self::Database { .. } | Self::CheckpointLost | Self::FenceLost)
     }
@@ -180,14 +180,14 @@ impl<T> Doing<T> for Result<T, sqlx::Error> {
     }
 }
 
-/// A failure that says what it was doing keeps its words.
+/// Keeps an error that has a description already.
 impl<T> Doing<T> for Result<T, StoreError> {
     fn doing(self, _doing: &'static str) -> Result<T, StoreError> {
         self
     }
 }
 
-/// What the database, or the way to it, said; without the place in the server's source code.
+/// An error of the database or its connection, displayed without the place in the server's source code.
 #[derive(Debug)]
 pub struct DatabaseFault(sqlx::Error);
 
@@ -206,7 +206,7 @@ impl fmt::Display for DatabaseFault {
                     .try_downcast_ref::<PgDatabaseError>()
                     .and_then(PgDatabaseError::routine)
                 {
-                    // In any language of the server.
+                    // The routine is the same in any language of the server.
                     Some("check_enable_rls") => f.write_str(
                         ": it would hide rows from this role, so use one with BYPASSRLS, or the owner of the tables",
                     ),

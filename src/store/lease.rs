@@ -13,8 +13,8 @@ use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::connect::{CAREFUL, backend, connect};
 use super::error::Doing;
+use super::session::{SAFE_DEFAULTS, backend, connect};
 use super::{Store, StoreError};
 
 /// "dinv": keeps our advisory locks apart from those of other programs in the same database.
@@ -32,7 +32,7 @@ const TERMINATION_MS: i64 = 5_000;
 const SESSION: &str = "set idle_session_timeout = '90s'; set lock_timeout = '90s'; set statement_timeout = '100s'";
 
 /// The fencing token: how often a namespace's lock was acquired.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LeaseNumber(pub(super) i64);
 
 /// The lock on one namespace, with the fencing token that every write checks. Cheap to clone into tasks.
@@ -140,7 +140,7 @@ impl LockConnection {
     pub async fn open(store: &Store) -> Result<Arc<Self>, StoreError> {
         let doing = "open the session for locks";
         let mut session = connect(&store.options).await.doing(doing)?;
-        session.execute(CAREFUL).await.doing(doing)?;
+        session.execute(SAFE_DEFAULTS).await.doing(doing)?;
         session.execute(SESSION).await.doing(doing)?;
         let backend = backend(&mut session).await.doing(doing)?;
         let session = Arc::new(Mutex::new(session));

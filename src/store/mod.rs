@@ -1,48 +1,58 @@
-//! The record in Postgres. All SQL of the program lives in this folder.
+//! The record in Postgres. All SQL of the program is in this folder.
+//!
+//! - Connecting: `options`, `encryption`, `session` (one session), `connection` (the pool), `schema` and `owner` (the schema
+//!   `inventory`), `sequences`; `managed_postgres` runs a server, `psql` opens it.
+//! - Writing: `lease` (one writer per namespace), `walk` with its `checkpoint`, `page_writer`, `publish`, `retirement`,
+//!   `cleanup`, `runs`, `prune`; `packed_rows` reads the rows that a walk is compared with.
+//! - Reading as of a point in time: `reader` finds the snapshot, `as_of` reads its rows by the statements in
+//!   `as_of_queries`, `unread` checks that none is missing.
+//! - Reading the present: `namespaces`, `listings` (snapshots, the history of an object), `report`, `row_digest`.
+//! - Formats: `copy_binary` for COPY, `decode` for columns.
 
 mod as_of;
+mod as_of_queries;
 mod checkpoint;
 mod cleanup;
-mod connect;
-mod copy;
-mod copy_out;
-mod decide;
+mod connection;
+mod copy_binary;
 mod decode;
 mod encryption;
 mod error;
 mod lease;
-mod moments;
+mod listings;
+pub mod managed_postgres;
 mod namespaces;
 mod options;
 mod owner;
 mod packed_rows;
 mod page_writer;
-pub mod private;
 mod prune;
 pub mod psql;
 mod publish;
-mod read;
+mod reader;
 mod report;
 mod retirement;
+mod row_digest;
 mod runs;
+mod schema;
 mod sequences;
-mod states;
+mod session;
 mod unread;
 mod walk;
 
 pub use as_of::{Row, Slice, Table};
 pub use checkpoint::Checkpoint;
-pub use connect::{SchemaState, Store};
-pub use decide::Found;
+pub use connection::Store;
 pub use error::StoreError;
 pub use lease::{Lease, LeaseNumber, LockConnection, LockManager};
-pub use moments::{ReadNamespace, Reader, SnapshotAt};
-pub use namespaces::{NamedNamespace, RecordedNamespace};
+pub use listings::{FoundSnapshots, IntervalRow, SnapshotRow};
+pub use namespaces::{NamespaceRecord, PublishedRecord};
 pub use options::{InvalidUrl, connect_options};
 pub use page_writer::PageWriter;
 pub use prune::{Horizon, OldSnapshot};
 pub use publish::{ProvenWalk, PublishError, Unpublished};
-pub use read::{FoundSnapshots, IntervalRow, NamespaceRow, SnapshotRow};
-pub use report::{LastRun, PointRow, ReportRow};
+pub use reader::{ReadNamespace, Reader, SnapshotAt};
+pub use report::{LastRun, PointRow, ReportRow, UnpublishedSnapshots};
 pub use runs::RunOutcome;
+pub use schema::SchemaState;
 pub use walk::{Base, Ending, Unproven, Walk};

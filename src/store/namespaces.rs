@@ -1,33 +1,133 @@
-//! Accounts and namespaces as they are listed, and as they vanish.
+//! Accounts and namespaces: recorded as the API lists them, and read back.
 
+use sqlx::PgExecutor;
 use sqlx::types::Json;
 use time::OffsetDateTime;
 
+use super::error::Doing;
 use super::sequences::{ACCOUNTS, NAMESPACES};
 use super::{Lease, LeaseNumber, Store, StoreError};
-use crate::model::{AccountId, Namespace, NamespaceId};
+use crate::model::{AccountId, Namespace, label};
 
-/// A namespace that the record knows.
-#[derive(Debug, Clone, PartialEq)]
-pub struct RecordedNamespace {
-    pub key: i32,
-    /// Of the last lease, which may have ended.
-    pub lease: LeaseNumber,
-    pub namespace: Namespace,
-    pub missing_since: Option<OffsetDateTime>,
-}
-
-/// What a namespace is called, and its key.
+/// A recorded namespace: what its account lists of it, and what was published of it.
 #[derive(Debug, Clone)]
-pub struct NamedNamespace {
+pub struct NamespaceRecord {
     pub key: i32,
+    /// The newest lease, which may have ended.
+    pub lease: LeaseNumber,
     pub account_id: String,
     pub namespace_id: String,
     pub name: Option<String>,
+    pub script: Option<String>,
+    pub class: Option<String>,
+    pub use_sqlite: Option<bool>,
+    pub preview: Option<serde_json::Value>,
+    pub first_seen_at: OffsetDateTime,
+    pub missing_since: Option<OffsetDateTime>,
+    pub published: Option<PublishedRecord>,
+}
+
+/// The newest published snapshot of a namespace, and where its history begins.
+#[derive(Debug, Clone, Copy)]
+pub struct PublishedRecord {
+    pub snapshot_id: i32,
+    pub recorded_at: OffsetDateTime,
+    pub objects: u64,
+    pub with_data: u64,
+    pub unknown: u64,
+    /// The first published snapshot; nothing is known of earlier points in time.
+    pub baseline_snapshot: i32,
+    pub recorded_since: OffsetDateTime,
+    /// History before it was pruned, apart from the newest snapshot by then.
+    pub horizon: Option<OffsetDateTime>,
+    pub horizon_snapshot: Option<i32>,
+}
+
+impl NamespaceRecord {
+    /// The name, or else the id, for messages.
+    pub fn label(&self) -> &str {
+        label(self.name.as_deref(), &self.namespace_id)
+    }
+
+    /// The namespace as its account lists it.
+    pub fn listed(&self) -> Result<Namespace, StoreError> {
+        let id = self.namespace_id.parse().map_err(|_| StoreError::InvalidId {
+            text: self.namespace_id.clone(),
+        })?;
+        Ok(Namespace {
+            id,
+            name: self.name.clone(),
+            script: self.script.clone(),
+            class: self.class.clone(),
+            use_sqlite: self.use_sqlite,
+            preview: self.preview.clone(),
+        })
+    }
+}
+
+/// The recorded namespaces of an account, or of all accounts: by account, name and id.
+pub(super) async fn namespace_records(
+    executor: impl PgExecutor<'_>,
+    account_key: Option<i32>,
+) -> Result<Vec<NamespaceRecord>, StoreError> {
+    let rows = sqlx::query!(
+        "select n.namespace_key, n.fence, a.account_id, n.namespace_id, n.name, n.script, n.class, n.use_sqlite,
+                n.preview as \"preview: serde_json::Value\", n.first_seen_at, n.missing_since,
+                n.published_snapshot, p.recorded_at as \"recorded_at?\",
+                coalesce(p.with_data + p.without_data + p.unknown, 0) as \"objects!\",
+                coalesce(p.with_data, 0) as \"with_data!\", coalesce(p.unknown, 0) as \"unknown!\",
+                n.baseline_snapshot, b.recorded_at as \"recorded_since?\", n.horizon, n.horizon_snapshot
+         from inventory.namespace n
+         join inventory.account a using (account_key)
+         left join inventory.snapshot p on p.snapshot_id = n.published_snapshot
+         left join inventory.snapshot b on b.snapshot_id = n.baseline_snapshot
+         where $1::int is null or n.account_key = $1
+         order by a.account_id, n.name, n.namespace_id",
+        account_key
+    )
+    .fetch_all(executor)
+    .await
+    .doing("list the namespaces")?;
+    let records = rows.into_iter().map(|row| NamespaceRecord {
+        published: match (
+            row.published_snapshot,
+            row.recorded_at,
+            row.baseline_snapshot,
+            row.recorded_since,
+        ) {
+            (Some(snapshot_id), Some(recorded_at), Some(baseline_snapshot), Some(recorded_since)) => {
+                Some(PublishedRecord {
+                    snapshot_id,
+                    recorded_at,
+                    objects: row.objects as u64,
+                    with_data: row.with_data as u64,
+                    unknown: row.unknown as u64,
+                    baseline_snapshot,
+                    recorded_since,
+                    horizon: row.horizon,
+                    horizon_snapshot: row.horizon_snapshot,
+                })
+            }
+            _ => None,
+        },
+        key: row.namespace_key,
+        lease: LeaseNumber(row.fence),
+        account_id: row.account_id,
+        namespace_id: row.namespace_id,
+        name: row.name,
+        script: row.script,
+        class: row.class,
+        use_sqlite: row.use_sqlite,
+        preview: row.preview,
+        first_seen_at: row.first_seen_at,
+        missing_since: row.missing_since,
+    });
+    Ok(records.collect())
 }
 
 impl Store {
-    /// Binds an account's record to the API that it comes from, so that a simulator never writes into a real record.
+    /// Registers an account and returns its key. Binds the account's record to the API that it comes from, so that a
+    /// simulator never writes into a real record.
     pub async fn register_account(&self, account: &AccountId, api_base_url: &str) -> Result<i32, StoreError> {
         let doing = "register the account";
         let newest = self.newest(&ACCOUNTS).await?;
@@ -39,7 +139,8 @@ impl Store {
         )
         .execute(&self.pool)
         .await
-        .map_err(|error| newest.explain(StoreError::while_doing(doing)(error)))?;
+        .doing(doing)
+        .map_err(|error| newest.explain(error))?;
         self.require_api(account, api_base_url).await?;
         sqlx::query_scalar!(
             "select account_key from inventory.account where account_id = $1",
@@ -47,10 +148,10 @@ impl Store {
         )
         .fetch_one(&self.pool)
         .await
-        .map_err(StoreError::while_doing(doing))
+        .doing(doing)
     }
 
-    /// An error where the account's record comes from another API.
+    /// Fails if the account's record comes from another API.
     pub async fn require_api(&self, account: &AccountId, api_base_url: &str) -> Result<(), StoreError> {
         let recorded = sqlx::query_scalar!(
             "select api_base_url from inventory.account where account_id = $1",
@@ -58,7 +159,7 @@ impl Store {
         )
         .fetch_optional(&self.pool)
         .await
-        .map_err(StoreError::while_doing("look where the account's record comes from"))?;
+        .doing("look where the account's record comes from")?;
         match recorded.filter(|recorded| recorded != api_base_url) {
             None => Ok(()),
             Some(recorded) => Err(StoreError::OtherApi {
@@ -69,7 +170,7 @@ impl Store {
         }
     }
 
-    /// Records what the account lists. A namespace that is not in `listed` is left as it is: its absence alone says
+    /// Records the account's list. A namespace that is not in `listed` stays unchanged: absence from the list alone proves
     /// nothing (promise 2).
     pub async fn record_listing(&self, account_key: i32, listed: &[Namespace]) -> Result<(), StoreError> {
         let text = |of: fn(&Namespace) -> Option<&String>| -> Vec<Option<String>> {
@@ -87,8 +188,7 @@ impl Store {
         let previews: Vec<_> = previews.map(|preview| preview.map(storable_json).map(Json)).collect();
         let doing = "record the list of namespaces";
         let newest = self.newest(&NAMESPACES).await?;
-        // One statement, as each row is locked from its turn on; and in one order, or two listings at a time could wait
-        // for each other.
+        // Rows are locked in one order, or two concurrent listings could deadlock.
         sqlx::query!(
             "insert into inventory.namespace as n
                  (account_key, namespace_id, name, script, class, use_sqlite, preview, last_listed_at)
@@ -110,56 +210,24 @@ impl Store {
         )
         .execute(&self.pool)
         .await
-        .map_err(|error| newest.explain(StoreError::while_doing(doing)(error)))?;
+        .doing(doing)
+        .map_err(|error| newest.explain(error))?;
         Ok(())
     }
 
-    /// All namespaces of all accounts.
-    pub async fn named_namespaces(&self) -> Result<Vec<NamedNamespace>, StoreError> {
-        sqlx::query_as!(
-            NamedNamespace,
-            "select n.namespace_key as key, a.account_id, n.namespace_id, n.name
-             from inventory.namespace n join inventory.account a using (account_key)
-             order by a.account_id, n.name, n.namespace_id"
-        )
-        .fetch_all(&self.pool)
-        .await
-        .map_err(StoreError::while_doing("list the namespaces"))
+    /// All recorded namespaces, by account, name and id.
+    pub async fn namespaces(&self) -> Result<Vec<NamespaceRecord>, StoreError> {
+        namespace_records(&self.pool, None).await
     }
 
-    /// All of an account's namespaces, ever.
-    pub async fn recorded_namespaces(&self, account_key: i32) -> Result<Vec<RecordedNamespace>, StoreError> {
-        let rows = sqlx::query!(
-            "select namespace_key, fence, namespace_id, name, script, class, use_sqlite,
-                    preview as \"preview: serde_json::Value\", missing_since
-             from inventory.namespace where account_key = $1 order by name, namespace_id",
-            account_key
-        )
-        .fetch_all(&self.pool)
-        .await
-        .map_err(StoreError::while_doing("read the namespaces"))?;
-        rows.into_iter()
-            .map(|row| {
-                Ok(RecordedNamespace {
-                    key: row.namespace_key,
-                    lease: LeaseNumber(row.fence),
-                    namespace: Namespace {
-                        id: valid_namespace_id(&row.namespace_id)?,
-                        name: row.name,
-                        script: row.script,
-                        class: row.class,
-                        use_sqlite: row.use_sqlite,
-                        preview: row.preview,
-                    },
-                    missing_since: row.missing_since,
-                })
-            })
-            .collect()
+    /// All namespaces that were ever listed for an account, by name and id.
+    pub async fn namespaces_of_account(&self, account_key: i32) -> Result<Vec<NamespaceRecord>, StoreError> {
+        namespace_records(&self.pool, Some(account_key)).await
     }
 }
 
 impl Lease {
-    /// From now on the namespace is read on one cursor.
+    /// Records that the namespace must be read on one cursor.
     pub async fn remember_one_cursor(&self) -> Result<(), StoreError> {
         let key = self.namespace_key;
         let doing = "remember that a namespace is read on one cursor";
@@ -174,7 +242,7 @@ impl Lease {
         remembered.await.map(drop)
     }
 
-    /// Only for a namespace that is neither listed nor has an object list. Its objects stay as they were.
+    /// Records that the namespace vanished: it is not listed, and its object list answers 404. Its objects stay unchanged.
     pub async fn mark_missing(&self) -> Result<(), StoreError> {
         let key = self.namespace_key;
         let marked = self.write("record that a namespace vanished", async |connection| {
@@ -190,7 +258,7 @@ impl Lease {
     }
 }
 
-/// Names are other people's words, and PostgreSQL's text has no NUL.
+/// Replaces NUL, which PostgreSQL's `text` can't hold; names are arbitrary text.
 fn storable(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
@@ -206,9 +274,4 @@ fn storable_json(value: &serde_json::Value) -> serde_json::Value {
             .collect(),
         other => other.clone(),
     }
-}
-
-pub(super) fn valid_namespace_id(text: &str) -> Result<NamespaceId, StoreError> {
-    text.parse()
-        .map_err(|_| StoreError::InvalidId { text: text.to_owned() })
 }

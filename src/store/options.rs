@@ -1,5 +1,5 @@
-//! A database's URL as the driver's options. The driver logs the parameters that it does not know with their values, which
-//! may be secrets: it never sees them.
+//! Converts a database URL into the driver's options. Unknown parameters are removed first: the driver would log them with
+//! their values, which may be secrets.
 
 use std::str::FromStr;
 
@@ -9,7 +9,7 @@ use url::Url;
 
 use super::encryption::{default_mode, mode_variable};
 
-/// No value is shown: any part may be a secret in the wrong place.
+/// Contains no value: any part of the URL may be a misplaced secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidUrl {
     #[error(
@@ -21,7 +21,7 @@ pub enum InvalidUrl {
     Mode(&'static str),
 }
 
-/// What the driver reads, beside `options[...]`.
+/// The parameters that the driver reads, besides `options[...]`.
 const KNOWN: &[&str] = &[
     "sslmode",
     "ssl-mode",
@@ -43,7 +43,7 @@ const KNOWN: &[&str] = &[
     "options",
 ];
 
-/// Names that libpq and other drivers have, and which can be shown. Any other may be a secret itself.
+/// Parameters of libpq and other drivers, whose names can be logged. Any other name may itself be a secret.
 const FOREIGN: &[&str] = &[
     "channel_binding",
     "client_encoding",
@@ -86,7 +86,7 @@ const FOREIGN: &[&str] = &[
     "target_session_attrs",
 ];
 
-/// What the URL says, and libpq's variables where it says nothing.
+/// The options of a URL, and libpq's variables for what it leaves out.
 pub fn connect_options(url: &str) -> Result<PgConnectOptions, InvalidUrl> {
     let mut url = Url::parse(url).map_err(|_| InvalidUrl::Form)?;
     let (known, foreign): (Vec<_>, Vec<_>) = url

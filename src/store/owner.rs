@@ -1,21 +1,23 @@
-//! Whose the schema `inventory` is. What is in it runs as whoever uses it: a trigger at each write, a function in each
-//! view. So a schema that another role made is not taken for the record's, and neither is what another role put into it.
+//! The owner of the schema `inventory`. Its triggers and the functions in its views run with the rights of the role that
+//! uses them, so a schema that another role created is not used as the record, and neither are another role's objects in
+//! it.
 
 use sqlx::PgConnection;
 
 use super::StoreError;
+use super::error::Doing;
 
-/// What a session is about to do with the schema.
+/// The use that a session makes of the schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
-    /// Creates and changes what is in it, so it has to be this role's own.
+    /// To create and change objects in it. This role must own it.
     Migrate,
-    /// Reads and writes rows with the rights that its owner gave. A superuser has all rights anyway, and would lend them
-    /// to the owner.
+    /// To read and write rows with the rights that the owner gave. A superuser must trust the owner, who could act with
+    /// the superuser's rights.
     Use,
 }
 
-/// A superuser is a member of every role, which says nothing of what it trusts.
+/// A superuser counts as a member of every role, so membership does not show which roles it trusts.
 const OWNER: &str = "
     select o.rolname::text, pg_catalog.quote_ident(u.rolname), u.rolsuper,
            o.rolsuper or o.oid = u.oid or (not u.rolsuper and pg_catalog.pg_has_role(u.oid, o.oid, 'member'))
@@ -24,8 +26,8 @@ const OWNER: &str = "
     join pg_catalog.pg_roles u on u.rolname = current_user
     where n.nspname = 'inventory'";
 
-/// Relations and functions of another role than the schema's owner, then triggers that call another role's function: the
-/// right to create a trigger is enough to have one. Indexes and toast tables have their table's owner.
+/// Relations and functions that the schema's owner does not own, then triggers that call another role's function, for
+/// which the right to create triggers is enough. Indexes and toast tables belong to their table's owner.
 const FOREIGN: &str = "
     select f.what, r.rolname::text,
            f.remedy || case when f.can_be_given then pg_catalog.quote_ident(o.rolname) || '`' else '`' end
@@ -58,24 +60,20 @@ const FOREIGN: &str = "
     order by f.can_be_given desc, f.what
     limit 1";
 
-/// Refuses what belongs to somebody else; there may be no schema yet. Only catalogs are asked: anything in the schema
-/// itself may be a trap.
+/// Refuses a schema or objects in it that belong to another role. The schema may be missing. Only catalogs are read: objects
+/// in the schema itself may be malicious.
 pub(super) async fn require_ours(session: &mut PgConnection, purpose: Purpose) -> Result<(), StoreError> {
     let doing = "tell whose its schema is";
-    let schema: Option<(String, String, bool, bool)> = sqlx::query_as(OWNER)
-        .fetch_optional(&mut *session)
-        .await
-        .map_err(StoreError::while_doing(doing))?;
+    let schema: Option<(String, String, bool, bool)> =
+        sqlx::query_as(OWNER).fetch_optional(&mut *session).await.doing(doing)?;
     let Some((owner, user, superuser, ours)) = schema else {
         return Ok(());
     };
     if !ours && (superuser || purpose == Purpose::Migrate) {
         return Err(StoreError::ForeignSchema { owner, user, superuser });
     }
-    let foreign: Option<(String, String, String)> = sqlx::query_as(FOREIGN)
-        .fetch_optional(session)
-        .await
-        .map_err(StoreError::while_doing(doing))?;
+    let foreign: Option<(String, String, String)> =
+        sqlx::query_as(FOREIGN).fetch_optional(session).await.doing(doing)?;
     foreign.map_or(Ok(()), |(what, role, remedy)| {
         Err(StoreError::ForeignObject { what, role, remedy })
     })

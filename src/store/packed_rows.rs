@@ -7,12 +7,12 @@ use super::error::Doing;
 use super::{Lease, StoreError};
 use crate::model::{ObjectId, Observation, StoredData};
 
-/// Whose rows.
+/// The owner of the rows.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum RowsOf {
-    /// A namespace's present ones, by its key.
+    /// The present rows of a namespace, by its key.
     Namespace(i32),
-    /// A walk's spool, by its snapshot.
+    /// The spool of a walk, by its snapshot id.
     Spool(i32),
 }
 

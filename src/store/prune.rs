@@ -1,13 +1,12 @@
-//! Pruning: history that is older than a horizon goes, in bounded transactions that each check the namespace's fence.
+//! Pruning: deletes history before a retention limit (the horizon), in bounded transactions that each check the lease.
 //!
-//! The horizon moves first, so that nobody is answered from a record that is half dropped; whoever dies after that leaves
-//! rows behind that the next prune drops. What stays makes every answer about the horizon and later the same as before
-//! (promise 1):
+//! The horizon moves first, so that no answer comes from a partly deleted record. If the process is killed after that, the
+//! next prune deletes the rest. Every answer about the horizon and later stays the same (promise 1), because these are kept:
 //!
 //! - the newest snapshot that was published by then, and every interval that had not ended with it;
-//! - of an object that is gone, which snapshot saw it first (`pruned_object`), should it come back;
-//! - of a snapshot that a surviving row names, its moment: it is marked as pruned, and no view shows it. Each object
-//!   names the one that saw it first, so this is left of all that created something.
+//! - for a removed object, the snapshot that saw it first (`pruned_object`), in case it returns;
+//! - for a snapshot that a remaining row refers to, its time. It is marked as pruned, and no view shows it. Each object
+//!   refers to the snapshot that saw it first, so this applies to all that created objects.
 
 use std::time::Duration;
 
@@ -22,23 +21,23 @@ const DROPPING: &str = "drop history before the horizon";
 #[derive(Debug, Clone, Copy)]
 pub struct OldSnapshot {
     pub snapshot_id: i32,
-    /// By a row that stays.
+    /// A remaining row refers to it.
     pub named: bool,
-    /// By an earlier prune, which left its moment.
+    /// An earlier prune deleted it, apart from its time.
     pub pruned: bool,
 }
 
-/// Where a namespace's record begins after a prune.
+/// The start of a namespace's record after a prune.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Horizon {
-    /// Later than what was asked for where an earlier prune went further.
+    /// Later than requested if an earlier prune went further.
     pub at: OffsetDateTime,
-    /// The newest that was published by then.
+    /// The newest snapshot that was published by then.
     pub snapshot_id: i32,
 }
 
 impl Store {
-    /// So long before the database's present.
+    /// The time `ago` before now, by the database's clock.
     pub async fn moment_ago(&self, ago: Duration) -> Result<OffsetDateTime, StoreError> {
         sqlx::query_scalar!(
             "select pg_catalog.clock_timestamp() - pg_catalog.make_interval(secs => $1) as \"moment!\"",
@@ -49,7 +48,7 @@ impl Store {
         .doing("tell the time")
     }
 
-    /// Where the horizon would be. `None` where nothing was published by then: there is no history to drop.
+    /// The new horizon, or `None` if nothing was published by then and there is no history to delete.
     pub async fn horizon_at(&self, namespace_key: i32, before: OffsetDateTime) -> Result<Option<Horizon>, StoreError> {
         sqlx::query_as!(
             Horizon,
@@ -65,7 +64,7 @@ impl Store {
         .doing("find the newest snapshot before the horizon")
     }
 
-    /// How many intervals had ended with the horizon's snapshot, or before.
+    /// The number of intervals that ended with the horizon's snapshot or before.
     pub async fn count_ended_intervals(&self, namespace_key: i32, horizon: Horizon) -> Result<u64, StoreError> {
         let count = sqlx::query_scalar!(
             "select pg_catalog.count(*) as \"count!\"
@@ -80,7 +79,7 @@ impl Store {
         Ok(count as u64)
     }
 
-    /// Rows that walks staged or spooled which ended without clearing them, or which nobody went on with.
+    /// The number of rows staged or spooled by walks that ended without clearing them, or that were not resumed.
     pub async fn count_leftovers(&self, namespace_key: i32, before: OffsetDateTime) -> Result<u64, StoreError> {
         let count = sqlx::query_scalar!(
             "select coalesce(pg_catalog.sum(
@@ -114,8 +113,8 @@ impl Store {
         .doing("look for an unfinished walk")
     }
 
-    /// Those that go: published ones before the horizon's, and walks that came to nothing. A held one waits for a
-    /// decision, however long. What names them is looked up as it is once the intervals are dropped.
+    /// The snapshots to delete: published ones before the horizon's, and walks that were not published. A held one is kept
+    /// until its decision. `named` is as of the state after the intervals are deleted.
     pub async fn old_snapshots(
         &self,
         namespace_key: i32,
@@ -146,7 +145,7 @@ impl Store {
         Ok(old.into_iter().filter(|old| !(old.pruned && old.named)).collect())
     }
 
-    /// Runs that ended before then and have no snapshots left, once these are dropped.
+    /// The number of runs that ended before then and have no snapshots left after these are deleted.
     pub async fn count_runs(&self, before: OffsetDateTime, dropped_snapshots: &[i32]) -> Result<u64, StoreError> {
         let count = sqlx::query_scalar!(
             "select pg_catalog.count(*) as \"count!\" from inventory.run r
@@ -163,7 +162,8 @@ impl Store {
         Ok(count as u64)
     }
 
-    /// A run that has ended begins no more snapshots, so no lock is needed.
+    /// Deletes runs without snapshots and returns their number. No lock is needed: a run that has ended begins no more
+    /// snapshots.
     pub async fn drop_runs(&self, before: OffsetDateTime, batch: u32) -> Result<u64, StoreError> {
         self.end_dead_runs().await?;
         let mut dropped = 0;
@@ -189,7 +189,7 @@ impl Store {
 }
 
 impl Lease {
-    /// From now on no question about a point in time before the horizon is answered. It never moves back.
+    /// Moves the horizon, before which no point in time can be read any more. It never moves back.
     pub async fn move_horizon(&self, horizon: Horizon) -> Result<(), StoreError> {
         let moved = self.write("move the horizon", async |connection| {
             sqlx::query!(
@@ -205,9 +205,9 @@ impl Lease {
         moved.await.map(drop)
     }
 
-    /// Drops them. Returns how many there were.
+    /// Deletes the intervals that ended with the horizon's snapshot or before, and returns their number.
     pub async fn drop_ended_intervals(&self, horizon: Horizon, batch: u32) -> Result<u64, StoreError> {
-        // In the order of their ends: whether an object is gone shows at the last of its intervals.
+        // In the order of their ends: only the last interval of an object shows whether it was removed.
         let ends = sqlx::query_scalar!(
             "select s.snapshot_id from inventory.snapshot s
              where s.namespace_key = $1 and s.status = 'complete' and s.snapshot_id <= $2
@@ -260,8 +260,8 @@ impl Lease {
         Ok(dropped.await? as u64)
     }
 
-    /// Gives up a walk that nobody went on with since before the horizon, and clears what ended walks left. Returns the
-    /// rows that such a walk had staged.
+    /// Discards a walk that was not resumed since before the horizon, and clears the leftovers of ended walks. Returns the
+    /// number of their rows.
     pub async fn drop_leftovers(&self, before: OffsetDateTime) -> Result<u64, StoreError> {
         let rows = self.store.count_leftovers(self.namespace_key, before).await?;
         if self.store.has_old_walk(self.namespace_key, before).await? {
@@ -271,7 +271,7 @@ impl Lease {
         Ok(rows)
     }
 
-    /// Drops them, or leaves their moments, after all that can go that named them is gone.
+    /// Deletes the snapshots, or all but their times if a remaining row refers to them. Call it after everything else.
     pub async fn drop_snapshots(&self, old: &[OldSnapshot], batch: u32) -> Result<(), StoreError> {
         for some in old.chunks(batch as usize) {
             let ids = |named| -> Vec<i32> {

@@ -1,5 +1,5 @@
-//! Opens psql on the store. The connection is told to psql by its environment, which only its own user can read, and
-//! never by its arguments, which everyone can.
+//! Runs psql on the store. The connection is passed by environment variables, which only the same user can read, and
+//! never by arguments, which everyone can read.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -12,7 +12,7 @@ use sqlx::postgres::PgConnectOptions;
 use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::private::find_program;
+use super::managed_postgres::find_program;
 use super::{StoreError, encryption};
 
 #[derive(Debug, thiserror::Error)]
@@ -29,13 +29,13 @@ pub enum Error {
     Unreachable(#[from] StoreError),
 }
 
-/// Runs psql until it ends, and gives the exit code to end with. `beside` is a folder to look in first: a server's
-/// own psql is of its version.
+/// Runs psql until it ends, and returns its exit code; dropping the future ends psql. `beside` is the first folder to
+/// search: a server's own psql has its version.
 pub async fn run(options: &PgConnectOptions, beside: Option<&Path>, args: &[OsString]) -> Result<u8, Error> {
     run_without(&[], options, beside, args).await
 }
 
-/// The same, without these variables: secrets that psql has no use for.
+/// Like [`run`], and removes the environment variables `secrets`, which psql does not need.
 pub async fn run_without(
     secrets: &[OsString],
     options: &PgConnectOptions,
@@ -48,11 +48,11 @@ pub async fn run_without(
         program: program.clone(),
         source,
     };
-    // Ctrl-C is psql's, to cancel a query: while someone listens to the signal it does not end this program. psql does
-    // not inherit that.
+    // Ctrl-C cancels a query in psql. Listening to the signal keeps it from ending this program; psql does not inherit
+    // that.
     let _ignored = signal(SignalKind::interrupt()).map_err(failed)?;
     let mut command = Command::new(&program);
-    command.args(args);
+    command.args(args).kill_on_drop(true);
     for name in MISLEADING {
         command.env_remove(name);
     }
@@ -71,10 +71,11 @@ fn find(beside: Option<&Path>) -> Option<PathBuf> {
     own.or_else(|| find_program("psql"))
 }
 
-/// Variables that would lead psql to another place than the store.
+/// Variables that would make psql connect to another database.
 const MISLEADING: [&str; 3] = ["PGHOSTADDR", "PGSERVICE", "PGSERVICEFILE"];
 
-/// Secrets that psql has no use for, and neither have its pager, its editor and what `\!` runs: those would inherit them.
+/// Whether a variable holds a secret that psql does not need. Its pager, its editor and the programs run by `\!` would
+/// inherit it.
 fn is_ours(name: &OsStr) -> bool {
     let name = name.as_encoded_bytes();
     [&b"CLOUDFLARE_"[..], b"DATABASE_URL", b"DURABLE_INVENTORY_PING_URL"]
@@ -82,7 +83,7 @@ fn is_ours(name: &OsStr) -> bool {
         .any(|start| name.starts_with(start))
 }
 
-/// The connection as libpq's variables.
+/// The connection as variables of libpq.
 fn environment(options: &PgConnectOptions) -> Vec<(&'static str, OsString)> {
     let host = options
         .get_socket()
@@ -99,9 +100,9 @@ fn environment(options: &PgConnectOptions) -> Vec<(&'static str, OsString)> {
     vars
 }
 
-/// What the options tell only as a URL: the password and the settings of TLS.
+/// The password and the TLS settings, which the options reveal only as a URL.
 fn hidden(options: &PgConnectOptions) -> Vec<(&'static str, OsString)> {
-    // Names are told otherwise, and not all of them fit into a URL.
+    // Host and user are replaced, because not all names fit into a URL.
     let url = options.clone().host("localhost").username("user").to_url_lossy();
     let mut vars = Vec::new();
     if let Some(password) = url.password() {
@@ -123,7 +124,7 @@ fn hidden(options: &PgConnectOptions) -> Vec<(&'static str, OsString)> {
     vars
 }
 
-/// As a shell tells it: a program that a signal ended has no code of its own.
+/// The exit code as a shell reports it: 128 plus the signal's number for a program that a signal ended.
 fn exit_code(status: ExitStatus) -> u8 {
     let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
     code.and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX)
@@ -139,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_is_told_by_the_environment() {
+    fn a_url_is_passed_by_the_environment() {
         let options: PgConnectOptions =
             "postgres://us%2Fer:p%40ss%20%2B%25w@db.example:6543/inv?sslmode=verify-full&sslrootcert=/ca.pem"
                 .parse()

@@ -1,35 +1,32 @@
-//! The figures of a report. They come from the snapshots' own counts alone: no row of an object is read, so a report
-//! costs the same whether a namespace has ten objects or ten million.
+//! The figures of a report. They come from the counts in the snapshots: no object rows are read, so a report costs the
+//! same for ten objects as for ten million.
+
+use std::collections::HashMap;
 
 use time::OffsetDateTime;
 
-use super::{Reader, StoreError};
+use super::error::Doing;
+use super::namespaces::namespace_records;
+use super::{NamespaceRecord, Reader, StoreError};
 
-/// A namespace, its newest published snapshot, and what came after that.
+/// A namespace and its snapshots that were not published.
 #[derive(Debug, Clone)]
 pub struct ReportRow {
-    pub key: i32,
-    pub account_id: String,
-    pub namespace_id: String,
-    pub name: Option<String>,
-    pub script: Option<String>,
-    pub class: Option<String>,
-    pub first_seen_at: OffsetDateTime,
-    pub missing_since: Option<OffsetDateTime>,
-    pub snapshot_id: Option<i32>,
-    pub recorded_at: Option<OffsetDateTime>,
-    pub with_data: Option<i64>,
-    pub without_data: Option<i64>,
-    pub unknown: Option<i64>,
+    pub namespace: NamespaceRecord,
+    pub unpublished: UnpublishedSnapshots,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct UnpublishedSnapshots {
     pub held_snapshot_id: Option<i32>,
     pub held_error: Option<String>,
-    /// Of the newest snapshot that is newer than the published one.
+    /// The newest snapshot, if it is newer than the published one.
     pub last_snapshot_id: Option<i32>,
     pub last_status: Option<String>,
     pub last_error: Option<String>,
 }
 
-/// What one published snapshot counted.
+/// The counts of one published snapshot.
 #[derive(Debug, Clone, Copy)]
 pub struct PointRow {
     pub key: i32,
@@ -52,30 +49,42 @@ pub struct LastRun {
 impl Reader {
     /// All namespaces, by account, name and id.
     pub async fn report_rows(&mut self) -> Result<Vec<ReportRow>, StoreError> {
-        sqlx::query_as!(
-            ReportRow,
-            "select n.namespace_key as key, a.account_id, n.namespace_id, n.name, n.script, n.class, n.first_seen_at,
-                    n.missing_since, p.snapshot_id as \"snapshot_id?\", p.recorded_at,
-                    p.with_data as \"with_data?\", p.without_data as \"without_data?\", p.unknown as \"unknown?\",
-                    h.snapshot_id as \"held_snapshot_id?\", h.error as held_error,
+        let rows = sqlx::query!(
+            "select n.namespace_key, h.snapshot_id as \"held_snapshot_id?\", h.error as held_error,
                     l.snapshot_id as \"last_snapshot_id?\", l.status as \"last_status?\", l.error as last_error
              from inventory.namespace n
-             join inventory.account a using (account_key)
-             left join inventory.snapshot p on p.snapshot_id = n.published_snapshot
              left join inventory.snapshot h on h.namespace_key = n.namespace_key and h.status = 'held'
              left join lateral (
                  select snapshot_id, status, error from inventory.snapshot
                  where namespace_key = n.namespace_key and snapshot_id > coalesce(n.published_snapshot, 0)
-                 order by snapshot_id desc limit 1) l on true
-             order by a.account_id collate \"C\", n.name collate \"C\", n.namespace_id collate \"C\""
+                 order by snapshot_id desc limit 1) l on true"
         )
         .fetch_all(&mut self.session)
         .await
-        .map_err(StoreError::while_doing("list the namespaces"))
+        .doing("list the namespaces")?;
+        let unpublished = rows.into_iter().map(|row| {
+            let unpublished = UnpublishedSnapshots {
+                held_snapshot_id: row.held_snapshot_id,
+                held_error: row.held_error,
+                last_snapshot_id: row.last_snapshot_id,
+                last_status: row.last_status,
+                last_error: row.last_error,
+            };
+            (row.namespace_key, unpublished)
+        });
+        let mut unpublished: HashMap<_, _> = unpublished.collect();
+        let records = namespace_records(&mut self.session, None).await?;
+        let rows = records.into_iter().map(|namespace| ReportRow {
+            unpublished: unpublished.remove(&namespace.key).unwrap_or_default(),
+            namespace,
+        });
+        let mut rows: Vec<_> = rows.collect();
+        rows.sort_by(|a, b| by_name(&a.namespace).cmp(&by_name(&b.namespace)));
+        Ok(rows)
     }
 
-    /// What was published after a moment, and of each namespace the newest before it, so that every later moment has
-    /// its figures. By namespace, the oldest first.
+    /// The counts of the snapshots published after `since`, and of each namespace's newest one before it, so that every
+    /// later point in time has its figures. By namespace, oldest first.
     pub async fn report_points(&mut self, since: OffsetDateTime) -> Result<Vec<PointRow>, StoreError> {
         sqlx::query_as!(
             PointRow,
@@ -100,10 +109,10 @@ impl Reader {
         )
         .fetch_all(&mut self.session)
         .await
-        .map_err(StoreError::while_doing("read the snapshots' figures"))
+        .doing("read the snapshots' figures")
     }
 
-    /// The run that began last.
+    /// The run that started last.
     pub async fn last_run(&mut self) -> Result<Option<LastRun>, StoreError> {
         sqlx::query_as!(
             LastRun,
@@ -111,6 +120,12 @@ impl Reader {
         )
         .fetch_optional(&mut self.session)
         .await
-        .map_err(StoreError::while_doing("look for the last run"))
+        .doing("look for the last run")
     }
+}
+
+/// Namespaces without a name come last.
+fn by_name(namespace: &NamespaceRecord) -> (&str, bool, Option<&str>, &str) {
+    let name = namespace.name.as_deref();
+    (&namespace.account_id, name.is_none(), name, &namespace.namespace_id)
 }

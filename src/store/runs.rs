@@ -1,5 +1,6 @@
-//! The table of runs: one row a `sync`.
+//! The table of runs: one row per `sync`.
 
+use super::error::Doing;
 use super::sequences::RUNS;
 use super::{Store, StoreError};
 
@@ -40,8 +41,8 @@ impl Store {
     pub async fn begin_run(&self) -> Result<i64, StoreError> {
         let doing = "record the run's start";
         self.end_dead_runs().await?;
-        self.move_sequences_on().await?;
-        let mut transaction = self.pool.begin().await.map_err(StoreError::while_doing(doing))?;
+        self.advance_sequences().await?;
+        let mut transaction = self.pool.begin().await.doing(doing)?;
         let newest = RUNS.newest(&mut transaction).await?;
         let given = sqlx::query_scalar!(
             "insert into inventory.run (version, session_name) values ($1, $2) returning run_id",
@@ -50,9 +51,9 @@ impl Store {
         )
         .fetch_one(&mut *transaction)
         .await
-        .map_err(StoreError::while_doing(doing));
+        .doing(doing);
         let run_id = newest.require_rising(given)?;
-        transaction.commit().await.map_err(StoreError::while_doing(doing))?;
+        transaction.commit().await.doing(doing)?;
         Ok(run_id)
     }
 
@@ -64,11 +65,11 @@ impl Store {
         )
         .execute(&self.pool)
         .await
-        .map_err(StoreError::while_doing("record the run's end"))?;
+        .doing("record the run's end")?;
         Ok(())
     }
 
-    /// A run that was killed could not say so: none of its sessions is left.
+    /// Marks runs as interrupted that were killed: none of their sessions is left.
     pub(super) async fn end_dead_runs(&self) -> Result<(), StoreError> {
         sqlx::query!(
             "update inventory.run r set outcome = 'interrupted'
@@ -80,7 +81,7 @@ impl Store {
         )
         .execute(&self.pool)
         .await
-        .map_err(StoreError::while_doing("look for runs that were killed"))?;
+        .doing("look for runs that were killed")?;
         Ok(())
     }
 }

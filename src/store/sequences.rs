@@ -1,13 +1,16 @@
-//! Numbers rise: a snapshot that is published later has a greater one, and every answer about the past rests on that. A
-//! sequence does not keep that promise alone. Logical replication and a restore of rows leave it where it began, and prune
-//! leaves gaps into which it would give a number below the newest.
+//! Makes sure that ids from sequences rise: a snapshot that is published later must have a greater id, because every answer
+//! about the past depends on it.
+//!
+//! A sequence alone does not guarantee that. Logical replication and a restore of rows leave it at its start, and where
+//! prune left gaps it would then give ids below the newest without a conflict.
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
+use super::error::Doing;
 use super::{Store, StoreError};
 
-/// A column that a sequence fills, and the columns that name its rows. A row may have been pruned, or restored without
-/// those that it names, while others still name it.
+/// A column filled by a sequence, and the columns that refer to it. Other rows may still refer to a row that was pruned
+/// or not restored.
 pub(super) struct Numbered {
     table: &'static str,
     column: &'static str,
@@ -37,8 +40,8 @@ pub(super) const NAMESPACES: Numbered = Numbered {
     ],
 };
 
-/// Only columns that begin an index, or are in a small table. That leaves `first_snapshot` out, which is never above the
-/// `from_snapshot` beside it.
+/// Only columns at the start of an index, or of a small table. `first_snapshot` is not needed: it is never greater than the
+/// `from_snapshot` in the same row. Neither are the rows of walks in progress, which are dropped before their snapshot.
 pub(super) const SNAPSHOTS: Numbered = Numbered {
     table: "snapshot",
     column: "snapshot_id",
@@ -49,8 +52,6 @@ pub(super) const SNAPSHOTS: Numbered = Numbered {
         ("open_interval", "from_snapshot"),
         ("closed_interval", "from_snapshot"),
         ("closed_interval", "to_snapshot"),
-        ("staged_change", "snapshot_id"),
-        ("spooled_object", "snapshot_id"),
     ],
 };
 
@@ -59,16 +60,16 @@ const ALL: [&Numbered; 4] = [&ACCOUNTS, &RUNS, &NAMESPACES, &SNAPSHOTS];
 const DOING: &str = "compare its sequences with the record's newest numbers";
 
 impl Store {
-    /// Outside of a transaction.
-    pub(super) async fn newest(&self, numbered: &Numbered) -> Result<Newest, StoreError> {
-        let mut session = self.pool.acquire().await.map_err(StoreError::while_doing(DOING))?;
+    /// The newest number in use, read outside a transaction.
+    pub(super) async fn newest(&self, numbered: &Numbered) -> Result<NewestNumber, StoreError> {
+        let mut session = self.pool.acquire().await.doing(DOING)?;
         numbered.newest(&mut session).await
     }
 
-    /// Moves on what stands below the record's newest numbers. Where this role may not, the error has the statements for
-    /// the owner to run. A sequence that this role may not read either is noticed when it gives a number.
-    pub(super) async fn move_sequences_on(&self) -> Result<(), StoreError> {
-        let mut session = self.pool.acquire().await.map_err(StoreError::while_doing(DOING))?;
+    /// Advances sequences that are behind the record's newest numbers. If this role may not, the error contains the
+    /// statements for the owner. A sequence that this role can't read is checked when it gives a number.
+    pub(super) async fn advance_sequences(&self) -> Result<(), StoreError> {
+        let mut session = self.pool.acquire().await.doing(DOING)?;
         let mut statements = Vec::new();
         for numbered in ALL {
             let newest = numbered.newest(&mut session).await?;
@@ -80,12 +81,12 @@ impl Store {
             .bind(sequence)
             .fetch_one(&mut *session)
             .await
-            .map_err(StoreError::while_doing(DOING))?;
+            .doing(DOING)?;
             if !may_read || next(&mut session, sequence).await? > newest.number {
                 continue;
             }
             match may_set {
-                true => numbered.move_on(&mut session, sequence).await?,
+                true => numbered.advance(&mut session, sequence).await?,
                 false => statements.push(statement(sequence, newest.number)),
             }
         }
@@ -99,7 +100,7 @@ impl Store {
 }
 
 impl Numbered {
-    pub(super) async fn newest(&self, session: &mut PgConnection) -> Result<Newest, StoreError> {
+    pub(super) async fn newest(&self, session: &mut PgConnection) -> Result<NewestNumber, StoreError> {
         let columns = [(self.table, self.column)]
             .into_iter()
             .chain(self.named_by.iter().copied());
@@ -112,53 +113,53 @@ impl Numbered {
         .bind(self.column)
         .fetch_one(session)
         .await
-        .map_err(StoreError::while_doing(DOING))?;
-        Ok(Newest {
+        .doing(DOING)?;
+        Ok(NewestNumber {
             number,
             sequence,
             key: format!("{}_pkey", self.table),
         })
     }
 
-    /// No row is inserted meanwhile, so no number is taken that the sequence would be set back behind.
-    async fn move_on(&self, session: &mut PgConnection, sequence: &str) -> Result<(), StoreError> {
-        let failed = || StoreError::while_doing("move a sequence on");
-        let mut transaction = session.begin().await.map_err(failed())?;
+    /// Advances the sequence. The lock keeps others from inserting rows, whose numbers would otherwise be given twice.
+    async fn advance(&self, session: &mut PgConnection, sequence: &str) -> Result<(), StoreError> {
+        let doing = "move a sequence on";
+        let mut transaction = session.begin().await.doing(doing)?;
         sqlx::raw_sql(AssertSqlSafe(format!(
             "lock table inventory.{} in share row exclusive mode",
             self.table
         )))
         .execute(&mut *transaction)
         .await
-        .map_err(failed())?;
+        .doing(doing)?;
         let newest = self.newest(&mut transaction).await?.number;
         let next = next(&mut transaction, sequence).await?;
-        // Another run may have come first.
+        // Another run may have advanced it already.
         if next <= newest {
             sqlx::raw_sql(AssertSqlSafe(statement(sequence, newest)))
                 .execute(&mut *transaction)
                 .await
-                .map_err(failed())?;
+                .doing(doing)?;
             tracing::warn!(
                 "the sequence {sequence} had begun again, as after a replication or a restore: it would have given \
                  {next}, and was moved on to {newest}, the newest number in the record"
             );
         }
-        transaction.commit().await.map_err(failed())
+        transaction.commit().await.doing(doing)
     }
 }
 
-/// The newest number that is in use, asked for before another one is taken: what is taken at the same time is greater.
-pub(super) struct Newest {
-    /// 0 where there is none.
+/// The newest number in use, read before a new one is taken.
+pub(super) struct NewestNumber {
+    /// 0 if there is none.
     number: i64,
-    /// Quoted, with its schema. `None` where the column has lost it.
+    /// Quoted, with its schema. `None` if the column has lost its sequence.
     sequence: Option<String>,
     key: String,
 }
 
-impl Newest {
-    /// The number that a row was given, or an error where it does not rise.
+impl NewestNumber {
+    /// Returns the number of a new row, or fails if it is not greater.
     pub(super) fn require_rising<T: Into<i64> + Copy>(&self, given: Result<T, StoreError>) -> Result<T, StoreError> {
         let given = given.map_err(|error| self.explain(error))?;
         match &self.sequence {
@@ -167,7 +168,7 @@ impl Newest {
         }
     }
 
-    /// A number that is taken already comes from a sequence that began again, too.
+    /// Replaces a violation of the primary key: a number that is already in use also comes from a restarted sequence.
     pub(super) fn explain(&self, error: StoreError) -> StoreError {
         match &self.sequence {
             Some(sequence) if error.is_violation_of(&self.key) => behind(sequence, self.number),
@@ -186,14 +187,14 @@ fn statement(sequence: &str, newest: i64) -> String {
     format!("select pg_catalog.setval('{}', {newest})", sequence.replace('\'', "''"))
 }
 
-/// The number that a sequence gives next.
+/// The next number of a sequence.
 async fn next(session: &mut PgConnection, sequence: &str) -> Result<i64, StoreError> {
     sqlx::query_scalar(AssertSqlSafe(format!(
         "select case when is_called then last_value + 1 else last_value end from {sequence}"
     )))
     .fetch_one(session)
     .await
-    .map_err(StoreError::while_doing(DOING))
+    .doing(DOING)
 }
 
 #[cfg(test)]
@@ -201,8 +202,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_greater_number_will_do() {
-        let newest = Newest {
+    fn a_number_must_be_greater_than_the_newest() {
+        let newest = NewestNumber {
             number: 7,
             sequence: Some("inventory.\"it's\"".to_owned()),
             key: "snapshot_pkey".to_owned(),

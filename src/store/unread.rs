@@ -1,23 +1,23 @@
-//! Whether the rows that were read are those that the snapshots recorded. Rows that were removed, added or changed by other
-//! means than this program would otherwise make an answer wrong without a word.
+//! Checks that the rows that were read are those that the snapshots recorded. Rows that were deleted, added or changed by
+//! hand would otherwise make an answer silently wrong.
 //!
-//! What was recorded is a number and a digest. Each row that is read is taken off; nothing may be left.
+//! A snapshot records a number of objects and a digest. Each row that is read is subtracted; nothing may remain.
 
 use std::collections::BTreeMap;
 
 use super::StoreError;
 use super::as_of::{Slice, Table};
-use super::moments::{ReadNamespace, SnapshotAt};
+use super::reader::{ReadNamespace, SnapshotAt};
 use crate::digest::{self, SetDigest};
 use crate::model::{ObjectId, State};
 
-/// The objects that a snapshot recorded and that were not read yet.
+/// The objects that a snapshot recorded and that have not been read yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Unread {
     recorded: u64,
-    /// Less than none where more were read than recorded.
+    /// Negative if more were read than recorded.
     objects: i64,
-    /// `None` where the snapshot's digest is of a version that this program does not know.
+    /// `None` if the snapshot's digest has a version that this program does not know.
     digest: Option<SetDigest>,
 }
 
@@ -30,7 +30,7 @@ impl Unread {
         }
     }
 
-    /// Takes an object off, whose digest is `one`.
+    /// Subtracts an object with the digest `one`.
     pub(super) fn take(&mut self, state: State, one: SetDigest) {
         if state != State::Absent {
             self.objects -= 1;
@@ -54,7 +54,7 @@ impl Unread {
         Err(altered(&slice.namespace, what))
     }
 
-    /// Of two snapshots, as much has to be left where only what differs was read.
+    /// Fails unless the same remains of two snapshots, of which only the differences were read.
     pub(super) fn require_same(&self, other: &Self, from: &Slice, to: &Slice) -> Result<(), StoreError> {
         let comparable = self.digest.is_some() && other.digest.is_some();
         if self.objects == other.objects && (self.digest == other.digest || !comparable) {
@@ -66,11 +66,11 @@ impl Unread {
     }
 }
 
-/// The digests of the snapshots' changes, each less what was read of it.
+/// The digest of each snapshot's changes that have not been read yet.
 #[derive(Debug, Default)]
 struct UnreadChanges(BTreeMap<i32, SetDigest>);
 
-/// What a published snapshot recorded.
+/// The digests that a published snapshot recorded.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Recorded {
     pub(super) snapshot_id: i32,
@@ -80,8 +80,8 @@ pub(super) struct Recorded {
 }
 
 impl UnreadChanges {
-    /// Of a namespace's snapshots in their order, those after one. What was recorded before the record was mended
-    /// (`sync --rebuild`, or a retirement of what was left) is known to be incomplete, and expected no more.
+    /// The changes of those snapshots after `after`; `snapshots` are in order. What was recorded before a repair
+    /// (`sync --rebuild`, or the retirement of remaining rows) is known to be incomplete, and is not expected.
     fn of(snapshots: impl IntoIterator<Item = Recorded>, after: Option<i32>) -> Self {
         let mut changes = BTreeMap::new();
         let mut before = None;
@@ -101,7 +101,7 @@ impl UnreadChanges {
         Self(changes)
     }
 
-    /// Takes off what a snapshot ended, whose digest is `gone`, and what it began.
+    /// Subtracts a state that a snapshot ended (digest `gone`) and one that it began (digest `came`).
     fn take(&mut self, snapshot: i32, gone: SetDigest, came: SetDigest) {
         if let Some(left) = self.0.get_mut(&snapshot) {
             *left = left.plus(gone).minus(came);
@@ -123,24 +123,24 @@ impl UnreadChanges {
     }
 }
 
-/// What a slice's rows of a table must be.
+/// The recorded rows of a table within a slice that have not been read yet.
 #[derive(Debug)]
 pub(super) struct UnreadRows {
-    /// `None` of changes, which do not say what did not change.
+    /// `None` for changes, which do not list unchanged objects.
     objects: Option<Unread>,
     changes: UnreadChanges,
 }
 
 impl UnreadRows {
-    /// `recorded` are all published snapshots up to the slice's end, in their order.
+    /// `recorded`: all published snapshots up to the slice's end, in order.
     pub(super) fn new(table: Table, slice: &Slice, recorded: Vec<Recorded>) -> Self {
         let mut changes = match table {
             Table::Objects => UnreadChanges::default(),
             Table::Changes | Table::History => UnreadChanges::of(recorded, slice.after()),
         };
         if table == Table::Changes {
-            // What it found is no change.
-            changes.0.remove(&slice.namespace.baseline_snapshot);
+            // A baseline has no changes.
+            changes.0.remove(&slice.namespace.published.baseline_snapshot);
         }
         Self {
             objects: (table != Table::Changes).then(|| Unread::of(&slice.until)),
@@ -148,7 +148,7 @@ impl UnreadRows {
         }
     }
 
-    /// Takes off an object's state from a snapshot on, until another ended it.
+    /// Subtracts an object's state between the snapshot that began it and the one that ended it.
     pub(super) fn interval(&mut self, id: &ObjectId, state: State, from: Option<i32>, to: Option<i32>) {
         let one = SetDigest::of(id, state);
         if let Some(from) = from {
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_mended_or_is_of_another_version_is_not_expected() {
+    fn changes_before_a_repair_or_of_another_version_are_not_expected() {
         let expected = |snapshots: &[Recorded], after| -> Vec<i32> {
             let unread = UnreadChanges::of(snapshots.iter().copied(), after);
             unread.0.into_keys().collect()
@@ -211,10 +211,10 @@ mod tests {
         let second = recorded(4, version, one.plus(two), two);
         assert_eq!(expected(&[first, second], None), [1, 4]);
         assert_eq!(expected(&[first, second], Some(1)), [4]);
-        // It was compared with rows that were not those of the one before.
-        let mending = recorded(6, version, one.plus(three), one.plus(three));
+        // A walk that was compared with other rows than those of the snapshot before it.
+        let repair = recorded(6, version, one.plus(three), one.plus(three));
         let third = recorded(7, version, one, SetDigest::default().minus(three));
-        assert_eq!(expected(&[first, second, mending, third], None), [6, 7]);
+        assert_eq!(expected(&[first, second, repair, third], None), [6, 7]);
         let foreign = recorded(5, version + 1, three, three);
         assert_eq!(expected(&[first, foreign, third], None), [1, 7]);
     }

@@ -1,4 +1,4 @@
-//! A walk in progress, from its start to its end without a publication. A walk whose end is proven goes on in `publish`.
+//! A walk in progress, from its start to an end without a publication. `publish` continues with a walk whose end is proven.
 
 use std::time::Duration;
 

@@ -87,16 +87,17 @@ pub(super) async fn publish(proven: ProvenWalk, label: &str) -> Result<(), Decid
 
 /// A held snapshot's namespace: key and name.
 async fn namespace_of_held(store: &Store, snapshot_id: i32) -> Result<(i32, String), DecideError> {
-    let found = store.snapshot_to_decide(snapshot_id).await?;
-    let found = found.ok_or(DecideError::NoSuchSnapshot(snapshot_id))?;
-    if found.status != "held" {
-        return Err(DecideError::NotHeld {
+    let found = store.snapshot_status(snapshot_id).await?;
+    let (namespace, status) = found.ok_or(DecideError::NoSuchSnapshot(snapshot_id))?;
+    let label = namespace.label().to_owned();
+    match status.as_str() {
+        "held" => Ok((namespace.key, label)),
+        _ => Err(DecideError::NotHeld {
             id: snapshot_id,
-            namespace: found.namespace,
-            status: found.status,
-        });
+            namespace: label,
+            status,
+        }),
     }
-    Ok((found.namespace_key, found.namespace))
 }
 
 pub(super) async fn acquire(

@@ -28,6 +28,7 @@
 //! the same objects. If the first run lost its lease, every later write of it fails, whatever it still finds.
 
 mod attempt;
+mod credentials;
 mod ending;
 mod held;
 mod namespace;

@@ -8,21 +8,21 @@ use crate::store::RunOutcome;
 use super::plan::Planned;
 use super::stop::StopReason;
 
-/// How a namespace fared in a run.
+/// The outcome of one namespace in a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
     /// Published.
     Complete,
-    /// A mass removal: publishes nothing until it is accepted.
+    /// A mass removal: not published until a person accepts it.
     Held,
-    /// May be resumed.
+    /// The next run resumes it.
     Interrupted,
     Failed,
     /// A newer snapshot was published meanwhile.
     Superseded,
-    /// Another run holds it.
+    /// Another run holds the namespace.
     Busy,
-    /// Neither listed nor there. Its objects stay as they were.
+    /// The namespace is neither listed nor has an object list. Its objects stay as they were.
     Missing,
 }
 
@@ -40,7 +40,7 @@ impl Status {
     }
 }
 
-/// What is told of one namespace.
+/// What a run reports for one namespace.
 #[derive(Debug, Clone)]
 pub struct NamespaceOutcome {
     pub account: AccountId,
@@ -54,7 +54,7 @@ pub struct NamespaceOutcome {
     pub requests: u64,
     pub resumed: u64,
     pub elapsed: Duration,
-    /// What went wrong, or what a person should know and do.
+    /// What went wrong, and what to do about it.
     pub error: Option<String>,
 }
 
@@ -78,16 +78,16 @@ impl NamespaceOutcome {
     }
 }
 
-/// An account of which nothing could be walked.
+/// An account in which nothing could be walked.
 #[derive(Debug, Clone)]
 pub struct AccountFailure {
     pub account: AccountId,
     pub error: String,
-    /// It has no namespace like those that were asked for: whoever asked has to look again.
+    /// The account has no namespace that matches the selection: a mistake of the caller.
     pub nothing_selected: bool,
 }
 
-/// An account of which what was listed was walked, though its namespace list may be cut short.
+/// An account whose namespace list may be cut short. Its listed namespaces were walked.
 #[derive(Debug, Clone)]
 pub struct DoubtfulList {
     pub account: AccountId,
@@ -104,7 +104,7 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// The run's outcome and `sync`'s exit code: the first that applies.
+    /// The run's outcome and the exit code of `sync`: the first that applies.
     pub fn verdict(&self) -> (RunOutcome, u8) {
         let count = |wanted: &[Status]| self.namespaces.iter().filter(|n| wanted.contains(&n.status)).count();
         let failed = count(&[Status::Failed, Status::Interrupted, Status::Superseded]);
@@ -116,7 +116,7 @@ impl Summary {
             Some(StopReason::Deadline) if failures > 0 => return (RunOutcome::Partial, 3),
             _ => {}
         }
-        // Usage comes first, but only where nothing else was asked for.
+        // A usage error comes first, but only if nothing else was selected.
         let mistaken = self.failed_accounts.iter().all(|failure| failure.nothing_selected);
         let is_sure = self.doubtful_lists.is_empty();
         if self.namespaces.is_empty() && !self.failed_accounts.is_empty() && mistaken && is_sure {

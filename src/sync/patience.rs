@@ -1,4 +1,4 @@
-//! Waiting for a database that is out of reach: longer and longer, up to `--retry-for`, and no longer than the run.
+//! Retries while the database is out of reach, with growing waits, for `--retry-for` in all.
 
 use std::time::Duration;
 
@@ -19,8 +19,7 @@ pub(super) fn database_waits(budget: Duration) -> ExponentialBuilder {
         .with_jitter()
 }
 
-/// Tries again what failed because the database was `lost`, until it answers, the time is over, or the run is to stop:
-/// then the last error is the outcome.
+/// Retries what failed because the database was `lost`. Returns the last error when the time is over or the run stops.
 pub(super) async fn with_patience<T, E: std::error::Error>(
     settings: &Settings,
     stop: &Stop,

@@ -1,5 +1,5 @@
-//! Which namespaces a run walks: those that the account lists and the configuration selects, and those that the record
-//! knows but the list lacks, to learn whether they are gone.
+//! The namespaces that a run walks: those that the account lists and the configuration selects, and those that are
+//! recorded but no longer listed, to learn whether they are gone.
 
 use std::collections::HashSet;
 
@@ -43,10 +43,10 @@ pub(super) struct Planned<'a> {
     pub(super) is_off_the_list: bool,
 }
 
-/// What a run does with an account.
+/// The namespaces of one account.
 pub(super) struct Plan<'a> {
     pub(super) planned: Vec<Planned<'a>>,
-    /// Why the account may have other namespaces.
+    /// Why the list may lack namespaces, if it may.
     pub(super) doubt: Option<String>,
 }
 
@@ -58,27 +58,27 @@ pub(super) async fn plan<'a>(store: &Store, account: &'a Account, stop: &Stop) -
         reason = stop.stopped() => return Err(PlanError::Stopped(reason)),
         listing = account.client.list_namespaces(&account.id) => listing?,
     };
-    // An address that never listed anything binds nothing.
+    // Only now: an API that never returned a list must not bind the account's record to itself.
     let account_key = store.register_account(&account.id, &account.base_url).await?;
     store.record_listing(account_key, &listing.namespaces).await?;
     let listed: HashSet<_> = listing.namespaces.iter().map(|namespace| &namespace.id).collect();
     let unmatched = account.selection.unmatched(&listing.namespaces);
-    let recorded = store.recorded_namespaces(account_key).await?;
-    let planned: Vec<_> = recorded
-        .into_iter()
-        .filter_map(|recorded| {
-            let listed = listed.contains(&recorded.namespace.id);
-            // One that is known to be missing is not asked about again; it is back when it is listed again.
-            let worth_asking = listed || recorded.missing_since.is_none();
-            (worth_asking && account.selection.selects(&recorded.namespace)).then_some(Planned {
+    let mut planned = Vec::new();
+    for recorded in store.namespaces_of_account(account_key).await? {
+        let namespace = recorded.listed()?;
+        let listed = listed.contains(&namespace.id);
+        // A missing namespace is not requested again. It is back as soon as it is listed.
+        let may_exist = listed || recorded.missing_since.is_none();
+        if may_exist && account.selection.selects(&namespace) {
+            planned.push(Planned {
                 account,
                 key: recorded.key,
                 lease: recorded.lease,
-                namespace: recorded.namespace,
+                namespace,
                 is_off_the_list: !listed && listing.doubt.is_none(),
-            })
-        })
-        .collect();
+            });
+        }
+    }
     if planned.is_empty() && !unmatched.is_empty() && listing.doubt.is_none() {
         return Err(PlanError::NothingSelected {
             account: account.id.to_string(),
@@ -95,17 +95,17 @@ pub(super) async fn plan<'a>(store: &Store, account: &'a Account, stop: &Stop) -
     })
 }
 
-/// So alike are a name and its typo.
-const ALIKE: f64 = 0.8;
+/// The least Jaro-Winkler similarity at which a name is suggested.
+const SIMILAR: f64 = 0.8;
 
-/// What may have been meant, for the message.
+/// The suggestion for the message: the listed name that is nearest to a pattern.
 fn near(unmatched: &[String], listed: &[Namespace]) -> String {
     let names = listed.iter().map(Namespace::label);
     let pairs = unmatched
         .iter()
         .flat_map(|asked| names.clone().map(move |name| (strsim::jaro_winkler(asked, name), name)));
     let nearest = pairs.max_by(|(one, _), (other, _)| one.total_cmp(other));
-    match nearest.filter(|(alike, _)| *alike >= ALIKE) {
+    match nearest.filter(|(alike, _)| *alike >= SIMILAR) {
         Some((_, name)) => format!(" (did you mean {}?)", shown(name)),
         None => String::new(),
     }
@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_typo_is_told_from_another_name() {
+    fn only_a_similar_name_is_suggested() {
         let listed = ["chat_Room", "game_Leaderboard"].map(|name| Namespace {
             id: "n".parse().unwrap(),
             name: Some(name.to_owned()),

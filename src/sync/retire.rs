@@ -1,18 +1,18 @@
 //! Retirement: all objects of a namespace that vanished are recorded as removed, because a person says so.
 
 use crate::model::{AccountId, ChangeKind};
-use crate::store::{Ending, Found, Lease, LockConnection, NamedNamespace, RunOutcome, Store};
+use crate::store::{Ending, Lease, LockConnection, NamespaceRecord, RunOutcome, Store};
 
 use super::held::{DecideError, acquire, publish};
 
 /// Records all objects of a namespace that vanished as removed. Returns the namespace's name and their number.
 pub async fn retire(store: &Store, asked: &str, accounts: &[AccountId]) -> Result<(String, u64), DecideError> {
     let namespace = the_one(store, asked, accounts).await?;
-    let label = namespace.label;
-    if !namespace.missing {
+    let label = namespace.label().to_owned();
+    if namespace.missing_since.is_none() {
         return Err(DecideError::NotMissing(label));
     }
-    if !namespace.published {
+    if namespace.published.is_none() {
         return Err(DecideError::NothingLeft(label));
     }
     let lease = acquire(&LockConnection::open(store).await?, namespace.key, &label).await?;
@@ -27,28 +27,23 @@ pub async fn retire(store: &Store, asked: &str, accounts: &[AccountId]) -> Resul
     Ok((label, retired?))
 }
 
-/// By id, or by a name that only one has: a namespace that was made anew often has its predecessor's name, and closing
-/// the wrong one would be found out late.
-async fn the_one(store: &Store, asked: &str, accounts: &[AccountId]) -> Result<Found, DecideError> {
-    let mut all = store.named_namespaces().await?;
+/// Finds a namespace by id, or by a name that no other has: a recreated namespace often has its predecessor's name, and
+/// retiring the wrong one would be noticed late.
+async fn the_one(store: &Store, asked: &str, accounts: &[AccountId]) -> Result<NamespaceRecord, DecideError> {
+    let mut all = store.namespaces().await?;
     all.retain(|there| accounts.is_empty() || accounts.iter().any(|account| account.as_str() == there.account_id));
-    let with = |is: &dyn Fn(&NamedNamespace) -> bool| all.iter().filter(|there| is(there)).collect::<Vec<_>>();
+    let with = |is: &dyn Fn(&NamespaceRecord) -> bool| all.iter().filter(|there| is(there)).collect::<Vec<_>>();
     let by_id = with(&|there| there.namespace_id == asked);
     let by_name = with(&|there| there.name.as_deref() == Some(asked));
-    let one = match (by_id.as_slice(), by_name.as_slice()) {
-        ([one], _) | ([], [one]) => *one,
-        ([], []) => return Err(DecideError::NoSuchNamespace(asked.to_owned())),
-        ([], several) => {
-            return Err(DecideError::SharedName {
-                name: asked.to_owned(),
-                ids: several.iter().map(|there| there.namespace_id.clone()).collect(),
-            });
-        }
-        _ => return Err(DecideError::Ambiguous(asked.to_owned())),
-    };
-    let found = store.namespaces_with_id(&one.namespace_id).await?;
-    let found = found.into_iter().find(|found| found.key == one.key);
-    found.ok_or_else(|| DecideError::NoSuchNamespace(asked.to_owned()))
+    match (by_id.as_slice(), by_name.as_slice()) {
+        ([one], _) | ([], [one]) => Ok((*one).clone()),
+        ([], []) => Err(DecideError::NoSuchNamespace(asked.to_owned())),
+        ([], several) => Err(DecideError::SharedName {
+            name: asked.to_owned(),
+            ids: several.iter().map(|there| there.namespace_id.clone()).collect(),
+        }),
+        _ => Err(DecideError::Ambiguous(asked.to_owned())),
+    }
 }
 
 async fn close_all(lease: &Lease, run_id: i64, label: &str) -> Result<u64, DecideError> {

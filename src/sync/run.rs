@@ -1,19 +1,17 @@
-//! One run: plan each account, walk its namespaces side by side, and say how it ended.
+//! One run: plan each account, walk its namespaces in parallel, and summarize.
 
 use std::collections::HashMap;
-use std::sync::OnceLock;
 
 use futures_util::StreamExt;
 use futures_util::stream;
-use tokio::sync::Mutex;
 use tracing::{error, warn};
 
-use crate::cloudflare::ErrorKind;
 use crate::model::AccountId;
 use crate::store::{LockManager, Store, StoreError};
 
 use crate::text::chain;
 
+use super::credentials::CredentialCheck;
 use super::namespace::{Run, sync_namespace};
 use super::outcome::{AccountFailure, DoubtfulList, NamespaceOutcome, Status, Summary};
 use super::patience::with_patience;
@@ -22,8 +20,8 @@ use super::progress::Progress;
 use super::settings::{Account, Settings};
 use super::stop::{Stop, StopReason};
 
-/// Walks and records what the accounts hold. A namespace or an account that fails does not stop the others; an error
-/// means that nothing could be recorded at all.
+/// Walks the accounts and records what they hold. A failed namespace or account does not stop the others. An error means
+/// that nothing could be recorded at all.
 pub async fn sync(
     store: &Store,
     accounts: &[Account],
@@ -62,13 +60,13 @@ pub async fn sync(
     let outcome = summary.verdict().0;
     let finished = with_patience(settings, stop, lost, async || store.finish_run(run_id, outcome).await).await;
     if let Err(error) = finished {
-        // What was published is published, and has to be told.
+        // The snapshots are published all the same, so the summary is returned.
         warn!("{}", chain(&error));
     }
     Ok(summary)
 }
 
-/// Stops the run when its time is over; the walks end themselves.
+/// Stops the run at its deadline. The walks end by themselves.
 async fn stop_at(deadline: Option<std::time::Duration>, stop: &Stop) -> std::convert::Infallible {
     if let Some(deadline) = deadline {
         tokio::time::sleep(deadline).await;
@@ -115,64 +113,16 @@ async fn plan_accounts<'a>(store: &Store, accounts: &'a [Account], settings: &Se
     plans
 }
 
-/// Requests for an account's namespace list, at most, to learn whether its credentials are refused altogether.
-const MOST_TRIALS: u8 = 3;
-
-/// What a run learns of one account's credentials.
-struct Trust {
-    /// Held while the list is asked for: walks that are refused at the same time wait for that response.
-    trials_left: Mutex<u8>,
-    /// Why the account stopped.
-    refused: OnceLock<String>,
-}
-
-impl Trust {
-    fn new() -> Self {
-        Self {
-            trials_left: Mutex::new(MOST_TRIALS),
-            refused: OnceLock::new(),
-        }
-    }
-
-    /// Stops the account if the credentials that one walk was refused with are refused for the namespace list, too. Asks
-    /// once, and again only after a response that settled nothing.
-    async fn question(&self, account: &Account, stop: &Stop) {
-        let mut trials_left = self.trials_left.lock().await;
-        if *trials_left == 0 {
-            return;
-        }
-        let tried = tokio::select! {
-            biased;
-            _ = stop.stopped() => return,
-            tried = account.client.try_credentials(&account.id) => tried,
-        };
-        match tried {
-            Ok(()) => *trials_left = 0,
-            Err(refusal) if matches!(refusal.kind(), ErrorKind::Unauthorized | ErrorKind::Forbidden) => {
-                *trials_left = 0;
-                let why = chain(&refusal);
-                error!(account = %account.id, "{why}");
-                // Set once, as there is no further trial.
-                let _first = self.refused.set(why);
-            }
-            Err(unsettled) => {
-                *trials_left -= 1;
-                warn!(account = %account.id, "{}", chain(&unsettled));
-            }
-        }
-    }
-}
-
 async fn walk_all(run: &Run<'_>, planned: Vec<Planned<'_>>) -> (Vec<NamespaceOutcome>, Vec<AccountFailure>) {
-    let accounts: HashMap<_, Trust> = planned
+    let accounts: HashMap<_, CredentialCheck> = planned
         .iter()
-        .map(|planned| (&planned.account.id, Trust::new()))
+        .map(|planned| (&planned.account.id, CredentialCheck::new()))
         .collect();
     let mut outcomes: Vec<_> = stream::iter(planned.iter().enumerate())
         .map(|(index, planned)| {
-            let trust = &accounts[&planned.account.id];
+            let check = &accounts[&planned.account.id];
             async move {
-                if trust.refused.get().is_some() {
+                if check.refused.get().is_some() {
                     let why = "not walked: the account's credentials were refused";
                     return (
                         index,
@@ -185,7 +135,7 @@ async fn walk_all(run: &Run<'_>, planned: Vec<Planned<'_>>) -> (Vec<NamespaceOut
                 }
                 let (outcome, unauthorized) = sync_namespace(run, planned).await;
                 if unauthorized {
-                    trust.question(planned.account, run.stop).await;
+                    check.test(planned.account, run.stop).await;
                 }
                 (index, outcome)
             }
@@ -196,8 +146,8 @@ async fn walk_all(run: &Run<'_>, planned: Vec<Planned<'_>>) -> (Vec<NamespaceOut
     outcomes.sort_by_key(|(index, _)| *index);
     let mut failures: Vec<_> = accounts
         .iter()
-        .filter_map(|(account, trust)| {
-            let error = trust.refused.get()?.clone();
+        .filter_map(|(account, check)| {
+            let error = check.refused.get()?.clone();
             Some(AccountFailure {
                 account: AccountId::clone(account),
                 error,

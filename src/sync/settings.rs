@@ -1,4 +1,4 @@
-//! What a run is asked to do. Plain values: where they come from is not this module's concern.
+//! The settings of a run, as plain values.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,46 +8,46 @@ use crate::model::AccountId;
 use crate::select::Selection;
 use crate::units::Cursors;
 
-/// One account that is walked. Accounts with the same token share the limiter inside their clients.
+/// An account to walk. Accounts with the same token share the limiter inside their clients.
 pub struct Account {
     pub id: AccountId,
     pub client: Arc<Client>,
-    /// What the account's record is bound to.
+    /// The API that the account's record is bound to.
     pub base_url: String,
-    /// Objects a page: 10 to 10,000.
+    /// Objects per page: 10 to 10,000.
     pub limit: u32,
     pub selection: Selection,
 }
 
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
-    /// Namespaces that are walked side by side.
+    /// Namespaces that are walked in parallel.
     pub concurrency: usize,
     /// Per namespace.
     pub cursors: Cursors,
     pub deadline: Option<Duration>,
-    /// How old the last page of a walk may be that is resumed.
+    /// A walk whose last page is older than this starts over.
     pub resume_within: Duration,
-    /// How long a lost database is waited for before its namespaces are left for the next run.
+    /// How long to wait for a lost database before its namespaces are left to the next run.
     pub retry_for: Duration,
     pub breaker: Breaker,
-    /// Take the rows themselves for what was published, not the digest that says what they should be: mends a record
-    /// that was changed by other means.
+    /// Believe the rows instead of the digest that says what they should be: repairs a record that was changed by other
+    /// means.
     pub rebuild: bool,
 }
 
-/// Holds back a mass removal (promise 7).
+/// The guard against mass removals (promise 7).
 #[derive(Debug, Clone, Copy)]
 pub struct Breaker {
     pub max_removed_percent: u8,
-    /// Smaller namespaces are never held.
+    /// A snapshot of a smaller namespace is never held.
     pub max_removed_floor: u64,
-    /// Publish whatever the walk says.
+    /// Publish every snapshot.
     pub accept_removals: bool,
 }
 
 impl Breaker {
-    /// Whether a snapshot is held that would remove, or turn to unknown, `lost` of a namespace's `objects`.
+    /// Whether to hold a snapshot that would remove, or turn to unknown, `lost` of a namespace's `objects`.
     pub fn holds(&self, lost: u64, objects: u64) -> bool {
         !self.accept_removals
             && objects >= self.max_removed_floor

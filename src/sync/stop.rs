@@ -1,4 +1,4 @@
-//! A request to stop that every walk hears: the page in hand is finished, committed, and no other is asked for.
+//! The shutdown signal of a run: each walk commits the page in hand and requests no other.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -22,7 +22,7 @@ impl fmt::Display for StopReason {
     }
 }
 
-/// Shared by whoever may stop a run and all that must hear it. The first reason counts.
+/// A handle that stops a run, and that its walks wait on.
 #[derive(Debug, Clone, Default)]
 pub struct Stop {
     token: CancellationToken,
@@ -31,7 +31,7 @@ pub struct Stop {
 
 impl Stop {
     pub fn stop(&self, reason: StopReason) {
-        // A later reason is no news: the run stops already.
+        // Only the first reason is kept.
         let _first = self.reason.set(reason);
         self.token.cancel();
     }

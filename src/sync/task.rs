@@ -1,8 +1,8 @@
-//! Work on another core.
+//! Work in a task of its own.
 
 use tokio_util::task::AbortOnDropHandle;
 
-/// Goes on while nobody waits for it, and ends with its owner.
+/// A spawned task that is aborted when this is dropped.
 pub(super) struct Task<T>(AbortOnDropHandle<T>);
 
 impl<T: Send + 'static> Task<T> {
@@ -10,7 +10,7 @@ impl<T: Send + 'static> Task<T> {
         Self(AbortOnDropHandle::new(tokio::spawn(work)))
     }
 
-    /// What came of it; to be asked until it is there. A panic in it goes on here.
+    /// Waits for the result, which can be taken once. A panic of the task resumes here.
     pub(super) async fn result(&mut self) -> T {
         let ended = (&mut self.0).await;
         ended.unwrap_or_else(|ended| std::panic::resume_unwind(ended.into_panic()))

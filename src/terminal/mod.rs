@@ -7,13 +7,14 @@ pub mod usage;
 
 use std::io::{ErrorKind, Write};
 
+use durable_inventory::export::Stdout;
 pub use durable_inventory::times;
 
 use crate::commands::Failure;
 
-/// Writes data to stdout. Whoever read it and left, such as `head`, has what it wanted.
+/// Writes data to stdout. A reader that left, such as `head` or a closed terminal, is not an error.
 pub fn out(text: &str) -> Result<(), Failure> {
-    let mut stdout = std::io::stdout().lock();
+    let mut stdout = Stdout::default();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::new(error, 1)),
         _ => Ok(()),

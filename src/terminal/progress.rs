@@ -3,18 +3,22 @@
 use std::collections::HashMap;
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use console::Term;
 use durable_inventory::cli::{GlobalArgs, LogFormat};
 use durable_inventory::sync::{Progress, WalkProgress};
 use durable_inventory::text::shown;
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 use tokio::task::JoinHandle;
 use tracing::info;
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::table::number;
 
+/// The upper limit, as in indicatif's own targets.
+const REDRAWS_A_SECOND: u8 = 20;
 const REDRAW: Duration = Duration::from_millis(200);
 const LOG_LINE: Duration = Duration::from_secs(5);
 /// A bar's length: a fraction of the id space, not a number of objects.
@@ -26,7 +30,12 @@ pub struct Screen(MultiProgress);
 
 impl Default for Screen {
     fn default() -> Self {
-        Self(MultiProgress::with_draw_target(ProgressDrawTarget::stderr()))
+        let stderr = ProgressDrawTarget::stderr();
+        let target = match stderr.is_hidden() {
+            true => stderr,
+            false => ProgressDrawTarget::term_like_with_hz(Box::new(Display::default()), REDRAWS_A_SECOND),
+        };
+        Self(MultiProgress::with_draw_target(target))
     }
 }
 
@@ -63,14 +72,84 @@ impl<'a> MakeWriter<'a> for Screen {
     }
 }
 
+/// Writing never fails: tracing would report the failure on stderr, and panic because that fails too.
 impl Write for Screen {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.suspend(|| io::stderr().write_all(bytes))?;
+        let _lost = self.0.suspend(|| io::stderr().write_all(bytes));
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        io::stderr().flush()
+        Ok(())
+    }
+}
+
+/// The terminal on stderr, as something to draw on that never fails: after the first error nothing more is drawn.
+/// indicatif panics when drawing fails, and a run has to survive its display.
+#[derive(Debug)]
+struct Display {
+    terminal: Term,
+    gone: AtomicBool,
+}
+
+impl Default for Display {
+    fn default() -> Self {
+        Self {
+            terminal: Term::buffered_stderr(),
+            gone: AtomicBool::new(false),
+        }
+    }
+}
+
+impl Display {
+    fn draw(&self, drawn: impl FnOnce(&Term) -> io::Result<()>) -> io::Result<()> {
+        // `Term` keeps what it could not write, so its buffer would grow with every later drawing.
+        if !self.gone.load(Ordering::Relaxed) && drawn(&self.terminal).is_err() {
+            self.gone.store(true, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+}
+
+impl TermLike for Display {
+    fn width(&self) -> u16 {
+        self.terminal.size().1
+    }
+
+    fn height(&self) -> u16 {
+        self.terminal.size().0
+    }
+
+    fn move_cursor_up(&self, n: usize) -> io::Result<()> {
+        self.draw(|terminal| terminal.move_cursor_up(n))
+    }
+
+    fn move_cursor_down(&self, n: usize) -> io::Result<()> {
+        self.draw(|terminal| terminal.move_cursor_down(n))
+    }
+
+    fn move_cursor_right(&self, n: usize) -> io::Result<()> {
+        self.draw(|terminal| terminal.move_cursor_right(n))
+    }
+
+    fn move_cursor_left(&self, n: usize) -> io::Result<()> {
+        self.draw(|terminal| terminal.move_cursor_left(n))
+    }
+
+    fn write_line(&self, line: &str) -> io::Result<()> {
+        self.draw(|terminal| terminal.write_line(line))
+    }
+
+    fn write_str(&self, text: &str) -> io::Result<()> {
+        self.draw(|terminal| terminal.write_str(text))
+    }
+
+    fn clear_line(&self) -> io::Result<()> {
+        self.draw(Term::clear_line)
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        self.draw(Term::flush)
     }
 }
 
@@ -85,7 +164,6 @@ impl Shown {
         if let Some(task) = self.task {
             task.abort();
         }
-        // A screen that can't be cleared is gone.
         let _gone = self.screen.0.clear();
     }
 }
@@ -108,7 +186,8 @@ async fn draw(bars: MultiProgress, progress: Arc<Progress>) {
                 continue;
             }
             bar.set_position((walk.fraction() * STEPS as f64) as u64);
-            let rate = (walk.objects() - *objects_at_begin) as f64 / begun.elapsed().as_secs_f64().max(0.001);
+            let rate =
+                walk.objects().saturating_sub(*objects_at_begin) as f64 / begun.elapsed().as_secs_f64().max(0.001);
             bar.set_message(message(walk, rate));
         }
     }

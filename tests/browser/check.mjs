@@ -1,6 +1,6 @@
 // node check.mjs PAGE [SCREENSHOTS]: opens a report's page in the machine's Chromium, wide and on a phone, light and
-// dark, with a pointer, a finger, a keyboard and without scripts. Ends with 1 at the first thing that is not right.
-// SCREENSHOTS is a folder.
+// dark, with a pointer, a finger, a keyboard and without scripts. Exits with 1 at the first failure. SCREENSHOTS is a
+// folder.
 
 import assert from "node:assert/strict";
 import { accessSync, constants } from "node:fs";
@@ -29,11 +29,11 @@ assert(executablePath, "Chromium is missing: scripts/prerequisites chromium");
 
 const browser = await chromium.launch({
   executablePath,
-  // Chromium has no sandbox for root, who runs containers.
+  // Chromium has no sandbox for root, which containers often use.
   args: process.getuid() === 0 ? ["--no-sandbox"] : [],
 });
 
-// A page that tells when anything but itself was asked for, logged or thrown.
+// A page that records every request for another URL, every log message and every exception.
 const opened = async (options) => {
   const context = await browser.newContext(options);
   const page = await context.newPage();
@@ -48,7 +48,7 @@ const opened = async (options) => {
 
 const tip = (page) => page.locator("#tip");
 
-// The tip names this day, and says of it what the chart's table says, as far as the table has it.
+// The tip shows this day and the same values as the chart's table, if the table has that day.
 const tells = async (page, figure, date) => {
   await tip(page).waitFor({ state: "visible" });
   const said = await tip(page).locator(".date, b").allTextContents();
@@ -70,7 +70,7 @@ const charts = async (page, touch) => {
   const last = await figure.locator(".axis span").last().textContent();
   const first = await figure.locator(".axis").last().locator("span").first().textContent();
 
-  // By keyboard alone.
+  // With the keyboard alone.
   for (let presses = 0; presses < 3; presses += 1) {
     await page.keyboard.press("Tab");
     if (await handle.evaluate((element) => element === document.activeElement)) break;
@@ -88,7 +88,7 @@ const charts = async (page, touch) => {
   await tip(page).waitFor({ state: "hidden" });
   await handle.evaluate((element) => element.blur());
 
-  // By pointer or finger.
+  // With a pointer or a finger.
   for (const [x, date] of [[1, first], [box.width / 2, null], [box.width - 1, last]]) {
     if (touch) await page.touchscreen.tap(box.x + x, box.y + 30);
     else await page.mouse.move(box.x + x, box.y + 30);
@@ -113,7 +113,7 @@ for (const width of [1280, 375]) {
     assert(wide <= width, `${wide} pixels on a screen of ${width}`);
     if (screenshots) await page.screenshot({ path: join(screenshots, `${width}-${colorScheme}.png`), fullPage: true });
     await charts(page, touch);
-    // The tables that are closed count, too.
+    // Closed tables must fit the screen, too.
     await page.evaluate(() => document.querySelectorAll("details").forEach((details) => (details.open = true)));
     const opened_wide = await page.evaluate(() => document.documentElement.scrollWidth);
     assert(opened_wide <= width, `${opened_wide} pixels with open tables on a screen of ${width}`);
@@ -126,7 +126,7 @@ for (const width of [1280, 375]) {
   }
 }
 
-// The policy stands: whoever got a script or a picture into the page would gain nothing.
+// The content security policy makes an injected script or picture useless.
 {
   const { context, page } = await opened({});
   const scripts = await page.locator("script").count();
@@ -146,7 +146,7 @@ for (const width of [1280, 375]) {
     const style = document.createElement("style");
     style.textContent = "body { display: none }";
     document.body.append(style);
-    // All three are told, however long that takes.
+    // Waits for all three violations, however long they take.
     while (refused.length < 3) await new Promise((told) => document.addEventListener("securitypolicyviolation", told));
     return [refused.sort(), window.hacked === undefined, getComputedStyle(document.body).display];
   }, `http://127.0.0.1:${elsewhere.address().port}/picture`);
@@ -156,7 +156,7 @@ for (const width of [1280, 375]) {
   await context.close();
 }
 
-// Without scripts: every number is there to be read.
+// Every number is readable without scripts.
 {
   const { context, page, noise } = await opened({ javaScriptEnabled: false });
   assert.equal(await page.locator(".handle").count(), 0);

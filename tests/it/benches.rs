@@ -1,10 +1,10 @@
-//! The benchmarks, each small: that they run to their end and measure what they name. How long anything takes says nothing
-//! here.
+//! Runs each benchmark on a small input and checks that it completes and measures what it names. The times themselves
+//! are not checked.
 
 use std::path::Path;
 use std::process::Command;
 
-/// What a benchmark prints, run on the programs of this build.
+/// Runs a benchmark on the programs of this build and returns its output.
 fn bench(name: &str, arguments: &[&str]) -> String {
     let programs = Path::new(env!("CARGO_BIN_EXE_durable-inventory")).parent().unwrap();
     let simulator = programs.join("cloudflare-simulator");
@@ -26,7 +26,7 @@ fn bench(name: &str, arguments: &[&str]) -> String {
     String::from_utf8(done.stdout).unwrap()
 }
 
-/// The cells of a table's row that begins so.
+/// The cells of the table row that begins with `begins`.
 fn row(table: &str, begins: &[&str]) -> Vec<String> {
     let rows = table
         .lines()

@@ -1,4 +1,4 @@
-//! `check`: a line for each thing that a sync needs, a few requests, and nothing written.
+//! `check`: one line for each requirement of a sync, a few requests, and no writes.
 
 use cloudflare_simulator::{Answer, Fault, Simulator, When};
 
@@ -13,7 +13,7 @@ async fn service() -> (Simulator, TestDatabase, String) {
     (simulator, database, namespace)
 }
 
-/// What each line is about, with how it is.
+/// The subject of each line, with its status.
 fn lines(ended: &Ended) -> Vec<&str> {
     ended
         .stdout
@@ -71,7 +71,7 @@ async fn a_private_server_that_is_not_there_is_not_made() {
     assert!(!data.exists());
 }
 
-/// What is wrong and what to do stands at the end of a message: however long the name before it is, that is not cut.
+/// The problem and its remedy come last in a message and are never cut, however long the name before them is.
 #[tokio::test]
 async fn a_finding_is_told_to_its_end() {
     let (simulator, database, _) = service().await;
@@ -92,7 +92,7 @@ async fn each_thing_that_is_not_right_is_told_with_what_to_do() {
     for room in 0..120 {
         simulator.add_namespace(ACCOUNT, &format!("more_{room}"));
     }
-    // A fault that passes is told as well, and not waited for.
+    // A transient fault is reported as well, without waiting for it to pass.
     let not_read = Fault::Answer(Answer::error(403, 9109, "Unauthorized to access requested resource"));
     type Change = fn(&mut std::process::Command);
     let cases: [(&str, Option<Fault>, Change, &str); 4] = [

@@ -1,4 +1,4 @@
-//! Configuration by file, environment and secrets' files, through the program.
+//! Configuration from file, environment and secret files, through the program.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
@@ -90,7 +90,7 @@ async fn a_file_names_accounts_and_selects_namespaces() {
         "an excluded one is not asked for"
     );
 
-    // Options win over the file, and excludes stay.
+    // Options override the file, and its excludes stay in force.
     let more = ["--account", ACCOUNT, "--namespace", "*-old", "--namespace", "staging-*"];
     let ended = run(sync_by_file(&simulator, &database, &files.toml(), &more));
     assert_eq!(ended.code, Some(0), "{ended:#?}");
@@ -141,7 +141,7 @@ async fn secrets_come_from_files() {
     assert_eq!(ended.code, Some(0), "{ended:#?}");
 }
 
-/// Exit code 2, and one line that says all of this.
+/// Asserts exit code 2 and a single line that contains all of `parts`.
 fn is_refused(ended: &Ended, parts: &[&str]) {
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""), "{ended:#?}");
     assert_eq!(ended.stderr.trim_end().lines().count(), 1, "{ended:#?}");
@@ -217,7 +217,7 @@ async fn a_record_is_bound_to_the_api_that_it_came_from() {
     assert!(other.requests().is_empty(), "it is not even asked");
     assert_eq!(objects(&database, &namespaces[0]).await, truth(&first, &namespaces[0]));
 
-    // A slash at the end is no other API.
+    // A trailing slash does not make it another API.
     let mut slash = program(&first, &database, &["sync", "--quota", "1000000/1s"]);
     slash.env("CLOUDFLARE_API_BASE_URL", format!("{}/", first.base_url()));
     let ended = run(slash);

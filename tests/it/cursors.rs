@@ -1,5 +1,5 @@
-//! Several cursors on one namespace: as exact as one, faster where the API is slow, and given up where the API takes a
-//! made-up cursor for something else than it means.
+//! Several cursors on one namespace: as exact as one and faster if the API is slow. The walk falls back to one cursor
+//! if the API misreads a constructed cursor.
 
 mod exact;
 mod killed;
@@ -12,17 +12,17 @@ use crate::support::database::{TestDatabase, fresh_database};
 use crate::support::ledger::{objects, statuses, texts, truth};
 use crate::support::program::{ACCOUNT, Ended, program, run, simulator};
 
-/// At full speed, in pages of ten.
+/// Full speed, in pages of ten.
 const SYNC: [&str; 7] = ["sync", "--output", "json", "--quota", "1000000/1s", "--limit", "10"];
 
-/// A seam is made up: the leading 64 bits of an id, and zeros.
+/// A boundary's cursor is constructed: the leading 64 bits of an id, followed by zeros.
 fn is_seam(request: &Request) -> bool {
     request
         .param("cursor")
         .is_some_and(|cursor| cursor.ends_with(&"0".repeat(48)))
 }
 
-/// 1,500 objects: 150 pages.
+/// A namespace of 1,500 objects, which is 150 pages.
 async fn large() -> (Simulator, TestDatabase, String) {
     let (simulator, database) = (simulator().await, fresh_database().await);
     let namespace = simulator.add_namespace(ACCOUNT, "room");
@@ -59,7 +59,7 @@ async fn several_cursors_see_what_one_sees_and_wait_less() {
     assert!(ended.stderr.contains("reading on several cursors"), "{ended:#?}");
     assert_eq!(objects(&database, &namespace).await, truth(&simulator, &namespace));
     assert!(together * 2 < alone, "{together:?} on eight cursors, {alone:?} on one");
-    // What the seams cost: ranges of eight pages and fewer, with up to two more each.
+    // The boundaries add requests: ranges are at most eight pages long, and each may cost up to two more.
     let sent = simulator.requests_to(&namespace).len();
     assert!(sent < requests * 4 / 3, "{sent} requests instead of {requests}");
     let told = &ended.json()["namespaces"][0];
@@ -103,7 +103,7 @@ async fn cursors_that_are_no_ids_are_not_made_up() {
     assert!(!remembers_one_cursor(&database, &namespace).await);
 }
 
-/// Each way of taking a made-up cursor for something else ends in a walk on one cursor, right and complete, which is
+/// Whatever the API mistakes a constructed cursor for, the walk completes correctly on one cursor, and the fallback is
 /// remembered.
 #[tokio::test]
 async fn a_made_up_cursor_that_means_something_else_is_given_up() {
@@ -135,8 +135,8 @@ async fn a_made_up_cursor_that_means_something_else_is_given_up() {
         simulator.fault(&namespace, When::Always, edit);
         is_given_up(name, &simulator, &database, &namespace).await;
     }
-    // The second request is the probe. An answer that is another one than expected is asked for once more, after the
-    // page that it is compared with.
+    // The second request is the probe. An unexpected response is requested once more, after the page that it is
+    // compared with.
     for (name, fault, probes) in [
         ("refused", Fault::RefuseCursor, &[2][..]),
         ("ignored", Fault::IgnoreCursor, &[2, 4]),
@@ -168,7 +168,7 @@ async fn is_given_up(name: &str, simulator: &Simulator, database: &TestDatabase,
     );
 }
 
-/// Objects that come and go at a seam between its two readings are no reason to give the ranges up.
+/// If objects are added or removed at a boundary between its two readings, the walk still keeps its ranges.
 #[tokio::test]
 async fn a_seam_is_read_once_more_before_it_is_given_up() {
     let (simulator, database, namespace) = large().await;
@@ -178,7 +178,7 @@ async fn a_seam_is_read_once_more_before_it_is_given_up() {
             page.count = page.rows.len();
         }
     });
-    // The probe, then one page by the API's own cursor, then the first of every range.
+    // The probe, then one page by the API's own cursor, then the first page of every range.
     simulator.fault(&namespace, When::First(11), lie);
     let ended = sync_on(&simulator, &database, "8");
     assert_eq!(ended.code, Some(0), "{ended:#?}");
@@ -186,7 +186,7 @@ async fn a_seam_is_read_once_more_before_it_is_given_up() {
     assert_eq!(objects(&database, &namespace).await, truth(&simulator, &namespace));
 }
 
-/// What a single cursor would have to believe: an end that comes too early.
+/// A walk on a single cursor could not detect this premature end.
 #[tokio::test]
 async fn an_end_that_another_range_contradicts_is_not_believed() {
     let (simulator, database, namespace) = large().await;

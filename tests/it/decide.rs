@@ -1,4 +1,4 @@
-//! What is left to a person: held snapshots, vanished namespaces, a record that was changed by hand.
+//! Decisions that are left to a person: held snapshots, missing namespaces, a record that was changed by hand.
 
 use cloudflare_simulator::Simulator;
 use serde_json::Value;
@@ -22,7 +22,7 @@ async fn objects(database: &TestDatabase) -> i64 {
     number(database, "select count(*) from inventory.objects").await
 }
 
-/// A recorded namespace of 100 objects that has lost 31 of them since.
+/// A recorded namespace of 100 objects that has since lost 31 of them.
 async fn with_mass_removal() -> (Simulator, TestDatabase, String) {
     let (simulator, database) = (simulator().await, fresh_database().await);
     let namespace = simulator.add_namespace(ACCOUNT, "chat_Room");
@@ -134,7 +134,7 @@ async fn a_newer_walk_supersedes_what_is_held_and_is_judged_by_itself() {
         decide(&simulator, &database, &["snapshots", "accept", &first]).code,
         Some(1)
     );
-    // The objects are back: nothing to hold any more, and what was held is superseded.
+    // The objects are back, so there is nothing to hold any more, and the held snapshot is superseded.
     simulator.seed(&namespace, 100, 1);
     let ended = run(sync(&simulator, &database, &[]));
     assert_eq!(ended.code, Some(0), "{ended:#?}");
@@ -273,7 +273,7 @@ async fn a_namespace_that_comes_back_while_it_is_retired_keeps_its_objects() {
     let (simulator, database, namespace) = with_mass_removal().await;
     simulator.remove_namespace(&namespace);
     assert_eq!(run(sync(&simulator, &database, &[])).code, Some(0));
-    // The retirement waits in the midst of its work, until the namespace is listed again.
+    // The retirement waits in the middle of its work until the namespace is listed again.
     let mut other = session(&database).await;
     let mut held = other.begin().await.unwrap();
     sqlx::raw_sql("lock table inventory.staged_change")

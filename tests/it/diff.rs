@@ -1,4 +1,4 @@
-//! `diff`, by the program itself: what differs is what the walks' truths say, whatever the sides are.
+//! `diff`, through the program: it reports the differences between the walks' truths, whatever the two sides are.
 
 mod datasets;
 mod files;
@@ -22,7 +22,7 @@ impl Recorded {
     }
 }
 
-/// Without a record.
+/// Runs `diff` without a record.
 fn diff(args: &[&str]) -> Ended {
     run(bare(&[&["diff"], args].concat()))
 }
@@ -49,7 +49,7 @@ fn combined(from: &Truth, to: &Truth) -> String {
     lines.collect()
 }
 
-/// The changes of `--format csv`, by id: the change and both states.
+/// The changes of `--format csv` by id: the change and both states.
 fn changes(csv: &str) -> BTreeMap<String, String> {
     let mut lines = csv.split_terminator("\r\n");
     let header = "account_id,namespace_id,object_id,change,old_state,new_state";

@@ -1,5 +1,5 @@
-//! A database on another machine that declines TLS: the password does not go there in clear text unless that was asked
-//! for, and not without a word where it may.
+//! A database on another machine that declines TLS. The program sends the password in clear text only if the user
+//! requested it, and warns if the mode permits it.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -15,7 +15,7 @@ const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 const CLEAR_TEXT_PASSWORD: &[u8] = b"R\0\0\0\x08\0\0\0\x03";
 const REFUSED: &[u8] = b"E\0\0\0\x3aSFATAL\0VFATAL\0C28P01\0Mpassword authentication failed\0\0";
 
-/// Declines TLS, then asks for the password in clear text and refuses it.
+/// Declines TLS, then requests the password in clear text and refuses it.
 struct Server {
     port: u16,
     heard: Arc<Mutex<Vec<u8>>>,
@@ -23,7 +23,7 @@ struct Server {
 
 impl Server {
     fn start() -> Self {
-        // On all addresses of this machine, by any of which it is reached.
+        // The tests reach the server by any address of this machine.
         let listener = TcpListener::bind("0.0.0.0:0").unwrap();
         let server = Self {
             port: listener.local_addr().unwrap().port(),
@@ -48,7 +48,7 @@ impl Server {
         heard.windows(PASSWORD.len()).any(|bytes| bytes == PASSWORD.as_bytes())
     }
 
-    /// `0.0.0.0` leads to this machine too, and is no loopback address.
+    /// `0.0.0.0` leads to this machine too, but is not a loopback address.
     fn url(&self, host: &str, query: &str) -> String {
         format!("postgres://u:{PASSWORD}@{host}:{}/d{query}", self.port)
     }
@@ -92,7 +92,7 @@ fn another_machine_gets_no_password_without_tls() {
             let ended = asked(args, &server.url("0.0.0.0", query), &[]);
             assert!(server.heard() > 0, "it was asked: {ended:#?}");
             assert!(!server.heard_the_password(), "{args:?} {query}: {ended:#?}");
-            // psql says it in words of its own.
+            // psql has its own wording.
             if args[0] != "psql" {
                 let said = format!("{}{}", ended.stdout, ended.stderr);
                 for part in ["does not offer TLS", "sslmode=disable", "unencrypted"] {
@@ -103,7 +103,7 @@ fn another_machine_gets_no_password_without_tls() {
     }
 }
 
-/// By URL or by libpq's variable, for this machine or by whoever knows what they do.
+/// Clear text is permitted by the URL, by libpq's variable, or because the host is this machine.
 #[test]
 fn what_is_asked_for_is_done() {
     for (host, query, variables) in [
@@ -117,7 +117,7 @@ fn what_is_asked_for_is_done() {
         assert!(server.heard_the_password(), "{host}{query}: {ended:#?}");
         assert!(!ended.stderr.contains("unencrypted"), "{ended:#?}");
     }
-    // What is in the URL wins, and an empty variable is none.
+    // The URL takes precedence, and an empty variable counts as unset.
     for (query, variables) in [
         ("?sslmode=require", &[("PGSSLMODE", "disable")]),
         ("", &[("PGSSLMODE", "")]),
@@ -128,7 +128,8 @@ fn what_is_asked_for_is_done() {
     }
 }
 
-/// Both let the server choose. It is told before the password goes out, since nothing is told after it was refused.
+/// Both modes let the server choose. The warning comes before the password is sent, because a refused login ends the
+/// program.
 #[test]
 fn a_server_that_may_choose_is_told_of() {
     for mode in ["prefer", "allow"] {

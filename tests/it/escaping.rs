@@ -1,4 +1,4 @@
-//! Names are other people's words: none of them moves the terminal's cursor, fakes a line or turns the text around.
+//! Names come from other people. They can't move the terminal's cursor, fake a line or reverse the text around them.
 
 use cloudflare_simulator::{Answer, Fault, Namespace, When};
 use serde_json::json;
@@ -10,7 +10,7 @@ use crate::support::program::{ACCOUNT, Ended, program, run, simulator};
 const STEERING: &str =
     "n\u{1b}[2J\u{1b}]0;owned\u{7}\r\n2026 INFO faked\u{202e}drow\u{2066}\u{200b}\u{9b}31m\u{0085}end";
 
-/// All that is written on a terminal: lines, and nothing that acts on it.
+/// Asserts that everything written to a terminal is plain lines.
 fn is_tame(what: &str, ended: &Ended) {
     for (stream, text) in [("stdout", &ended.stdout), ("stderr", &ended.stderr)] {
         let steers = |c: char| {
@@ -26,7 +26,7 @@ fn is_tame(what: &str, ended: &Ended) {
 }
 
 fn run_tame(mut command: std::process::Command, what: &str) -> Ended {
-    // RUST_LOG as verbose as this program's own logs get.
+    // RUST_LOG at the most verbose level of this program's own logs.
     command.env("RUST_LOG", "durable_inventory=trace");
     let ended = run(command);
     is_tame(what, &ended);
@@ -90,13 +90,13 @@ async fn foreign_errors_never_steer_the_terminal() {
             assert_eq!(ended.code, Some(1), "{ended:#?}");
         }
     }
-    // What was said is recorded; it is shown again from there.
+    // The recorded error is shown again from the record.
     for command in ["snapshots", "report"] {
         run_tame(program(&simulator, &database, &[command]), command);
     }
 }
 
-/// An id is any text in the API's schema. One that would steer is refused or shown escaped.
+/// The API's schema allows any text as an id. An id with control characters is refused or shown escaped.
 #[tokio::test]
 async fn foreign_ids_never_steer_the_terminal() {
     let (simulator, database) = (simulator().await, fresh_database().await);

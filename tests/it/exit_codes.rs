@@ -1,4 +1,4 @@
-//! How `sync` ends, as cron sees it: each exit code by the program itself, and what the next run makes of it.
+//! How `sync` ends, as cron sees it: every exit code of the program, and what the next run makes of it.
 
 use std::process::{Child, Command, Stdio};
 
@@ -40,7 +40,7 @@ async fn run_outcomes(database: &TestDatabase) -> Vec<String> {
     .await
 }
 
-/// The next run goes on after the page that was committed, asks for no page twice, and ends with the truth.
+/// The next run resumes after the committed page, requests no page twice, and records the truth.
 async fn the_next_run_resumes(simulator: &Simulator, database: &TestDatabase, namespace: &str) {
     let before = simulator.requests_to(namespace).len();
     let next = end(start(simulator, database, &[]));
@@ -140,7 +140,7 @@ async fn a_namespace_that_another_run_holds_is_4() {
     assert_eq!(second.json()["namespaces"][0]["status"], "busy");
     assert_eq!(simulator.requests_to(&namespace).len(), 2, "it asks for nothing");
 
-    // What nobody holds is walked.
+    // A namespace that no other run holds is walked.
     let other = simulator.add_namespace(ACCOUNT, "other");
     let third = end(start(&simulator, &database, &[]));
     assert_eq!(third.code, Some(0), "{third:#?}");
@@ -175,7 +175,7 @@ async fn a_mass_removal_is_5_until_it_is_accepted() {
     );
     assert_eq!(everything(&database, &namespace).await, before);
 
-    // One object less is not a mass removal.
+    // Losing one object is not a mass removal.
     simulator.put_object(&namespace, ids[0], Some(true));
     assert_eq!(end(start(&simulator, &database, &[])).code, Some(0));
     assert_eq!(objects(&database, &namespace).await, truth(&simulator, &namespace));
@@ -214,7 +214,7 @@ async fn a_signal_is_130_and_the_next_run_resumes() {
     }
 }
 
-/// A terminal that is gone ends the run as a signal does, unless the program was told to outlive it.
+/// A hangup ends the run like a signal, unless the program was started to outlive its terminal.
 #[tokio::test]
 async fn a_hangup_is_130_but_not_under_nohup() {
     let (simulator, database, namespace) = service().await;
@@ -234,7 +234,7 @@ async fn a_hangup_is_130_but_not_under_nohup() {
     }
 }
 
-/// The same command with a signal's disposition, which children inherit.
+/// Runs the command with this disposition of a signal, which children inherit.
 fn with_signals(disposition: &str, command: Command) -> Child {
     let mut changed = Command::new("env");
     changed
@@ -252,7 +252,7 @@ fn with_signals(disposition: &str, command: Command) -> Child {
     changed.spawn().unwrap()
 }
 
-/// A wrong address that never answered must not be what the record is bound to.
+/// A wrong address that never returned a list must not become the one that the record is bound to.
 #[tokio::test]
 async fn an_api_that_listed_nothing_binds_nothing() {
     let (simulator, database, _) = service().await;
@@ -293,7 +293,7 @@ async fn after_a_kill_the_next_run_resumes() {
     let mut command = sync(&simulator, &database, LIMIT);
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     hold.wait_until_held().await;
-    // Page 2 is committed while page 3 is asked for.
+    // Page 2 is committed while the request for page 3 is pending.
     let committed = "select pages::text from inventory.snapshots where namespace_id = $1";
     while texts(&database, committed, &namespace).await != ["2"] {
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
@@ -321,7 +321,7 @@ async fn the_deadline_is_3_and_the_next_run_resumes() {
     the_next_run_resumes(&simulator, &database, &namespace).await;
     assert_eq!(run_outcomes(&database).await, ["partial", "done"]);
 
-    // A run that is done before its deadline does not wait for it.
+    // A run that finishes early does not wait for its deadline.
     let ended = end(start(&simulator, &database, &["--deadline", "1h"]));
     assert_eq!(ended.code, Some(0), "{ended:#?}");
 }

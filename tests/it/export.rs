@@ -1,4 +1,4 @@
-//! Exports, by the program itself: what is written is what the record says, as of any moment, in every format.
+//! Exports, through the program: every format contains exactly what the record holds, at any point in time.
 
 mod altered;
 pub mod broken;
@@ -77,7 +77,7 @@ impl Recorded {
         run(program(&self.simulator, &self.database, &[&["export"], args].concat()))
     }
 
-    /// stdout of an export that succeeds.
+    /// stdout of a successful export.
     pub fn exported(&self, args: &[&str]) -> String {
         let ended = self.export(args);
         assert_eq!(ended.code, Some(0), "{args:?}: {ended:#?}");
@@ -85,7 +85,7 @@ impl Recorded {
     }
 }
 
-/// What a file says of each object; an id that comes twice fails the test, as does one out of order.
+/// The objects in a file. A duplicate id or an id out of order fails the test.
 fn objects(format: Format, path: &Path) -> BTreeMap<Id, Flag> {
     let mut found = BTreeMap::new();
     let mut reader = RowReader::open(format, File::open(path).unwrap()).unwrap();

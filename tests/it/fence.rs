@@ -1,4 +1,4 @@
-//! The lock and its fence, write by write: whoever lost a namespace's lock changes nothing of it any more.
+//! The lock and its fence, write by write: a program that lost a namespace's lock can't change the namespace any more.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -20,7 +20,7 @@ impl Bench {
         assert_eq!(self.everything().await, before, "{doing}: something was written");
     }
 
-    /// Whoever takes the lock over ends no sessions then: only the fence is in the way.
+    /// Makes the next holder end no sessions, so that only the fence protects the namespace.
     async fn forget_holder(&mut self) {
         self.execute("update inventory.namespace set locked_by = null").await;
     }
@@ -34,7 +34,7 @@ async fn a_walk_whose_lock_was_taken_over_writes_nothing_more() {
     bench.published(&old, &seen([(1, None), (2, Some(true))])).await;
     let proven = bench.walked(&old, &seen([(2, Some(false)), (3, None)])).await;
     let id = proven.walk().snapshot_id();
-    // The same walk for each way to write.
+    // A fresh handle on the same walk for each kind of write.
     let walk = async || Walk::load(old.clone(), id).await.unwrap();
 
     bench.end_lock_session(0).await;
@@ -73,7 +73,7 @@ async fn a_walk_whose_lock_was_taken_over_writes_nothing_more() {
     let begun = Walk::begin(old.clone(), run, false).await;
     bench.refused(&before, "begin", begun).await;
     bench.refused(&before, "retire", old.stage_retirement(run).await).await;
-    // What was left is the other's to clear.
+    // The new holder clears what is left.
     bench
         .execute("update inventory.snapshot set status = 'failed' where status = 'held'")
         .await;
@@ -82,7 +82,7 @@ async fn a_walk_whose_lock_was_taken_over_writes_nothing_more() {
     bench.refused(&before, "clear", opened).await;
 }
 
-/// Between its check and its commit nobody takes the lock over.
+/// Nobody can take the lock over between a write's check of the fence and its commit.
 #[tokio::test]
 async fn who_takes_the_lock_waits_for_a_write_that_has_checked_the_fence() {
     let mut bench = Bench::new(1).await;
@@ -108,8 +108,8 @@ async fn who_takes_the_lock_waits_for_a_write_that_has_checked_the_fence() {
     acquired.await.unwrap();
 }
 
-/// The driver puts a session back into its pool that was left in the midst of a COPY, and what the server says of it
-/// would then be taken for the answer to the next question.
+/// The driver returns a session to its pool even if its COPY was abandoned. The rest of the server's response would
+/// then be taken for the result of the next query.
 #[tokio::test]
 async fn sessions_that_were_left_in_the_midst_of_a_page_are_not_used_again() {
     let bench = Bench::new(1).await;
@@ -124,14 +124,14 @@ async fn sessions_that_were_left_in_the_midst_of_a_page_are_not_used_again() {
             new: State::WithData,
         }
     };
-    // More than one message holds.
+    // The rows fill more than one message.
     let changes: Vec<_> = (0..5_000).map(created).collect();
     let mut finished = 0;
     for polls in 0..40 {
         let mut page = walk.begin_page().await.unwrap();
         finished += u32::from(polled(pin!(page.stage(&changes)), polls).await.is_some());
         drop(page);
-        // More often than there are sessions in the pool.
+        // More loads than the pool has sessions, so that each session is used.
         for _ in 0..4 {
             let loaded = Walk::load(walk.lease().clone(), walk.snapshot_id()).await;
             assert_eq!(loaded.unwrap().status(), "running", "left after {polls} polls");
@@ -174,7 +174,7 @@ async fn a_baselines_rows_are_left_to_who_took_it_over() {
     bench.refused(&before, "clear hidden rows", begun).await;
 }
 
-/// A program that was stopped in the midst of a page would keep its rows locked.
+/// A program that was stopped in the middle of a page would keep its rows locked.
 #[tokio::test]
 async fn a_transaction_that_a_dead_holder_left_open_is_ended() {
     let mut bench = Bench::new(1).await;
@@ -192,7 +192,7 @@ async fn a_transaction_that_a_dead_holder_left_open_is_ended() {
     walk.commit(page, checkpoint).await.unwrap_err();
 }
 
-/// Its sessions are at work on other namespaces by then.
+/// The first program's sessions work on other namespaces by then.
 #[tokio::test]
 async fn who_let_a_namespace_go_is_not_harmed_when_another_takes_it() {
     let bench = Bench::new(2).await;
@@ -226,7 +226,7 @@ async fn a_lost_session_is_noticed_at_its_next_statement_and_replaced() {
     assert!(second.try_acquire(bench.keys[0]).await.unwrap().is_some());
 }
 
-/// The network was cut: the server knows nothing of it yet, and would keep the locks.
+/// After a network failure, the server does not know yet that the session is lost, and would keep its locks.
 #[tokio::test]
 async fn a_lost_sessions_locks_do_not_stand_in_the_way_of_the_next() {
     let bench = Bench::new(1).await;

@@ -1,11 +1,11 @@
-//! A role that may not change the schema: the rights that README.md names are enough for every command.
+//! A role that may not change the schema: the privileges listed in README.md suffice for every command.
 
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 use crate::support::database::fresh_database;
 use crate::support::program::{ACCOUNT, Ended, bare, program, run, simulator, sync};
 
-/// The statements that README.md tells an administrator to run, for the role `inventory_sync`.
+/// The statements from README.md that an administrator runs for the role `inventory_sync`.
 pub fn grants(role: &str) -> String {
     let readme = include_str!("../../README.md");
     let (_, after) = readme.split_once("```sql\n-- rights of the role").unwrap();
@@ -28,11 +28,11 @@ async fn a_role_without_create_is_enough() {
     let (simulator, database) = (simulator().await, fresh_database().await);
     let chat = simulator.add_namespace(ACCOUNT, "chat_Room");
     simulator.seed(&chat, 300, 1);
-    // Before the schema is there, such a role can only be told so.
+    // The role can't create the schema, so the owner migrates first.
     let migrated = run(program(&simulator, &database, &["migrate"]));
     assert_eq!(migrated.code, Some(0), "{migrated:#?}");
 
-    // Roles belong to the server, which tests share.
+    // Roles belong to the server, which all tests share.
     let role = format!("{}_sync", database.options.get_database().unwrap());
     let mut owner = PgConnection::connect_with(&database.options).await.unwrap();
     owner
@@ -54,7 +54,7 @@ async fn a_role_without_create_is_enough() {
     };
     let first = as_role(&[]);
     assert_eq!(first.code, Some(0), "{first:#?}");
-    // Changes of all kinds, a mass removal that is held, and ids out of order, which are spooled.
+    // Changes of all kinds, a mass removal that is held, and unordered ids, which are spooled.
     simulator.seed(&chat, 200, 2);
     assert_eq!(as_role(&[]).code, Some(5));
     assert_eq!(as_role(&["--accept-removals"]).code, Some(0));
@@ -84,7 +84,7 @@ async fn without_a_schema_it_is_told_what_to_do() {
     assert!(ended.stderr.contains("run `durable-inventory migrate`"), "{ended:#?}");
 }
 
-/// `check` says what a sync would come upon.
+/// `check` reports the missing privileges before a sync fails on them.
 #[tokio::test]
 async fn check_tells_of_rights_that_are_missing() {
     let (simulator, database) = (simulator().await, fresh_database().await);
@@ -113,7 +113,7 @@ async fn check_tells_of_rights_that_are_missing() {
     drop_role(owner, &role).await;
 }
 
-/// First runs that begin together, as the containers of a new deployment do.
+/// First runs may start at the same time, as the containers of a new deployment do.
 #[tokio::test]
 async fn first_runs_at_once_do_not_get_in_each_others_way() {
     let (simulator, database) = (simulator().await, fresh_database().await);
@@ -126,7 +126,7 @@ async fn first_runs_at_once_do_not_get_in_each_others_way() {
     }
 }
 
-/// A server's defaults are an administrator's, and not what the record's promises rest on.
+/// The record's promises hold with any default isolation level, which an administrator may change.
 #[tokio::test]
 async fn publications_wait_for_each_other_whatever_the_servers_isolation_is() {
     let (simulator, database) = (simulator().await, fresh_database().await);
@@ -142,7 +142,7 @@ async fn publications_wait_for_each_other_whatever_the_servers_isolation_is() {
     );
     owner.execute(AssertSqlSafe(defaults)).await.unwrap();
     assert_eq!(run(program(&simulator, &database, &["migrate"])).code, Some(0));
-    // Holds all publications in their last statements, until several wait there.
+    // Blocks all publications in their last statements until several wait there.
     let mut holder = PgConnection::connect_with(&database.options).await.unwrap();
     holder.execute("select pg_advisory_lock(1684631158, 0)").await.unwrap();
     let child = sync(&simulator, &database, &["--concurrency", "8"]).spawn().unwrap();

@@ -1,12 +1,12 @@
-//! A role that may create objects in the database, and nothing else, becomes no more than that: whatever it leaves where
-//! names are looked up, or where the record is to be, is never run as the user of this program.
+//! A role that may only create objects in the database gains no further privileges. Whatever it plants where names are
+//! looked up, or where the record is to be created, never runs as the user of this program.
 
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 use crate::support::database::{TestDatabase, fresh_database};
 use crate::support::program::{ACCOUNT, Ended, program, run, simulator, sync};
 
-/// The attacker: a role of this test's own, since roles belong to the server, which tests share.
+/// The attacker: a role of this test's own, because the server's roles are shared.
 struct Mallory {
     name: String,
     session: PgConnection,
@@ -28,7 +28,7 @@ impl Mallory {
         Self { name, session, owner }
     }
 
-    /// `%taken%` stands for statements of PL/pgSQL that make the role a superuser, if someone runs them who can.
+    /// `%taken%` stands for PL/pgSQL statements that make the role a superuser if a superuser runs them.
     async fn does(&mut self, sql: &str) {
         let taken = format!(
             "begin execute 'alter role {} superuser'; exception when others then null; end;",
@@ -61,7 +61,7 @@ impl Mallory {
 
 const OBJECT: &str = "0000000000000000000000000000000000000000000000000000000000000001";
 
-/// Every command that opens the record, `sync` aside.
+/// Every command that opens the record, except `sync`.
 const COMMANDS: [&[&str]; 11] = [
     &["migrate"],
     &["check", "--deep"],
@@ -76,7 +76,7 @@ const COMMANDS: [&[&str]; 11] = [
     &["prune", "--older-than", "1ms"],
 ];
 
-/// With a signature that fits better than the server's own, a function or an operator in `public` would be preferred.
+/// A function or an operator in `public` takes precedence if its signature matches better than the built-in one.
 #[tokio::test]
 async fn what_others_create_in_public_is_not_called() {
     let (simulator, database) = (simulator().await, fresh_database().await);
@@ -111,7 +111,7 @@ async fn what_others_create_in_public_is_not_called() {
     mallory.leave().await;
 }
 
-/// The database's owner chooses its search_path, which would come even before the server's own names.
+/// The database's owner chooses its search_path, which may precede even the built-in names.
 #[tokio::test]
 async fn the_databases_search_path_does_not_count() {
     let (simulator, database) = (simulator().await, fresh_database().await);
@@ -163,7 +163,7 @@ fn is_refused(ended: &Ended, parts: &[&str]) {
     }
 }
 
-/// Whoever may create a schema could wait for us in `inventory`.
+/// Any role that may create schemas could prepare `inventory` in advance.
 #[tokio::test]
 async fn a_schema_that_somebody_else_made_is_not_ours() {
     let (simulator, database) = (simulator().await, fresh_database().await);
@@ -188,7 +188,7 @@ async fn a_schema_that_somebody_else_made_is_not_ours() {
             is_refused(&ended, &[&mallory.name, &way_out]);
         }
     }
-    // One step at a time, the program says what else there is.
+    // Each run names the next object to fix.
     mallory.owner_does(&way_out).await;
     let ended = run(program(&simulator, &database, &["migrate"]));
     is_refused(&ended, &["inventory._sqlx_migrations", &mallory.name, "owner to"]);
@@ -204,7 +204,7 @@ async fn a_schema_that_somebody_else_made_is_not_ours() {
     mallory.leave().await;
 }
 
-/// The right to create a trigger is enough to have a function of one's own run by whoever writes.
+/// The privilege to create a trigger is enough to have one's own function run by any user that writes.
 #[tokio::test]
 async fn triggers_and_tables_of_others_are_refused() {
     let (simulator, database) = (simulator().await, fresh_database().await);

@@ -1,14 +1,14 @@
-//! The real program is killed, and its database stopped without warning, at random moments: each time the next run
-//! goes on, and the record is exact (promises 2, 3 and 4).
+//! Kills the real program, and crashes its database, at random times. Each time the next run resumes, and the record is
+//! exact (promises 2, 3 and 4).
 //!
-//! `KILLS` and `SERVER_STOPS` are how many the large tests make, `KILLS_SEED` is what decides about the moments.
+//! `KILLS` and `SERVER_STOPS` set the number of attacks in the large tests. `KILLS_SEED` determines their times.
 
 use std::collections::BTreeMap;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use cloudflare_simulator::{Order, Simulator};
-use durable_inventory::store::private::PrivateServer;
+use durable_inventory::store::managed_postgres::ManagedServer;
 use rustix::process::{Signal, kill_process};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection};
@@ -18,22 +18,22 @@ use crate::support::private::Data;
 use crate::support::program::{ACCOUNT, Ended, run, simulator, sync_to};
 use crate::support::witness::{Witness, until_sessions_are_gone};
 
-/// A long walk of small pages, one that is spooled, and one page with a publication that takes its time.
+/// A long walk of small pages, one that is spooled, and one page with a slow publication.
 const NAMESPACES: [(usize, Order); 3] = [
     (600, Order::Ascending),
     (400, Order::Shuffled(7)),
     (90, Order::BrokenAt(50)),
 ];
 
-/// Longer than a server takes to be back.
+/// Longer than a server takes to restart.
 const PATIENT: &str = "20s";
 
 struct Attacked {
     simulator: Simulator,
     witness: Witness,
-    /// How often what was hit: by the state in which a walk was left.
+    /// The number of hits by the state in which each walk was left.
     hits: BTreeMap<&'static str, u64>,
-    /// Of a run that nobody disturbs.
+    /// The duration of an undisturbed run.
     usual: Duration,
 }
 
@@ -50,7 +50,7 @@ impl Attacked {
         }
     }
 
-    /// Small pages, so that there are many moments between them, or large ones, so that publishing takes its share.
+    /// Small pages give many points of interruption between them; large ones give publication a larger share.
     fn command(&mut self, options: &PgConnectOptions, retry_for: &str) -> Command {
         let limit = if self.witness.random.one_in(3) { "1000" } else { "20" };
         sync_to(
@@ -60,8 +60,8 @@ impl Attacked {
         )
     }
 
-    /// The first run finishes what was left, of which pages were served before the inventory changed; after the second,
-    /// the record is what the service holds.
+    /// The first run finishes the interrupted walk, some of whose pages were served before the objects changed. After
+    /// the second one, the record equals the service's objects.
     async fn in_peace(&mut self, options: &PgConnectOptions) {
         let begun = Instant::now();
         let finishing = run(self.command(options, PATIENT));
@@ -75,7 +75,7 @@ impl Attacked {
         self.witness.check_end(&self.simulator, options).await;
     }
 
-    /// Starts a run, and waits for a moment within its usual duration.
+    /// Starts a run and waits for a random time within its usual duration.
     async fn until_a_moment(&mut self, options: &PgConnectOptions, retry_for: &str) -> Child {
         self.witness.churn(&self.simulator, 30);
         let program = self.command(options, retry_for).spawn().unwrap();
@@ -112,7 +112,7 @@ impl Attacked {
         }
     }
 
-    /// So many attacks, and more as long as none met a walk: a run may be over sooner than it usually is.
+    /// Continues beyond the requested number while no attack has hit a walk, because a run may end sooner than usual.
     fn is_wanted(&self, attacks: u64, asked: u64) -> bool {
         attacks < asked || (self.unfinished() == 0 && attacks < 10 * asked)
     }
@@ -188,7 +188,7 @@ async fn hundreds_of_killed_programs_leave_an_exact_record() {
 }
 
 /// Stops the server without warning, as a crash would, and starts it again.
-async fn crash(data: &Data, server: PrivateServer) -> PrivateServer {
+async fn crash(data: &Data, server: ManagedServer) -> ManagedServer {
     let postmaster = data.server_pid();
     drop(server);
     kill_process(postmaster, Signal::QUIT).unwrap();
@@ -204,7 +204,7 @@ async fn stop_servers(stops: u64) -> (Attacked, i64) {
     let mut stop = 0;
     while attacked.is_wanted(stop, stops) {
         let run_before = last_run(&options).await;
-        // Every other run waits for the server, and goes on by itself.
+        // Every other run waits for the server and continues by itself.
         let retry_for = if stop % 2 == 0 { "1ms" } else { PATIENT };
         let program = attacked.until_a_moment(&options, retry_for).await;
         server = crash(&data, server).await;
@@ -262,7 +262,7 @@ async fn a_spool_that_a_crash_empties_in_mid_walk_is_noticed_by_the_walk_itself(
     simulator.with_namespace(&namespace, |n| n.order = Order::Shuffled(7));
     let sync = || sync_to(&simulator, &url(&options), &["--limit", "100", "--retry-for", PATIENT]);
     assert_eq!(sync().status().unwrap().code(), Some(0));
-    // Less than the breaker holds back is lost with the spool: nothing else would stop it.
+    // The spool loses less than the breaker's threshold, so nothing else would prevent a wrong publication.
     let hold = simulator.hold_at(&namespace, 3);
     let program = sync().spawn().unwrap();
     hold.wait_until_held().await;

@@ -1,5 +1,4 @@
-//! A million objects: the same record in whatever order they come, in little memory, and nothing written where nothing
-//! changed.
+//! A million objects: the same record in any order of listing, in little memory, and without writes if nothing changed.
 
 #![expect(clippy::print_stderr, reason = "whoever runs them wants to see how long it took")]
 
@@ -16,7 +15,7 @@ use crate::support::private::{Data, execute};
 use crate::support::program::{ACCOUNT, Ended, TOKEN, bare, simulator, sync};
 
 const OBJECTS: u64 = 1_000_000;
-/// Of the program alone, in KiB.
+/// Limit for the program alone, in KiB.
 const MEMORY: u64 = 100_000;
 
 #[tokio::test]
@@ -30,7 +29,7 @@ async fn random_order_gives_the_same_record_in_as_little_memory() {
             let measured = measure(sync(&simulator, &database, &["--namespace", namespace]));
             measured.show(&format!("{run}, {what}"));
             assert_eq!(measured.ended.code, Some(0), "{:#?}", measured.ended);
-            // Once learned, it is remembered: the next walk is spooled from its first page.
+            // The missing order is remembered: the next walk is spooled from its first page.
             let learned = measured.ended.stderr.contains("ids do not ascend");
             assert_eq!(learned, (run, namespace) == ("first sync", &shuffled));
             assert!(
@@ -71,7 +70,7 @@ async fn an_unchanged_namespace_costs_nothing_to_store() {
     million(&simulator, "chat_Room", Order::Ascending);
     let data = Data::new();
     let server = data.join().await;
-    // What autovacuum writes is not the program's.
+    // Excludes autovacuum's writes from the measurement.
     execute(&server, "alter system set autovacuum = off").await;
     execute(&server, "select pg_reload_conf()").await;
     let options = server.connect_options();
@@ -100,7 +99,7 @@ fn million(simulator: &Simulator, name: &str, order: Order) -> String {
     simulator.add(namespace)
 }
 
-/// The namespace's part of what the run told.
+/// Runs a sync and returns the namespace's part of its JSON.
 fn sync_into(simulator: &Simulator, data: &Data, what: &str) -> Value {
     let mut command = bare(&["sync", "--output", "json", "--quota", "1000000/1s", "--cursors", "1"]);
     command
@@ -115,7 +114,7 @@ fn sync_into(simulator: &Simulator, data: &Data, what: &str) -> Value {
     measured.ended.json()["namespaces"][0].clone()
 }
 
-/// What two namespaces must have in common.
+/// The columns in which two namespaces must agree.
 #[derive(Debug, PartialEq, FromRow)]
 struct SnapshotRow {
     objects: i64,
@@ -177,7 +176,7 @@ impl Measured {
     }
 }
 
-/// Runs a command to its end and watches its memory.
+/// Runs a command to its end and records its peak memory.
 fn measure(mut command: Command) -> Measured {
     let begun = Instant::now();
     let child = command.spawn().unwrap();
@@ -190,13 +189,12 @@ fn measure(mut command: Command) -> Measured {
     }
 }
 
-/// The kernel keeps the high-water mark, and forgets it when the process ends: the last value that was seen is right
-/// but for the last milliseconds.
+/// The kernel keeps the high-water mark until the process ends, so the last value seen may miss the final milliseconds.
 fn watch_memory(child: &Child) -> std::thread::JoinHandle<u64> {
     let path = format!("/proc/{}/status", child.id());
     std::thread::spawn(move || {
         let mut peak = 0;
-        // A process that has ended has no memory to tell of, and then no file.
+        // The file lacks the value once the process has ended, and then disappears.
         while let Some(now) = std::fs::read_to_string(&path).ok().as_deref().and_then(peak_in) {
             peak = now;
             std::thread::sleep(Duration::from_millis(5));

@@ -1,4 +1,4 @@
-//! The program as its users meet it: against real servers, real files and real processes.
+//! Tests of the program as its users run it, against real servers, real files and real processes.
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
@@ -33,12 +33,14 @@ mod readme;
 mod record_model;
 mod report;
 mod resume;
+mod scripts;
 mod secrets;
 mod sequences;
 mod simulation;
 mod sql_page;
 mod support;
 mod sync;
+mod terminal;
 mod two_programs;
 mod watched;
 mod wire;

@@ -1,4 +1,4 @@
-//! What the program says of itself: its version, completions and manual pages. None of it needs a configuration.
+//! The program's description of itself: version, completions and manual pages. None of them needs a configuration.
 
 use std::process::Command;
 

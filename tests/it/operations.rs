@@ -1,4 +1,4 @@
-//! What docs/operations.md and contrib/ tell people to run is tried here.
+//! Tries what docs/operations.md and contrib/ recommend.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
@@ -19,13 +19,13 @@ fn contrib(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("contrib").join(path)
 }
 
-/// The page's only block of that language.
+/// The page's only block in that language.
 fn block(language: &str) -> &'static str {
     let (_, after) = PAGE.split_once(&format!("```{language}\n")).unwrap();
     after.split_once("```").unwrap().0
 }
 
-/// `None`: there is no systemd on this machine, which only the whole of the tests insists on.
+/// Returns `None` on a machine without systemd, which only the full test suite requires.
 fn systemd_analyze(args: &[&str], unit: &Path) -> Option<Output> {
     match Command::new("systemd-analyze").args(args).arg(unit).output() {
         Ok(output) => Some(output),
@@ -43,7 +43,7 @@ fn systemd_analyze(args: &[&str], unit: &Path) -> Option<Output> {
 fn systemd_finds_no_fault_in_the_units() {
     let folder = tempfile::tempdir().unwrap();
     for name in ["durable-inventory.service", "durable-inventory.timer"] {
-        // It looks whether the program is there.
+        // `systemd-analyze verify` checks that the program exists.
         let unit = std::fs::read_to_string(contrib("systemd").join(name)).unwrap();
         let unit = unit.replace("/usr/local/bin/durable-inventory", PROGRAM);
         std::fs::write(folder.path().join(name), unit).unwrap();
@@ -55,7 +55,7 @@ fn systemd_finds_no_fault_in_the_units() {
         let verified: Ended = verified.into();
         assert_eq!((verified.code, verified.stderr.as_str()), (Some(0), ""), "{name}");
     }
-    // From 0, as closed as can be, to 10, which is 100 here.
+    // The exposure ranges from 0, the safest, to 10, which `--threshold` counts as 100.
     let service = folder.path().join("durable-inventory.service");
     let hardened = systemd_analyze(&["security", "--offline=true", "--threshold=20"], &service).unwrap();
     assert!(
@@ -78,7 +78,7 @@ fn the_service_and_the_cronjob_call_the_program_as_it_is() {
     Cli::try_parse_from(drop_in.split_whitespace()).unwrap();
 }
 
-/// The lines of the crontab, as cron runs them: by `sh -c`, with next to no environment.
+/// Runs the crontab's lines as cron does: with `sh -c` and almost no environment.
 #[tokio::test]
 async fn the_crontab_works() {
     let (simulator, database) = (simulator().await, fresh_database().await);
@@ -88,7 +88,7 @@ async fn the_crontab_works() {
     let folder = tempfile::tempdir().unwrap();
     let token = folder.path().join("token");
     std::fs::write(&token, TOKEN).unwrap();
-    // As the page says: else there is a warning.
+    // The page recommends this mode; any other causes a warning.
     std::fs::set_permissions(&token, Permissions::from_mode(0o600)).unwrap();
     let lines: Vec<_> = block("cron").lines().collect();
     assert_eq!(lines.len(), 2);

@@ -1,7 +1,7 @@
-//! What each command says, word by word, when all is well and when it is not. After a change that is meant, look at the
-//! difference and write it down by `INSTA_UPDATE=always cargo test --test it output::`.
+//! The exact output of each command, in success and failure. After an intended change, update the files with
+//! `INSTA_UPDATE=always cargo test --test it output::` and review the difference.
 //!
-//! Everything here goes through a pipe: no colours, no progress. A terminal is stood in for where that matters.
+//! All output goes through a pipe, so it has no colours and no progress bar. A few tests simulate a terminal.
 
 use std::process::{Command, Stdio};
 
@@ -17,7 +17,7 @@ struct Bench {
     folder: tempfile::TempDir,
 }
 
-/// Two namespaces; in one of them something changed between two runs.
+/// Two namespaces, one of which changed between two runs.
 async fn bench() -> Bench {
     let (simulator, database) = (simulator().await, fresh_database().await);
     let namespace = simulator.add_namespace(ACCOUNT, "chat_Room");
@@ -43,7 +43,7 @@ impl Bench {
         program(&self.simulator, &self.database, args)
     }
 
-    /// As a person would see it, with what differs from run to run taken out.
+    /// The output as a user sees it, with everything that varies between runs replaced.
     fn says(&self, args: &[&str]) -> String {
         self.told(args, self.command(args))
     }
@@ -65,14 +65,14 @@ impl Bench {
     }
 }
 
-/// One file for what is said in one after another.
+/// Compares the joined outputs with one snapshot file.
 macro_rules! assert_said {
     ($($said:expr),+ $(,)?) => {
         insta::with_settings!({
             prepend_module_to_snapshot => false,
             omit_expression => true,
             filters => [
-                // As wide as it was: columns stay columns.
+                // The replacement has the same width, so that columns stay aligned.
                 (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ", "YYYY-MM-DD hh:mm:ssZ"),
                 (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "[time]"),
                 (r"\d+\.\d s\b", "0.0 s"),
@@ -192,7 +192,7 @@ async fn what_check_says() {
     );
 }
 
-/// On a terminal, which util-linux' `script` stands in for, log lines have colours, but not where nobody wants them.
+/// util-linux' `script` provides a terminal. Log lines on it have colours unless NO_COLOR is set.
 #[tokio::test]
 async fn no_color_is_kept_to_on_a_terminal() {
     let bench = bench().await;

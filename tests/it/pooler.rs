@@ -1,4 +1,5 @@
-//! A pooler between the program and its database: in transaction mode locks would be nobody's, which is noticed.
+//! A pooler between the program and its database. In transaction mode session locks would be ineffective, which the
+//! program detects.
 
 use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
@@ -7,7 +8,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use sqlx::{Connection, PgConnection};
+use sqlx::{Connection, Executor, PgConnection, Row};
 use tempfile::TempDir;
 
 use crate::support::database::{TestDatabase, fresh_database};
@@ -33,7 +34,7 @@ async fn pooler(database: &TestDatabase, mode: &str) -> Pooler {
         .tempdir_in("/tmp")
         .unwrap();
     let socket = database.options.get_socket().unwrap();
-    // It refuses to run as root, and the server's socket is open to the server's user.
+    // pgbouncer refuses to run as root, and only the server's user can open the server's socket.
     let owner = std::fs::metadata(socket).unwrap();
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let configuration = folder.path().join("pgbouncer.ini");
@@ -66,7 +67,7 @@ async fn pooler(database: &TestDatabase, mode: &str) -> Pooler {
     pooler
 }
 
-/// Debian keeps it where only root's PATH leads.
+/// Debian installs it in a folder that only root's PATH contains.
 fn program() -> &'static str {
     let debians = "/usr/sbin/pgbouncer";
     if Path::new(debians).exists() {
@@ -103,6 +104,10 @@ async fn transaction_mode_is_refused() {
         "{ended:#?}"
     );
     assert_eq!(simulator.requests().len(), 0, "it is noticed before anything is asked");
+    // The pooler gives the same sessions to its other clients.
+    let mut client = PgConnection::connect(&pooler.url).await.unwrap();
+    let row = client.fetch_one("show search_path").await.unwrap();
+    assert_eq!(row.get::<&str, _>(0), "\"$user\", public");
 }
 
 #[tokio::test]

@@ -1,10 +1,10 @@
-//! The private server's folder: whose it is, who can reach it, where its socket lies, and what is refused.
+//! The private server's folder: its owner, its permissions, the place of its socket, and what is refused.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
 
-use durable_inventory::store::private::{Error, PrivateServer, Settings};
+use durable_inventory::store::managed_postgres::{Error, ManagedServer, Settings};
 use rustix::process::geteuid;
 use tempfile::TempDir;
 
@@ -37,7 +37,7 @@ async fn a_path_may_hold_any_characters() {
     server.leave().await.unwrap();
 }
 
-/// `mktemp -d` makes such a parent. It stops the server's user only where that is another one.
+/// `mktemp -d` creates such a parent. It blocks the server's user only if that is a different user.
 #[tokio::test]
 async fn a_closed_parent_is_named() {
     let mut data = Data::new();
@@ -62,7 +62,7 @@ async fn a_closed_parent_is_named() {
     }
 }
 
-/// A folder that `mktemp -d` made may be the data folder itself.
+/// A folder that `mktemp -d` created may itself be the data folder.
 #[tokio::test]
 async fn a_closed_empty_folder_becomes_the_servers() {
     let data = Data::new();
@@ -79,7 +79,7 @@ async fn a_folder_keeps_its_owner() {
     let mut settings = data.settings();
     if !geteuid().is_root() {
         settings.postgres_user = Some("root".to_owned());
-        let refused = PrivateServer::join(&settings).await.unwrap_err();
+        let refused = ManagedServer::join(&settings).await.unwrap_err();
         assert!(matches!(refused, Error::UserNeedsRoot(_)), "{refused}");
         return;
     }
@@ -90,7 +90,7 @@ async fn a_folder_keeps_its_owner() {
         assert_eq!(fs::metadata(data.dir.join(name)).unwrap().uid(), owner, "{name}");
     }
     settings.postgres_user = Some("postgres".to_owned());
-    let refused = PrivateServer::join(&settings).await.unwrap_err();
+    let refused = ManagedServer::join(&settings).await.unwrap_err();
     assert!(matches!(refused, Error::UserIsNotOwner { .. }), "{refused}");
 }
 
@@ -127,7 +127,7 @@ async fn without_server_programs_the_packages_are_named() {
         postgres_bin: Some(empty.path().to_owned()),
         ..data.settings()
     };
-    let refused = PrivateServer::join(&settings).await.unwrap_err().to_string();
+    let refused = ManagedServer::join(&settings).await.unwrap_err().to_string();
     let named = [
         "apt install",
         "dnf install",

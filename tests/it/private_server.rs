@@ -1,5 +1,5 @@
-//! The private server is there when it is needed, is shared, ends with its last user, and loses nothing that was
-//! committed, whoever is killed.
+//! The private server starts on demand, is shared, ends with its last user, and loses no committed data, whichever
+//! process is killed.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -8,7 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use durable_inventory::store::private::{PrivateServer, Settings};
+use durable_inventory::store::managed_postgres::{ManagedServer, Settings};
 use rustix::process::{Pid, Signal, kill_process_group};
 use sqlx::{Connection, PgConnection};
 
@@ -30,7 +30,7 @@ async fn holder() {
         data_dir: Some(dir.into()),
         ..Settings::default()
     };
-    let server = PrivateServer::join(&settings).await.unwrap();
+    let server = ManagedServer::join(&settings).await.unwrap();
     execute(&server, "CREATE TABLE IF NOT EXISTS held ()").await;
     fs::write(settings.data_dir.unwrap().join("holder.ready"), "").unwrap();
     std::io::stdin().lock().read_line(&mut String::new()).unwrap();
@@ -106,7 +106,7 @@ async fn programs_that_start_at_the_same_time_share_one_server() {
         assert_eq!(number(server, "SELECT 1::bigint").await, 1);
     }
     assert_eq!(pid, data.server_pid());
-    let left = futures_util::future::join_all(servers.into_iter().map(PrivateServer::leave)).await;
+    let left = futures_util::future::join_all(servers.into_iter().map(ManagedServer::leave)).await;
     assert!(left.into_iter().all(|result| result.is_ok()));
     assert!(!data.is_running());
 }
@@ -124,10 +124,11 @@ async fn another_program_keeps_the_server_running() {
     assert!(!data.is_running());
 }
 
-/// A terminal's Ctrl-C reaches the whole process group of the program.
+/// A terminal's Ctrl-C reaches the program's whole process group.
 #[tokio::test]
 async fn the_server_of_a_killed_program_is_used_and_then_stopped() {
-    // As a whole group, which is what a terminal's Ctrl-C does. (SIGINT itself may be ignored where the tests run.)
+    // Signals the whole group, as a terminal's Ctrl-C does. (SIGINT itself may be ignored in the environment of the
+    // tests.)
     for signal in [Signal::KILL, Signal::TERM] {
         let data = Data::new();
         let mut other = spawn_holder(&data);
@@ -159,7 +160,7 @@ async fn a_killed_server_is_started_again_and_nothing_is_lost() {
     let data = Data::new();
     let first = data.join().await;
     execute(&first, COMMIT).await;
-    // Nobody waits for the killed process, so it stays as a zombie.
+    // Nobody waits for the killed process, so it remains as a zombie.
     data.kill_server();
 
     let second = data.join().await;
@@ -177,7 +178,7 @@ async fn a_start_waits_for_the_processes_of_a_killed_server() {
     let first = data.join().await;
     execute(&first, COMMIT).await;
     let mut busy = PgConnection::connect_with(&first.connect_options()).await.unwrap();
-    // It computes without ever waiting, and so does not see that its server is gone.
+    // A pure computation never waits, and so does not notice that its server is gone.
     let query = sqlx::raw_sql("SELECT sum(i) FROM generate_series(1, 8000000) AS i").execute(&mut busy);
     let killed = async {
         let active =

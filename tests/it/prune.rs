@@ -1,5 +1,5 @@
-//! `prune` by the real program: what it says, what it leaves, and what becomes of it when it is killed or meets a run.
-//! That every answer stays right is tried in `record_model`.
+//! `prune` through the real program: its output, what it keeps, and how it behaves when it is killed or meets a run.
+//! The tests in `record_model` check that every query stays correct.
 
 use cloudflare_simulator::Simulator;
 use serde_json::Value;
@@ -15,7 +15,7 @@ struct Recorded {
     namespace: String,
 }
 
-/// Four snapshots of one namespace; each later one removes, flips and creates.
+/// Four snapshots of one namespace. Each one after the first removes, flips and creates objects.
 async fn recorded() -> Recorded {
     let (simulator, database) = (simulator().await, fresh_database().await);
     let namespace = simulator.add_namespace(ACCOUNT, "room");
@@ -45,7 +45,7 @@ impl Recorded {
         run(program(&self.simulator, &self.database, args))
     }
 
-    /// Everything up to now.
+    /// Prunes all history up to now.
     fn prune(&self, more: &[&str]) -> Ended {
         self.run(&[&["prune", "--older-than", "1ms"], more].concat())
     }
@@ -121,7 +121,7 @@ async fn what_is_younger_stays() {
     assert!(ended.stderr.contains("--older-than"), "{ended:#?}");
 }
 
-/// From cron nobody reads what it says; a name that is written wrong would keep all history for ever.
+/// Nobody reads the output of a cron job, so a misspelled name would keep all history unnoticed.
 #[tokio::test]
 async fn names_that_nothing_has_are_an_error() {
     let recorded = recorded().await;
@@ -171,7 +171,7 @@ async fn moments_before_the_horizon_are_refused_in_so_many_words() {
         assert_eq!(ended.code, Some(0), "{ended:#?}");
         assert_eq!(ended.stdout.lines().count(), 201);
     }
-    // All that is left, and a word about it.
+    // The remaining rows, with a note about the pruned ones.
     let changes = recorded.run(&["export", "changes"]);
     assert_eq!(
         (changes.code, changes.stdout.lines().count()),
@@ -220,7 +220,7 @@ async fn killed_half_way_the_next_prune_drops_the_rest() {
     let recorded = recorded().await;
     let closed = recorded.left().await;
     let present = objects(&recorded.database, &recorded.namespace).await;
-    // A row of the last batch is locked: the prune waits for it when the others are committed.
+    // A row of the last batch is locked: the prune waits for it after committing the others.
     let mut session = PgConnection::connect_with(&recorded.database.options).await.unwrap();
     let mut transaction = session.begin().await.unwrap();
     let of_last = "select id from inventory.closed_interval order by to_snapshot desc limit 1 for update";
@@ -265,7 +265,7 @@ async fn a_namespace_that_a_run_holds_is_left_out() {
     assert_eq!(all.code, Some(1), "{all:#?}");
     assert!(all.stderr.contains("a run holds every namespace"), "{all:#?}");
     assert_eq!(recorded.left().await, closed);
-    // With another one that is free, it is only left out.
+    // If another namespace is free, the busy one is only skipped.
     let other = recorded.simulator.add_namespace(ACCOUNT, "other");
     recorded.simulator.seed(&other, 10, 1);
     recorded.sync(&["--namespace", "other"]);
@@ -278,7 +278,7 @@ async fn a_namespace_that_a_run_holds_is_left_out() {
     assert_eq!(running.code, Some(0), "{running:#?}");
 }
 
-/// An interrupted walk that nobody went on with, and runs that came to nothing.
+/// An abandoned interrupted walk, and runs that recorded nothing.
 #[tokio::test]
 async fn leftovers_go_too() {
     let recorded = recorded().await;

@@ -1,4 +1,4 @@
-//! psql on the store: the connection reaches it, and its exit code comes back.
+//! psql on the store: the connection reaches it, and psql's exit code is passed on.
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
@@ -52,7 +52,7 @@ async fn a_url_leads_to_the_same_database() {
 
 const SESSION_URL: &str = "TEST_SESSION_URL";
 
-/// Not a test: the body of a program whose psql is busy when the user types Ctrl-C.
+/// Not a test: the body of a program whose psql is busy when the user presses Ctrl-C.
 #[tokio::test]
 #[ignore = "runs as the second process of another test"]
 async fn session() {
@@ -61,7 +61,7 @@ async fn session() {
     };
     let options = url.to_str().unwrap().parse().unwrap();
     let args = ["--no-psqlrc", "-c", "SELECT pg_sleep(60)"].map(OsString::from);
-    // 1 is psql's own: the query was cancelled.
+    // psql itself exits with 1 after a cancelled query.
     assert_eq!(psql::run(&options, None, &args).await.unwrap(), 1);
 }
 

@@ -1,4 +1,4 @@
-//! Publication by hand: what it checks before anything is visible, and the one clock that it sets.
+//! Publication, driven by hand: the checks before anything becomes visible, and the clock that it sets.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ fn before() -> Seen {
     seen([(1, None), (2, Some(true)), (3, Some(false))])
 }
 
-/// One object goes, one changes, one comes.
+/// One object is removed, one changed and one added.
 fn after() -> Seen {
     seen([(2, Some(true)), (3, Some(true)), (4, None)])
 }
@@ -58,7 +58,7 @@ fn in_the_background(walk: ProvenWalk) -> JoinHandle<Result<OffsetDateTime, Box<
     tokio::spawn(walk.publish())
 }
 
-/// Each statement is held against what the walk counted, by itself.
+/// Each statement's row count is checked separately against the walk's counts.
 #[tokio::test]
 async fn rows_that_are_not_what_the_walk_counted_publish_nothing() {
     let miscounts = [
@@ -91,7 +91,7 @@ async fn a_record_that_was_changed_under_a_walk_is_noticed() {
         .await;
     let walk = bench.reloaded(&lease, snapshot_id).await;
     bench.is_inconsistent(walk, "closed").await;
-    // A flip that was staged of something else: its row is there to be changed, but not to be closed.
+    // A staged flip with a different previous state: the row exists and can be changed, but not closed.
     bench
         .execute(
             "update inventory.open_interval set has_stored_data = false where id = decode(repeat('03', 32), 'hex');
@@ -112,7 +112,7 @@ async fn a_walk_whose_base_is_no_longer_published_is_told_so() {
     left.end(Ending::Interrupted, "why", 0).await.unwrap();
     let again = bench.reloaded(&lease, held).await;
     bench.reloaded(&lease, held).await.publish().await.unwrap();
-    // Its changes were applied: their rows are not there a second time, but the base is what is reported.
+    // Its changes were applied, so their rows can't be there a second time. The error still names the base.
     let before = bench.everything().await;
     let refused = again.publish().await.unwrap_err();
     assert!(matches!(refused.why, PublishError::BaseIsStale), "{refused:?}");
@@ -124,7 +124,7 @@ async fn a_walk_whose_base_is_no_longer_published_is_told_so() {
     assert_eq!(bench.status(left_id).await, "superseded");
 }
 
-/// What was asked at the start is asked again when no one can change it any more.
+/// The check at the start is repeated once nobody can change the base any more.
 #[tokio::test]
 async fn a_base_that_changes_while_changes_are_applied_is_noticed() {
     let (mut bench, lease) = recorded().await;
@@ -164,7 +164,7 @@ async fn a_clock_that_was_set_back_goes_on_by_microseconds() {
     }
 }
 
-/// A reader holds the lock while it looks: what it did not see is recorded after the moment that it knows.
+/// A reader holds the lock while it reads. Anything that it did not see is recorded at a later time than the reader's.
 #[tokio::test]
 async fn the_clock_is_read_when_no_reader_is_in_the_way_any_more() {
     let (mut bench, lease) = recorded().await;
@@ -182,7 +182,7 @@ async fn the_clock_is_read_when_no_reader_is_in_the_way_any_more() {
     assert!(publication.await.unwrap().unwrap() > known);
 }
 
-/// `not_after` bounds when a change happened: by the walk, however late it was decided about.
+/// `not_after` bounds the time of a change by the walk's end, however late the decision came.
 #[tokio::test]
 async fn a_held_walks_end_is_not_its_publication() {
     let (mut bench, lease) = recorded().await;
@@ -222,7 +222,7 @@ async fn a_publication_supersedes_what_was_held() {
     assert_eq!(staged, 0);
 }
 
-/// A namespace may have millions.
+/// A namespace may have millions of objects.
 #[tokio::test]
 async fn a_walk_begins_without_a_look_at_the_objects() {
     let mut bench = Bench::new(1).await;
@@ -240,7 +240,7 @@ async fn a_walk_begins_without_a_look_at_the_objects() {
     bench.begun(&lease).await;
     lease.recorded_rows(None, 5).await.unwrap();
     lease.release().await.unwrap();
-    // What a session has read is counted when it ends.
+    // A session's reads are counted when it ends.
     other.close().await;
     bench.until_alone().await;
     let read = "select seq_tup_read + idx_tup_fetch from pg_stat_user_tables

@@ -1,4 +1,4 @@
-//! The queries are checked at compile time against the data in `.sqlx`. Here that data is checked against the schema.
+//! The queries are checked at compile time against the data in `.sqlx`. This test checks that data against the schema.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -31,7 +31,7 @@ async fn the_data_of_the_checked_queries_is_that_of_the_schema() {
 
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let made = tempfile::tempdir().unwrap();
-    // The macros run when the library is compiled, and cargo compiles what is newer than its last result.
+    // The macros run when the library is compiled, and cargo recompiles files that are newer than its last build.
     fs::File::options()
         .append(true)
         .open(root.join("src/lib.rs"))

@@ -1,4 +1,5 @@
-//! The quota, as the server sees it: promise 6 by the program itself, restarts and several accounts included.
+//! Promise 6, the quota, as the server observes it: through the program itself, with restarts and with several
+//! accounts.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -13,10 +14,10 @@ use crate::support::program::{ACCOUNT, TOKEN, program, run, simulator, sync, syn
 
 const OTHER: &str = "fedcba9876543210fedcba9876543210";
 const WINDOW: Duration = Duration::from_secs(2);
-/// The program decides when it sends, the server sees when it arrives: on a busy machine one request may be late, and
-/// those behind it not. So this much of a window is left out.
+/// Tolerance for requests that arrive late. The program counts when it sends and the server when it receives. On a busy
+/// machine one request may be late and the following ones on time.
 const LATE: Duration = Duration::from_millis(150);
-/// 80 % of 60.
+/// 80% of 60.
 const SHARE: usize = 48;
 const PACE: &[&str] = &["--quota", "60/2s", "--quota-share", "80", "--limit", "10"];
 
@@ -57,7 +58,7 @@ async fn restarts_do_not_add_up() {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        // Each is killed as soon as it has sent some, so that four of them fit into two windows.
+        // Each run is killed after its first requests, so that four of them fit into two windows.
         until_requests(&simulator, restart * 12).await;
         child.kill().unwrap();
         child.wait().unwrap();
@@ -71,7 +72,7 @@ async fn restarts_do_not_add_up() {
     assert_eq!(simulator.refused(), 0, "the server, which counts for itself, agrees");
 }
 
-/// Two accounts, and the variables of their tokens.
+/// Two accounts, with the variables of their tokens.
 fn two_accounts() -> (TempDir, std::path::PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("inventory.toml");
@@ -115,7 +116,8 @@ async fn a_pause_of_one_token_is_not_the_others() {
     assert!(last < resumed, "the other token went on meanwhile");
 }
 
-/// Waits until the program logs a line with this text, and keeps reading, lest the program wait for its log.
+/// Waits until the program logs a line with this text. Keeps reading afterwards, so that the program does not block on
+/// its log.
 fn until_logged(child: &mut Child, text: &str) {
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     let found = lines.any(|line| line.unwrap().contains(text));
@@ -128,7 +130,7 @@ async fn a_429_pauses_every_namespace_of_its_token() {
     let (simulator, database) = (simulator().await, fresh_database().await);
     let namespaces = seeded(&simulator, ACCOUNT, &["a", "b", "c", "d"], 50);
     simulator.fault(&namespaces[0], When::Nth(2), Fault::too_many(Some("2")));
-    // All four stand at their second page when the first of them is refused.
+    // All four are at their second page when the first of them is refused.
     let holds: Vec<_> = namespaces.iter().map(|id| simulator.hold_at(id, 2)).collect();
     let mut child = sync(&simulator, &database, &["--limit", "10"]).spawn().unwrap();
     for hold in &holds {

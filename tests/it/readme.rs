@@ -1,4 +1,4 @@
-//! What README.md shows is tried here: its configuration file and its queries.
+//! Tries the configuration file and the queries in README.md.
 
 use std::fs;
 
@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use crate::support::database::fresh_database;
 use crate::support::program::{bare, run, simulator};
 
-/// The block of the language that begins with `start`.
+/// The block in that language that begins with `start`.
 fn block(language: &str, start: &str) -> &'static str {
     let readme = include_str!("../../README.md");
     let (_, after) = readme.split_once(&format!("```{language}\n{start}")).unwrap();

@@ -1,5 +1,5 @@
-//! The record against a plain model: whatever a namespace goes through, however it is served, and whatever is pruned
-//! meanwhile, what the views say of every moment is what a list of maps would say.
+//! The record against a plain model. Through any changes to a namespace, any way of serving it and any prunes in
+//! between, the views show for every point in time what a list of maps would.
 
 mod cases;
 mod model;
@@ -39,7 +39,7 @@ const SETTINGS: Settings = Settings {
     breaker: Breaker {
         max_removed_percent: 30,
         max_removed_floor: 10,
-        accept_removals: true, // the model knows no held snapshots
+        accept_removals: true, // the model has no held snapshots
     },
 };
 
@@ -68,7 +68,7 @@ fn check(cases: u32) {
         pruning::lay_fuse(&mut session).await;
         (store, session)
     });
-    // Each case is an account of its own: many of them fit into one database.
+    // Each case uses its own account, so that many cases share one database.
     let bench = Bench {
         simulator,
         store,
@@ -99,7 +99,7 @@ struct Bench {
 }
 
 impl Bench {
-    /// Syncs after each of the namespace's states, and compares everything that the record says by then.
+    /// Syncs after each of the namespace's states, and compares everything recorded so far.
     async fn live_through(&self, case: &Case) {
         let account = format!("{:032x}", self.accounts.fetch_add(1, Ordering::Relaxed));
         self.simulator.add_account(&account, TOKEN);
@@ -171,14 +171,14 @@ impl Bench {
         }
     }
 
-    /// In order, so that the database can be dropped.
+    /// Closes connections in order, so that the database can be dropped.
     async fn close(self) {
         self.session.into_inner().close().await.unwrap();
         self.store.close().await;
     }
 }
 
-/// Everything that the views say of the namespace, of all moments so far.
+/// Compares what the views show of the namespace, at all points in time so far.
 async fn compare(session: &mut PgConnection, namespace: &str, model: &Model) {
     assert_eq!(views::objects(session, namespace).await, model.objects());
     let moments = model.moments();

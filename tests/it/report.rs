@@ -1,4 +1,4 @@
-//! `report`: what it says of a record with a past, in the terminal, to programs and as a page.
+//! `report` on a record with a past: in the terminal, as JSON and as a page.
 
 mod figures;
 mod history;

@@ -1,4 +1,4 @@
-//! What an interrupted walk left can't always be gone on with: then the walk starts over by itself, and is right.
+//! An interrupted walk can't always be resumed. The walk then restarts by itself, with a correct result.
 
 use cloudflare_simulator::{CursorStyle, Fault, Order, Simulator, When};
 use rustix::process::{Pid, Signal, kill_process};
@@ -10,7 +10,7 @@ use crate::support::private::Data;
 use crate::support::program::{Ended, run, simulator, sync_to};
 use crate::support::witness::{Witness, until_sessions_are_gone};
 
-/// Lets a run come to the fifth page, and kills it there.
+/// Lets a run reach the fifth page and kills it there.
 async fn interrupt(simulator: &Simulator, witness: &Witness, options: &PgConnectOptions) {
     let hold = simulator.hold_at(&witness.namespaces[0].id, 5);
     let program = sync_to(simulator, &url(options), &["--limit", "20"]).spawn().unwrap();
@@ -27,7 +27,7 @@ fn go_on(simulator: &Simulator, options: &PgConnectOptions, more: &[&str]) -> En
     ended
 }
 
-/// The walks that were given up, and why.
+/// The abandoned walks, with the reasons.
 async fn given_up(options: &PgConnectOptions) -> Vec<(String, String)> {
     let mut session = PgConnection::connect_with(options).await.unwrap();
     let told = "select status, error from inventory.snapshots where status <> 'complete' order by snapshot_id";
@@ -73,7 +73,7 @@ async fn a_spool_that_a_crash_of_the_database_emptied() {
     let server = data.join().await;
     let options = server.connect_options();
     let mut witness = Witness::new(&simulator, 3, &[(200, Order::Shuffled(5))]);
-    go_on(&simulator, &options, &[]); // it learns that the order does not hold
+    go_on(&simulator, &options, &[]); // this walk detects that the ids are unordered
     let learnt = given_up(&options).await.len();
     interrupt(&simulator, &witness, &options).await;
     // A page's commit does not wait for the disk.
@@ -88,7 +88,7 @@ async fn a_spool_that_a_crash_of_the_database_emptied() {
     again.leave().await.unwrap();
 }
 
-/// What was committed so far survives a crash.
+/// Makes everything committed so far survive a crash.
 async fn write_all_to_disk(options: &PgConnectOptions) {
     let mut session = PgConnection::connect_with(options).await.unwrap();
     session.execute("checkpoint").await.unwrap();

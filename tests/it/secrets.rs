@@ -1,7 +1,7 @@
-//! Every command, with every kind of failure, and a mark in every secret that it is given: the mark appears in no
-//! output, not in the database, and in no command line.
+//! Every command, with every kind of failure and with a mark in each secret. The mark must not appear in any output, in
+//! the database or in any command line.
 //!
-//! Logs are at their most verbose, those of the libraries included.
+//! Logs are at their most verbose, including those of the libraries.
 
 mod argv;
 mod database;
@@ -17,14 +17,15 @@ use cloudflare_simulator::{Answer, Fault, Simulator, When};
 use crate::support::database::{TestDatabase, fresh_database};
 use crate::support::program::{ACCOUNT, Ended, bare, run};
 
-/// In each of the secrets below. Lower-case letters and digits, so that neither an encoding nor a case hides it.
+/// Part of every secret below. Only lower-case letters and digits, so that neither an encoding nor a change of case
+/// hides it.
 const MARK: &str = "s3cretmark";
 const API_TOKEN: &str = "tok3n-s3cretmark_0123456789abcdefghijkLM";
 const API_KEY: &str = "144c9defac04s3cretmark969c7bfa8e";
 const PASSWORD: &str = "pass-s3cretmark";
 const EMAIL: &str = "who@example.com";
 
-/// Fails where a secret is in what was printed.
+/// Fails if the output contains a secret.
 #[track_caller]
 fn search(ended: &Ended) {
     for (stream, text) in [("stdout", &ended.stdout), ("stderr", &ended.stderr)] {
@@ -48,7 +49,7 @@ fn with_password(database: &TestDatabase) -> String {
     database.url().replacen(&format!("{user}@"), &with_it, 1)
 }
 
-/// Fast failures, so that every one of them can be tried.
+/// A sync that fails fast, so that every failure can be tried.
 fn sync(simulator: &Simulator, url: &str) -> Command {
     let mut command = bare(&[
         "sync",
@@ -74,10 +75,10 @@ async fn simulator() -> Simulator {
     simulator
 }
 
-/// What a server may say that was sent a secret.
+/// Responses of a server that echoes a secret.
 fn echoes(secret: &str) -> Vec<Fault> {
     let header = format!("Authorization: Bearer {secret}");
-    // A JSON string may spell any letter as an escape.
+    // A JSON string may encode any letter as an escape.
     let escaped: String = secret.chars().map(|c| format!("\\u{:04x}", c as u32)).collect();
     let quoted = format!(r#"{{"success":false,"errors":[{{"code":1,"message":"bad {escaped}"}}],"result":null}}"#);
     let success = format!(
@@ -124,8 +125,8 @@ async fn a_server_that_echoes_secrets_is_not_quoted() {
     };
     for (secret, command) in [(API_TOKEN, &as_token as &dyn Fn() -> Command), (API_KEY, &as_key)] {
         for (number, fault) in echoes(secret).into_iter().enumerate() {
-            // In the answer about the objects every time, in the one about the namespaces every third time: it is
-            // read by the same code.
+            // Every fault hits the object list, and every third one the namespace list, because the same code reads
+            // both.
             simulator.with_namespace(&chat, |n| n.faults.clear());
             simulator.with(|state| state.accounts.get_mut(ACCOUNT).unwrap().faults.clear());
             simulator.fault(&chat, When::Always, fault.clone());
@@ -168,7 +169,7 @@ async fn a_redirect_to_another_host_is_not_followed() {
     assert!(other.requests().is_empty(), "the other host was sent the secret");
 }
 
-/// A database server of three lines: says what it says to all that comes in.
+/// A minimal database server that sends one fixed response after each message.
 fn server(answers: &'static [&'static [u8]]) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -186,7 +187,7 @@ fn server(answers: &'static [&'static [u8]]) -> u16 {
     port
 }
 
-/// Asks for the password in clear text, then refuses it.
+/// Requests the password in clear text, then refuses it.
 const REFUSES: &[&[u8]] = &[
     b"R\0\0\0\x08\0\0\0\x03",
     b"E\0\0\0\x3cSFATAL\0VFATAL\0C28P01\0Mpassword authentication failed\0\0",
@@ -239,7 +240,7 @@ async fn a_database_that_fails_is_told_of_without_its_password() {
         &["migrate"],
         &["psql", "-c", "select 1"],
     ];
-    // Side by side: some of them wait for the server to come up.
+    // In parallel, because some of them wait for the server to come up.
     thread::scope(|scope| {
         for args in commands {
             for (what, url) in &urls {

@@ -1,5 +1,5 @@
-//! A database whose sequences began again, as after a logical replication or a restore of rows alone: numbers go on to
-//! rise, since past answers rest on that.
+//! A database whose sequences were reset, as after a logical replication or a restore of rows alone. Snapshot and run
+//! numbers must keep rising, because earlier results depend on that.
 
 use cloudflare_simulator::Simulator;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
@@ -8,7 +8,7 @@ use crate::support::database::{TestDatabase, fresh_database};
 use crate::support::ledger::texts;
 use crate::support::program::{ACCOUNT, Ended, program, run, simulator, sync};
 
-/// Ids of one namespace's published snapshots, in the order in which they were published.
+/// Ids of one namespace's published snapshots, in the order of their publication.
 async fn published(database: &TestDatabase, namespace: &str) -> Vec<i64> {
     let sql = "select snapshot_id::text from inventory.snapshots
                where namespace_id = $1 and status = 'complete' order by recorded_at";
@@ -16,7 +16,7 @@ async fn published(database: &TestDatabase, namespace: &str) -> Vec<i64> {
     ids.iter().map(|id| id.parse().unwrap()).collect()
 }
 
-/// The ids that were there as of a snapshot.
+/// The ids that existed as of a snapshot.
 fn as_of(simulator: &Simulator, database: &TestDatabase, snapshot: i64) -> String {
     let snapshot = snapshot.to_string();
     let ended = run(program(
@@ -32,7 +32,7 @@ async fn session(database: &TestDatabase) -> PgConnection {
     PgConnection::connect_with(&database.options).await.unwrap()
 }
 
-/// Every sequence of the record, whichever tables it has: all begin again.
+/// Resets every sequence of the record.
 async fn restart_all(owner: &mut PgConnection) {
     let all = "select format('alter sequence %I.%I restart', schemaname, sequencename)
                from pg_sequences where schemaname = 'inventory'";
@@ -78,7 +78,7 @@ async fn sequences_that_began_again_are_moved_on() {
     }
     let after = published(&database, &chat).await;
     assert!(after.is_sorted() && after.len() == before.len() + 3, "{after:?}");
-    // Nothing is left behind, whatever tables there are.
+    // No sequence may remain behind, whatever tables there are.
     let behind = "select count(*) from pg_sequences where schemaname = 'inventory' and last_value is null";
     let behind: i64 = sqlx::query_scalar(behind).fetch_one(&mut owner).await.unwrap();
     assert_eq!(behind, 0);
@@ -87,7 +87,7 @@ async fn sequences_that_began_again_are_moved_on() {
     owner.close().await.unwrap();
 }
 
-/// The role that README.md describes may not move a sequence, and not even look at one.
+/// The role that README.md describes may neither advance a sequence nor read one.
 #[tokio::test]
 async fn a_role_that_may_not_is_told_the_statement() {
     let (simulator, database) = (simulator().await, fresh_database().await);
@@ -116,7 +116,7 @@ async fn a_role_that_may_not_is_told_the_statement() {
         }
         restart_all(&mut owner).await;
         simulator.seed(&chat, if looks { 300 } else { 200 }, 1);
-        // Each statement that is asked for is run, until none is missing.
+        // Runs each requested statement until none is missing.
         let mut asked = 0;
         let done = loop {
             let ended = as_role();
@@ -145,7 +145,7 @@ async fn a_role_that_may_not_is_told_the_statement() {
     owner.close().await.unwrap();
 }
 
-/// What stands between backquotes, to be run as it is.
+/// The statements between backquotes, which can be run verbatim.
 fn statements(ended: &Ended) -> Option<String> {
     let said = format!("{}{}", ended.stdout, ended.stderr);
     let (_, after) = said.split_once("`select pg_catalog.setval(")?;
@@ -153,7 +153,7 @@ fn statements(ended: &Ended) -> Option<String> {
     Some(format!("select pg_catalog.setval({statements}"))
 }
 
-/// A walk that began under a number that was given before, by a version that did not look, is not published.
+/// A walk is not published if an earlier version reused a number for it without a check.
 #[tokio::test]
 async fn a_walk_with_a_number_from_before_is_not_published() {
     let (simulator, database) = (simulator().await, fresh_database().await);
@@ -165,7 +165,7 @@ async fn a_walk_with_a_number_from_before_is_not_published() {
     let newest = *published(&database, &chat).await.last().unwrap();
     assert_eq!(newest, 100);
     let answer = as_of(&simulator, &database, newest);
-    // As an interrupted one is found by the next run: nothing was walked yet.
+    // An interrupted walk without any pages, as the next run finds it.
     let left = "insert into inventory.snapshot (snapshot_id, run_id, namespace_key, status, base_snapshot)
                 overriding system value
                 select 50, (select max(run_id) from inventory.run), namespace_key, 'interrupted', published_snapshot

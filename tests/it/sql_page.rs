@@ -1,5 +1,5 @@
-//! The views explain themselves, and the queries of docs/sql.md answer what they say, on a record that the program made
-//! of a service whose every change is known.
+//! The views document themselves, and the queries of docs/sql.md return correct results on a record of a service whose
+//! every change is known.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
@@ -35,7 +35,7 @@ async fn every_view_and_every_column_has_a_comment() {
     assert!(silent.is_empty(), "{silent:?}");
 }
 
-/// The page's queries by their number.
+/// The page's queries by number.
 fn queries() -> BTreeMap<u32, &'static str> {
     let page = include_str!("../../docs/sql.md");
     let sections = page.split("\n## ").skip(1).filter_map(|section| {
@@ -48,7 +48,8 @@ fn queries() -> BTreeMap<u32, &'static str> {
 
 type Objects = BTreeMap<Id, Flag>;
 
-/// A namespace's states, one a sync, and the moments between the syncs: `moments[n]` is after state n was recorded.
+/// A namespace's states, one per sync, and the points in time between the syncs: `moments[n]` is after state n was
+/// recorded.
 struct Lived {
     simulator: Simulator,
     database: TestDatabase,
@@ -102,7 +103,8 @@ impl Lived {
         self.simulator.seed(&id, 10 * usize::from(number), u64::from(number));
     }
 
-    /// Each object has its own way: some go, one comes back, some flip once, some at every step; two are new.
+    /// Each object has its own pattern: some are removed, one comes back, some flip once and some at every step. Two
+    /// are new.
     fn churn(&self, step: usize) {
         let first = &self.states[0];
         for (index, (id, flag)) in first.iter().enumerate() {
@@ -135,7 +137,7 @@ impl Lived {
         self.moments.push(moment);
     }
 
-    /// A query of the page as psql runs it, without its limit; the cells of each row.
+    /// Runs a query of the page with psql, without its limit, and returns the cells of each row.
     fn ask(&self, number: u32, variables: &[(&str, &str)]) -> Vec<Vec<String>> {
         let query = queries()[&number].replace("limit 5;", ";");
         let mut psql = bare(&["--quiet", "psql", "-AtX", "-v", "ON_ERROR_STOP=1"]);
@@ -152,7 +154,7 @@ impl Lived {
         self.states.iter().flat_map(|state| state.keys().copied()).collect()
     }
 
-    /// (step, id, what it was before, what it was after) of all changes.
+    /// (step, id, state before, state after) of all changes.
     fn changes(&self) -> Vec<(usize, Id, Option<Flag>, Option<Flag>)> {
         let steps = 1..self.states.len();
         let all = steps.flat_map(|step| self.objects_ever().into_iter().map(move |id| (step, id)));
@@ -284,7 +286,7 @@ fn moments(lived: &Lived) {
             [state.len(), with_data(state)].map(|count| count.to_string())
         );
     }
-    // One that went and came back.
+    // An object that was removed and came back.
     let (_, returned, ..) = *lived
         .changes()
         .iter()
@@ -316,7 +318,7 @@ fn namespaces(lived: &Lived) {
     );
 }
 
-/// What `benches/record.py` measures the page's queries on, in small.
+/// A small version of the record on which `benches/record.py` measures the page's queries.
 #[tokio::test]
 async fn the_benchmarks_record_is_one_that_walks_could_have_left() {
     let database = fresh_database().await;
@@ -330,7 +332,7 @@ async fn the_benchmarks_record_is_one_that_walks_could_have_left() {
     let filled = run(command(&["psql", "-qX", "-v", "objects=20000", "-f", fill]));
     assert_eq!(filled.code, Some(0), "{filled:#?}");
     let mut session = PgConnection::connect_with(&database.options).await.unwrap();
-    // What each snapshot counted is what the history says of its moment, and each change is one of the counted.
+    // Each snapshot's counts equal the history as of its time, and each change is included in them.
     let wrong: Vec<i64> = sqlx::query_scalar(
         "select s.snapshot_id from inventory.snapshots s
          cross join lateral (

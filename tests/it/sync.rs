@@ -1,4 +1,4 @@
-//! The main job, by the program itself: pages become an exact record.
+//! The main job, through the program: pages become an exact record.
 
 use cloudflare_simulator::{Order, hex};
 use sqlx::{Connection, PgConnection};
@@ -7,7 +7,7 @@ use crate::support::database::{TestDatabase, fresh_database};
 use crate::support::ledger::truth;
 use crate::support::program::{ACCOUNT, run, simulator, sync};
 
-/// The present as the promised view shows it: (object_id, has_stored_data), ascending.
+/// The current objects in the documented view: (object_id, has_stored_data), ascending.
 async fn objects(database: &TestDatabase, namespace: &str) -> Vec<(String, Option<bool>)> {
     let mut session = PgConnection::connect_with(&database.options).await.unwrap();
     sqlx::query_as("select object_id, has_stored_data from inventory.objects where namespace_id = $1 order by id")
@@ -47,8 +47,8 @@ async fn a_second_run_records_what_changed() {
     assert_eq!(objects(&database, &namespace).await, truth());
 }
 
-/// The record's rows of one page's range are more than are held in memory at once; the last of the first such part is
-/// one that stays, and so is the one after it.
+/// The record has more rows in one page's range than are held in memory at once. The objects on both sides of the first
+/// part's boundary stay.
 #[tokio::test]
 async fn a_gap_of_many_objects_is_compared_in_parts() {
     for order in [Order::Ascending, Order::Shuffled(7)] {

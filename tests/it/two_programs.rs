@@ -1,5 +1,5 @@
-//! Two programs over the same accounts: one walks, the other is told that it is busy; and one that was stopped until
-//! its lock was let go writes nothing more when it wakes up (the fence).
+//! Two programs on the same accounts. While one walks, the other reports that it is busy. A program that is stopped
+//! until it has lost its lock writes nothing more when it continues (the fence).
 
 use std::collections::HashSet;
 use std::process::{Child, Command};
@@ -15,16 +15,16 @@ use crate::support::witness::Witness;
 
 const NAMESPACES: [(usize, Order); 2] = [(300, Order::Ascending), (200, Order::Shuffled(3))];
 
-/// Where the first program is when it is stopped.
+/// The point at which the first program is stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Moment {
     /// While it waits for a page.
     Page,
-    /// In the midst of its page's transaction, which stays open.
+    /// In the middle of its page's transaction, which stays open.
     Transaction,
-    /// The transaction has checked the fence and is about to be committed.
+    /// The transaction has checked the fence and is about to commit.
     Commit,
-    /// Any.
+    /// Any point.
     Random,
 }
 
@@ -61,7 +61,7 @@ impl Pair {
         self.witness.check_end(&self.simulator, &self.database.options).await;
     }
 
-    /// Starts a program and stops it at a moment; `None` where it had ended by then.
+    /// Starts a program and stops it at this point. It may have ended by then.
     async fn stopped(&mut self, moment: Moment) -> Child {
         let program = match moment {
             Moment::Page => {
@@ -87,7 +87,7 @@ impl Pair {
         program
     }
 
-    /// The test holds a row that the page's transaction needs, until the program is stopped.
+    /// The test locks a row that the page's transaction needs until the program is stopped.
     async fn stopped_in_transaction(&mut self, moment: Moment) -> Child {
         let at = self.witness.random.below(2) as usize;
         let id = self.witness.namespaces[at].id.clone();
@@ -120,8 +120,8 @@ impl Pair {
         program
     }
 
-    /// What the server does after 90 s of silence: it ends the session of the lock, and before that, after 60 s, an open
-    /// transaction that keeps others from the namespace's row. Other open ones are for the second program to end.
+    /// Simulates the server's timeouts: after 60 s it ends an open transaction that blocks the namespace's row, and
+    /// after 90 s of silence the lock's session. The second program must end other open transactions.
     async fn let_go(&mut self) -> HashSet<i32> {
         let held = sqlx::query_scalar::<_, i32>(
             "select distinct l.objid::int from pg_locks l
@@ -145,8 +145,8 @@ impl Pair {
         held.into_iter().collect()
     }
 
-    /// One round: the first is stopped, its lock is let go, the second does the work, the first wakes up. Returns
-    /// whether the first had a lock to lose.
+    /// One round: the first program is stopped, its lock is released, the second one does the work, the first one
+    /// continues. Returns whether the first had a lock to lose.
     async fn round(&mut self, moment: Moment) -> bool {
         self.witness.churn(&self.simulator, 20);
         let first = self.stopped(moment).await;
@@ -159,7 +159,7 @@ impl Pair {
         let first = Ended::from(first.wait_with_output().unwrap());
         let published = self.witness.check(&self.database.options).await;
         if lost.is_empty() {
-            return false; // it had not begun, or was done: what it does now is a run like any other
+            return false; // it had not begun or had finished, so it now behaves like any other run
         }
         assert_eq!(published, 0, "a program without its lock published: {first:#?}");
         let statuses = statuses(&first);
@@ -194,13 +194,13 @@ fn signal(program: &Child, signal: Signal) {
     kill_process(Pid::from_child(program), signal).unwrap();
 }
 
-/// Signals are delivered a moment after they are sent.
+/// Signals are delivered asynchronously.
 async fn until_stopped(program: &Child) {
     let stat = format!("/proc/{}/stat", program.id());
     until(async || {
         let stat = std::fs::read_to_string(&stat).unwrap();
         let state = stat.rsplit(") ").next().unwrap().chars().next();
-        matches!(state, Some('T' | 'Z')) // or it had ended
+        matches!(state, Some('T' | 'Z')) // or it has ended
     })
     .await;
 }
@@ -294,7 +294,7 @@ async fn at_once_each_walk_is_one_programs_and_the_other_is_busy() {
     assert!(busy > 0, "they never met");
 }
 
-/// The first learns from a 404 that a namespace is gone, but it is back by then, and another has walked it.
+/// The first program receives a 404 for a namespace. By then the namespace is back, and another program has walked it.
 #[tokio::test]
 async fn a_program_that_lost_its_lock_marks_nothing_as_missing() {
     let mut pair = Pair::new(3).await;

@@ -1,4 +1,4 @@
-//! Who watches the job: the file of metrics, the address to ping, and the one line that cron mails.
+//! Monitoring: the metrics file, the ping URL, and the single line that cron mails.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -21,7 +21,7 @@ async fn service() -> (Simulator, TestDatabase, String) {
     (simulator, database, namespace)
 }
 
-/// The value of the only sample of that name with all of these in its labels.
+/// The value of the only sample with this name and all of these labels.
 #[track_caller]
 fn sample(text: &str, name: &str, labels: &[&str]) -> f64 {
     let found: Vec<_> = text
@@ -58,7 +58,7 @@ async fn metrics_tell_of_the_run_and_of_the_record() {
     assert_eq!(sample(&text, "namespace_requests", &[]), 3.0);
     let first = sample(&text, "namespace_last_success_timestamp_seconds", &[]);
 
-    // A walk that fails: the last success stays what it was, and so does what there is.
+    // After a failed walk, the time of the last success and the object count stay the same.
     simulator.fault(&namespace, When::Always, Fault::Answer(Answer::html(200)));
     let other = simulator.add_namespace(ACCOUNT, "other");
     simulator.seed(&other, 10, 1);
@@ -76,7 +76,7 @@ async fn metrics_tell_of_the_run_and_of_the_record() {
     );
     assert!(sample(&text, "namespace_last_success_timestamp_seconds", &["name=\"other\""]) > first);
 
-    // Of one namespace only, and without a database: the others stay too.
+    // After a run of one namespace, or without a database, the other namespaces' values stay the same, too.
     let (ended, text) = sync(&["--namespace", "other"]);
     assert_eq!(ended.code, Some(0), "{ended:#?}");
     assert_eq!(sample(&text, "namespace_objects", &["name=\"room\""]), 250.0);
@@ -111,7 +111,7 @@ async fn metrics_that_cannot_be_written_fail_nothing() {
     );
 }
 
-/// By the parser of Prometheus' own client.
+/// Prometheus' own client parses the file.
 #[tokio::test]
 #[ignore = "needs Python: scripts/test --all"]
 async fn prometheus_reads_the_metrics() {
@@ -146,7 +146,7 @@ fn parsed(file: &Path) -> Value {
     read.json()
 }
 
-/// Stands in for healthchecks.io. Tells the paths that it was asked for.
+/// A stand-in for healthchecks.io, which returns the requested paths.
 fn watcher(answer: Option<&'static str>) -> (String, Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/uuid-that-nobody-may-see/", listener.local_addr().unwrap());
@@ -163,7 +163,7 @@ fn watcher(answer: Option<&'static str>) -> (String, Receiver<String>) {
                 let text = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
                 stream.write_all(text.as_bytes()).unwrap();
             }
-            // One that does not answer keeps the connection open.
+            // A server that does not respond keeps the connection open.
             open.push(stream);
             if heard.send(path).is_err() {
                 return;
@@ -182,7 +182,7 @@ async fn a_watcher_is_told_of_the_start_and_of_the_exit_code() {
     let told: Vec<_> = heard.try_iter().collect();
     assert_eq!(told, ["/uuid-that-nobody-may-see/start", "/uuid-that-nobody-may-see/0"]);
 
-    // By a file, a run that fails, and one whose configuration is wrong.
+    // The URL from a file, for a run that fails and for one with an invalid configuration.
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("url");
     std::fs::write(&file, format!("{url}\n")).unwrap();
@@ -249,7 +249,7 @@ async fn quiet_leaves_one_line() {
     let ended = quiet(&[]);
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{ended:#?}");
     assert_eq!(ended.stdout, "run 1 done: 1 of 1 namespaces recorded, 250 objects\n");
-    // What went wrong is a warning, on stderr, as JSON where a machine reads it.
+    // A failure is logged on stderr, as JSON on request.
     simulator.list_fault(ACCOUNT, When::Always, Fault::Answer(Answer::html(200)));
     let ended = quiet(&["--log-format", "json"]);
     assert_eq!((ended.code, ended.stdout.lines().count()), (Some(1), 1), "{ended:#?}");

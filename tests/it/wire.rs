@@ -1,5 +1,5 @@
-//! Odd answers of the API, and what must come of each: either the record is as true as without them, or nothing of it
-//! changes and the error says why. Every case has a record before, and a truth that has moved on since.
+//! Odd API responses and their required result: either the record is as correct as without them, or it stays unchanged
+//! and the error says why. Every case starts with a record, and the objects have changed since.
 
 mod bodies;
 mod credentials;
@@ -20,7 +20,7 @@ use crate::support::program::{ACCOUNT, Ended, run, simulator, sync};
 
 /// 250 objects are two full pages and a short one.
 const LIMIT: &[&str] = &["--limit", "100"];
-/// Programs at a time: most cases wait more than they work.
+/// Number of parallel programs. Most cases wait more than they compute.
 const AT_ONCE: usize = 4;
 
 struct Case {
@@ -29,7 +29,7 @@ struct Case {
     args: &'static [&'static str],
     odd: fn(&Simulator, &str),
     expected: Expected,
-    /// What the log must say.
+    /// Text that the log must contain.
     logged: &'static str,
     requests: Option<u64>,
 }
@@ -37,7 +37,7 @@ struct Case {
 enum Expected {
     /// Published, and equal to the truth.
     Right,
-    /// Nothing is recorded: exit code, status, and what the error says.
+    /// Nothing is recorded: exit code, status, and parts of the error.
     Not(i32, &'static str, &'static [&'static str]),
 }
 
@@ -84,21 +84,21 @@ impl Case {
         self
     }
 
-    /// HTTP requests of the walk that counts.
+    /// The number of HTTP requests in the walk under test.
     const fn in_requests(mut self, requests: u64) -> Self {
         self.requests = Some(requests);
         self
     }
 }
 
-/// A case in a table: its namespace, and the record of it before.
+/// A case with its namespace and the record before it.
 struct Row {
     case: Case,
     namespace: String,
     before: Vec<String>,
 }
 
-/// Runs all cases, then tells of all that went wrong.
+/// Runs all cases, then reports every failure.
 async fn check(cases: impl IntoIterator<Item = Case>) {
     let (simulator, database) = (simulator().await, fresh_database().await);
     let mut rows: Vec<Row> = Vec::new();
@@ -133,7 +133,7 @@ async fn check(cases: impl IntoIterator<Item = Case>) {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// One object goes, one comes, one changes.
+/// Removes one object, adds one and changes one.
 fn move_on(simulator: &Simulator, namespace: &str) {
     let truth = simulator.truth(namespace);
     let mut some = truth.iter().step_by(truth.len() / 4).skip(1);
@@ -149,20 +149,20 @@ fn start(simulator: &Simulator, database: &TestDatabase, row: &Row) -> Child {
     sync(simulator, database, &args).spawn().unwrap()
 }
 
-/// Whether the namespace is remembered as one whose walks must be spooled.
+/// Whether the namespace is recorded as one whose walks must be spooled.
 async fn is_unordered(database: &TestDatabase, namespace: &str) -> bool {
     let sql = "select unordered::text from inventory.namespace where namespace_id = $1";
     texts(database, sql, namespace).await == ["true"]
 }
 
-/// No other row than this, which came before, and a cursor that did not.
+/// A page with only this row, which was listed before, and with a new cursor.
 fn only(page: &mut Page, (mut id, flag): (Id, Flag)) {
     page.rows = vec![(id, flag)];
     id[31] = id[31].wrapping_add(1);
     page.set_next(&hex(&id));
 }
 
-/// The API as it is when nothing is odd.
+/// Restores the API's normal behaviour.
 fn recover(simulator: &Simulator, namespace: &str) {
     simulator.with_namespace(namespace, |n| {
         n.faults.clear();
@@ -203,7 +203,7 @@ impl Row {
         self.recovers(simulator, database).await
     }
 
-    /// A failure leaves nothing behind that the next run stumbles over.
+    /// Asserts that the next run succeeds after a failure.
     async fn recovers(&self, simulator: &Simulator, database: &TestDatabase) -> Result<(), String> {
         recover(simulator, &self.namespace);
         let next: Ended = start(simulator, database, self).wait_with_output().unwrap().into();

@@ -1,4 +1,4 @@
-//! Cloudflare's own runtime as the service: what it lists is recorded exactly, whatever the size of a page.
+//! Cloudflare's own runtime as the service: everything that it lists is recorded exactly, with any page size.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
@@ -57,7 +57,7 @@ fn of(namespace: &str, ids: &BTreeSet<String>) -> BTreeSet<(String, String)> {
     ids.iter().map(|id| (namespace.to_owned(), id.clone())).collect()
 }
 
-/// Every object that the record holds of a namespace, all of them with data.
+/// All recorded objects of a namespace; each must have data.
 async fn present(database: &TestDatabase, namespace: &str) -> BTreeSet<String> {
     let mut session = PgConnection::connect_with(&database.options).await.unwrap();
     let rows: Vec<(String, Option<bool>)> =
@@ -67,12 +67,12 @@ async fn present(database: &TestDatabase, namespace: &str) -> BTreeSet<String> {
             .await
             .unwrap();
     session.close().await.unwrap();
-    // The local server says so of every object.
+    // The local server reports data for every object.
     assert!(rows.iter().all(|(_, flag)| *flag == Some(true)));
     rows.into_iter().map(|(id, _)| id).collect()
 }
 
-/// (namespace, object) of each such change.
+/// (namespace, object) of each change of this kind.
 async fn changes(database: &TestDatabase, change: &str) -> BTreeSet<(String, String)> {
     let mut session = PgConnection::connect_with(&database.options).await.unwrap();
     let rows: Vec<(String, String)> =
@@ -124,7 +124,7 @@ impl Workerd {
             let namespace = namespaces.iter().find(|n| n["class"] == class).unwrap();
             namespace["id"].as_str().unwrap().to_owned()
         };
-        // The HTTP client wants some cryptography, though nothing here is encrypted.
+        // The HTTP client requires a crypto provider, although nothing here is encrypted.
         let _ = rustls::crypto::ring::default_provider().install_default();
         Self {
             base_url: ready["base_url"].as_str().unwrap().to_owned(),
@@ -139,7 +139,7 @@ impl Workerd {
         }
     }
 
-    /// The ids that a control operation was about.
+    /// The ids that a control operation affected.
     async fn ids(&self, operation: &str, body: Value) -> BTreeSet<String> {
         let answer = self.control(operation, body).await;
         serde_json::from_value(answer["ids"].clone()).unwrap()
@@ -173,7 +173,7 @@ impl Workerd {
 }
 
 impl Drop for Workerd {
-    /// After a failure. It ends by itself when its standard input closes, and takes workerd with it.
+    /// Needed after a failure. The server ends by itself when its standard input closes, and takes workerd with it.
     fn drop(&mut self) {
         drop(self.child.stdin.take());
         drop(self.child.wait());

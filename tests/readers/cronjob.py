@@ -1,4 +1,4 @@
-"""Reads the CronJob and the alert rules of the documentation; fails where they are not what they should be."""
+"""Checks the CronJob and the alert rules of the documentation."""
 
 import sys
 
@@ -15,7 +15,7 @@ assert pod["restartPolicy"] == "Never" and pod["securityContext"]["runAsNonRoot"
 assert container["args"][0] == "sync"
 security = container["securityContext"]
 assert security["readOnlyRootFilesystem"] and not security["allowPrivilegeEscalation"]
-# Secrets are files on a mounted volume, and no variable holds one.
+# Secrets are files on a mounted volume; no variable contains one.
 [mount] = container["volumeMounts"]
 [volume] = pod["volumes"]
 assert mount["name"] == volume["name"] and "secret" in volume

@@ -1,4 +1,4 @@
-"""Reads a file of metrics with Prometheus' own parser for Python; prints the samples as JSON."""
+"""Parses a metrics file with Prometheus' own parser for Python and prints the samples as JSON."""
 
 import json
 import sys

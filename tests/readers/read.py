@@ -1,4 +1,4 @@
-"""Reads two datasets with one engine and says what it found, as JSON: read.py ENGINE BEFORE AFTER."""
+"""Reads two datasets with one engine and prints the results as JSON: read.py ENGINE BEFORE AFTER."""
 
 import json
 import sys
@@ -59,7 +59,7 @@ def spark(before, after):
         .config("spark.sql.shuffle.partitions", "1")
         .getOrCreate()
     )
-    # The manifest beside the parts is none of Spark's.
+    # Spark must not read the manifest next to the parts.
     old, new = (session.read.option("pathGlobFilter", "*.parquet").parquet(path) for path in (before, after))
     types = dict(new.dtypes)
     flags = {row[0]: row[1] for row in new.groupBy(f.coalesce(f.col("has_stored_data").cast("string"), f.lit("null"))).count().collect()}

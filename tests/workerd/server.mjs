@@ -1,14 +1,15 @@
 // Cloudflare's own runtime as a server to test against.
 //
-// miniflare runs workerd and serves the two Durable Object listings in its "local explorer". This file puts them where the
-// public API has them (`/client/v4/accounts/{account}/...`), asks for a bearer token as the public API does, and lets a
-// test create and remove objects. Answers of the listings pass through byte for byte: they are the point of the exercise.
+// miniflare runs workerd and serves the two Durable Object listings in its "local explorer". This file serves them at
+// the paths of the public API (`/client/v4/accounts/{account}/...`), requires a bearer token as the public API does,
+// and lets a test create and remove objects. Responses of the listings are passed through byte for byte, because they
+// are what the tests are about.
 //
-// One JSON line on stdout says that it is ready. It ends on POST /control/stop, on SIGTERM or SIGINT, and when stdin
-// closes. A test that was killed leaves nothing behind.
+// One JSON line on stdout reports that the server is ready. It ends on POST /control/stop, on SIGTERM or SIGINT, and
+// when stdin closes. A killed test leaves nothing behind.
 //
-// Keep a test below 3,000 objects in all: a listing wakes every object that it lists, for about ten seconds, and with some
-// 3,500 awake workerd runs out of memory.
+// Keep a test below 3,000 objects in total: a listing wakes every object in it for about ten seconds, and workerd runs
+// out of memory with about 3,500 awake ones.
 import { Buffer } from "node:buffer";
 import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
@@ -22,9 +23,10 @@ const CLASSES = ["Room", "Counter"];
 const SCRIPT = "fixture";
 const PUBLIC_PATH = /^\/client\/v4\/accounts\/[^/?]{1,32}(\/workers\/durable_objects\/namespaces(?:[/?].*)?)$/;
 const EXPLORER = "/cdn-cgi/explorer/api";
-// Objects of one batch are awake at the same time; see worker.mjs.
+// The objects of one batch are awake at the same time; see worker.mjs.
 const BATCH = 100;
-// They hold for one connection, so a proxy must not copy them. Host is the upstream's: the explorer refuses foreign ones.
+// These headers belong to one connection, so a proxy must not copy them. Host must be the upstream's, because the
+// explorer refuses foreign ones.
 const HOP_BY_HOP = new Set(["connection", "keep-alive", "transfer-encoding", "host"]);
 
 const log = (message) => process.stderr.write(`${message}\n`);
@@ -42,7 +44,7 @@ const miniflare = new Miniflare({
   cf: false,
   telemetry: { enabled: false },
   logRequests: false,
-  // stdout carries the ready line only.
+  // stdout carries only the ready line.
   handleRuntimeStdio: (stdout, stderr) => {
     stdout.pipe(process.stderr, { end: false });
     stderr.pipe(process.stderr, { end: false });
@@ -50,16 +52,16 @@ const miniflare = new Miniflare({
 });
 const upstream = await miniflare.ready;
 
-// SIGKILL leaves no time to stop workerd, and it is what test harnesses send. The shell waits for this process's end of the
-// pipe to close, which every way to die brings about.
+// Test harnesses send SIGKILL, which leaves no time to stop workerd. The shell waits until this process's end of the
+// pipe closes, which happens however the process ends.
 function guardWorkerd() {
   const children = readFileSync(`/proc/${process.pid}/task/${process.pid}/children`, "utf8").trim().split(" ");
   const script = 'cat >/dev/null; folder=$0; kill -KILL "$@"; sleep 0.2; rm -rf "$folder"';
   return spawn("sh", ["-c", script, persist, ...children], { stdio: ["pipe", "ignore", "ignore"], detached: true });
 }
-// Elsewhere than on Linux, a killed server leaves workerd to whoever killed it.
+// On other systems, a killed server leaves workerd running.
 const guard = process.platform === "linux" ? guardWorkerd() : undefined;
-// workerd may close a connection that it has just answered on: each request gets one of its own.
+// workerd may close a connection right after a response, so each request gets its own.
 const agent = new http.Agent({ keepAlive: false });
 
 function answer(response, status, body) {
@@ -128,8 +130,8 @@ async function seed(body) {
   return { ids: await callWorker("seed", body.class, namesOf(body)) };
 }
 
-// The listing shows an object for as long as its database file exists, and deleteAll() leaves that file. So the object
-// has to leave memory first (it would go on writing to a file without a name), then its files go.
+// The listing shows an object as long as its database file exists, and deleteAll() leaves that file. The object must
+// leave memory first, because it would go on writing to the deleted file. Its files are removed after that.
 async function remove(body) {
   checkClass(body.class);
   const ids = body.ids ?? (await callWorker("ids", body.class, namesOf(body)));
@@ -168,7 +170,7 @@ const server = http.createServer((request, response) => {
     void control(request, response);
     return;
   }
-  // The local explorer knows no tokens; a client that forgets to send one must not pass.
+  // The local explorer does not check tokens, so a client that forgets to send one would otherwise pass.
   if (!/^Bearer \S+$/.test(request.headers.authorization ?? "")) {
     refuse(response, 401, 10000, "Authentication error");
     return;

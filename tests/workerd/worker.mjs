@@ -6,12 +6,12 @@ class Stored extends DurableObject {
     const { sql } = this.ctx.storage;
     sql.exec("CREATE TABLE IF NOT EXISTS seeded (name TEXT PRIMARY KEY)");
     sql.exec("INSERT OR IGNORE INTO seeded (name) VALUES (?)", name);
-    // Aborting throws away writes that are still on their way to the disk.
+    // Aborting discards writes that have not reached the disk yet.
     await this.ctx.storage.sync();
   }
 
-  // Leaves memory at once. workerd keeps an idle object for about ten seconds otherwise, and with some 3,500 of them it
-  // runs out of memory.
+  // Leaves memory at once. workerd otherwise keeps an idle object for about ten seconds, and with about 3,500 of them
+  // it runs out of memory.
   leave() {
     this.ctx.abort("left on purpose");
   }
@@ -24,7 +24,7 @@ async function leave(stub) {
   try {
     await stub.leave();
   } catch {
-    // An aborted object answers its caller with the reason, always.
+    // A call to an aborted object always throws the abort's reason.
   }
 }
 
@@ -39,7 +39,7 @@ const operations = {
     await leave(namespace.get(namespace.idFromString(id)));
     return id;
   },
-  // Ids of names, without touching the objects.
+  // The ids of these names, computed without waking the objects.
   async ids(namespace, name) {
     return namespace.idFromName(name).toString();
   },

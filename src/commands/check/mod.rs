@@ -5,11 +5,13 @@ mod api;
 
 use durable_inventory::cli::CheckArgs;
 use durable_inventory::config::{Settings, StoreConfig, SyncConfig};
-use durable_inventory::store::{SchemaState, Store, private};
+use durable_inventory::store::{SchemaState, Store, managed_postgres};
 use durable_inventory::text::{chain, shell_word, shown, visible};
+use tokio_util::sync::CancellationToken;
 
 use super::Failure;
-use super::store::Place;
+use super::signals::stopped;
+use super::store::{Place, until};
 use crate::terminal;
 
 /// Clocks that are further apart put the record's moments where nobody looks for them.
@@ -44,13 +46,14 @@ impl Findings {
 }
 
 pub async fn run(settings: &Settings<'_>, args: &CheckArgs) -> Result<u8, Failure> {
+    let stopped = stopped()?;
     let mut findings = Findings::default();
     let config = api::configuration(settings, &mut findings)?;
     for exposed in settings.exposed_files() {
         findings.doubtful("files", &exposed)?;
     }
     let database_ahead = match settings.store() {
-        Ok(place) => self::place(place, config.as_ref(), args.deep, &mut findings).await?,
+        Ok(place) => self::place(place, config.as_ref(), args.deep, &stopped, &mut findings).await?,
         // The configuration's line says it already, unless that failed for another reason first.
         Err(error) => {
             findings.wrong("database", &chain(&error))?;
@@ -58,7 +61,7 @@ pub async fn run(settings: &Settings<'_>, args: &CheckArgs) -> Result<u8, Failur
         }
     };
     let api_ahead = match &config {
-        Some(config) => api::look(config, &mut findings).await?,
+        Some(config) => until(&stopped, api::look(config, &mut findings)).await?,
         None => {
             findings.skipped("token, permission, namespaces, quota", "the configuration is not right")?;
             None
@@ -73,6 +76,7 @@ async fn place(
     config: StoreConfig,
     sync: Option<&SyncConfig>,
     deep: bool,
+    stopped: &CancellationToken,
     findings: &mut Findings,
 ) -> Result<Option<f64>, Failure> {
     if is_new(&config) {
@@ -83,9 +87,9 @@ async fn place(
     }
     match Place::find(config).await {
         Ok(place) => {
-            let checked = database(&place, sync, deep, findings).await;
-            place.leave().await?;
-            checked
+            place
+                .during(async |place| until(stopped, database(place, sync, deep, findings)).await)
+                .await
         }
         Err(failure) => {
             findings.wrong("database", &failure.to_string())?;
@@ -104,12 +108,12 @@ fn is_new(config: &StoreConfig) -> bool {
     else {
         return false;
     };
-    let settings = private::Settings {
+    let settings = managed_postgres::Settings {
         data_dir: data_dir.clone(),
         postgres_bin: postgres_bin.clone(),
         postgres_user: postgres_user.clone(),
     };
-    private::has_data(&settings).is_ok_and(|has_data| !has_data)
+    managed_postgres::has_data(&settings).is_ok_and(|has_data| !has_data)
 }
 
 async fn database(
@@ -193,7 +197,7 @@ async fn origin(store: &Store, sync: Option<&SyncConfig>, findings: &mut Finding
 }
 
 async fn digests(store: &Store, findings: &mut Findings) -> Result<(), Failure> {
-    match store.namespaces_that_do_not_agree().await {
+    match store.namespaces_with_wrong_digest().await {
         Ok(wrong) if wrong.is_empty() => findings.right("record", "every namespace's rows have its snapshot's digest"),
         Ok(wrong) => wrong.iter().try_for_each(|(account, namespace)| {
             let why = format!(

@@ -1,37 +1,41 @@
-//! `diff FROM TO`: opens both sides, has them compared, and tells what was found.
+//! `diff FROM TO`: opens both sides, compares them, and prints the differences.
 
 mod summary;
 
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use durable_inventory::cli::{DiffArgs, DiffFormat, FilterArgs, GlobalArgs};
 use durable_inventory::config::Settings;
-use durable_inventory::diff::{self, Asked, DiffError, Files, Found, Limits, Listing, MomentPair, Owners};
-use durable_inventory::diff::{Selected, Selects, Side, Stored};
+use durable_inventory::diff::{self, DiffError, Differences, FileSide, Limits, LineFormat, Namespaces, Operand};
+use durable_inventory::diff::{Selected, Selects, Side, SnapshotPair, SnapshotSide};
 use durable_inventory::export::{self, ExportError, ExportPlan, Format, Location};
 use durable_inventory::model::{canonical_id, is_hex_id};
 use durable_inventory::moment::Moment;
 use durable_inventory::store::{ReadNamespace, Reader, Slice, Store};
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::Failure;
-use super::export::{blocking, dataset_store, stopped};
+use super::export::dataset_store;
 use super::filter::Filter;
-use super::store::with_store;
+use super::signals::stopped;
+use super::store::hold_store;
 
-/// Whatever goes wrong, scripts are told that nothing was compared.
+/// The exit code of every error but a signal.
 const TROUBLE: u8 = 2;
 
 pub async fn run(settings: &Settings<'_>, global: &GlobalArgs, args: &DiffArgs) -> Result<u8, Failure> {
-    let job = Job { args };
+    let job = Job {
+        args,
+        stopped: stopped()?,
+    };
     let compared = match (&args.from, &args.to) {
-        (Asked::Place(from), Asked::Place(to)) => job.places(from.clone(), to.clone()).await.map_err(failure),
+        (Operand::Place(from), Operand::Place(to)) => job.places(from.clone(), to.clone()).await.map_err(failure),
         (from, to) => {
             let work = async |store: &Store| job.with_record(store, from, to).await.map_err(failure);
             match settings.store() {
-                Ok(store) => with_store(store, global, 1, work).await,
+                Ok(store) => hold_store(store, global, 1, &job.stopped, work).await,
                 Err(error) => Err(error.into()),
             }
         }
@@ -44,7 +48,7 @@ pub async fn run(settings: &Settings<'_>, global: &GlobalArgs, args: &DiffArgs) 
         },
     })?;
     let differ = compared.differ();
-    summary::tell(args, global, compared)?;
+    summary::print(args, global, compared)?;
     Ok(u8::from(args.exit_code && differ))
 }
 
@@ -56,16 +60,16 @@ fn failure(error: DiffError) -> Failure {
     Failure::new(error, exit_code)
 }
 
-/// What was found, and whose the objects are.
+/// The differences, and the namespaces that they are in.
 struct Compared {
-    owners: Owners,
-    found: Found,
-    /// Namespaces of which one of the moments has no record.
+    namespaces: Namespaces,
+    found: Differences,
+    /// The number of namespaces that are recorded at one of the two points in time only.
     unrecorded: usize,
 }
 
 impl Compared {
-    /// A namespace that only one side speaks of is a difference too, if one that can't be counted.
+    /// A namespace that only one side covers is a difference too, even though it is not counted.
     fn differ(&self) -> bool {
         self.found.tally.total().changed() > 0
             || self.unrecorded > 0
@@ -75,16 +79,17 @@ impl Compared {
 
 struct Job<'a> {
     args: &'a DiffArgs,
+    stopped: CancellationToken,
 }
 
 impl Job<'_> {
-    fn listing(&self) -> Listing {
+    fn line_format(&self) -> LineFormat {
         match self.args.format.unwrap_or_default() {
-            _ if self.args.combined => Listing::Combined,
-            _ if self.args.summary => Listing::Nothing,
-            DiffFormat::Text => Listing::Text,
-            DiffFormat::Csv => Listing::Csv,
-            DiffFormat::Jsonl => Listing::Jsonl,
+            _ if self.args.combined => LineFormat::Combined,
+            _ if self.args.summary => LineFormat::Nothing,
+            DiffFormat::Text => LineFormat::Text,
+            DiffFormat::Csv => LineFormat::Csv,
+            DiffFormat::Jsonl => LineFormat::Jsonl,
         }
     }
 
@@ -93,11 +98,11 @@ impl Job<'_> {
             return Err(DiffError::StdinTwice);
         }
         let (from, to) = (opener(from)?, opener(to)?);
-        let (listing, selects) = (self.listing(), selects(&self.args.filter, None));
-        blocking(move || {
+        let (format, selects) = (self.line_format(), selects(&self.args.filter, None));
+        self.until_stopped(move || {
             let sides = (Side::Files(from()?), Side::Files(to()?));
-            let compared = compare(sides, listing, selects, &AtomicBool::new(false))?;
-            match compared.owners.none_is_chosen() {
+            let compared = compare(sides, format, selects)?;
+            match compared.namespaces.none_selected() {
                 true => Err(DiffError::NothingSelected),
                 false => Ok(compared),
             }
@@ -105,14 +110,13 @@ impl Job<'_> {
         .await
     }
 
-    async fn with_record(&self, store: &Store, from: &Asked, to: &Asked) -> Result<Compared, DiffError> {
-        let mut reader = store.reader().await?;
+    async fn with_record(&self, store: &Store, from: &Operand, to: &Operand) -> Result<Compared, DiffError> {
+        let reader = store.reader().await?;
         match (from, to) {
-            (Asked::Moment(from), Asked::Moment(to)) => self.moments(&mut reader, *from, *to).await,
-            (Asked::Moment(moment), Asked::Place(place)) => self.mixed(&mut reader, *moment, place, false).await,
-            (Asked::Place(place), Asked::Moment(moment)) => self.mixed(&mut reader, *moment, place, true).await,
-            // Without a moment there is nothing to ask the record for.
-            (Asked::Place(from), Asked::Place(to)) => self.places(from.clone(), to.clone()).await,
+            (Operand::Moment(from), Operand::Moment(to)) => self.moments(reader, *from, *to).await,
+            (Operand::Moment(moment), Operand::Place(place)) => self.mixed(reader, *moment, place, false).await,
+            (Operand::Place(place), Operand::Moment(moment)) => self.mixed(reader, *moment, place, true).await,
+            (Operand::Place(from), Operand::Place(to)) => self.places(from.clone(), to.clone()).await,
         }
     }
 
@@ -129,118 +133,114 @@ impl Job<'_> {
         Ok(plan)
     }
 
-    async fn moments(&self, reader: &mut Reader, from: Moment, to: Moment) -> Result<Compared, DiffError> {
-        // A snapshot selects its namespace: nothing was asked of the others.
+    async fn moments(&self, mut reader: Reader, from: Moment, to: Moment) -> Result<Compared, DiffError> {
+        // A snapshot's id selects its namespace, so the others are not missing from the other side.
         let of_one = [from, to].iter().any(|moment| matches!(moment, Moment::Snapshot(_)));
-        let (from, to) = (self.plan(reader, from).await?, self.plan(reader, to).await?);
+        let (from, to) = (self.plan(&mut reader, from).await?, self.plan(&mut reader, to).await?);
         let slices = from.slices.len() + to.slices.len();
         let mut pairs = Vec::new();
         for from in from.slices {
-            let whose = |slice: &Slice| (slice.namespace.account_id.clone(), slice.namespace.namespace_id.clone());
-            if let Some(to) = to.slices.iter().find(|to| whose(to) == whose(&from)).cloned() {
-                pairs.push(MomentPair { from, to });
+            let ids = |slice: &Slice| (slice.namespace.account_id.clone(), slice.namespace.namespace_id.clone());
+            if let Some(to) = to.slices.iter().find(|to| ids(to) == ids(&from)).cloned() {
+                pairs.push(SnapshotPair { from, to });
             }
         }
         if pairs.is_empty() {
             return Err(DiffError::NothingInCommon);
         }
         let unrecorded = if of_one { 0 } else { slices - 2 * pairs.len() };
-        let owners = Arc::new(diff::owners_of(&pairs));
-        let found = diff::compare_moments(reader, &pairs, owners.clone(), self.listing(), stopped()).await?;
-        let owners = Arc::into_inner(owners).ok_or(DiffError::Stopped)?;
-        Ok(Compared {
-            owners,
-            found,
-            unrecorded,
+        let (format, runtime) = (self.line_format(), Handle::current());
+        self.until_stopped(move || {
+            let namespaces = diff::namespaces_of(&pairs);
+            let found = diff::compare_snapshots(&mut reader, &runtime, &pairs, &namespaces, format)?;
+            Ok(Compared {
+                namespaces,
+                found,
+                unrecorded,
+            })
         })
+        .await
     }
 
-    /// `moment_is_to` says on which side the record stands.
+    /// Compares the record with files; `moment_is_to` says which side the record is.
     async fn mixed(
         &self,
-        reader: &mut Reader,
+        mut reader: Reader,
         moment: Moment,
         place: &Location,
         moment_is_to: bool,
     ) -> Result<Compared, DiffError> {
-        let plan = self.plan(reader, moment).await?;
+        let plan = self.plan(&mut reader, moment).await?;
         let known = reader.namespaces().await?;
         let selects = match moment {
-            // It selects its namespace, of the file's rows too.
+            // A snapshot's id selects its namespace, among the file's rows too.
             Moment::Snapshot(_) => Some(only(&plan, known)),
             _ => selects(&self.args.filter, Some(known)),
         };
-        let (stored, requests) = Stored::new(moment.to_string(), plan.slices);
-        let (open, listing) = (opener(place.clone())?, self.listing());
-        let stop = Arc::new(AtomicBool::new(false));
-        let work = {
-            let stop = stop.clone();
-            detached(move || {
-                let (file, stored) = (Side::Files(open()?), Side::Stored(stored));
-                let sides = if moment_is_to { (file, stored) } else { (stored, file) };
-                compare(sides, listing, selects, &stop)
-            })
-        };
-        let compared = tokio::select! {
-            // Serving ends when the side that asks is gone.
-            ((), compared) = async { tokio::join!(diff::serve(reader, requests), work) } => compared,
-            () = stopped() => {
-                stop.store(true, Ordering::Relaxed);
-                Err(DiffError::Stopped)
-            }
-        };
-        compared
+        let snapshots = Side::Snapshots(SnapshotSide::new(moment.to_string(), plan.slices, reader));
+        let (open, format) = (opener(place.clone())?, self.line_format());
+        self.until_stopped(move || {
+            let files = Side::Files(open()?);
+            let sides = if moment_is_to {
+                (files, snapshots)
+            } else {
+                (snapshots, files)
+            };
+            compare(sides, format, selects)
+        })
+        .await
+    }
+
+    /// Runs `work` on a thread of its own until a signal asks to stop. The program's end does not wait for the thread, which
+    /// may be waiting for a terminal's next line.
+    async fn until_stopped<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, DiffError> + Send + 'static,
+    ) -> Result<T, DiffError> {
+        let (done, ended) = tokio::sync::oneshot::channel();
+        std::thread::spawn(move || {
+            let ended = std::panic::catch_unwind(AssertUnwindSafe(work));
+            // The receiver is gone after a signal.
+            let _sent = done.send(ended);
+        });
+        match self.stopped.run_until_cancelled(ended).await {
+            Some(Ok(ended)) => ended.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked)),
+            _ => Err(DiffError::Stopped),
+        }
     }
 }
 
 fn compare(
     (mut from, mut to): (Side, Side),
-    listing: Listing,
+    format: LineFormat,
     selects: Option<Selects>,
-    stop: &AtomicBool,
 ) -> Result<Compared, DiffError> {
-    let prepared = diff::prepare([&mut from, &mut to], listing, selects)?;
-    let found = diff::compare_sides([&from, &to], &prepared.owners, listing, Limits::default(), stop)?;
-    let (owners, found) = prepared.complete(found);
+    let plan = diff::plan([&mut from, &mut to], format, selects)?;
+    let found = diff::compare_sides([&from, &to], &plan.namespaces, format, Limits::default())?;
+    let (namespaces, found) = plan.complete(found);
     Ok(Compared {
-        owners,
+        namespaces,
         found,
         unrecorded: 0,
     })
 }
 
-/// On a thread that nobody waits for when the program ends: it may be waiting itself, for a terminal's next line.
-async fn detached<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    let (done, told) = tokio::sync::oneshot::channel();
-    let work = move || {
-        let ended = std::panic::catch_unwind(AssertUnwindSafe(work));
-        // Nobody is told who was told to stop.
-        let _told = done.send(ended);
-    };
-    std::thread::spawn(work);
-    match told.await {
-        Ok(Ok(done)) => done,
-        Ok(Err(panicked)) => std::panic::resume_unwind(panicked),
-        Err(_) => std::future::pending().await,
-    }
-}
-
-/// Opens a side, on a thread that may wait for it.
-fn opener(place: Location) -> Result<impl FnOnce() -> Result<Files, DiffError> + Send + 'static, DiffError> {
-    // An object store's client belongs to the runtime.
+/// Returns a function that opens a side. It blocks.
+fn opener(place: Location) -> Result<impl FnOnce() -> Result<FileSide, DiffError> + Send + 'static, DiffError> {
+    // An object store's client has to be made in the runtime.
     let (place, inside) = split(place);
     let tree = match &place {
         Location::Folder(_) | Location::Remote(_) => Some(dataset_store(&place)?),
         Location::File(_) | Location::Stdout => None,
     };
     Ok(move || match (tree, inside) {
-        (None, _) => Files::file(&place),
-        (Some(tree), Some(name)) => Files::file_of(&*tree, &name, format!("{place}{name}")),
-        (Some(tree), None) => Files::dataset(tree, place.to_string()),
+        (None, _) => FileSide::file(&place),
+        (Some(tree), Some(name)) => FileSide::file_of(&*tree, &name, format!("{place}{name}")),
+        (Some(tree), None) => FileSide::dataset(tree, place.to_string()),
     })
 }
 
-/// A file in an object store, by its name, and where it is.
+/// Splits the URL of a file in an object store into folder and name.
 fn split(place: Location) -> (Location, Option<String>) {
     if let Location::Remote(url) = &place
         && let Some((_, name)) = url.path().rsplit_once('/')
@@ -260,8 +260,8 @@ fn chosen(filter: &Filter<'_>, namespace: &ReadNamespace) -> bool {
     )
 }
 
-/// What --namespace and --account say of the rows of files, which know no names: the record knows those of its own, and
-/// so does a dataset.
+/// Returns how --namespace and --account select rows of files, which have no names: the names are those of the record or
+/// of a dataset.
 fn selects(args: &FilterArgs, known: Option<Vec<ReadNamespace>>) -> Option<Selects> {
     if args.namespace.is_empty() && args.account.is_empty() {
         return None;
@@ -281,7 +281,7 @@ fn selects(args: &FilterArgs, known: Option<Vec<ReadNamespace>>) -> Option<Selec
     }))
 }
 
-/// A snapshot selects its namespace.
+/// Selects the namespaces of the plan: a snapshot's id selects its namespace.
 fn only(plan: &ExportPlan, known: Vec<ReadNamespace>) -> Selects {
     let chosen: Vec<_> = plan.slices.iter().map(|slice| slice.namespace.clone()).collect();
     Box::new(move |account, namespace, _| {

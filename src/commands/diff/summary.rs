@@ -1,11 +1,12 @@
-//! What `diff` says: changes on stdout, counts on stderr, or counts alone on stdout.
+//! The output of `diff`: changes on stdout with counts on stderr, or counts alone on stdout.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Read};
 
 use comfy_table::CellAlignment::{Left, Right};
 use durable_inventory::cli::{DiffArgs, DiffFormat, GlobalArgs};
-use durable_inventory::diff::{Asked, Counts, DiffError, Owners, Spool};
+use durable_inventory::diff::{DiffCounts, DiffError, Namespaces, Operand};
+use durable_inventory::export::Stdout;
 use durable_inventory::export::csv_injection::guarded;
 use durable_inventory::model::{ChangeCounts, ChangeKind};
 use durable_inventory::text::shown;
@@ -17,16 +18,16 @@ use crate::commands::Failure;
 use crate::terminal;
 use crate::terminal::table::{Column, number, table};
 
-pub fn tell(args: &DiffArgs, global: &GlobalArgs, compared: Compared) -> Result<(), Failure> {
-    let Compared { owners, found, .. } = compared;
+pub fn print(args: &DiffArgs, global: &GlobalArgs, compared: Compared) -> Result<(), Failure> {
+    let Compared { namespaces, found, .. } = compared;
     let sides = [&args.from, &args.to];
     for (index, skipped) in found.skipped.iter().enumerate() {
-        for (owner, objects) in &skipped.not_covered {
-            let label = owners.label(*owner).unwrap_or_default();
+        for (number, objects) in &skipped.not_covered {
+            let label = namespaces.label(*number).unwrap_or_default();
             warn!("{}", not_compared(&label, *objects, sides[index], sides[1 - index]));
         }
         if let Some((first, _)) = skipped.unknown.first_key_value() {
-            let label = owners.label(*first).unwrap_or_default();
+            let label = namespaces.label(*first).unwrap_or_default();
             warn!("{}", unknown(&label, &skipped.unknown, sides[index], sides[1 - index]));
         }
     }
@@ -38,22 +39,26 @@ pub fn tell(args: &DiffArgs, global: &GlobalArgs, compared: Compared) -> Result<
         );
     }
     if args.summary {
-        let mut rows: Vec<_> = found.tally.owners().map(|(owner, counts)| (owner, *counts)).collect();
-        rows.sort_by_cached_key(|(owner, _)| owners.owner(*owner));
-        let text = summary(args.format.unwrap_or_default(), &owners, &rows, &total)?;
+        let mut rows: Vec<_> = found
+            .tally
+            .namespaces()
+            .map(|(number, counts)| (number, *counts))
+            .collect();
+        rows.sort_by_cached_key(|(number, _)| namespaces.key(*number));
+        let text = summary(args.format.unwrap_or_default(), &namespaces, &rows, &total)?;
         return terminal::out(&text).map_err(|failure| Failure {
             exit_code: TROUBLE,
             ..failure
         });
     }
-    write(found.listed)?;
+    write(found.lines)?;
     if !global.quiet {
         terminal::err(&line(&total));
     }
     Ok(())
 }
 
-fn not_compared(label: &str, objects: u64, there: &Asked, silent: &Asked) -> String {
+fn not_compared(label: &str, objects: u64, there: &Operand, silent: &Operand) -> String {
     format!(
         "namespace {} is not compared, with {} objects in {there}: {silent} says nothing of it",
         shown(label),
@@ -61,16 +66,16 @@ fn not_compared(label: &str, objects: u64, there: &Asked, silent: &Asked) -> Str
     )
 }
 
-/// Rows of a file whose namespaces could not be chosen, with the label of the first of these.
-fn unknown(label: &str, rows: &BTreeMap<u32, u64>, there: &Asked, other: &Asked) -> String {
+/// Returns the warning about a file's rows whose namespaces are unknown; `label` is that of the first one.
+fn unknown(label: &str, rows: &BTreeMap<u32, u64>, there: &Operand, other: &Operand) -> String {
     let others = match rows.len() - 1 {
         0 => String::new(),
         1 => " and another one".to_owned(),
         more => format!(" and {} others", number(more as u64)),
     };
     let why = match other {
-        Asked::Moment(_) => "the record does not have their namespace",
-        Asked::Place(_) => "without names, --namespace and --account do not choose their namespace",
+        Operand::Moment(_) => "the record does not have their namespace",
+        Operand::Place(_) => "without names, --namespace and --account do not choose their namespace",
     };
     let objects = number(rows.values().sum());
     format!(
@@ -79,20 +84,16 @@ fn unknown(label: &str, rows: &BTreeMap<u32, u64>, there: &Asked, other: &Asked)
     )
 }
 
-/// Whoever read the first lines and left, such as `head`, has what it wanted.
-fn write(listed: Spool) -> Result<(), Failure> {
-    let mut stdout = BufWriter::with_capacity(64 * 1024, io::stdout().lock());
-    let written = listed.copy_to(&mut stdout).and_then(|()| stdout.flush());
-    // What could not be written is not tried once more.
-    let (_stdout, _rest) = stdout.into_parts();
-    match written {
+/// A reader that left, such as `head` or a closed terminal, is not an error.
+fn write(mut lines: impl Read) -> Result<(), Failure> {
+    match io::copy(&mut lines, &mut Stdout::default()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(failure(DiffError::Write(error))),
         _ => Ok(()),
     }
 }
 
-/// All changes in one line.
-fn line(total: &Counts) -> String {
+/// Returns the counts as one line.
+fn line(total: &DiffCounts) -> String {
     let same = format!("{} objects are the same", number(total.same + total.not_comparable));
     if total.changed() == 0 {
         return format!("no difference: {same}");
@@ -116,9 +117,9 @@ const COLUMNS: [Column; 9] = [
     ("by id alone", Right),
 ];
 
-/// One namespace, for programs.
+/// The counts of one namespace, as JSON Lines and CSV.
 #[derive(Serialize)]
-struct Row {
+struct SummaryRow {
     account_id: Option<String>,
     namespace_id: Option<String>,
     #[serde(flatten)]
@@ -127,12 +128,12 @@ struct Row {
     not_comparable: u64,
 }
 
-impl Row {
-    fn new(owners: &Owners, owner: u32, counts: &Counts) -> Self {
-        let whose = owners.owner(owner);
+impl SummaryRow {
+    fn new(namespaces: &Namespaces, number: u32, counts: &DiffCounts) -> Self {
+        let key = namespaces.key(number);
         Self {
-            account_id: whose.account_id.map(|text| text.to_string()),
-            namespace_id: whose.namespace_id.map(|text| text.to_string()),
+            account_id: key.account_id.map(|text| text.to_string()),
+            namespace_id: key.namespace_id.map(|text| text.to_string()),
             changes: counts.changes,
             same: counts.same,
             not_comparable: counts.not_comparable,
@@ -140,10 +141,17 @@ impl Row {
     }
 }
 
-fn summary(format: DiffFormat, owners: &Owners, rows: &[(u32, Counts)], total: &Counts) -> Result<String, Failure> {
-    let programs = rows.iter().map(|(owner, counts)| Row::new(owners, *owner, counts));
+fn summary(
+    format: DiffFormat,
+    namespaces: &Namespaces,
+    rows: &[(u32, DiffCounts)],
+    total: &DiffCounts,
+) -> Result<String, Failure> {
+    let programs = rows
+        .iter()
+        .map(|(number, counts)| SummaryRow::new(namespaces, *number, counts));
     match format {
-        DiffFormat::Text => Ok(text(owners, rows, total)),
+        DiffFormat::Text => Ok(text(namespaces, rows, total)),
         DiffFormat::Jsonl => {
             let lines: Result<Vec<_>, _> = programs.map(|row| serde_json::to_string(&row)).collect();
             let lines = lines.map_err(|error| Failure::new(error, TROUBLE))?;
@@ -153,12 +161,12 @@ fn summary(format: DiffFormat, owners: &Owners, rows: &[(u32, Counts)], total: &
     }
 }
 
-fn csv(rows: impl Iterator<Item = Row>) -> Result<String, csv::Error> {
+fn csv(rows: impl Iterator<Item = SummaryRow>) -> Result<String, csv::Error> {
     let mut writer = csv::WriterBuilder::new()
         .terminator(csv::Terminator::CRLF)
         .has_headers(false)
         .from_writer(Vec::new());
-    // Also if there is no row.
+    // serde would write the header only with the first row.
     let kinds = ChangeKind::ALL.map(ChangeKind::as_str);
     writer.write_record([&["account_id", "namespace_id"][..], &kinds, &["same", "not_comparable"]].concat())?;
     for row in rows {
@@ -174,8 +182,8 @@ fn csv(rows: impl Iterator<Item = Row>) -> Result<String, csv::Error> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-fn text(owners: &Owners, rows: &[(u32, Counts)], total: &Counts) -> String {
-    let cells = |label: String, counts: &Counts| {
+fn text(namespaces: &Namespaces, rows: &[(u32, DiffCounts)], total: &DiffCounts) -> String {
+    let cells = |label: String, counts: &DiffCounts| {
         let mut cells = vec![label];
         cells.extend(counts.changes.iter().map(|(_, count)| number(count)));
         cells.extend([number(counts.same), number(counts.not_comparable)]);
@@ -183,8 +191,8 @@ fn text(owners: &Owners, rows: &[(u32, Counts)], total: &Counts) -> String {
     };
     let mut lines: Vec<_> = rows
         .iter()
-        .map(|(owner, counts)| {
-            let label = owners.label(*owner).as_deref().map(shown);
+        .map(|(number, counts)| {
+            let label = namespaces.label(*number).as_deref().map(shown);
             cells(label.unwrap_or_else(|| "(not said)".to_owned()), counts)
         })
         .collect();

@@ -9,6 +9,7 @@ use durable_inventory::cli::{GlobalArgs, OutputFormat, ReportArgs};
 use durable_inventory::config::Settings;
 use durable_inventory::export::{FileOutput, Location};
 use durable_inventory::report::{self, Asked, Report, html};
+use durable_inventory::store::NamespaceRecord;
 use tracing::info;
 
 use super::Failure;
@@ -28,9 +29,7 @@ pub async fn run(settings: &Settings<'_>, global: &GlobalArgs, args: &ReportArgs
     let report = with_store(settings.store()?, global, 1, async |store| {
         let failed = |error| Failure::new(error, 1);
         let mut reader = store.reader().await.map_err(failed)?;
-        let selects = |row: &durable_inventory::store::ReportRow| {
-            filter.selects(&row.account_id, &row.namespace_id, row.name.as_deref())
-        };
+        let selects = |namespace: &NamespaceRecord| filter.selects_record(namespace);
         report::read(&mut reader, asked, selects).await.map_err(failed)
     })
     .await?;

@@ -38,8 +38,9 @@ pub async fn target(place: &Location, args: &SyncArgs, config: &SyncConfig) -> R
 
 /// Namespaces that a person retired: there is nothing of them left to export.
 async fn retired(store: &Store) -> Result<CoveredNamespaces, StoreError> {
-    let all = store.namespace_rows().await?.into_iter();
-    let retired = all.filter(|there| there.missing_since.is_some() && there.objects == Some(0));
+    let all = store.namespaces().await?.into_iter();
+    let retired =
+        all.filter(|there| there.missing_since.is_some() && there.published.is_some_and(|newest| newest.objects == 0));
     Ok(retired.map(|there| (there.account_id, there.namespace_id)).collect())
 }
 

@@ -11,12 +11,13 @@ use durable_inventory::cloudflare::{Client, Credentials, Endpoint, Limiter, Pace
 use durable_inventory::config::{AccountConfig, CredentialsConfig, Settings, SyncConfig};
 use durable_inventory::sync::{self, Account, Breaker, Progress, Stop, StopReason};
 use secrecy::ExposeSecret;
+use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
 use self::watch::Watch;
 use super::Failure;
-use super::signals::Signals;
-use super::store::with_store;
+use super::signals::stopped;
+use super::store::hold_store;
 use crate::terminal;
 use crate::terminal::progress::Screen;
 
@@ -43,7 +44,8 @@ async fn record(
 ) -> Result<u8, Failure> {
     let config = settings.sync(args)?;
     let stop = Stop::default();
-    stop_on_signals(stop.clone()).map_err(|error| Failure::new(error, 1))?;
+    let stopped = stopped()?;
+    tokio::spawn(stop_when(stopped.clone(), stop.clone()));
     let (accounts, limiters): (Vec<_>, Vec<_>) = accounts(&config)?.into_iter().unzip();
     watch.limiters(limiters);
     // A walk has one transaction open at a time, and reads beside it: the record and, without order, its spool.
@@ -67,7 +69,7 @@ async fn record(
         Some(place) => Some(export::target(place, args, &config).await?),
         None => None,
     };
-    let (summary, exported) = with_store(config.store, global, sessions, async |store| {
+    let (summary, exported) = hold_store(config.store, global, sessions, &stopped, async |store| {
         let shown = screen.show(progress.clone(), global);
         let summary = sync::sync(store, &accounts, &asked, &stop, &progress).await;
         shown.end();
@@ -159,24 +161,9 @@ fn same(one: &CredentialsConfig, other: &CredentialsConfig) -> bool {
     }
 }
 
-/// The first signal asks the walks to finish their page; a second one ends the process at once. What was committed is
-/// kept either way.
-fn stop_on_signals(stop: Stop) -> std::io::Result<()> {
-    let mut signals = Signals::listen()?;
-    tokio::spawn(async move {
-        for nth in 1.. {
-            signals.next().await;
-            if nth > 1 {
-                end_at_once();
-            }
-            warn!("stopping after the page in hand; a second signal stops at once");
-            stop.stop(StopReason::Signal);
-        }
-    });
-    Ok(())
-}
-
-#[expect(clippy::exit, reason = "a person asked twice; the checkpoint is in the database")]
-fn end_at_once() {
-    std::process::exit(130);
+/// Asks the walks to finish their current page when a signal arrives. What was committed is kept either way.
+async fn stop_when(stopped: CancellationToken, stop: Stop) {
+    stopped.cancelled().await;
+    warn!("stopping after the page in hand; a second signal stops at once");
+    stop.stop(StopReason::Signal);
 }

@@ -9,7 +9,7 @@ use durable_inventory::cloudflare::Limiter;
 use durable_inventory::config::Settings;
 use durable_inventory::metrics::{self, RunMetrics};
 use durable_inventory::ping::Ping;
-use durable_inventory::store::{NamespaceRow, RunOutcome, Store};
+use durable_inventory::store::{NamespaceRecord, RunOutcome, Store};
 use durable_inventory::sync::Summary;
 use durable_inventory::text::chain;
 use time::OffsetDateTime;
@@ -22,7 +22,7 @@ pub struct Watch {
     ping: Option<Ping>,
     metrics_file: Option<PathBuf>,
     limiters: Vec<Arc<Limiter>>,
-    rows: Option<Vec<NamespaceRow>>,
+    rows: Option<Vec<NamespaceRecord>>,
     pub summary: Option<Summary>,
 }
 
@@ -65,7 +65,7 @@ impl Watch {
         if self.metrics_file.is_none() {
             return;
         }
-        match store.namespace_rows().await {
+        match store.namespaces().await {
             Ok(rows) => self.rows = Some(rows),
             Err(error) => warn!("{}", chain(&error)),
         }

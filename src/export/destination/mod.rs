@@ -5,11 +5,14 @@ mod folder;
 #[cfg(feature = "object-store")]
 mod object_store;
 
-use std::io::{self, BufWriter, Stdout, Write};
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::str::FromStr;
 
 pub use self::folder::Folder;
+use rustix::fs::FileType;
+use rustix::io::Errno;
+
 #[cfg(feature = "object-store")]
 pub use self::object_store::RemoteStore;
 pub use crate::file_output::FileOutput;
@@ -93,15 +96,41 @@ impl AtomicOutput for FileOutput {
     }
 }
 
-impl AtomicOutput for BufWriter<Stdout> {
-    fn commit(mut self: Box<Self>) -> io::Result<()> {
-        self.flush()
+/// Stdout has no name under which an incomplete export could appear; the reader sees a failure by the exit code.
+pub struct Stdout(io::BufWriter<io::Stdout>);
+
+impl Default for Stdout {
+    fn default() -> Self {
+        Self(io::BufWriter::with_capacity(64 * 1024, io::stdout()))
     }
 }
 
-/// Stdout has no name under which an incomplete export could appear; the reader sees a failure by the exit code.
-pub fn stdout() -> Box<dyn AtomicOutput> {
-    Box::new(BufWriter::with_capacity(64 * 1024, io::stdout()))
+impl Write for Stdout {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes).map_err(reader_left)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush().map_err(reader_left)
+    }
+}
+
+/// A terminal that went away fails with EIO. That is the same as a pipe's reader that left, and gets the same kind.
+fn reader_left(error: io::Error) -> io::Error {
+    let is_device = || {
+        let found = rustix::fs::fstat(io::stdout());
+        found.is_ok_and(|found| FileType::from_raw_mode(found.st_mode).is_char_device())
+    };
+    match error.raw_os_error().map(Errno::from_raw_os_error) {
+        Some(Errno::IO) if is_device() => io::ErrorKind::BrokenPipe.into(),
+        _ => error,
+    }
+}
+
+impl AtomicOutput for Stdout {
+    fn commit(mut self: Box<Self>) -> io::Result<()> {
+        self.flush()
+    }
 }
 
 /// Whether the name of a file in a dataset stays below the dataset. Names come from manifests, which may be forged.

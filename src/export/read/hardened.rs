@@ -4,6 +4,7 @@
 use std::cell::Cell;
 use std::fs::File;
 use std::io::{BufReader, Read};
+use std::os::unix::fs::FileExt;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 use std::sync::Once;
 
@@ -11,7 +12,7 @@ use bytes::Bytes;
 use parquet::errors::{ParquetError, Result};
 use parquet::file::reader::{ChunkReader, Length};
 
-use super::RowError;
+use super::{RowError, thrift};
 
 /// Maximum bytes of a page, which is decompressed as a whole. A file of 10 KB can claim 2 GiB. Most writers use 1 MiB, and
 /// no known writer exceeds 100 MB.
@@ -41,8 +42,27 @@ impl From<ParquetError> for RowError {
     }
 }
 
-/// A file that refuses to read pages that are too large for memory.
-pub struct BoundedFile(pub File);
+/// A file that refuses to read a footer or pages that are too large for memory.
+pub struct BoundedFile(File);
+
+impl BoundedFile {
+    pub fn new(file: File) -> Result<Self> {
+        let length = Length::len(&file);
+        let mut end = [0; END as usize];
+        if length >= END {
+            file.read_exact_at(&mut end, length - END)?;
+        }
+        let [a, b, c, d, ..] = end;
+        let footer = u64::from(u32::from_le_bytes([a, b, c, d]));
+        // Where these can't be, the library tells.
+        if let Some(start) = length.checked_sub(END + footer)
+            && !thrift::is_sound_footer(file.get_read(start)?, footer)
+        {
+            return Err(ParquetError::General("its footer is damaged, or too large".to_owned()));
+        }
+        Ok(Self(file))
+    }
+}
 
 impl Length for BoundedFile {
     fn len(&self) -> u64 {
@@ -59,6 +79,9 @@ impl ChunkReader for BoundedFile {
             let mut head = Vec::with_capacity(PageHead::LONGEST as usize);
             self.0.get_read(start)?.take(PageHead::LONGEST).read_to_end(&mut head)?;
             PageHead(&head).check()?;
+            if !thrift::is_sound(self.0.get_read(start)?, self.len() - start) {
+                return Err(ParquetError::General("what should be a page is none".to_owned()));
+            }
         }
         self.0.get_read(start)
     }

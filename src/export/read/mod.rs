@@ -10,6 +10,7 @@ mod lines;
 mod pages;
 mod parquet;
 mod records;
+mod thrift;
 
 use std::fmt;
 use std::fs::File;

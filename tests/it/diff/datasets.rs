@@ -1,4 +1,4 @@
-//! Datasets: what their manifests say already, and what only their rows can.
+//! Datasets: comparisons that need only the manifests, and comparisons that need the rows.
 
 use std::fs;
 
@@ -36,7 +36,7 @@ async fn equal_digests_are_answered_without_the_rows() {
         let told = format!("no difference: {objects} objects are the same");
         assert!(ended.stderr.contains(&told), "{args:?}: {}", ended.stderr);
     }
-    // One line an object can't be had without the objects, nor can the changes between different ones.
+    // `--combined` needs every object, and the changes between different datasets need their rows.
     for (args, missing) in [
         ([text(one.path()), text(other.path()), "--combined"], "part-0000"),
         ([text(before.path()), text(other.path()), "--summary"], "part-0000.csv"),
@@ -52,7 +52,7 @@ async fn equal_digests_are_answered_without_the_rows() {
     }
 }
 
-/// Of a chosen part of a snapshot, the snapshot's digest says nothing.
+/// The snapshot's digest proves nothing about a selection from it.
 #[tokio::test]
 async fn the_digest_of_a_snapshot_is_not_that_of_a_selection() {
     let recorded = recorded().await;
@@ -101,7 +101,7 @@ async fn only_the_namespaces_that_differ_are_read() {
     );
 }
 
-/// A dataset says of which namespaces it speaks; that it does not speak of one does not mean that nothing is there.
+/// A dataset names the namespaces that it covers. The absence of one does not mean that it is empty.
 #[tokio::test]
 async fn a_namespace_that_one_side_does_not_speak_of_is_not_compared() {
     let recorded = recorded().await;
@@ -118,7 +118,7 @@ async fn a_namespace_that_one_side_does_not_speak_of_is_not_compared() {
         assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""), "{from}: {ended:#?}");
         let told = format!("is not compared, with 10 objects in {from}");
         assert!(ended.stderr.contains(&told), "{told}: {}", ended.stderr);
-        // A file knows no names, but the dataset does.
+        // A file has no names, but the dataset does.
         for namespace in [recorded.namespace.as_str(), "chat_*"] {
             let ended = recorded.diff(&[from, text(one.path()), "--namespace", namespace, "--exit-code"]);
             assert_eq!(ended.code, Some(0), "{from}: {ended:#?}");

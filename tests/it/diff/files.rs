@@ -1,4 +1,4 @@
-//! Files that people and other programs made, sound and unsound ones.
+//! Files made by people and by other programs, valid and damaged.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
@@ -26,7 +26,7 @@ impl Files {
         path.to_str().unwrap().to_owned()
     }
 
-    /// So many ids, in order or not, each with data.
+    /// Writes `rows` ids with data, in ascending order or reversed.
     fn many(&self, name: &str, rows: u32, turned: bool) -> String {
         let row = |n: u32| format!("{n:064x},true\n");
         let rows: String = match turned {
@@ -196,7 +196,7 @@ fn empty_lists_are_lists() {
     }
 }
 
-/// With a folder for temporary files of its own, which has to be empty afterwards.
+/// Uses a separate folder for temporary files, which must be empty afterwards.
 fn with_temporary(args: &[&str], folder: &Path) -> Command {
     let mut command = bare(&[&["diff"], args].concat());
     command.env("TMPDIR", folder);
@@ -261,11 +261,11 @@ fn whoever_reads_the_first_line_and_leaves_ends_it_quietly() {
     assert!(ended.stderr.contains("stdout could not be written"), "{}", ended.stderr);
 }
 
-/// Sorting goes to disk, in TMPDIR, and leaves nothing there, whatever comes of it.
+/// Sorting uses files in TMPDIR and removes them, on success and on failure.
 #[test]
 fn what_is_not_sorted_is_sorted_on_disk() {
     let files = Files::new();
-    // More than is sorted in memory.
+    // More rows than are sorted in memory.
     let (sorted, turned) = (files.many("s.csv", 900_000, false), files.many("t.csv", 900_001, true));
     let temporary = tempfile::tempdir().unwrap();
     let ended = run(with_temporary(&[&sorted, &turned, "--exit-code"], temporary.path()));
@@ -302,7 +302,7 @@ fn a_file_in_an_unexpected_place_is_a_file() {
     assert_eq!(run(command).code, Some(0));
 }
 
-/// A list of ids that somebody sent is opened in a spreadsheet once it was compared.
+/// A user opens the result in a spreadsheet after comparing a list of ids from someone else.
 #[test]
 fn an_id_that_is_a_formula_is_text_in_csv_and_itself_when_read_back() {
     let files = Files::new();
@@ -319,7 +319,7 @@ fn an_id_that_is_a_formula_is_text_in_csv_and_itself_when_read_back() {
     assert_eq!(ended.code, Some(0), "{ended:#?}");
 }
 
-/// A page of it says of its values what is not so.
+/// One of its pages has a wrong description of its values.
 #[test]
 fn a_damaged_parquet_file_is_trouble_and_no_panic() {
     let files = Files::new();
@@ -331,7 +331,7 @@ fn a_damaged_parquet_file_is_trouble_and_no_panic() {
     assert!(ended.stderr.contains("it is a damaged Parquet file"), "{ended:#?}");
 }
 
-/// A file of one row, whose namespace has a name of so many letters.
+/// A file of one row, whose namespace has a name of `letters` letters.
 fn parquet_with_name(files: &Files, letters: usize) -> String {
     use parquet::basic::{Compression, ZstdLevel};
     use parquet::data_type::{ByteArray, ByteArrayType};
@@ -339,7 +339,8 @@ fn parquet_with_name(files: &Files, letters: usize) -> String {
     use parquet::file::writer::SerializedFileWriter;
     use parquet::schema::parser::parse_message_type;
 
-    let schema = "message rows { required binary object_id; required binary namespace_id; }";
+    // Snowflake writes column names in capitals.
+    let schema = "message rows { required binary OBJECT_ID; required binary NAMESPACE_ID; }";
     let schema = std::sync::Arc::new(parse_message_type(schema).unwrap());
     let compression = Compression::ZSTD(ZstdLevel::default());
     let properties = WriterProperties::builder().set_compression(compression).build();
@@ -361,7 +362,7 @@ fn parquet_with_name(files: &Files, letters: usize) -> String {
     path.to_str().unwrap().to_owned()
 }
 
-/// 10 KB of a file must not take a GB of memory.
+/// A file of 10 KB must not take 1 GB of memory.
 #[test]
 fn a_small_parquet_file_does_not_become_a_large_text() {
     let files = Files::new();

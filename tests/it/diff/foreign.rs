@@ -1,4 +1,4 @@
-//! Files of other programs, in which a difference or a row could be missed without a word.
+//! Files of other programs, in which a difference or a row could be missed silently.
 
 use std::fs;
 
@@ -19,7 +19,7 @@ impl Files {
         text_of(&path)
     }
 
-    /// Five objects of every kind of flag.
+    /// Five objects with every kind of flag.
     fn base(&self) -> String {
         self.write(
             "base.csv",
@@ -36,7 +36,7 @@ fn id(digit: char) -> String {
     digit.to_string().repeat(64)
 }
 
-/// With an id for each digit from 1 to 5.
+/// Replaces each digit from 1 to 5 with an id.
 fn rows(short: &str) -> String {
     short.chars().fold(String::new(), |text, c| match c {
         '1'..='5' => text + &id(c),
@@ -98,16 +98,13 @@ fn rows_between_two_quotation_marks_are_all_there() {
     };
     let (plain, marked) = (files.write("a.tsv", list("x")), files.write("b.tsv", list("5\" disk")));
     assert_same(&plain, &marked, "12,000", "inch marks");
-    // At the start of a cell it does open it, and what follows is not text.
+    // At the start of a cell, a quotation mark opens it. Text after the closing mark is an error.
     let opened = files.write("c.tsv", list("\"quoted\" name"));
     assert_trouble(&plain, &opened, "line 502 has text after a closing quotation mark");
-    let swallowed = list("\"x").replacen("11500", "11500", 1);
-    let swallowed = files.write(
-        "d.tsv",
-        swallowed
-            .replacen("\t\"x\t", "\tx\"\t", 2)
-            .replacen("\tx\"\t", "\t\"x\t", 1),
-    );
+    let mut swallowed = list("\"x");
+    let last = swallowed.rfind("\t\"x\t").unwrap();
+    swallowed.replace_range(last..last + 3, "\tx\"");
+    let swallowed = files.write("d.tsv", swallowed);
     assert_trouble(
         &plain,
         &swallowed,
@@ -115,7 +112,7 @@ fn rows_between_two_quotation_marks_are_all_there() {
     );
 }
 
-/// As MySQL and others write them.
+/// MySQL and other programs escape quotation marks in this way.
 #[test]
 fn a_quotation_mark_behind_a_backslash_loses_no_row() {
     let files = Files::new();
@@ -219,7 +216,7 @@ fn a_name_of_a_column_is_known_however_it_is_written() {
     );
 }
 
-/// Many programs leave out what is null.
+/// Many programs omit keys whose value is null.
 #[test]
 fn a_key_that_some_rows_leave_out_is_unknown_in_these() {
     let files = Files::new();
@@ -240,7 +237,7 @@ fn a_key_that_some_rows_leave_out_is_unknown_in_these() {
         );
         let known = diff(&[&files.write(name, &to), &from, "--exit-code"]);
         assert!(known.stdout.starts_with("data_known "), "{name}: {known:#?}");
-        // Both leave it out in the same row.
+        // Both files omit the key in the same row.
         assert_same(
             &files.write(name, &to),
             &files.write("same.jsonl", without('1') + &with('2', "true")),
@@ -248,7 +245,7 @@ fn a_key_that_some_rows_leave_out_is_unknown_in_these() {
             name,
         );
     }
-    // A file that never says it says nothing of it.
+    // If no row of a file has the key, the file has no information about it.
     let ended = diff(&[
         &from,
         &files.write("never.jsonl", without('1') + &without('2')),
@@ -256,7 +253,7 @@ fn a_key_that_some_rows_leave_out_is_unknown_in_these() {
     ]);
     assert_eq!(ended.code, Some(0), "{ended:#?}");
     assert!(ended.stderr.contains("compared by their ids alone"), "{}", ended.stderr);
-    // The same for whose an object is: which row leaves it out does not matter.
+    // The same holds for an object's owner, whichever row omits it.
     let owned = |digit| without(digit).replace('{', "{\"namespace_id\":\"n\",");
     let both = files.write("both.jsonl", owned('1') + &owned('2'));
     for (name, text, line) in [
@@ -269,7 +266,7 @@ fn a_key_that_some_rows_leave_out_is_unknown_in_these() {
             &format!("line {line} has no namespace_id"),
         );
     }
-    // A row of another table is none, wherever it is.
+    // A row of another table is not an object, in any line of the file.
     let history = with('1', "true").replace('{', "{\"account_id\":\"a\",\"namespace_id\":\"n\",");
     let mixed = history.clone() + &history.replace('1', "2").replace('{', "{\"valid_from\":null,");
     assert_trouble(
@@ -333,7 +330,7 @@ async fn rows_that_a_filter_leaves_out_for_want_of_a_name_are_told() {
         );
         assert!(ended.stderr.contains(&told), "{args:?}: {}", ended.stderr);
     }
-    // Files know no names.
+    // Files have no names.
     let plain = files.write("plain.csv", &exported);
     let ended = diff(&[&plain, &foreign, "--namespace", "chat_*", "--exit-code"]);
     assert_eq!(ended.code, Some(2), "{ended:#?}");

@@ -6,7 +6,7 @@ use std::io::{BufWriter, Write};
 use super::*;
 use crate::support::memory::run_measured;
 
-/// So many in a CI run; `DIFF_ROWS=10000000` makes it what the promise says.
+/// The number of rows in a CI run. `DIFF_ROWS=10000000` sets the promised number.
 const ROWS: u64 = 2_000_000;
 const LIMIT_KIB: u64 = 100 * 1024;
 
@@ -14,7 +14,8 @@ fn rows() -> u64 {
     std::env::var("DIFF_ROWS").map_or(ROWS, |rows| rows.parse().unwrap())
 }
 
-/// Of every hundred, one is gone, one has lost its data, and one is new. In order by their first bytes, or in none.
+/// In every hundred objects, one is removed, one loses its data, and one is new. Rows are sorted by their first bytes
+/// or shuffled.
 fn write(path: &Path, after: bool, ordered: bool) {
     let mut to = BufWriter::new(File::create(path).unwrap());
     writeln!(to, "object_id,has_stored_data").unwrap();
@@ -23,7 +24,7 @@ fn write(path: &Path, after: bool, ordered: bool) {
             continue;
         }
         let flag = n % 2 == 0 && !(after && n % 100 == 2);
-        // Odd factors permute; what follows the first bytes is noise, as in ids.
+        // Multiplication by an odd factor permutes. The rest of each id is noise, as in real ids.
         let first = if ordered {
             n
         } else {
@@ -55,7 +56,7 @@ fn millions_of_rows_are_compared_within_100_mb() {
     check(&before, &unsorted, folder.path(), [part, part, part]);
 }
 
-/// Created, removed and lost.
+/// `expected` counts created and removed objects, and those that lost their data.
 fn check(from: &Path, to: &Path, temporary: &Path, expected: [u64; 3]) {
     let mut command = bare(&["diff", text(from), text(to), "--summary", "--format", "jsonl"]);
     let started = std::time::Instant::now();

@@ -1,4 +1,4 @@
-//! Moments of the record with each other, and with files.
+//! Points in time of the record, compared with each other and with files.
 
 use std::fs;
 
@@ -30,7 +30,7 @@ async fn two_moments_differ_as_their_walks_did() {
     }
 }
 
-/// Gone and come back as it was, with a snapshot in between that says so.
+/// An object that was removed and came back unchanged, with a snapshot in between that lacks it.
 #[tokio::test]
 async fn what_came_back_as_it_was_is_the_same() {
     let recorded = recorded().await;
@@ -74,7 +74,7 @@ async fn a_moment_before_the_record_is_no_empty_list() {
         assert!(ended.stderr.contains(told), "{args:?}: {}", ended.stderr);
     }
 
-    // Of several, the younger one is left out, and that is a difference.
+    // The newer of several namespaces is skipped, which counts as a difference.
     let younger = recorded.simulator.add_namespace(ACCOUNT, "young_Room");
     recorded.simulator.seed(&younger, 20, 2);
     walk(&recorded.simulator, &recorded.database, &younger);
@@ -92,7 +92,7 @@ async fn a_moment_before_the_record_is_no_empty_list() {
     let ended = recorded.diff(&["latest~1", text(&file)]);
     let told = format!("is not compared, with 20 objects in {}", text(&file));
     assert!(ended.stderr.contains(&told), "{}", ended.stderr);
-    // Where only the other one was asked for, nothing is missing.
+    // With only the other namespace selected, nothing is missing.
     let ended = recorded.diff(&["latest~1", "latest", "--namespace", "chat_*", "--exit-code"]);
     assert_eq!(ended.code, Some(0), "{ended:#?}");
     assert!(!ended.stderr.contains("young_Room"), "{}", ended.stderr);
@@ -120,7 +120,7 @@ async fn namespaces_are_chosen_on_both_sides() {
     assert_eq!(told["namespace_id"], recorded.namespace);
     assert_eq!(told["same"], recorded.second.truth.len());
 
-    // A snapshot selects its namespace, of the file's rows too.
+    // A snapshot selects its namespace among the file's rows, too.
     let ended = recorded.diff(&[&walked.snapshot, text(&file), "--combined", "--exit-code"]);
     assert_eq!(ended.code, Some(0), "{ended:#?}");
     assert_eq!(ended.stdout, combined(&walked.truth, &walked.truth));
@@ -137,7 +137,7 @@ async fn namespaces_are_chosen_on_both_sides() {
     );
 }
 
-/// Ids without their namespaces, in no order, of all namespaces together: the record is brought into their order.
+/// Ids of all namespaces, unordered and without their namespaces. The record is sorted to match them.
 #[tokio::test]
 async fn a_list_of_ids_is_compared_with_the_record() {
     let recorded = recorded().await;
@@ -163,7 +163,7 @@ async fn a_list_of_ids_is_compared_with_the_record() {
     assert!(ended.stderr.contains("compared by their ids alone"), "{}", ended.stderr);
 }
 
-/// The database is not needed where no moment is asked for.
+/// The database is not needed if neither side is a point in time.
 #[tokio::test]
 async fn trouble_with_the_record_is_trouble() {
     let recorded = recorded().await;

@@ -1,4 +1,6 @@
-//! Record, file, record: whatever a namespace holds, no format loses or makes a difference.
+//! From the record to a file and back: no format loses or adds a difference, whatever a namespace holds.
+
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use cloudflare_simulator::Simulator;
 use proptest::prelude::*;
@@ -11,7 +13,7 @@ use crate::support::program::{ACCOUNT, simulator, sync};
 #[derive(Debug, Clone)]
 struct Case {
     objects: BTreeMap<u8, Flag>,
-    /// Which object changes, and what it becomes: `None` removes it.
+    /// The object that changes and its new state; `None` removes it.
     changed: prop::sample::Index,
     becomes: Option<Flag>,
 }
@@ -33,7 +35,7 @@ fn every_format_is_the_record_and_one_changed_cell_is_found() {
         .build()
         .unwrap();
     let (simulator, database) = runtime.block_on(async { (simulator().await, fresh_database().await) });
-    // Programs are started for each case: few cases, each with every format.
+    // Each case starts several programs, so there are few cases, each with every format.
     let config = Config {
         cases: 6,
         max_shrink_iters: 20,
@@ -41,16 +43,19 @@ fn every_format_is_the_record_and_one_changed_cell_is_found() {
         ..Config::default()
     };
     let _inside = runtime.enter();
+    // A name decides its namespace's id.
+    let cases = AtomicU32::new(0);
     let outcome = TestRunner::new(config).run(&any_case(), |case| {
-        check(&simulator, &database, &case);
+        let name = format!("chat_Room_{}", cases.fetch_add(1, Ordering::Relaxed));
+        check(&simulator, &database, &name, &case);
         Ok(())
     });
     drop((simulator, database));
     outcome.unwrap();
 }
 
-fn check(simulator: &Simulator, database: &TestDatabase, case: &Case) {
-    let namespace = simulator.add_namespace(ACCOUNT, "chat_Room");
+fn check(simulator: &Simulator, database: &TestDatabase, name: &str, case: &Case) {
+    let namespace = simulator.add_namespace(ACCOUNT, name);
     let only = ["--namespace", namespace.as_str()];
     let program = |args: &[&str]| {
         let ended = run(program(simulator, database, &[args, &only].concat()));
@@ -87,7 +92,7 @@ fn check(simulator: &Simulator, database: &TestDatabase, case: &Case) {
     let (id, was) = before.iter().nth(case.changed.index(before.len())).unwrap();
     match case.becomes {
         None => simulator.remove_object(&namespace, id),
-        // Something else than it was.
+        // A state other than the current one.
         Some(flag) => {
             let other = if flag == *was {
                 [None, Some(true), Some(false)].into_iter().find(|f| f != was)
@@ -111,7 +116,7 @@ fn check(simulator: &Simulator, database: &TestDatabase, case: &Case) {
         assert_eq!(changes(&ended.stdout), expected_changes(&before, &after), "{place:?}");
         let ended = program(&["diff", "latest", text(place), "--combined"]);
         assert_eq!(ended.stdout, combined(&after, &before), "{place:?}");
-        // Formats among themselves.
+        // Each format compared with the others.
         let ended = program(&["diff", text(place), text(&dataset), "--combined"]);
         assert_eq!(ended.stdout, combined(&before, &before), "{place:?}");
     }

@@ -1,4 +1,5 @@
-//! Rows that were removed, added or changed by hand, or that row security hides: no output is short or wrong without a word.
+//! Rows that were removed, added or changed by hand, or that row security hides. No output is incomplete or wrong
+//! without an error.
 
 use std::fs;
 
@@ -14,14 +15,14 @@ async fn execute(database: &TestDatabase, sql: &str) {
     session.close().await.unwrap();
 }
 
-/// The three outputs of an export that end with the same words and leave nothing that looks whole.
+/// Asserts that all three outputs of an export fail with the same message and leave nothing that looks complete.
 fn every_output_fails(recorded: &Recorded, args: &[&str]) {
     let folder = tempfile::tempdir().unwrap();
     let (file, dataset) = (folder.path().join("rows.csv"), folder.path().join("set/"));
     fs::write(&file, "before").unwrap();
     let mut outputs = vec!["-", file.to_str().unwrap(), dataset.to_str().unwrap()];
     if args.contains(&"--ids-only") {
-        outputs.pop(); // one list, not a dataset
+        outputs.pop(); // --ids-only writes one list, not a dataset
     }
     for output in outputs {
         let ended = recorded.export(&[args, &["--output", output]].concat());
@@ -45,7 +46,7 @@ const OBJECTS: [&[&str]; 6] = [
     &["history"],
 ];
 
-/// Each is done to a record of its own. With whether the changes show it, too.
+/// (name, edit, whether `changes` detects it, too). Each edit is applied to a fresh record.
 const EDITS: [(&str, &str, bool); 5] = [
     (
         "objects removed",
@@ -71,7 +72,7 @@ const EDITS: [(&str, &str, bool); 5] = [
         false,
     ),
     (
-        // As many as there were.
+        // The count stays the same.
         "one object for another",
         "update inventory.open_interval set id = decode(repeat('cd', 32), 'hex') where id =
              (select id from inventory.open_interval where from_snapshot is null and has_stored_data
@@ -108,7 +109,7 @@ async fn what_was_changed_by_hand_is_in_no_output() {
     }
 }
 
-/// What has ended is in the history, in the changes, and in what was there before.
+/// Ended intervals appear in the history, in the changes, and in earlier points in time.
 #[tokio::test]
 async fn intervals_that_ended_are_missed_too() {
     let recorded = recorded().await;
@@ -135,12 +136,12 @@ async fn intervals_that_ended_are_missed_too() {
         );
         assert!(ended.stderr.contains("changed by hand"), "{ended:#?}");
     }
-    // The present is what it was.
+    // The present is unchanged.
     recorded.exported(&["objects"]);
     recorded.exported(&["history", "--since", "latest"]);
 }
 
-/// A comparison of two moments reads what differs; a list of everything needs all rows.
+/// A comparison of two points in time reads only what differs; a list of everything needs all rows.
 #[tokio::test]
 async fn two_moments_are_held_against_what_they_recorded() {
     let recorded = recorded().await;
@@ -153,7 +154,7 @@ async fn two_moments_are_held_against_what_they_recorded() {
     };
     let whole = compare(&["--combined"]);
     assert_eq!((whole.code, whole.stdout.as_str()), (Some(2), ""), "{whole:#?}");
-    // What the row was missing from is the same at both moments.
+    // The missing row would be the same at both points in time.
     assert_eq!(compare(&[]).code, Some(0));
     execute(
         &recorded.database,
@@ -164,7 +165,7 @@ async fn two_moments_are_held_against_what_they_recorded() {
     assert_eq!((changed.code, changed.stdout.as_str()), (Some(2), ""), "{changed:#?}");
 }
 
-/// `sync --rebuild` mends the present; the history before it stays as the edit left it, and is told from then on.
+/// `sync --rebuild` repairs the present. The history before it keeps the edit, and later exports report it.
 #[tokio::test]
 async fn a_record_that_was_mended_is_exported_again() {
     let recorded = recorded().await;
@@ -187,7 +188,7 @@ async fn a_record_that_was_mended_is_exported_again() {
     }
     let before = recorded.export(&["objects", "--as-of", &recorded.second.snapshot]);
     assert_eq!(before.code, Some(1), "{before:#?}");
-    // Another edit after that is noticed.
+    // A later edit is detected, too.
     let edit = "delete from inventory.open_interval where id = decode(repeat('ab', 32), 'hex')";
     execute(&recorded.database, edit).await;
     for args in [&["history"], &["changes"], &["objects"]] {
@@ -195,7 +196,7 @@ async fn a_record_that_was_mended_is_exported_again() {
     }
 }
 
-/// Row security hides rows without an error, unless it is asked not to.
+/// Row security hides rows without an error, unless the session turns that off.
 #[tokio::test]
 async fn rows_that_row_security_hides_are_not_taken_for_absent() {
     let recorded = recorded().await;

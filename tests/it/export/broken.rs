@@ -1,4 +1,4 @@
-//! Whatever fails, nothing half-written stands under the name that was asked for.
+//! A failed export never leaves partial output under the requested name.
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
@@ -11,7 +11,7 @@ use super::*;
 #[tokio::test]
 async fn whoever_reads_the_first_line_and_leaves_ends_the_export_quietly() {
     let recorded = recorded().await;
-    // More than a pipe holds.
+    // The output exceeds a pipe's buffer.
     recorded.simulator.seed(&recorded.namespace, 20_000, 3);
     let accepted = run(sync(&recorded.simulator, &recorded.database, &["--accept-removals"]));
     assert_eq!(accepted.code, Some(0), "{accepted:#?}");
@@ -36,7 +36,7 @@ async fn a_file_is_replaced_whole_or_not_at_all() {
     let link = folder.path().join("link");
     std::os::unix::fs::symlink(&path, &link).unwrap();
 
-    // The moment is found wanting before anything is written.
+    // The error about the point in time comes before any output.
     let to = ["--output", path.to_str().unwrap()];
     let failed = recorded.export(&[&["objects", "--ids-only", "--as-of", "2020-01-01"][..], &to].concat());
     assert_eq!(failed.code, Some(1), "{failed:#?}");
@@ -60,7 +60,7 @@ async fn a_full_disk_is_told_and_leaves_nothing() {
     );
     assert!(full.stderr.contains("No space left on device"), "{}", full.stderr);
 
-    // A limit on the size of files stands for a disk that fills up half-way.
+    // A limit on the size of files simulates a disk that fills up in the middle.
     let folder = tempfile::tempdir().unwrap();
     let to = format!("{}/", folder.path().join("out").display());
     let program = program(&recorded.simulator, &recorded.database, &[]);
@@ -87,7 +87,7 @@ async fn a_folder_that_may_not_be_written_to_is_told() {
     assert!(ended.stderr.contains("No such file or directory"), "{}", ended.stderr);
     std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o500)).unwrap();
     if File::create(folder.path().join("probe")).is_ok() {
-        return; // root may write everywhere
+        return; // root can write everywhere
     }
     let ended = recorded.export(&["objects", "--output", folder.path().to_str().unwrap()]);
     assert_eq!(ended.code, Some(1), "{ended:#?}");
@@ -99,7 +99,7 @@ async fn a_signal_ends_an_export_and_nothing_is_left() {
     let recorded = recorded().await;
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");
-    // Rows can't be read for as long as this is held, but the snapshots can: the export has begun and waits.
+    // This lock blocks rows but not snapshots: the export has begun and waits.
     let mut owner = PgConnection::connect_with(&recorded.database.options).await.unwrap();
     let mut holding = owner.begin().await.unwrap();
     sqlx::query("lock table inventory.closed_interval in access exclusive mode")

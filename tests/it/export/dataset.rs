@@ -1,4 +1,4 @@
-//! Datasets, and what `export verify` makes of them.
+//! Datasets and `export verify`.
 
 use std::fs;
 
@@ -86,7 +86,7 @@ async fn what_was_tampered_with_is_found() {
     fs::write(&part, csv.replacen('Z', "z", 1)).unwrap();
     problem("its SHA-256 is not the one of its manifest");
 
-    // Whoever adapts size and checksum too is betrayed by the digest.
+    // A forged file with matching size and checksum still fails on the digest.
     fs::write(&part, &other).unwrap();
     let mut forged = manifest(&folder);
     forged["files"][0]["bytes"] = other.len().into();
@@ -113,7 +113,7 @@ async fn what_was_tampered_with_is_found() {
     assert!(ended.stderr.contains("there is no manifest.json"), "{}", ended.stderr);
 }
 
-/// The database knows better than a dataset that agrees with itself.
+/// A dataset may be consistent in itself and still contradict the database.
 #[tokio::test]
 async fn a_dataset_of_another_record_is_found() {
     let recorded = recorded().await;
@@ -185,7 +185,7 @@ async fn sync_exports_what_it_published() {
     assert_eq!(simulator.requests().len(), walked);
 }
 
-/// Told before the walk, not after hours of it.
+/// The error comes before the walk, which may take hours.
 #[tokio::test]
 async fn sync_refuses_a_place_that_it_cannot_export_to() {
     let (simulator, database) = (simulator().await, fresh_database().await);

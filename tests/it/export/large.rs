@@ -9,7 +9,7 @@ use crate::support::program::bare;
 const ROWS: usize = 10_000_000;
 const LIMIT_KIB: u64 = 100 * 1024;
 
-/// A record of one namespace, as a sync would leave it, but without the walk.
+/// Fills a record of one namespace as a sync would, but without the walk.
 const FILL: &str = "
     insert into inventory.account (account_id, api_base_url) values ('0123456789abcdef0123456789abcdef', 'none');
     insert into inventory.run (version, session_name) values ('test', 'test');

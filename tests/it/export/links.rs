@@ -1,4 +1,4 @@
-//! Links in a dataset's folder are other people's: none is followed, whatever is done with the dataset.
+//! Links in a dataset's folder may have been placed by other people. No command on a dataset follows them.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use super::broken::files;
 use super::*;
 
-/// A dataset's folder, and another that nothing of it may reach.
+/// A dataset's folder, and another folder that must stay untouched.
 struct Folders {
     _parent: tempfile::TempDir,
     dataset: PathBuf,
@@ -58,7 +58,7 @@ async fn nothing_is_written_through_a_link() {
         recorded.namespace, recorded.second.snapshot
     );
     let part = format!("{snapshot}/part-0000.csv");
-    // Each step of a part's path, its file, and the manifest.
+    // Each folder on the way to a part, the part itself, and the manifest.
     let steps: Vec<_> = part.match_indices('/').map(|(at, _)| &part[..at]).collect();
     for link in steps.into_iter().chain([part.as_str(), "manifest.json"]) {
         for target in ["crontab", "passwd", "missing", ""] {
@@ -94,7 +94,7 @@ async fn nothing_is_removed_through_a_link() {
     folders.untouched();
 }
 
-/// Rows that somebody else can exchange are not the dataset's, even where they are the same now.
+/// Rows that someone else can exchange don't belong to the dataset, even while they are identical.
 #[tokio::test]
 async fn nothing_is_read_through_a_link() {
     let recorded = recorded().await;
@@ -125,14 +125,14 @@ async fn nothing_is_read_through_a_link() {
         let sides = ["diff", folders.place(), whole.path().to_str().unwrap()];
         refused(&run(program(&recorded.simulator, &recorded.database, &sides)), name);
     }
-    // One that the manifest does not name, but an engine would read.
+    // A link that the manifest does not name, but that an engine would read.
     let folders = Folders::new();
     exported(&folders);
     symlink(&folders.outside, folders.dataset.join("account_id=x")).unwrap();
     refused(&recorded.export(&["verify", folders.place()]), "account_id=x");
 }
 
-/// Who names the folder knows what it is.
+/// The user who names the folder vouches for it.
 #[tokio::test]
 async fn the_folder_itself_may_be_a_link() {
     let recorded = recorded().await;
@@ -153,7 +153,7 @@ async fn the_folder_itself_may_be_a_link() {
     assert_eq!(same.code, Some(0), "{same:#?}");
 }
 
-/// What is no file is not waited for.
+/// The program does not wait for a special file.
 #[tokio::test]
 async fn a_pipe_in_the_place_of_a_part_is_an_error() {
     let recorded = recorded().await;

@@ -1,4 +1,4 @@
-//! A dataset that is there is not replaced by one that lacks some of its namespaces, unless that is said.
+//! A dataset is not replaced by one that lacks some of its namespaces, unless `--replace` is given.
 
 use std::fs;
 
@@ -60,7 +60,7 @@ impl Lake {
             .collect()
     }
 
-    /// A sync records what it can, and leaves the dataset as it is.
+    /// Asserts that a sync records what it can and leaves the dataset as it is.
     fn refuses(&self, more: &[&str], names: &[&str]) {
         let before = self.content();
         let ended = self.sync(more);
@@ -90,14 +90,14 @@ async fn a_sync_of_some_namespaces_leaves_a_dataset_of_more_alone() {
         "the run is recorded all the same: {recorded:#?}"
     );
 
-    // Told before the walk, too.
+    // The refusal comes before the walk, too.
     let ended = lake.sync(&["--namespace", "chat_*"]);
     assert_eq!(ended.stderr.matches("other_Room").count(), 2, "{}", ended.stderr);
 
     let replaced = lake.sync(&["--namespace", "chat_*", "--replace"]);
     assert_eq!(replaced.code, Some(0), "{replaced:#?}");
     assert_eq!(lake.content().len(), 2);
-    // More than there was is no loss.
+    // Additional namespaces are not a loss.
     let grown = lake.sync(&[]);
     assert_eq!(grown.code, Some(0), "{grown:#?}");
     assert_eq!(lake.content().len(), 4);
@@ -106,7 +106,7 @@ async fn a_sync_of_some_namespaces_leaves_a_dataset_of_more_alone() {
 #[tokio::test]
 async fn a_sync_that_could_not_publish_all_leaves_the_dataset_alone() {
     let lake = Lake::new().await;
-    // Failed.
+    // The namespace failed.
     let refused = Fault::status(403, "application/json", "{}");
     lake.simulator.fault(&lake.other, When::Always, refused);
     lake.refuses(&[], &["other_Room", "1 of its 3 namespaces"]);
@@ -115,7 +115,7 @@ async fn a_sync_that_could_not_publish_all_leaves_the_dataset_alone() {
             .with_namespace(&lake.other, |namespace| namespace.faults.clear())
     };
     well();
-    // Held back.
+    // The namespace is held.
     let kept = lake.simulator.truth(&lake.other);
     for id in kept.keys() {
         lake.simulator.remove_object(&lake.other, id);
@@ -124,12 +124,12 @@ async fn a_sync_that_could_not_publish_all_leaves_the_dataset_alone() {
     for (id, flag) in kept {
         lake.simulator.put_object(&lake.other, id, flag);
     }
-    // Interrupted by the deadline.
+    // The deadline interrupted the namespace.
     let slow = Fault::Delay(std::time::Duration::from_secs(2));
     lake.simulator.fault(&lake.other, When::Always, slow);
     lake.refuses(&["--deadline", "1s", "--limit", "10"], &["other_Room"]);
     well();
-    // Busy: another run is in the midst of it.
+    // The namespace is busy in another run.
     let hold = lake.simulator.hold_at(&lake.other, 1);
     let holder = ["--namespace", &lake.other];
     let mut holder = sync(&lake.simulator, &lake.database, &holder).spawn().unwrap();
@@ -139,7 +139,7 @@ async fn a_sync_that_could_not_publish_all_leaves_the_dataset_alone() {
     assert_eq!(holder.wait().unwrap().code(), Some(0));
 }
 
-/// What vanished keeps its objects, in the record and in the dataset, until somebody decides.
+/// A missing namespace keeps its objects, in the record and in the dataset, until someone retires it.
 #[tokio::test]
 async fn a_vanished_namespace_stays_in_the_dataset_until_it_is_retired() {
     let lake = Lake::new().await;
@@ -170,7 +170,7 @@ async fn another_account_is_another_dataset() {
     assert!(lake.content() == before);
 }
 
-/// As it is when the export begins, not as it was when the sync began.
+/// The export is compared with the dataset at its own start, not with the one at the start of the sync.
 #[tokio::test]
 async fn what_another_export_brought_meanwhile_stays() {
     let lake = Lake::new().await;
@@ -216,6 +216,6 @@ async fn an_export_of_less_or_of_something_else_has_to_say_so() {
     assert_eq!(replaced.code, Some(0), "{replaced:#?}");
     let verified = lake.run(&["export", "verify", place]);
     assert_eq!(verified.code, Some(0), "{verified:#?}");
-    // A sync tells before its walk that it won't replace another table.
+    // A sync reports before its walk that it won't replace another table.
     lake.refuses(&[], &["a dataset of changes"]);
 }

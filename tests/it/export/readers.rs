@@ -1,4 +1,4 @@
-//! Engines that know nothing of us read the same dataset and find the same.
+//! Independent engines read the same dataset and find the same rows.
 
 use std::process::Command;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::support::python::{python, readers};
 
-/// Reads what was before and after with an engine, and expects counts, partitions and differences of the truth.
+/// Reads the datasets before and after with an engine, and compares counts, partitions and differences with the truth.
 async fn reads(engine: &str, packages: &str, types: Value) {
     let recorded = recorded().await;
     let (before, after) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -71,7 +71,7 @@ async fn pyarrow_and_pandas_read_a_dataset() {
     reads("pyarrow", "engines", types).await;
 }
 
-/// Heavy: 450 MB to fetch, and Java 17. `DURABLE_INVENTORY_TEST_SPARK=1` asks for it.
+/// Downloads 450 MB and needs Java 17. Set `DURABLE_INVENTORY_TEST_SPARK=1` to run it.
 #[tokio::test]
 #[ignore = "needs Python and Java 17: DURABLE_INVENTORY_TEST_SPARK=1 scripts/test --all"]
 async fn spark_reads_a_dataset() {

@@ -1,4 +1,4 @@
-//! Every format, moment and filter against the truth of the walks.
+//! Every format, point in time and filter against the truth of the walks.
 
 use cloudflare_simulator::hex;
 use durable_inventory::export::Format;
@@ -52,7 +52,7 @@ async fn the_extension_chooses_the_format_in_upper_and_lower_case() {
     }
 }
 
-/// The views are the promise: an export says the same, cell by cell.
+/// The documented views are the contract: an export equals them cell by cell.
 #[tokio::test]
 async fn exports_say_what_the_views_say() {
     let recorded = recorded().await;
@@ -157,7 +157,7 @@ async fn filters_and_columns_choose_rows_and_cells() {
     assert!(wrong.stderr.contains("there is no column \"name\""), "{}", wrong.stderr);
 }
 
-/// The state at one moment and the changes since lead to the state at another.
+/// The state at one point in time plus the changes since then equals the state at another.
 #[tokio::test]
 async fn changes_lead_from_one_moment_to_the_other() {
     let recorded = recorded().await;
@@ -185,7 +185,7 @@ async fn changes_lead_from_one_moment_to_the_other() {
     assert_eq!(backwards.code, Some(2), "{backwards:#?}");
 }
 
-/// What was not known then is not told: an interval that ended later is open.
+/// Information from after `--until` is not exported: an interval that ended later is open.
 #[tokio::test]
 async fn history_is_told_as_it_was_known() {
     let recorded = recorded().await;
@@ -261,7 +261,8 @@ async fn moments_that_are_none_are_refused() {
     );
 }
 
-/// A spreadsheet opens CSV; what engines read is never altered, as whoever joins on ids must find them.
+/// Spreadsheets open CSV, which is guarded. Formats that engines read are never altered, because joins need the exact
+/// ids.
 #[tokio::test]
 async fn ids_that_look_like_formulas_are_guarded_in_csv_alone() {
     let (simulator, database) = (simulator().await, fresh_database().await);
@@ -284,13 +285,13 @@ async fn ids_that_look_like_formulas_are_guarded_in_csv_alone() {
     assert!(folder.path().join(place).is_file());
 }
 
-/// A publication in its last statements has taken its moment already, and is not visible yet.
+/// A publication in its last statements has already read the clock, but is not visible yet.
 #[tokio::test]
 async fn a_reader_waits_for_a_publication_in_its_last_statements() {
     let recorded = recorded().await;
     let mut publisher = PgConnection::connect_with(&recorded.database.options).await.unwrap();
     let mut publication = publisher.begin().await.unwrap();
-    // What `publish` does before it reads the clock.
+    // `publish` takes this lock before it reads the clock.
     sqlx::query("select pg_advisory_xact_lock(1684631158, 0)")
         .execute(&mut *publication)
         .await
@@ -315,7 +316,7 @@ async fn a_reader_waits_for_a_publication_in_its_last_statements() {
     assert!(export.wait_with_output().unwrap().status.success());
 }
 
-/// No privilege beyond reading is needed.
+/// An export needs no privilege beyond reading.
 #[tokio::test]
 async fn a_role_that_may_only_read_can_export() {
     let recorded = recorded().await;
@@ -350,7 +351,7 @@ async fn a_role_that_may_only_read_can_export() {
     assert_eq!(ended.stdout.lines().count(), recorded.second.truth.len() + 1);
 }
 
-/// Whatever a server calls its namespaces.
+/// A server may return any text as a namespace's id.
 #[tokio::test]
 async fn an_id_that_is_a_formula_comes_back_from_csv() {
     let (simulator, database) = (simulator().await, fresh_database().await);

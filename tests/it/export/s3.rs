@@ -1,4 +1,4 @@
-//! A dataset in an object store that speaks S3, and an upload that it refuses half-way.
+//! A dataset in an S3-compatible object store, and an upload that fails in the middle.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -8,7 +8,7 @@ use std::thread;
 use super::*;
 use crate::support::python::python;
 
-/// moto's server, with an empty bucket in it.
+/// moto's server with an empty bucket.
 struct S3 {
     server: Child,
     address: SocketAddr,
@@ -17,7 +17,7 @@ struct S3 {
 impl S3 {
     fn start() -> Self {
         let python = python("s3");
-        // A port that was free a moment ago: moto can't be given a socket.
+        // A port that was free just before, because moto does not accept a socket.
         let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .unwrap()
             .local_addr()
@@ -57,7 +57,7 @@ impl S3 {
         answer
     }
 
-    /// What stands before the server and answers 403 to a request that contains `refused`.
+    /// A proxy in front of the server that responds with 403 to requests that contain `refused`.
     fn refusing(&self, refused: &'static str) -> SocketAddr {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let (front, back) = (listener.local_addr().unwrap(), self.address);
@@ -133,7 +133,7 @@ async fn a_dataset_in_an_object_store_is_whole_or_not_there() {
         "the former dataset is gone: {listed}"
     );
 
-    // More than one part of an upload; the second is refused.
+    // More than one part of an upload. The second one is refused.
     recorded.simulator.seed(&recorded.namespace, 80_000, 3);
     let grown = run(sync(&recorded.simulator, &recorded.database, &["--accept-removals"]));
     assert_eq!(grown.code, Some(0), "{grown:#?}");
@@ -160,7 +160,7 @@ async fn a_dataset_in_an_object_store_is_whole_or_not_there() {
     assert_eq!(verified.code, Some(0), "{verified:#?}");
     assert!(verified.stdout.contains("80,000 rows"), "{verified:#?}");
 
-    // It is compared from there, as a dataset and part by part.
+    // The object store is one side of a comparison, as a dataset and part by part.
     let listed = s3.ask("GET /bucket?list-type=2&prefix=other");
     let keys = listed.split("<Key>").filter_map(|rest| rest.split_once("</Key>"));
     let part = keys.map(|(key, _)| key).find(|key| key.ends_with(".jsonl")).unwrap();

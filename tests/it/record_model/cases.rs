@@ -1,4 +1,4 @@
-//! What a namespace may go through, and how it may be served meanwhile.
+//! The states that a namespace may go through, and the ways to serve them.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::model::State;
 
-/// A life of one to six states.
+/// A history of one to six states.
 #[derive(Debug, Clone)]
 pub struct Case {
     /// The objects that may exist.
@@ -15,13 +15,13 @@ pub struct Case {
     steps: Vec<(Step, Way, Option<Prune>)>,
 }
 
-/// A prune after a state was recorded.
+/// A prune after a recorded state.
 #[derive(Debug, Clone)]
 pub struct Prune {
-    /// Which of the moments so far is the horizon.
+    /// Selects the retention limit among the points in time so far.
     pub moment: prop::sample::Index,
     pub batch: u32,
-    /// It dies at its n-th deletion, if it has so many.
+    /// The deletion at which the prune fails, if it gets that far.
     pub dies_at: Option<i64>,
 }
 
@@ -31,9 +31,9 @@ type Listed = Option<Flag>;
 #[derive(Debug, Clone)]
 enum Step {
     Unchanged,
-    /// Some objects turn into something else; one that was there before may come back.
+    /// Some objects change; one that was removed before may come back.
     Churn(Vec<(prop::sample::Index, Listed)>),
-    /// Everything anew.
+    /// Replaces all objects.
     Anew(Vec<Listed>),
     Empty,
 }
@@ -47,11 +47,11 @@ pub struct Way {
     pub cursor_key: CursorKey,
     pub totals: bool,
     pub duplicates: Duplicates,
-    /// The n-th request is answered by an empty page with a cursor.
+    /// The n-th response is an empty page with a cursor.
     pub empty_middle: Option<u64>,
 }
 
-/// An object that is listed twice, first with a wrong flag: the later one counts.
+/// An object that is listed twice, first with a wrong flag. The later one counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Duplicates {
     None,
@@ -100,7 +100,7 @@ pub fn any_case() -> impl Strategy<Value = Case> {
     })
 }
 
-/// Spread as in production, with neighbours and both ends of the id space among them.
+/// Ids spread as in production, including neighbours and both ends of the id space.
 fn any_id() -> impl Strategy<Value = Id> {
     let ending = |first: u8, last: u8| {
         let mut id = [first; 32];
@@ -187,17 +187,17 @@ fn any_way() -> impl Strategy<Value = Way> {
 }
 
 impl Way {
-    /// Leaves out what the service could not be proven to end with, or the simulator can't serve rightly.
+    /// Removes combinations whose end the walk could not prove, or that the simulator can't serve correctly.
     fn provable(mut self) -> Self {
         let opaque = self.order != Order::Ascending || self.cursor_style == CursorStyle::Opaque;
-        // A full last page without a cursor key: nobody can be asked what comes after it, or the answer would begin with
-        // rows that came before.
+        // A full last page without a cursor key can't be proven to be the last: either no request can check what
+        // follows it, or the response would begin with rows from before.
         let unprovable = opaque || !matches!(self.duplicates, Duplicates::None);
         if unprovable && self.cursor_key == CursorKey::AbsentAtEnd {
             self.cursor_key = CursorKey::NullAtEnd;
         }
         if !opaque {
-            // The cursor of the simulator's empty page is a made-up id, which may jump over neighbours.
+            // The simulator's empty page has a constructed id as its cursor, which may skip neighbours.
             self.empty_middle = None;
         }
         self

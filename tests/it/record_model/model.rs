@@ -1,4 +1,4 @@
-//! What the record must say, computed in the plainest way: a map for each snapshot, and nothing else.
+//! The expected record, computed in the simplest way: one map per snapshot.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -22,7 +22,7 @@ pub struct Published {
 #[derive(Default)]
 pub struct Model {
     snapshots: Vec<Published>,
-    /// What was before it was pruned.
+    /// The retention limit: everything before it was pruned.
     horizon: Option<OffsetDateTime>,
 }
 
@@ -44,13 +44,13 @@ impl Model {
         self.horizon
     }
 
-    /// The newest snapshot that was published by the horizon.
+    /// The newest snapshot that was published by the retention limit.
     fn first_left(&self) -> Option<&Published> {
         let horizon = self.horizon?;
         self.snapshots.iter().rev().find(|s| s.recorded_at <= horizon)
     }
 
-    /// Visible at the moment.
+    /// The snapshot that was visible at the moment.
     pub fn snapshot_at(&self, moment: OffsetDateTime) -> Option<&Published> {
         self.snapshots.iter().rev().find(|s| s.recorded_at <= moment)
     }
@@ -110,7 +110,7 @@ impl Model {
         self.objects_of(self.newest())
     }
 
-    /// The same, when that snapshot was the newest.
+    /// `inventory.objects` as of the time when that snapshot was the newest.
     pub fn objects_of(&self, snapshot: &Published) -> Vec<ObjectRow> {
         let known = self
             .snapshots
@@ -132,7 +132,7 @@ impl Model {
         rows.collect()
     }
 
-    /// The moments that can be asked for.
+    /// The points in time that can be queried.
     pub fn moments(&self) -> Vec<OffsetDateTime> {
         let mut moments = self.all_moments();
         moments.retain(|moment| self.horizon.is_none_or(|horizon| *moment >= horizon));
@@ -140,13 +140,13 @@ impl Model {
         moments
     }
 
-    /// Every moment at which an answer could turn, just before and after it, and between two of them.
+    /// Every point in time at which a result may change, just before and after it, and between two of them.
     pub fn all_moments(&self) -> Vec<OffsetDateTime> {
         let tick = Duration::from_micros(1);
         let at = self.snapshots.iter().map(|s| s.recorded_at);
         let around = at.clone().flat_map(|at| [at - tick, at, at + tick]);
         let between = at.clone().zip(at.skip(1)).map(|(one, next)| {
-            // The database knows whole microseconds.
+            // The database stores whole microseconds.
             let half = (next - one).whole_microseconds() / 2;
             one + Duration::from_micros(half as u64)
         });
@@ -165,7 +165,7 @@ impl Model {
         rows
     }
 
-    /// `inventory.changes`, by snapshot and id. A baseline has none, nor has what was pruned.
+    /// `inventory.changes`, by snapshot and id. Baselines and pruned snapshots have none.
     pub fn changes(&self) -> Vec<ChangeRow> {
         let first = self.first_left().map_or(0, |first| first.snapshot_id);
         let mut changes = self.all_changes();

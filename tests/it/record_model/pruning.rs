@@ -1,4 +1,4 @@
-//! Prunes, some of which die half-way.
+//! Prunes, some of which fail in the middle.
 
 use durable_inventory::prune::{self, Dropped, Outcome, Settings};
 use durable_inventory::store::{Store, StoreError};
@@ -8,7 +8,8 @@ use time::OffsetDateTime;
 use super::cases::Prune;
 use super::model::Model;
 
-/// The n-th deletion since it was lit fails. A sequence counts them, as a transaction that fails takes nothing back of it.
+/// Installs a trigger that fails at the n-th deletion. A sequence counts the deletions, because a rollback does not
+/// reset it.
 pub async fn lay_fuse(session: &mut PgConnection) {
     session
         .execute(
@@ -41,7 +42,7 @@ async fn light_fuse(session: &mut PgConnection, burns_at: Option<i64>) {
 
 pub async fn prune(store: &Store, session: &mut PgConnection, namespace: &str, model: &mut Model, prune: &Prune) {
     let before = *prune.moment.get(&model.all_moments());
-    // What lies ahead can't be pruned: it is not known yet.
+    // The future is not known yet and can't be pruned.
     let before = before.min(OffsetDateTime::now_utc());
     let before = before.replace_microsecond(before.microsecond()).unwrap();
     let told = run(store, namespace, before, prune.batch, true).await.unwrap();
@@ -58,7 +59,7 @@ pub async fn prune(store: &Store, session: &mut PgConnection, namespace: &str, m
         }
         Err(error) => {
             assert!(prune.dies_at.is_some(), "{error}");
-            // Its lock goes with its session: the next one has it.
+            // The lock ends with its session and is free for the next one.
         }
     }
 }
@@ -81,7 +82,7 @@ async fn run(
     }
 }
 
-/// No interval that ended by the horizon, and no snapshot before it but those that a row names.
+/// Asserts that no interval ended by the retention limit, and that only snapshots referenced by a row remain before it.
 async fn nothing_is_left(session: &mut PgConnection, namespace: &str) {
     let left: (i64, i64) = sqlx::query_as(
         "select (select count(*) from inventory.closed_interval c

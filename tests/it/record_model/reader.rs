@@ -1,4 +1,4 @@
-//! What exports and every other reader of moments get.
+//! The results of exports and of every other reader of points in time.
 
 use std::ops::ControlFlow;
 
@@ -29,7 +29,7 @@ pub async fn compare(store: &Store, namespace: &str, model: &Model) {
         }
         let named = Moment::Snapshot(snapshot.snapshot_id as i32);
         match model.is_pruned(snapshot) {
-            // Its row may be gone, which the command looks for first.
+            // Its row may be gone. The command checks for that first.
             true => drop(
                 reader
                     .snapshot_at(namespace, named)
@@ -51,7 +51,7 @@ pub async fn compare(store: &Store, namespace: &str, model: &Model) {
 }
 
 async fn key(store: &Store, namespace: &str) -> i32 {
-    let all = store.named_namespaces().await.unwrap();
+    let all = store.namespaces().await.unwrap();
     all.iter().find(|n| n.namespace_id == namespace).unwrap().key
 }
 
@@ -84,7 +84,7 @@ async fn objects(reader: &mut Reader, namespace: &ReadNamespace, until: Snapshot
     assert_eq!(rows.collect::<Vec<_>>(), told.collect::<Vec<_>>());
 }
 
-/// All that are left.
+/// All remaining changes.
 async fn changes(reader: &mut Reader, namespace: &ReadNamespace, model: &Model) {
     let until = reader.snapshot_at(namespace, Moment::Latest(0)).await.unwrap().unwrap();
     let rows = read(reader, Table::Changes, namespace, until).await;

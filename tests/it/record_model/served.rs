@@ -1,4 +1,4 @@
-//! Makes the simulator serve a state in a certain way.
+//! Makes the simulator serve a state in a given way.
 
 use std::sync::Mutex;
 
@@ -36,7 +36,7 @@ fn with_wrong_flag((id, flag): Row) -> Row {
     (id, wrong)
 }
 
-/// Every third row comes twice.
+/// Lists every third row twice.
 fn adjacent() -> Fault {
     Fault::edit(|_, page| {
         let rows = std::mem::take(&mut page.rows);
@@ -52,7 +52,7 @@ fn across_pages() -> Fault {
     Fault::edit(move |request, page| {
         let mut waiting = waiting.lock().unwrap();
         if request.param("cursor").is_none() {
-            *waiting = None; // the walk started over
+            *waiting = None; // the walk restarted
         }
         if page.rows.is_empty() {
             return;

@@ -1,4 +1,4 @@
-//! What the promised views say of one namespace.
+//! The rows of one namespace in the documented views.
 
 use cloudflare_simulator::Flag;
 use durable_inventory::model::{ChangeKind, Counts};
@@ -56,7 +56,7 @@ pub async fn objects(session: &mut PgConnection, namespace: &str) -> Vec<ObjectR
     .unwrap()
 }
 
-/// What was there at each of the moments, which are numbered from 1.
+/// The objects at each of the moments, which are numbered from 1.
 pub async fn as_of(
     session: &mut PgConnection,
     namespace: &str,
@@ -87,7 +87,7 @@ pub async fn changes(session: &mut PgConnection, namespace: &str) -> Vec<ChangeR
     .unwrap()
 }
 
-/// By object, then by time.
+/// Sorted by object, then by time.
 pub async fn history(session: &mut PgConnection, namespace: &str) -> Vec<IntervalRow> {
     sqlx::query_as(
         "select object_id, has_stored_data, valid_from, valid_to

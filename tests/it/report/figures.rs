@@ -1,4 +1,4 @@
-//! Figures against what the simulator really held, with held, failed and missing walks between.
+//! Figures compared with the simulator's actual objects, with held, failed and missing walks in between.
 
 use cloudflare_simulator::{Answer, Fault, When};
 use serde_json::{Value, json};
@@ -21,7 +21,7 @@ fn troubles(report: &Value) -> Vec<(String, String)> {
         .collect()
 }
 
-/// All that is recorded becomes so much older.
+/// Moves everything recorded `days` days into the past.
 async fn pass(database: &TestDatabase, days: u32) {
     let mut session = PgConnection::connect_with(&database.options).await.unwrap();
     let back = format!("interval '{days} days'");
@@ -54,7 +54,7 @@ async fn real_walks_with_a_held_and_a_failed_one_between() {
     pass(&database, 3).await;
     let before = report();
 
-    // Held back, then failed: neither is in the figures, both are told.
+    // A held walk, then a failed one: both are reported, and neither changes the figures.
     let ids: Vec<_> = simulator.truth(&room).into_keys().collect();
     ids[..60].iter().for_each(|id| simulator.remove_object(&room, id));
     synced(5);
@@ -96,7 +96,7 @@ async fn real_walks_with_a_held_and_a_failed_one_between() {
     assert_eq!(told["totals"]["objects"], 120, "what is missing is in no total");
     assert_eq!(told["missing"], json!({ "namespaces": 1, "objects": 7 }));
 
-    // Decided, mended and retired.
+    // The snapshot is accepted, the fault cleared and the namespace retired.
     simulator.with_namespace(&room, |namespace| namespace.faults.clear());
     assert_eq!(run(sync(&simulator, &database, &["--accept-removals"])).code, Some(0));
     assert_eq!(
@@ -122,7 +122,7 @@ async fn real_walks_with_a_held_and_a_failed_one_between() {
 #[tokio::test]
 async fn sudden_growth_is_told_by_factor_and_floor() {
     let mut record = Record::new().await;
-    // 20 a day, and 90 more than that on the last.
+    // Growth of 20 per day, and of 90 more on the last day.
     let past = days(20, 0, |day| 500 + 20 * day + if day == 20 { 90 } else { 0 }, 0.5, 0);
     record.namespace(ACCOUNT, "a_B", &past).await;
     let told = |args: &[&str]| troubles(&record.report(&[args, &["--output", "json"]].concat()).json());
@@ -137,7 +137,7 @@ async fn sudden_growth_is_told_by_factor_and_floor() {
     assert_eq!(told(&["--growth-floor", "111"]), []);
 }
 
-/// It may not even look at the tables that hold objects: however many there are, a report does not read them.
+/// The role can't even read the tables that hold objects: a report does not read them, however many there are.
 #[tokio::test]
 async fn a_role_that_may_read_the_snapshots_is_enough() {
     let mut record = Record::new().await;
@@ -166,7 +166,7 @@ async fn a_role_that_may_read_the_snapshots_is_enough() {
     assert_eq!(ended.json()["totals"]["objects"], 14);
 }
 
-/// The shape that scripts depend on: fields may be added, none may go.
+/// Scripts depend on this shape: fields may be added, but not removed.
 #[tokio::test]
 async fn the_json_has_a_version_and_a_shape() {
     let mut record = Record::new().await;

@@ -1,5 +1,5 @@
-//! Records with a past: snapshots are written as if a sync had run in the first moment of each day, so that what a
-//! report says of days does not depend on the time at which a test runs.
+//! Records with a past. Snapshots are written as if a sync had run at the start of each day, so that daily figures
+//! don't depend on when a test runs.
 
 use durable_inventory::store::Store;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use crate::support::database::{TestDatabase, fresh_database};
 use crate::support::program::{ACCOUNT, Ended, bare, run};
 
-/// What a snapshot counted so many days ago.
+/// The counts of a snapshot from some days ago.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Was {
     pub days_ago: i32,
@@ -52,7 +52,7 @@ impl Record {
             .unwrap();
     }
 
-    /// A namespace with these snapshots, the oldest first. Its id is made of its name.
+    /// Adds a namespace with these snapshots, oldest first. Its id is derived from its name.
     pub async fn namespace(&mut self, account: &str, name: &str, past: &[Was]) -> i32 {
         let id = format!("{:x}", id_of(name));
         let (script, class) = name.split_once('_').unwrap_or((name, name));
@@ -112,7 +112,7 @@ impl Record {
         .unwrap();
     }
 
-    /// Namespaces whose every snapshot changes something.
+    /// Adds namespaces in which every snapshot has changes.
     pub async fn many(&mut self, namespaces: i32, snapshots: i32) {
         self.sql(&format!(
             "insert into inventory.namespace (account_key, namespace_id, name, script, class)
@@ -135,7 +135,7 @@ impl Record {
         .await;
     }
 
-    /// A walk of today that was not published.
+    /// Adds a walk from today that was not published.
     pub async fn unpublished(&mut self, key: i32, status: &str, error: &str) {
         sqlx::query(
             "insert into inventory.snapshot (run_id, namespace_key, status, base_snapshot, finished_at, with_data,
@@ -152,7 +152,7 @@ impl Record {
         .unwrap();
     }
 
-    /// `report` as its users run it, its output through a pipe.
+    /// Runs `report` as its users do, with its output through a pipe.
     pub fn report(&self, args: &[&str]) -> Ended {
         let mut command = bare(&[&["report", "--quiet"], args].concat());
         command.env("DATABASE_URL", self.database.url());
@@ -160,7 +160,7 @@ impl Record {
     }
 }
 
-/// 32 hex digits that a name always gets, as an id.
+/// Derives 32 hex digits from a name, as an id.
 fn id_of(name: &str) -> u128 {
     name.bytes()
         .fold(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d, |hash: u128, byte| {
@@ -168,7 +168,7 @@ fn id_of(name: &str) -> u128 {
         })
 }
 
-/// A course by days: from so many days ago to the last one.
+/// One snapshot per day, `from` days ago to `to` days ago.
 pub fn days(from: i32, to: i32, count: impl Fn(i64) -> i64, with_data: f64, churn: i64) -> Vec<Was> {
     let mut past: Vec<Was> = Vec::new();
     for days_ago in (to..=from).rev() {
@@ -186,7 +186,7 @@ pub fn days(from: i32, to: i32, count: impl Fn(i64) -> i64, with_data: f64, chur
     past
 }
 
-/// A record with everything in it that a report tells apart.
+/// A record with every case that a report distinguishes.
 pub async fn everything() -> Record {
     let mut record = Record::new().await;
     let weekly = |day: i64| [0, 40, 95, 160, 180, 120, 30][day as usize % 7];

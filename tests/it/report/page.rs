@@ -1,4 +1,4 @@
-//! The page: what it holds, that nobody's name acts in it, and how it behaves in a real browser.
+//! The page: its content, the escaping of names, and its behaviour in a real browser.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use super::history::{Record, days, everything};
 use crate::support::program::ACCOUNT;
 
-/// Names that would act if they were not escaped.
+/// Names that would take effect if they were not escaped.
 const HOSTILE: [&str; 6] = [
     "<script>alert(1)</script>",
     "\"><img src=x onerror=alert(2)>",
@@ -28,14 +28,14 @@ async fn with_hostile_names() -> Record {
         let key = record.namespace(ACCOUNT, name, &days(20, 0, |d| 50 + d, 0.5, 1)).await;
         record.unpublished(key, "failed", name).await;
     }
-    // Words that are written from right to left are no attack.
+    // Names in right-to-left scripts are not attacks.
     record
         .namespace(ACCOUNT, "غرفة_דלת", &days(20, 0, |d| 5 + d, 0.5, 1))
         .await;
     record
 }
 
-/// What is between a tag and its end; there is exactly one.
+/// The content between a tag and its end. The tag must occur exactly once.
 fn only<'a>(page: &'a str, tag: &str) -> &'a str {
     assert_eq!(page.matches(&format!("<{tag}")).count(), 1, "{tag}");
     let (_, after) = page.split_once(&format!("<{tag}>")).unwrap();
@@ -77,7 +77,7 @@ async fn the_page_asks_for_nothing_and_allows_its_own_style_and_script_only() {
         "innerHTML",
         "eval(",
     ] {
-        // What an attacker's name says is escaped text; it brings the only "src=".
+        // The only "src=" is escaped text in an attacker's name.
         let expected = if way_out == "src=" {
             page.matches("&lt;img src=x").count()
         } else {
@@ -154,13 +154,13 @@ async fn it_works_in_chromium_wide_and_narrow_light_and_dark() {
     assert_eq!(ended.code, Some(0), "{ended:#?}");
     let mut check = Command::new("node");
     check.arg("check.mjs").arg(&page).current_dir(&folder);
-    // For whoever wants to look at it.
+    // Set REPORT_SCREENSHOTS to a folder to look at the pages.
     check.args(std::env::var_os("REPORT_SCREENSHOTS"));
     let ended = check.output().unwrap();
     assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
 }
 
-/// What nightly walks of years, or hourly ones of weeks, leave.
+/// The record after years of nightly walks or weeks of hourly ones.
 #[tokio::test]
 #[ignore = "large: 300,000 snapshots"]
 #[expect(

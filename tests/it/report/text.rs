@@ -1,9 +1,9 @@
-//! What a person reads, from the real program through a pipe.
+//! The text for people, from the real program through a pipe.
 
 use super::history::{Record, days, everything};
 use crate::support::program::{ACCOUNT, Ended};
 
-/// What depends on when the test runs: dates, and ages with the room that they take.
+/// Replaces what depends on the time of the test: dates, and ages with their padding.
 const FILTERS: [(&str, &str); 6] = [
     (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ", "[moment]"),
     (r"\d{4}-\d\d-\d\d", "[date]"),

@@ -1,4 +1,4 @@
-//! Command lines, which every user of the machine can read: of the program and of all that it runs.
+//! Command lines of the program and of its child processes, which every user of the machine can read.
 
 use std::collections::HashMap;
 use std::fs;
@@ -13,7 +13,7 @@ use crate::support::database::fresh_database;
 use crate::support::private::Data;
 use crate::support::program::{ACCOUNT, Ended, bare};
 
-/// The command lines of a process and of all processes below it.
+/// The command lines of a process and of all its descendants.
 fn command_lines(root: u32) -> Vec<String> {
     let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
     let pids = fs::read_dir("/proc").unwrap().flatten();
@@ -47,7 +47,7 @@ async fn held_sync(simulator: &Simulator, mut command: Command, child_name: &str
     let hold = simulator.hold_at(&chat, 1);
     command.env("RUST_LOG", "trace");
     let child = command.spawn().unwrap();
-    // Its output is read meanwhile, or it would stop at a full pipe.
+    // Its output must be read meanwhile, or it would block on a full pipe.
     let pid = child.id();
     let output = std::thread::spawn(move || child.wait_with_output().unwrap());
     hold.wait_until_held().await;
@@ -72,8 +72,8 @@ async fn no_command_line_of_sync_has_a_secret() {
     super::database::is_searched(&database);
 }
 
-/// The private server runs as another user where root starts it: neither its command line nor its environment has
-/// what is not meant for it.
+/// If root starts the private server, it runs as another user. Neither its command line nor its environment may contain
+/// a secret.
 #[tokio::test]
 async fn the_private_server_is_told_no_secret() {
     let (simulator, data) = (simulator().await, Data::new());
@@ -124,7 +124,7 @@ async fn psql_is_told_the_password_by_its_environment_alone() {
     assert_eq!(ended.code, Some(0), "{ended:#?}");
 }
 
-/// Its pager, its editor and whatever `\!` runs are children of psql.
+/// psql's pager, its editor and anything that `\!` runs are its child processes.
 #[tokio::test]
 async fn what_psql_runs_inherits_no_token() {
     let database = fresh_database().await;

@@ -5,7 +5,7 @@ use std::process::Command;
 use super::MARK;
 use crate::support::database::TestDatabase;
 
-/// Everything that is stored, in all schemas.
+/// Searches everything stored, in all schemas.
 pub fn is_searched(database: &TestDatabase) {
     let dumped = Command::new("pg_dump")
         .arg("-h")

@@ -1,4 +1,4 @@
-//! Every way to hand a secret over, the right ones and the mistakes that people make.
+//! Every way to pass a secret: the correct ones, and common mistakes.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +7,7 @@ use super::{API_KEY, API_TOKEN, EMAIL, PASSWORD, searched, simulator, sync, with
 use crate::support::database::fresh_database;
 use crate::support::program::{ACCOUNT, bare};
 
-/// The variables of one run; the account is in the file or in the last of them.
+/// The variables of one run. The account is in the file or in the last variable.
 type Variables<'a> = Vec<(&'a str, &'a str)>;
 
 #[tokio::test]
@@ -110,9 +110,9 @@ async fn mistakes_show_nothing() {
 }
 
 fn refused(simulator: &cloudflare_simulator::Simulator, file: &Path, variables: &[(&str, &str)], what: &str) {
-    // The store is never reached: each of these is an error of configuration, or the account is unknown there.
+    // No run reaches the database: each input is a configuration error or an unknown account.
     let mut command = sync(simulator, "postgres://localhost:1/d");
-    // The environment wins over the file, whose mistakes would not be looked at.
+    // The environment overrides the file, which would then not be validated.
     for (key, variable) in [
         ("database_url", "DATABASE_URL"),
         ("base_url", "CLOUDFLARE_API_BASE_URL"),
@@ -130,7 +130,7 @@ fn refused(simulator: &cloudflare_simulator::Simulator, file: &Path, variables: 
     assert_ne!(ended.code, Some(0), "{what}: {ended:#?}");
 }
 
-/// What libpq or other drivers know, and this program does not: named, without its value.
+/// Parameters of libpq or other drivers that this program does not support are reported by name, without their values.
 #[tokio::test]
 async fn parameters_that_are_not_known_are_named_without_their_values() {
     let database = fresh_database().await;
@@ -146,7 +146,7 @@ async fn parameters_that_are_not_known_are_named_without_their_values() {
             let ended = searched(command);
             assert_eq!(ended.code, Some(0), "{ended:#?}");
         }
-        // Without the logs of everything else.
+        // Logs only the warnings.
         let mut command = bare(&["migrate", "--quiet"]);
         command.env("DATABASE_URL", format!("{}&{parameter}", database.url()));
         let ended = crate::support::program::run(command);
@@ -155,8 +155,8 @@ async fn parameters_that_are_not_known_are_named_without_their_values() {
     }
 }
 
-/// A password whose special characters were not escaped: its pieces become a host, a port or a parameter. Nobody is
-/// asked for such a host, and none of the pieces is shown.
+/// If a password's special characters are not escaped, its pieces become a host, a port or a parameter. The program
+/// does not contact such a host and prints none of the pieces.
 #[tokio::test]
 async fn urls_that_a_password_tore_apart_are_refused() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -176,7 +176,7 @@ async fn urls_that_a_password_tore_apart_are_refused() {
         "s3cretmark/x",
     ] {
         let url = format!("postgres://{torn}@{there}/d");
-        // A fragment that hides the host would lead to this machine's own.
+        // A fragment that hides the host would lead to the local server.
         let fragment = format!("postgres://u:x@{there}/d#s3cretmark");
         let bare_parameter = format!("postgres://u:x@{there}/d?s3cretmark");
         for url in [url, fragment, bare_parameter] {
@@ -214,7 +214,7 @@ async fn urls_that_a_password_tore_apart_are_refused() {
     assert!(listener.accept().is_err(), "nobody was asked for anything");
 }
 
-/// A URL where the name of a file belongs.
+/// A URL in the place of a file's path.
 #[tokio::test]
 async fn urls_in_the_place_of_a_path_are_not_shown() {
     let simulator = simulator().await;
@@ -242,7 +242,7 @@ async fn urls_in_the_place_of_a_path_are_not_shown() {
                     true => command.arg(format!("{option}={value}")),
                     false => command.args([option, value]),
                 };
-                // It must not become a folder of the checkout.
+                // Keeps a folder of that name out of the checkout.
                 command.current_dir(folder.path());
                 if value != without_scheme {
                     let ended = searched(command);
@@ -272,7 +272,7 @@ async fn urls_in_the_place_of_a_path_are_not_shown() {
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing was created");
 }
 
-/// A line of ~/.pgpass that lacks a field may hold a password all the same.
+/// A line of ~/.pgpass that lacks a field may still contain a password.
 #[tokio::test]
 async fn a_malformed_pgpass_is_not_quoted() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! What really happened over all schedules, so that a green run that tested nothing is seen.
+//! Counts what actually happened across all schedules, so that a green run that tested nothing is detected.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,8 +1,9 @@
-//! Promises 2, 3, 4 and 7 against a model: seeded schedules of churn, faults and interruptions are played through the
-//! library against a real PostgreSQL, and after every run the whole record, as of every moment so far, equals what the
-//! walks that were published had been told.
+//! Promises 2, 3, 4 and 7 against a model. Seeded schedules of churn, faults and interruptions are played through the
+//! library against a real PostgreSQL. After every run the whole record, as of every point in time so far, must equal
+//! the pages that the published walks received.
 //!
-//! `SIMULATION_SCHEDULES` is how many the large test plays, `SIMULATION_SEED` the one that `one` plays again.
+//! `SIMULATION_SCHEDULES` is the number of schedules in the large test. `SIMULATION_SEED` selects the schedule that
+//! `one` replays.
 
 pub mod coverage;
 pub mod model;
@@ -33,7 +34,7 @@ use crate::support::database::{TestDatabase, fresh_database};
 
 const WORKERS: u64 = 6;
 
-/// Everything that a schedule can bring, as `Coverage` calls it.
+/// Every event that a schedule can contain, by its name in `Coverage`.
 const ALL: [&str; 55] = [
     "a namespace goes",
     "a namespace returns",
@@ -95,7 +96,7 @@ const ALL: [&str; 55] = [
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_record_equals_the_model_after_every_run() {
     let coverage = simulate(0..100).await;
-    // Fewer would mean that the schedules break off before anything happens.
+    // A lower number would mean that the schedules end before anything happens.
     assert!(coverage.of("outcome: complete") > 300, "{coverage}");
 }
 
@@ -130,7 +131,7 @@ fn number(variable: &str) -> Option<u64> {
 }
 
 async fn simulate(seeds: std::ops::Range<u64>) -> Coverage {
-    // One at a time: the sessions of two would use up the server's 100.
+    // Runs one test at a time, because two would exceed the server's 100 connections.
     static ALONE: Mutex<()> = Mutex::const_new(());
     let _alone = ALONE.lock().await;
     let database = fresh_database().await;
@@ -142,7 +143,7 @@ async fn simulate(seeds: std::ops::Range<u64>) -> Coverage {
         .map(|worker| {
             let (options, next, coverage) = (database.options.clone(), next.clone(), coverage.clone());
             let runtime = Handle::current();
-            // Threads of their own, because a run is not `Send`.
+            // Each worker has its own thread, because a run is not `Send`.
             tokio::task::spawn_blocking(move || runtime.block_on(work(worker, options, next, seeds.end, coverage)))
         })
         .collect();
@@ -190,8 +191,8 @@ async fn work(
     Ok(())
 }
 
-/// recorded_at increases in the order of commits: nothing becomes visible at a moment that was past already, or an
-/// answer about that moment would change.
+/// Checks that recorded_at increases in commit order. Otherwise a snapshot would become visible at a time that has
+/// passed, and change earlier results about that time.
 #[derive(Default)]
 struct Clock {
     newest: Option<time::OffsetDateTime>,

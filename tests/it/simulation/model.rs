@@ -1,4 +1,4 @@
-//! What the record must say of one namespace: every published version, kept as a plain map.
+//! The expected record of one namespace: every published version, as a plain map.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -39,7 +39,7 @@ impl Model {
         self.held.contains(&snapshot) || self.versions.iter().any(|version| version.snapshot == snapshot)
     }
 
-    /// A snapshot was published that says `objects`.
+    /// Adds a published snapshot with these objects.
     pub fn publish(&mut self, snapshot: &Snapshot, objects: Objects, accepted: bool) -> anyhow::Result<()> {
         let at = snapshot.recorded_at.context("published, yet without recorded_at")?;
         let before = self.versions.last();
@@ -83,7 +83,7 @@ impl Model {
         );
         let tally = match self.newest() {
             Some(before) => tally(before, objects),
-            None => Tally::default(), // a baseline says what was there
+            None => Tally::default(), // a baseline has no changes
         };
         ensure!(
             snapshot.changes == tally,
@@ -100,7 +100,7 @@ impl Model {
         size >= MAX_REMOVED_FLOOR && (removed + unknown) as u64 * 100 > size * u64::from(MAX_REMOVED_PERCENT)
     }
 
-    /// The record as of every moment so far.
+    /// Compares the record with the model as of every point in time so far.
     pub fn check_history(&self, intervals: &[Interval], present: &Objects) -> anyhow::Result<()> {
         let none = Objects::new();
         ensure!(

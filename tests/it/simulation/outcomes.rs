@@ -1,4 +1,4 @@
-//! What a run tells of its walks, held against what the record says of them.
+//! Compares a run's outcomes with the record.
 
 use anyhow::ensure;
 use durable_inventory::store::StoreError;
@@ -7,13 +7,13 @@ use durable_inventory::text::chain;
 
 use super::record::Snapshot;
 
-/// Whether the run came to walk this namespace.
+/// Whether the run walked this namespace.
 pub fn has_walked(ended: &Result<Summary, StoreError>, id: &str) -> bool {
     let of = |outcome: &NamespaceOutcome| outcome.namespace.as_str() == id && outcome.snapshot_id.is_some();
     ended.as_ref().is_ok_and(|summary| summary.namespaces.iter().any(of))
 }
 
-/// What the run told of each walk is what the record says.
+/// Checks that the outcome of each walk matches its snapshot in the record.
 pub fn check_outcomes(ended: &Result<Summary, StoreError>, snapshots: &[Snapshot]) -> anyhow::Result<()> {
     let summary = ended
         .as_ref()

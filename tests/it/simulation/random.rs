@@ -1,4 +1,4 @@
-//! Numbers that follow from a seed alone, so that a schedule that failed can be run again.
+//! Pseudo-random numbers that depend only on a seed, so that a failed schedule can be replayed.
 
 use cloudflare_simulator::{Flag, Id};
 
@@ -19,7 +19,7 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// From 0 to below `end`, which is not 0.
+    /// From 0 to below `end`, which must not be 0.
     pub fn below(&mut self, end: u64) -> u64 {
         self.next() % end
     }
@@ -38,8 +38,8 @@ impl Random {
 
     pub fn id(&mut self) -> Id {
         let mut id = [0; 32];
-        for part in id.chunks_exact_mut(8) {
-            part.copy_from_slice(&self.next().to_be_bytes());
+        for part in id.as_chunks_mut().0 {
+            *part = self.next().to_be_bytes();
         }
         id
     }

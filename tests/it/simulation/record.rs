@@ -1,4 +1,4 @@
-//! What the store says: the promised views, and what must not be left in the tables behind them.
+//! Reads the documented views, and finds rows that must not be left in the tables behind them.
 
 use std::collections::HashMap;
 
@@ -19,7 +19,7 @@ pub struct Snapshot {
     pub changes: [i64; 6],
     pub digest: Option<String>,
     pub resumed: i64,
-    /// Of the next page, as the checkpoint has it.
+    /// The next page's cursor, from the checkpoint.
     pub cursor: Option<String>,
     pub walked: bool,
 }
@@ -52,7 +52,7 @@ pub struct Changed {
     pub new: String,
 }
 
-/// All that the views say of an account, by namespace.
+/// The rows of an account's views, by namespace.
 #[derive(Debug, Default)]
 pub struct Record {
     pub intervals: HashMap<String, Vec<Interval>>,
@@ -126,7 +126,7 @@ fn id(row: &sqlx::postgres::PgRow, column: usize) -> Id {
     row.get::<Vec<u8>, _>(column).try_into().unwrap()
 }
 
-/// Staged or spooled rows of an account's snapshots that need none any more.
+/// Staged or spooled rows of snapshots that no longer need them.
 pub async fn leaked(session: &mut PgConnection, account: &str) -> sqlx::Result<Vec<(String, i32, String, i64, i64)>> {
     sqlx::query_as(
         "select * from (

@@ -1,4 +1,4 @@
-//! One run through the library, interrupted where its schedule says so.
+//! One run through the library, interrupted as its schedule specifies.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,20 +13,20 @@ use super::schedule::{Interruption, Kind, PlannedRun};
 use crate::support::polled::polled;
 use crate::support::program::TOKEN;
 
-/// Objects a page: the least that the API allows, so that small namespaces have several.
+/// Objects per page: the API's minimum, so that small namespaces have several pages.
 pub const LIMIT: u32 = 10;
-/// So many sessions as the program would have with this many walks side by side.
+/// The number of sessions that the program would use for this many parallel walks.
 pub const SESSIONS: u32 = 3 * CONCURRENCY as u32 + 1;
 const CONCURRENCY: usize = 2;
 
-/// How a run was left.
+/// How a run ended.
 pub enum Left {
     Ended(Box<Result<Summary, StoreError>>),
-    /// As if its process had died.
+    /// The run was dropped, as if its process had died.
     Dropped,
 }
 
-/// What a worker brings along: its own role, so that its sessions can be told from those of the others.
+/// A worker's own role, which distinguishes its sessions from those of other workers.
 pub struct Seat {
     pub role: String,
     pub admin: PgConnection,
@@ -92,7 +92,8 @@ pub async fn run(store: &Store, account: Account, planned: &PlannedRun, seat: &m
     match kind {
         Kind::Drop => {
             drop(run);
-            // As those of a killed program end: what it had sent, a commit among it, is not carried out later.
+            // Ends the sessions like those of a killed program: nothing that it had sent, such as a commit, is executed
+            // later.
             end_sessions(seat, Kind::EndAllSessions).await;
             return Left::Dropped;
         }
@@ -103,7 +104,7 @@ pub async fn run(store: &Store, account: Account, planned: &PlannedRun, seat: &m
     Left::Ended(Box::new(run.await))
 }
 
-/// As an administrator would, or a restart of the server. Each is waited for.
+/// Ends the sessions as an administrator or a server restart would, and waits for each.
 async fn end_sessions(seat: &mut Seat, kind: Kind) {
     let holds_locks = "exists (select from pg_locks l where l.pid = a.pid and l.locktype = 'advisory')";
     let which = match kind {
@@ -122,7 +123,8 @@ async fn end_sessions(seat: &mut Seat, kind: Kind) {
         .unwrap();
 }
 
-/// Until the server has noticed that a dropped run's sessions are gone: what they had sent may still be committed.
+/// Waits until the server has noticed that a dropped run's sessions ended. Until then, it may still commit what they
+/// had sent.
 pub async fn settle(seat: &mut Seat) {
     let left = "select count(*) from pg_stat_activity where usename = $1 and datname = current_database()";
     for _ in 0..30_000 {
@@ -140,10 +142,10 @@ pub async fn settle(seat: &mut Seat) {
 }
 
 impl Seat {
-    /// A role and a session beside it.
+    /// Creates a role, and an administrator's session next to it.
     pub async fn new(options: &sqlx::postgres::PgConnectOptions, role: String) -> Self {
         let mut admin = PgConnection::connect_with(options).await.unwrap();
-        // No schedule crashes the server (`kills` does), so nothing has to wait for the disk.
+        // No schedule crashes the server (`kills` does), so commits need not wait for the disk.
         let make = format!(
             "drop role if exists {role}; create role {role} superuser login;
              alter role {role} set synchronous_commit = off"

@@ -1,5 +1,5 @@
-//! What is going to happen, made from a seed: how each namespace is served, and for each run what changes before it,
-//! what goes wrong in it, and how it is interrupted.
+//! A plan derived from a seed: how each namespace is served and, for each run, the changes before it, the faults in it
+//! and how it is interrupted.
 
 use cloudflare_simulator::{CursorKey, CursorStyle, Order};
 use durable_inventory::units::Cursors;
@@ -9,8 +9,8 @@ use super::random::Random;
 #[derive(Debug)]
 pub struct Schedule {
     pub seed: u64,
-    /// Objects change only while no walk of their namespace is under way, and no answer lies: what is published must
-    /// then be what the service holds.
+    /// Objects change only between walks of their namespace, and no response is false. Everything published must then
+    /// equal the service's objects.
     pub still: bool,
     pub namespaces: Vec<Served>,
     pub runs: Vec<PlannedRun>,
@@ -30,14 +30,14 @@ pub struct Served {
 pub struct PlannedRun {
     /// (namespace, change), before the run.
     pub churn: Vec<(usize, Churn)>,
-    /// (namespace, which of its requests, what goes wrong).
+    /// (namespace, number of its request, fault).
     pub faults: Vec<(usize, u64, Trouble)>,
-    /// The account's list of namespaces fails.
+    /// A fault of the account's namespace list.
     pub list: Option<Trouble>,
     pub interruption: Option<Interruption>,
     /// `--accept-removals`
     pub accept: bool,
-    /// `--resume-within` is over for whatever was left.
+    /// `--resume-within` has expired for every interrupted walk.
     pub resume_expired: bool,
     pub cursors: Cursors,
 }
@@ -47,11 +47,11 @@ pub enum Churn {
     Create(u64),
     Remove(u64),
     Flip(u64),
-    /// Objects that were removed come back.
+    /// Removed objects come back.
     Return(u64),
     RemoveAll,
     Order(Order),
-    /// Cursors of the other style are not understood any more.
+    /// Cursors of the previous style are no longer accepted.
     Cursors(CursorStyle),
     NamespaceGoes,
     NamespaceReturns,
@@ -71,7 +71,7 @@ pub enum Trouble {
     NotJson,
     WrongShape,
     ErrorsBesideSuccess,
-    /// 503 from this request on: the retries are used up.
+    /// 503 from this request on, so that retries are exhausted.
     Down,
     Forbidden,
     NotFound,
@@ -92,7 +92,7 @@ pub enum Trouble {
 }
 
 impl Trouble {
-    /// Whether the service then says what is not so, or not so for the whole walk.
+    /// Whether the fault makes responses false, or inconsistent over the whole walk.
     pub fn lies(self) -> bool {
         matches!(
             self,
@@ -100,7 +100,7 @@ impl Trouble {
                 | Self::Truncated
                 | Self::NoCursorKey
                 | Self::IgnoreCursor
-                // It may lead a walk that starts over to a place where the one before it had been.
+                // A cycle may lead a restarted walk to a position that the previous walk had reached.
                 | Self::CursorCycle
                 | Self::DuplicateRow
                 | Self::ChurnInWalk(_)
@@ -108,7 +108,7 @@ impl Trouble {
     }
 }
 
-/// What happens once the run's future was polled so many times: at any point where it waits.
+/// Interrupts the run after its future was polled this many times, which may be at any point where it waits.
 #[derive(Debug, Clone, Copy)]
 pub struct Interruption {
     pub polls: u64,
@@ -119,7 +119,7 @@ pub struct Interruption {
 pub enum Kind {
     Signal,
     Deadline,
-    /// The future is dropped, as if the process had died.
+    /// Drops the future, as if the process had died.
     Drop,
     EndAllSessions,
     EndLockSession,
@@ -135,7 +135,7 @@ impl Schedule {
         let mut runs: Vec<_> = (0..runs)
             .map(|_| PlannedRun::new(random, namespaces.len(), still))
             .collect();
-        // Two undisturbed ones at the end: whatever was left must come right, and then stay.
+        // Two undisturbed runs at the end: the record must become correct, and then stay the same.
         for change in [true, false] {
             runs.push(PlannedRun {
                 churn: if change {
@@ -206,7 +206,7 @@ impl PlannedRun {
             }),
             interruption: random.one_in(2).then(|| Interruption::new(random)),
             accept: random.one_in(4),
-            // The model follows one chain of pages; `cursors` is about several.
+            // The model follows a single chain of pages. The module `cursors` tests several.
             cursors: Cursors::Exactly(1),
             resume_expired: random.one_in(10),
         }

@@ -1,4 +1,4 @@
-//! What the service really served of one namespace: the truth that a published walk is held against (promise 1).
+//! The pages that the service served for one namespace: the truth for a published walk (promise 1).
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,7 +11,7 @@ pub type Objects = BTreeMap<Id, Flag>;
 
 #[derive(Debug, Clone)]
 struct Page {
-    /// When its request came. A request whose client left may be answered after later ones.
+    /// The arrival time of the request. If the client left, its response may come after those to later requests.
     at: Instant,
     cursor: Option<String>,
     rows: Vec<(Id, Flag)>,
@@ -22,7 +22,7 @@ struct Page {
 pub struct Log(Arc<Mutex<Vec<Page>>>);
 
 impl Log {
-    /// To be the last fault of a plan, so that it sees each page as it is sent.
+    /// Must be the last fault of a plan, so that it sees each page as it is sent.
     pub fn fault(&self) -> Fault {
         let log = self.0.clone();
         Fault::edit(move |request, page| {
@@ -35,9 +35,9 @@ impl Log {
         })
     }
 
-    /// What the newest walk was told, from its first page along the cursors to the end: of a page that was served
-    /// several times, the last time counts (the walk asked again, so it had not kept the earlier one), and of an object
-    /// that was listed several times, the later flag.
+    /// The objects that the newest walk received, following the cursors from its first page to the end. If a page was
+    /// served several times, the last time counts, because the walk requests a page again only if it did not keep the
+    /// earlier one. If an object was listed several times, the last flag counts.
     pub fn walked(&self) -> anyhow::Result<Objects> {
         let mut pages = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         pages.sort_by_key(|page| page.at);

@@ -1,4 +1,4 @@
-//! Puts what a schedule plans into the simulator, and counts what of it came to pass.
+//! Applies a schedule's events to the simulator, and counts those that took effect.
 
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
@@ -14,11 +14,11 @@ use super::served::Objects;
 /// Longer than the runs' read timeout.
 const STALL: Duration = Duration::from_millis(250);
 
-/// Objects that were there once, and may come back.
+/// Removed objects, which may come back.
 pub type Graveyard = Arc<Mutex<Vec<Id>>>;
 
-/// The rules for one trouble at the `n`th request of a namespace, or of the list. What counts the trouble comes first:
-/// an answer hides what follows.
+/// The rules for one event at the n-th request to a namespace or to the list. The counting rule comes first, because a
+/// response hides the rules after it.
 pub fn rules(
     trouble: Trouble,
     n: u64,
@@ -86,7 +86,7 @@ fn refusal(status: u16, code: u32, message: &str) -> Fault {
     Fault::status(status, "application/json", &body.to_string())
 }
 
-/// The last row of the page before, once more and without data, and this page's last row with and then without.
+/// Repeats the previous page's last row without data, and lists this page's last row with data and then without.
 fn duplicates() -> Fault {
     Fault::edit(|request, page| {
         if let Some(before) = request.param("cursor").and_then(parse_id) {
@@ -99,7 +99,7 @@ fn duplicates() -> Fault {
     })
 }
 
-/// Changes a namespace of a simulator that may be gone already.
+/// Changes a namespace of a simulator that may have been dropped.
 pub fn changer(
     simulator: &Arc<Simulator>,
     namespace: String,
@@ -117,7 +117,7 @@ pub fn changer(
     }
 }
 
-/// What changes in a namespace that stays listed.
+/// Applies a change to a namespace that stays listed.
 pub fn apply(namespace: &mut Namespace, churn: Churn, graveyard: &Graveyard, random: &mut Random) {
     match churn {
         Churn::Order(order) => namespace.order = order,

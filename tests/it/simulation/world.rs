@@ -1,5 +1,5 @@
-//! Plays a schedule: a simulator that serves it, the runs that walk it, and the model that the record is held against
-//! after each of them.
+//! Plays a schedule: a simulator that serves it, the runs that walk it, and the model that the record is compared with
+//! after each run.
 
 use std::sync::Arc;
 
@@ -26,9 +26,10 @@ struct Watched {
     log: Log,
     model: Model,
     graveyard: Graveyard,
-    /// While it is not listed.
+    /// The namespace while it is not listed.
     gone: Option<Namespace>,
-    /// Its walk so far was told one consistent state: what is published must then be the service's own.
+    /// Whether the current walk has seen one consistent state. If so, the published snapshot must equal the service's
+    /// objects.
     undisturbed: bool,
 }
 
@@ -70,7 +71,7 @@ impl<'a> World<'a> {
 
     pub async fn play(mut self, seat: &mut Seat) -> anyhow::Result<()> {
         let played = self.play_runs(seat).await;
-        // The hooks in there keep what they watch.
+        // The hooks in the namespaces hold references to what they watch.
         self.simulator.with(|state| {
             state.namespaces.retain(|namespace| namespace.account != self.account);
             state.accounts.remove(&self.account);
@@ -105,7 +106,7 @@ impl<'a> World<'a> {
         if let (Left::Ended(ended), true) = (&left, orderly) {
             check_outcomes(ended, &after)?;
             let mut leaked = record::leaked(&mut seat.admin, &self.account).await?;
-            // What an earlier run left where this one did not walk stays until the next that does.
+            // If this run did not walk a namespace, an earlier run's rows remain until the next run that does.
             leaked.retain(|(namespace, ..)| has_walked(ended, namespace));
             ensure!(
                 leaked.is_empty(),
@@ -118,7 +119,7 @@ impl<'a> World<'a> {
         Ok(())
     }
 
-    /// A store as another process would open it, or the one that is open.
+    /// The open store, or a new one as another process would open it.
     async fn store(&mut self) -> anyhow::Result<Store> {
         if self.random.one_in(4) {
             self.store = None;
@@ -129,7 +130,7 @@ impl<'a> World<'a> {
         self.store.clone().context("it was opened above")
     }
 
-    /// What changes before the run, and what will go wrong in it.
+    /// Applies the changes before the run and plans its faults.
     fn prepare(&mut self, planned: &PlannedRun, before: &[Snapshot]) {
         for (at, watched) in self.namespaces.iter_mut().enumerate() {
             let unfinished = before.iter().any(|s| s.namespace == watched.id && s.is_unfinished());
@@ -174,7 +175,7 @@ impl<'a> World<'a> {
         });
     }
 
-    /// Whether the run ended by itself, with all its sessions.
+    /// Returns whether the run ended by itself, with all its sessions.
     async fn note(&mut self, left: &Left, planned: &PlannedRun, seat: &mut Seat) -> bool {
         self.coverage.count("runs");
         match (left, planned.interruption.map(|interruption| interruption.kind)) {
@@ -198,7 +199,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// A walk that is resumed asks first for the page after its last committed one, or for none (promise 4).
+    /// A resumed walk first requests the page after its last committed one, or none (promise 4).
     fn check_resumption(&self, before: &[Snapshot], after: &[Snapshot]) -> anyhow::Result<()> {
         for old in before.iter().filter(|snapshot| snapshot.is_unfinished()) {
             let Some(new) = after.iter().find(|new| new.id == old.id) else {
@@ -264,7 +265,7 @@ impl<'a> World<'a> {
         Ok(())
     }
 
-    /// After two undisturbed runs the record is what the service holds.
+    /// Checks that after two undisturbed runs the record equals the service's objects.
     fn check_end(&self, left: &Left) -> anyhow::Result<()> {
         let Left::Ended(ended) = left else {
             bail!("nothing interrupted it")
@@ -325,7 +326,7 @@ impl Watched {
         }
     }
 
-    /// A walk came to its end: the model takes what it was told, and says whether it had to be held.
+    /// Ends a walk: the model takes over the objects that the walk received, and decides whether it had to be held.
     fn finish(
         &mut self,
         snapshot: &Snapshot,

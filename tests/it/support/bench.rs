@@ -1,4 +1,4 @@
-//! Walks made by hand on a store, without a service: what no program does in this order can be tried, too.
+//! Walks driven step by step against a store, without a service, in orders that the program itself never produces.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -11,13 +11,13 @@ use sqlx::{Connection, PgConnection};
 use super::database::{TestDatabase, fresh_database};
 use super::program::ACCOUNT;
 
-/// A namespace's objects, by the byte that their id is made of.
+/// A namespace's objects, keyed by the byte that fills their id.
 pub type Seen = BTreeMap<u8, Option<bool>>;
 
 pub struct Bench {
     pub store: Store,
     pub admin: PgConnection,
-    /// Of the only account's namespaces.
+    /// The keys of the namespaces; all belong to the only account.
     pub keys: Vec<i32>,
     pub run: i64,
     database: TestDatabase,
@@ -34,7 +34,7 @@ impl Bench {
             .unwrap();
         let listed: Vec<_> = (1..=namespaces).map(namespace).collect();
         store.record_listing(account, &listed).await.unwrap();
-        let recorded = store.recorded_namespaces(account).await.unwrap();
+        let recorded = store.namespaces_of_account(account).await.unwrap();
         Self {
             run: store.begin_run().await.unwrap(),
             keys: recorded.iter().map(|namespace| namespace.key).collect(),
@@ -44,12 +44,12 @@ impl Bench {
         }
     }
 
-    /// As another program has it.
+    /// A second store on the same database, as another program would open it.
     pub async fn another_store(&self) -> Store {
         Store::connect(self.options(), 3).await.unwrap()
     }
 
-    /// The namespace's lease, on a connection of its own.
+    /// Acquires the namespace's lease on a connection of its own.
     pub async fn acquire(&self, at: usize) -> Lease {
         acquire(&self.store, self.keys[at]).await
     }
@@ -58,12 +58,12 @@ impl Bench {
         Walk::begin(lease.clone(), self.run, false).await.unwrap()
     }
 
-    /// A walk that came to its end, and is ready to be published.
+    /// Runs a walk to its end and returns it ready for publication.
     pub async fn walked(&self, lease: &Lease, seen: &Seen) -> ProvenWalk {
         let mut walk = self.begun(lease).await;
         let recorded = match walk.base() {
             Some(_) => lease.recorded_rows(None, 1_000).await.unwrap(),
-            None => Vec::new(), // those in the table are its own
+            None => Vec::new(), // a baseline's rows in the table are the walk's own
         };
         let mut page = walk.begin_page().await.unwrap();
         let observed: Vec<_> = seen.iter().map(|(id, flag)| observation(*id, *flag)).collect();
@@ -88,7 +88,7 @@ impl Bench {
         walk.prove().unwrap()
     }
 
-    /// A walk that is held back: its snapshot.
+    /// Runs a walk that the breaker holds and returns its snapshot.
     pub async fn held(&self, lease: &Lease, seen: &Seen) -> i32 {
         let walk = self.walked(lease, seen).await;
         let snapshot_id = walk.walk().snapshot_id();
@@ -117,7 +117,7 @@ impl Bench {
         self.database.options.clone()
     }
 
-    /// Ends whatever session holds the namespace's lock.
+    /// Ends every session that holds the namespace's lock.
     pub async fn end_lock_session(&mut self, at: usize) {
         let end = "select pg_terminate_backend(l.pid, 10000) from pg_locks l
                    where l.locktype = 'advisory' and l.objid::int = $1
@@ -130,14 +130,14 @@ impl Bench {
         assert_eq!(ended, [true]);
     }
 
-    /// Until so many sessions wait for a lock.
+    /// Waits until `sessions` sessions wait for a lock.
     pub async fn until_waiting(&mut self, sessions: i64) {
         let waits = "select count(*) from pg_stat_activity
                      where datname = current_database() and wait_event_type = 'Lock'";
         self.until(waits, sessions).await;
     }
 
-    /// Until the sessions of all other programs have ended.
+    /// Waits until the sessions of all other programs have ended.
     pub async fn until_alone(&mut self) {
         let programs = "select count(distinct application_name) from pg_stat_activity
                         where datname = current_database() and application_name like 'durable-inventory %'";
@@ -159,7 +159,7 @@ impl Bench {
         }
     }
 
-    /// Every row of the record's tables.
+    /// Returns every row of the record's tables.
     pub async fn everything(&mut self) -> Vec<String> {
         let all = "select t::text from inventory.namespace t union all select t::text from inventory.snapshot t
                    union all select t::text from inventory.open_interval t

@@ -1,20 +1,20 @@
-//! A database of its own for each test, on one private server that all tests share, be they threads of one process
-//! or processes of their own. The last test to end stops the server.
+//! One database per test, on a private server that all tests share, across threads and processes. The last test stops
+//! the server.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use durable_inventory::store::private::{PrivateServer, Settings};
+use durable_inventory::store::managed_postgres::{ManagedServer, Settings};
 use sqlx::Connection;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 
-/// An empty database, dropped with this value. Pools on it should be small: the tests of a run share the server's 100
+/// An empty database, dropped with this value. Keep pools on it small: all tests of a run share the server's 100
 /// connections.
 pub struct TestDatabase {
     pub options: PgConnectOptions,
     name: String,
-    /// Only empty while it is being dropped.
-    server: Option<PrivateServer>,
+    /// `None` only during the drop.
+    server: Option<ManagedServer>,
 }
 
 pub async fn fresh_database() -> TestDatabase {
@@ -22,7 +22,7 @@ pub async fn fresh_database() -> TestDatabase {
     let name = format!("test_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
     let server = join().await;
     let admin = server.connect_options();
-    // A killed run may have left one of this name.
+    // A killed run may have left a database of this name.
     execute(&admin, &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await;
     execute(&admin, &format!("CREATE DATABASE {name}")).await;
     TestDatabase {
@@ -33,13 +33,13 @@ pub async fn fresh_database() -> TestDatabase {
 }
 
 impl TestDatabase {
-    /// As `DATABASE_URL` would say it.
+    /// The database as a `DATABASE_URL`.
     pub fn url(&self) -> String {
         url(&self.options)
     }
 }
 
-/// As `DATABASE_URL` would say it.
+/// The database as a `DATABASE_URL`.
 pub fn url(options: &PgConnectOptions) -> String {
     let socket = options.get_socket().unwrap().to_str().unwrap();
     let (user, port, name) = (
@@ -52,7 +52,8 @@ pub fn url(options: &PgConnectOptions) -> String {
 }
 
 impl Drop for TestDatabase {
-    /// On a thread of its own, for the test's runtime may be ending, or be of the kind that must not be blocked.
+    /// Drops the database on a thread of its own, because the test's runtime may be shutting down or may not be
+    /// blocked.
     fn drop(&mut self) {
         let (name, server) = (std::mem::take(&mut self.name), self.server.take().unwrap());
         let ended = std::thread::spawn(move || {
@@ -74,16 +75,16 @@ impl Drop for TestDatabase {
     }
 }
 
-/// The cluster lies with the build's other files and stays there, so that the next run need not create it. Where the
-/// server's user can't reach that (a checkout in root's home), it lies in `/tmp`.
-async fn join() -> PrivateServer {
+/// Joins the shared server. Its cluster stays in the build folder so that the next run need not create it. If the
+/// server's user can't reach that folder (a checkout in root's home), the cluster lies in `/tmp`.
+async fn join() -> ManagedServer {
     let in_target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("postgres");
-    match PrivateServer::join(&at(in_target)).await {
+    match ManagedServer::join(&at(in_target)).await {
         Ok(server) => server,
         Err(_) => {
             let uid = rustix::process::geteuid().as_raw();
             let in_tmp = std::env::temp_dir().join(format!("durable-inventory-tests-{uid}"));
-            PrivateServer::join(&at(in_tmp)).await.unwrap()
+            ManagedServer::join(&at(in_tmp)).await.unwrap()
         }
     }
 }

@@ -1,4 +1,4 @@
-//! How much memory a program takes.
+//! Measures and limits a program's memory.
 
 use std::process::{Command, Stdio};
 use std::thread::sleep;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::program::Ended;
 
-/// Runs a command to its end, and tells the most memory that it has had resident, in KiB.
+/// Runs a command to its end and returns its peak resident memory in KiB.
 pub fn run_measured(mut command: Command) -> (Ended, u64) {
     let mut child = command.spawn().unwrap();
     let mut peak = 0;
@@ -17,14 +17,14 @@ pub fn run_measured(mut command: Command) -> (Ended, u64) {
     (child.wait_with_output().unwrap().into(), peak)
 }
 
-/// `None` when the process has ended.
+/// Returns `None` once the process has ended.
 fn peak_kib(process: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     line.split_whitespace().next()?.parse().ok()
 }
 
-/// The same command, whose process may use no more than so many KiB of address space.
+/// Limits the command's address space to `kib` KiB.
 pub fn limited(command: &Command, kib: u64) -> Command {
     let mut shell = Command::new("sh");
     shell

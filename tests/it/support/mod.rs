@@ -1,4 +1,4 @@
-//! What the tests share.
+//! Helpers that the tests share.
 
 pub mod bench;
 pub mod database;
@@ -8,4 +8,5 @@ pub mod polled;
 pub mod private;
 pub mod program;
 pub mod python;
+pub mod terminal;
 pub mod witness;

@@ -1,10 +1,10 @@
-//! Futures that are left in the midst of their work.
+//! Abandons futures in the middle of their work.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::Poll;
 
-/// Drives a future until it ends, or was polled so many times.
+/// Polls a future until it completes, at most `polls` times.
 pub async fn polled<F: Future>(mut future: Pin<&mut F>, polls: u64) -> Option<F::Output> {
     let mut left = polls;
     poll_fn(|context| {

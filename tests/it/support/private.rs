@@ -1,15 +1,15 @@
-//! A private server that a test has to itself, to break it.
+//! A private server for one test, which may break it.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use durable_inventory::store::private::{Error, PrivateServer, Settings};
+use durable_inventory::store::managed_postgres::{Error, ManagedServer, Settings};
 use rustix::process::{Pid, Signal, kill_process};
 use sqlx::{Connection, PgConnection, Row};
 use tempfile::TempDir;
 
-/// A data folder that does not exist yet, under a folder that the server's user can pass. It is removed at the end.
+/// A data folder that does not exist yet, in a folder that the server's user can enter. It is removed on drop.
 pub struct Data {
     pub parent: TempDir,
     pub dir: PathBuf,
@@ -33,12 +33,12 @@ impl Data {
         }
     }
 
-    pub async fn join(&self) -> PrivateServer {
-        PrivateServer::join(&self.settings()).await.unwrap()
+    pub async fn join(&self) -> ManagedServer {
+        ManagedServer::join(&self.settings()).await.unwrap()
     }
 
     pub async fn refusal(&self) -> Error {
-        PrivateServer::join(&self.settings()).await.unwrap_err()
+        ManagedServer::join(&self.settings()).await.unwrap_err()
     }
 
     pub fn pid_file(&self) -> PathBuf {
@@ -59,13 +59,13 @@ impl Data {
     }
 }
 
-pub async fn execute(server: &PrivateServer, sql: &'static str) {
+pub async fn execute(server: &ManagedServer, sql: &'static str) {
     let mut connection = PgConnection::connect_with(&server.connect_options()).await.unwrap();
     sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
     connection.close().await.unwrap();
 }
 
-pub async fn number(server: &PrivateServer, sql: &'static str) -> i64 {
+pub async fn number(server: &ManagedServer, sql: &'static str) -> i64 {
     let mut connection = PgConnection::connect_with(&server.connect_options()).await.unwrap();
     let row = sqlx::query(sql).fetch_one(&mut connection).await.unwrap();
     connection.close().await.unwrap();

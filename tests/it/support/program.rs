@@ -1,4 +1,4 @@
-//! The real program as a child process, on a simulator and a database of the test's own.
+//! Runs the real program as a child process, against a simulator and a database that belong to the test.
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -8,14 +8,14 @@ use serde_json::Value;
 
 use super::database::TestDatabase;
 
-/// The account that the tests' simulators hold, and its token.
+/// The account in the tests' simulators, and its token.
 pub const ACCOUNT: &str = "0123456789abcdef0123456789abcdef";
 pub const TOKEN: &str = "test-token";
 
-/// What a run of the program left.
+/// The result of a finished run.
 #[derive(Debug)]
 pub struct Ended {
-    /// `None` when a signal ended it.
+    /// `None` if a signal ended the run.
     pub code: Option<i32>,
     pub stdout: String,
     pub stderr: String,
@@ -32,20 +32,20 @@ impl From<Output> for Ended {
 }
 
 impl Ended {
-    /// stdout of `--output json`.
+    /// Parses stdout as JSON, for `--output json`.
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:#?}"))
     }
 }
 
-/// A simulator with the tests' account in it.
+/// Starts a simulator with the tests' account.
 pub async fn simulator() -> Simulator {
     let simulator = Simulator::start().await;
     simulator.add_account(ACCOUNT, TOKEN);
     simulator
 }
 
-/// The program with nothing of the tester's own environment but PATH, and no limit on its pace.
+/// The program with no environment variable of the tester but PATH, and without a rate limit.
 pub fn program(simulator: &Simulator, database: &TestDatabase, args: &[&str]) -> Command {
     program_on(simulator, &database.url(), args)
 }
@@ -73,13 +73,13 @@ pub fn bare(args: &[&str]) -> Command {
     command
 }
 
-/// `sync` at full speed on one cursor, its outcome as JSON on stdout. On a busy machine the API looks slow, and without
-/// the option it would be read on several: `cursors` is about those.
+/// `sync` at full speed on one cursor, with its outcome as JSON on stdout. On a busy machine the API looks slow, and
+/// the program would otherwise use several cursors; the module `cursors` tests those.
 pub fn sync(simulator: &Simulator, database: &TestDatabase, more: &[&str]) -> Command {
     program(simulator, database, &[&SYNC, more].concat())
 }
 
-/// `sync` by a configuration file, which says everything but where the API and the database are.
+/// `sync` with a configuration file that sets everything but the addresses of the API and the database.
 pub fn sync_by_file(simulator: &Simulator, database: &TestDatabase, file: &Path, more: &[&str]) -> Command {
     let args = ["sync", "--output", "json", "--config", file.to_str().unwrap()];
     let mut command = bare(&[&args, more].concat());
@@ -89,7 +89,7 @@ pub fn sync_by_file(simulator: &Simulator, database: &TestDatabase, file: &Path,
     command
 }
 
-/// The same, with a database that is not only a test's, but a server's.
+/// `sync` on a database given by URL, which may be any server's.
 pub fn sync_to(simulator: &Simulator, url: &str, more: &[&str]) -> Command {
     program_on(simulator, url, &[&SYNC, more].concat())
 }

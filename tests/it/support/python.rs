@@ -1,13 +1,14 @@
-//! Programs from PyPI that read what we write, in an environment of their own with the build's other files.
+//! Python environments with packages from PyPI that read our output, kept in the build folder.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 
-/// The interpreter of an environment with the packages of `tests/readers/NAME.txt`. It stays for the next run.
+/// Returns the interpreter of an environment with the packages of `tests/readers/NAME.txt`. The next run reuses the
+/// environment.
 pub fn python(name: &str) -> PathBuf {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-    // Another test's panic is told by that test.
+    // If another test panicked while holding the lock, that test fails by itself.
     let _mine = ONE_AT_A_TIME.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     let wanted = readers().join(format!("{name}.txt"));
     let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("python-{name}"));

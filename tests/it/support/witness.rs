@@ -1,5 +1,5 @@
 //! Watches what a simulator serves and what the record makes of it, while the real program is killed, stopped or run
-//! twice: the record must equal the model of `simulation` at every moment.
+//! twice. At every point the record must equal the model of `simulation`.
 
 use std::time::{Duration, Instant};
 
@@ -41,15 +41,15 @@ impl Witness {
         }
     }
 
-    /// Some objects go, some come, some change; the inventory grows and shrinks around its size.
+    /// Removes, adds and changes objects at random, so that each namespace's size fluctuates around its initial one.
     pub fn churn(&mut self, simulator: &Simulator, percent: u64) {
         for watched in &self.namespaces {
             churn(simulator, &watched.id, &mut self.random, percent);
         }
     }
 
-    /// Takes note of what was published since, and holds the whole record against the model. Returns how many
-    /// snapshots were published.
+    /// Notes every new publication and compares the whole record with the model. Returns the number of new
+    /// publications.
     pub async fn check(&mut self, options: &PgConnectOptions) -> usize {
         let mut session = PgConnection::connect_with(options).await.unwrap();
         let snapshots = record::snapshots(&mut session, ACCOUNT).await.unwrap();
@@ -78,7 +78,7 @@ impl Witness {
         published
     }
 
-    /// After a run in peace: the record is what the service holds, and nothing is left behind.
+    /// Checks the state after an undisturbed run: the record equals the service's objects, and nothing is left over.
     pub async fn check_end(&mut self, simulator: &Simulator, options: &PgConnectOptions) {
         self.check(options).await;
         for watched in &self.namespaces {
@@ -91,7 +91,7 @@ impl Witness {
     }
 }
 
-/// Less than so many percent of a namespace's objects go, less than so many come, and half as many change.
+/// Removes and adds fewer than `percent` percent of a namespace's objects each, and changes half as many.
 pub fn churn(simulator: &Simulator, namespace: &str, random: &mut Random, percent: u64) {
     simulator.with_namespace(namespace, |namespace| {
         let objects = namespace.objects_mut();
@@ -111,7 +111,8 @@ pub fn churn(simulator: &Simulator, namespace: &str, random: &mut Random, percen
     });
 }
 
-/// Until the server has noticed that the program's sessions are gone: what they had sent may still be committed.
+/// Waits until the server has noticed that the program's sessions ended. Until then, it may still commit what they had
+/// sent.
 pub async fn until_sessions_are_gone(options: &PgConnectOptions) {
     let left = "select count(*) from pg_stat_activity
                 where datname = current_database() and application_name like 'durable-inventory %'";

@@ -1,4 +1,4 @@
-//! What an answer says: rows, envelope, and bodies that are none of Cloudflare's.
+//! The content of responses: rows, the envelope, and bodies that don't come from Cloudflare.
 
 use cloudflare_simulator::{Answer, Fault, Simulator, When};
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ fn page_2(simulator: &Simulator, namespace: &str, change: impl Fn(&mut Value) + 
     simulator.fault(namespace, When::Nth(2), Fault::json(change));
 }
 
-/// A field of row 3 of page 2 in place of the true one.
+/// Replaces a field of row 3 on page 2.
 fn row_3(simulator: &Simulator, namespace: &str, key: &'static str, value: Value) {
     page_2(simulator, namespace, move |page| {
         page["result"][2][key] = value.clone();
@@ -21,7 +21,7 @@ fn answer(simulator: &Simulator, namespace: &str, answer: Answer) {
     simulator.fault(namespace, When::Nth(2), Fault::Answer(answer));
 }
 
-/// Nothing is dropped silently: the error names namespace, page and row.
+/// Nothing is dropped silently: the error names the namespace, the page and the row.
 fn wrong_row(name: &'static str, odd: fn(&Simulator, &str), error: &'static [&'static str]) -> Case {
     case(name, odd).fails(error)
 }

@@ -1,4 +1,4 @@
-//! Who asks: both schemes, and what follows where they are refused.
+//! Authentication: both schemes, and the consequences of a refusal.
 
 use cloudflare_simulator::{Answer, Fault, Simulator, When};
 use serde_json::json;
@@ -76,7 +76,7 @@ fn refusals() -> Vec<Answer> {
     ]
 }
 
-/// An account with so many namespaces of three pages, none of them recorded yet.
+/// An account with this many unrecorded namespaces of three pages each.
 async fn account(namespaces: usize) -> (Simulator, TestDatabase, Vec<String>) {
     let (simulator, database) = (simulator().await, fresh_database().await);
     let add = |n| {
@@ -97,7 +97,7 @@ fn object_requests(simulator: &Simulator) -> usize {
     simulator.requests().len() - list_requests(simulator)
 }
 
-/// What the run says of each namespace, in the order of their names.
+/// The status of each namespace in the run's JSON, in the order of their names.
 fn statuses(ended: &Ended) -> Vec<String> {
     let told = ended.json()["namespaces"].as_array().unwrap().clone();
     told.iter().map(|n| n["status"].as_str().unwrap().to_owned()).collect()
@@ -105,7 +105,7 @@ fn statuses(ended: &Ended) -> Vec<String> {
 
 const LIMIT: &[&str] = &["--limit", "10"];
 
-/// Whatever the answer, and at whichever page: the list of namespaces was accepted, and so are the others.
+/// The namespace list was accepted, so the other namespaces continue, whatever the refusal and its page.
 #[tokio::test]
 async fn a_refusal_of_one_namespace_stops_no_other() {
     for (n, refusal) in refusals().into_iter().enumerate() {
@@ -117,7 +117,7 @@ async fn a_refusal_of_one_namespace_stops_no_other() {
         assert_eq!(ended.code, Some(3), "{ended:#?}");
         assert_eq!(statuses(&ended), ["interrupted", "complete", "complete"], "{ended:#?}");
         assert_eq!(ended.json()["accounts_failed"], json!([]), "{ended:#?}");
-        // A 401 leaves doubts about all of the account, which the list settles.
+        // A 401 casts doubt on the whole account, which another request for the list resolves.
         assert_eq!(
             list_requests(&simulator),
             if is_forbidden { 1 } else { 2 },
@@ -154,7 +154,7 @@ async fn namespaces_that_are_all_forbidden_are_all_tried() {
     assert_eq!((list_requests(&simulator), object_requests(&simulator)), (1, 5));
 }
 
-/// The token is revoked when the list was read.
+/// The token is revoked after the list was read.
 #[tokio::test]
 async fn a_401_and_a_refused_list_stop_the_account() {
     for (concurrency, refusal) in [
@@ -200,7 +200,8 @@ async fn a_401_and_a_refused_list_stop_the_account() {
     }
 }
 
-/// Neither accepted nor refused: nothing is stopped, and the list is not asked for without end.
+/// The list is neither accepted nor refused: the other namespaces continue, and the number of requests for the list is
+/// bounded.
 #[tokio::test]
 async fn a_list_that_settles_nothing_stops_nothing() {
     let (simulator, database, namespaces) = account(8).await;

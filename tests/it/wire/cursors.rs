@@ -1,4 +1,4 @@
-//! Where the cursor stands, what ends a walk, and what would never end it.
+//! The place of the cursor, what ends a walk, and listings that would never end.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -13,7 +13,7 @@ fn key(simulator: &Simulator, namespace: &str, key: CursorKey) {
     simulator.with_namespace(namespace, |n| n.cursor_key = key);
 }
 
-/// The server's own idea of a page's size, and a cursor that fits it.
+/// Caps the page at the server's own size, with a cursor to match.
 fn cap(page: &mut Page, size: usize) {
     if page.rows.len() > size {
         page.rows.truncate(size);
@@ -148,8 +148,8 @@ async fn an_end_must_be_proven() {
     .await;
 }
 
-/// Nothing but the proof stands between a cursor that is overlooked and a record that lacks most objects: a baseline
-/// removes nothing that could be held back.
+/// If a cursor is overlooked, only the proof prevents a record that lacks most objects: a baseline has no removals that
+/// the breaker could hold.
 #[tokio::test]
 async fn a_baseline_needs_the_same_proof() {
     for asked_after in [
@@ -173,7 +173,7 @@ async fn a_baseline_needs_the_same_proof() {
     }
 }
 
-/// The first page again and again, each time with a cursor that was never seen.
+/// Serves the first page repeatedly, each time with a new cursor.
 fn same_page_for_ever(simulator: &Simulator, namespace: &str) {
     let count = AtomicU64::new(0);
     let edit = move |_: &_, page: &mut Page| page.set_next(&format!("new-{}", count.fetch_add(1, Ordering::Relaxed)));

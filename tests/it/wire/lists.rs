@@ -1,4 +1,4 @@
-//! The list of namespaces: how it ends, what it may hold, and that its absence of something proves nothing.
+//! The list of namespaces: its end, its contents, and that an absence from it proves nothing.
 
 use cloudflare_simulator::{Answer, Fault, Namespace, Request, Simulator, When};
 use serde_json::{Value, json};
@@ -105,7 +105,7 @@ async fn an_id_is_any_text() {
         assert_eq!(objects(&database, id).await, truth(&simulator, id), "{id}");
     }
 
-    // These would be another URL. They fail, and the others go on.
+    // These ids would change the URL's path. They fail, and the others continue.
     for id in [".", ".."] {
         let mut namespace = Namespace::new(ACCOUNT, id);
         namespace.id = id.to_owned();
@@ -117,7 +117,7 @@ async fn an_id_is_any_text() {
     assert!(ended.stdout.contains("can't be a part of a URL"), "{ended:#?}");
 }
 
-/// An account with a record of two namespaces, whose truth has moved on since.
+/// An account with a record of two namespaces, whose objects have changed since.
 async fn recorded() -> (Simulator, TestDatabase, [String; 2]) {
     let (simulator, database) = (simulator().await, fresh_database().await);
     let namespaces = ["one", "two"].map(|name| simulator.add_namespace(ACCOUNT, name));
@@ -231,7 +231,7 @@ fn hide(simulator: &Simulator, name: &'static str) {
 async fn only_a_namespace_that_is_neither_listed_nor_there_is_missing() {
     let (simulator, database, [one, _]) = recorded().await;
     let before = everything(&database, &one).await;
-    // Not listed, but its object list says anything else than that it is gone.
+    // The namespace is not listed, and the error of its object list does not mean that it is gone.
     hide(&simulator, "one");
     for answer in [
         Answer::html(200),
@@ -244,7 +244,7 @@ async fn only_a_namespace_that_is_neither_listed_nor_there_is_missing() {
         assert_eq!(missing(&database).await, [""; 0], "{answer:?}");
         simulator.with_namespace(&one, |n| n.faults.clear());
     }
-    // A 404 of any kind, even a proxy's: nothing is removed, so it need not be doubted.
+    // Any 404 suffices, even a proxy's, because nothing is removed.
     let gone = Answer::new(404, "text/plain", "404 page not found");
     simulator.fault(&one, When::Always, Fault::Answer(gone));
     let ended = run(sync(&simulator, &database, &[]));
@@ -261,7 +261,7 @@ async fn only_a_namespace_that_is_neither_listed_nor_there_is_missing() {
         "its objects stay as they were"
     );
 
-    // It is not asked about again, and is back as soon as it is listed.
+    // The namespace gets no further requests until it is listed again, and is then recorded as before.
     let asked = simulator.requests_to(&one).len();
     assert_eq!(run(sync(&simulator, &database, &[])).code, Some(0));
     assert_eq!(simulator.requests_to(&one).len(), asked);
@@ -284,7 +284,7 @@ async fn a_namespace_that_is_listed_but_not_found_has_failed() {
     assert_eq!(everything(&database, &one).await, before);
 }
 
-/// The rows and the `result_info` of one page of all rows.
+/// Selects the rows and the `result_info` of one page.
 type Odd = fn(&[Value], usize, usize) -> (Vec<Value>, Value);
 
 fn page_of(all: &[Value], page: usize, per_page: usize) -> Vec<Value> {
@@ -317,7 +317,7 @@ const DOUBT: &str = "the namespace list may be cut short";
 
 #[tokio::test]
 async fn a_list_that_may_be_cut_short_is_never_done() {
-    // How many of 130 namespaces are listed, in how many requests, and what is in doubt.
+    // Name, list, number of listed namespaces out of 130, number of requests, and the reported doubt.
     let cases: [(&str, Odd, usize, usize, &str); 11] = [
         (
             "total_pages is too small",
@@ -482,7 +482,7 @@ async fn a_page_that_fails_leaves_those_before_it() {
     }
 }
 
-/// That it is not listed proves nothing then, not even beside a 404.
+/// If the list may be incomplete, an absence from it proves nothing, not even together with a 404.
 #[tokio::test]
 async fn a_list_that_may_be_cut_short_hides_nothing() {
     let (simulator, database, [one, two]) = recorded().await;
@@ -500,7 +500,7 @@ async fn a_list_that_may_be_cut_short_hides_nothing() {
     assert_eq!(everything(&database, &one).await, before);
     assert_eq!(objects(&database, &two).await, truth(&simulator, &two));
 
-    // It is walked without being listed, also when it is asked for alone.
+    // An unlisted namespace is walked, even if it is the only one selected.
     let ended = run(sync(&simulator, &database, &["--namespace", "one"]));
     assert_eq!(ended.code, Some(3), "{ended:#?}");
     assert_eq!(statuses(&ended), ["complete"]);
@@ -531,7 +531,7 @@ async fn a_list_that_may_be_cut_short_hides_nothing() {
         "{ended:#?}"
     );
 
-    // Nothing at all is listed, of two.
+    // The list of two namespaces is empty.
     restore_list(&simulator);
     change_list(&simulator, |list| rows(list).clear());
     let ended = run(sync(&simulator, &database, &[]));

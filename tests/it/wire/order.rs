@@ -1,4 +1,4 @@
-//! Ids that come twice, or not in order: the record is right all the same.
+//! Duplicate or unordered ids: the record is correct all the same.
 
 use cloudflare_simulator::{Fault, Order, Page, Simulator, When};
 
@@ -11,7 +11,7 @@ fn flip(flag: &mut Option<bool>) {
     *flag = Some(*flag != Some(true));
 }
 
-/// The last object of page 1 comes again as the first of page 2. Only there its flag is the true one.
+/// Lists the last object of page 1 again as the first of page 2, where its flag is the true one.
 fn again_on_the_next_page(simulator: &Simulator, namespace: &str) {
     let (id, flag) = simulator.truth(namespace).into_iter().nth(99).unwrap();
     simulator.fault(
@@ -32,7 +32,7 @@ fn twice_on_a_page(simulator: &Simulator, namespace: &str) {
     simulator.fault(namespace, When::Nth(2), Fault::edit(edit));
 }
 
-/// The first row of page 1 comes again at the end of page 3, where no order is kept.
+/// Lists the first row of page 1 again at the end of an unordered page 3.
 fn again_much_later(simulator: &Simulator, namespace: &str) {
     let (id, flag) = simulator.truth(namespace).into_iter().next().unwrap();
     let edit = move |_: &_, page: &mut Page| {
@@ -86,13 +86,13 @@ async fn no_order_is_as_right_as_any() {
         }),
         case("shuffled, and an early end", |s, n| {
             order(s, n, Order::Shuffled(1));
-            // The first walk ends at its first page, for want of order.
+            // The first walk ends at its first page because the ids are unordered.
             s.fault(n, When::From(2), Fault::truncate());
         })
         .ends_held(&["snapshots accept"]),
         case("out of order, and the cursor is elsewhere", |s, n| {
             s.fault(n, When::Nth(1), Fault::out_of_order());
-            // While the first walk finds no order on its first page, it asks for its second.
+            // While the first walk detects unordered ids on its first page, it already requests its second.
             s.fault(n, When::Nth(3), Fault::no_cursor_key());
         })
         .fails(&["page 1", "the cursor is not where it was expected"]),
@@ -107,7 +107,7 @@ async fn a_namespace_without_order_is_remembered() {
     simulator.seed(&namespace, 250, 1);
     order(&simulator, &namespace, Order::Shuffled(7));
 
-    // A baseline without order.
+    // A baseline with unordered ids.
     let first = run(sync(&simulator, &database, LIMIT));
     assert_eq!(first.code, Some(0), "{first:#?}");
     assert_eq!(objects(&database, &namespace).await, truth(&simulator, &namespace));

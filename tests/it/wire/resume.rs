@@ -1,5 +1,5 @@
-//! Odd answers to a run that goes on where another was stopped: a cursor that means something else by then costs one
-//! walk from the start, and nothing more.
+//! Odd responses to a run that resumes another one. A cursor whose meaning has changed costs one walk from the start,
+//! and nothing more.
 
 use cloudflare_simulator::{Answer, Fault, Order, Simulator, When};
 use rustix::process::{Pid, Signal, kill_process};
@@ -19,7 +19,7 @@ async fn stop_at(simulator: &Simulator, database: &TestDatabase, namespace: &str
     child.wait_with_output().unwrap().into()
 }
 
-/// A record, a truth that has moved on, and a walk that was stopped after its second page.
+/// A record, objects that have changed since, and a walk that was stopped after its second page.
 async fn interrupted() -> (Simulator, TestDatabase, String) {
     let (simulator, database) = (simulator().await, fresh_database().await);
     let namespace = simulator.add_namespace(ACCOUNT, "room");
@@ -36,7 +36,7 @@ async fn a_cursor_that_means_nothing_any_more_costs_one_walk() {
     let faults: [(&str, Vec<(When, Fault)>); 4] = [
         ("refused", vec![(When::Nth(1), Fault::RefuseCursor)]),
         ("ignored", vec![(When::Nth(1), Fault::IgnoreCursor)]),
-        // Asked once more, it is as empty; only the checkpoint speaks against it.
+        // The page stays empty on a second request; only the checkpoint contradicts it.
         ("at the end", vec![(When::First(2), Fault::empty_end())]),
         (
             "an answer before the checkpoint that would be the last",
@@ -138,7 +138,7 @@ async fn a_page_that_was_spooled_before_costs_one_walk() {
     }
 }
 
-/// A page of nothing else, with a cursor, is not the page after it.
+/// A page with this row alone and a cursor is not the page after it.
 #[tokio::test]
 async fn the_row_at_the_checkpoint_alone_costs_one_walk() {
     let (simulator, database, namespace) = interrupted().await;
@@ -154,7 +154,7 @@ async fn the_row_at_the_checkpoint_alone_costs_one_walk() {
     );
 }
 
-/// Empty pages, whose cursors lead from one to the next of seven and back.
+/// Empty pages whose cursors form a cycle of seven.
 fn circle() -> Fault {
     Fault::hook(|request| {
         let at: u8 = request
@@ -174,7 +174,7 @@ async fn a_circle_is_found_over_many_runs() {
     let namespace = simulator.add_namespace(ACCOUNT, "room");
     simulator.seed(&namespace, 250, 1);
     simulator.fault(&namespace, When::Always, circle());
-    // No run gets further than two pages, which is less than the circle.
+    // Each run gets two pages at most, fewer than the cycle has.
     for stopped in 1.. {
         assert!(stopped < 20, "the circle is never found");
         let hold = simulator.hold_at(&namespace, 3);

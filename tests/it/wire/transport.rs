@@ -1,4 +1,4 @@
-//! Connections that break, answers that come late, and refusals that pass.
+//! Broken connections, late responses, and temporary refusals.
 
 use std::io::Write;
 use std::net::{TcpListener, TcpStream as BlockingStream};
@@ -24,7 +24,7 @@ fn refused(simulator: &Simulator, namespace: &str, status: u16) {
     page_2(simulator, namespace, Fault::Answer(Answer::error(status, 1, "later")));
 }
 
-/// One page is asked for twice.
+/// The walk requests one page twice.
 fn is_retried(name: &'static str, odd: fn(&Simulator, &str)) -> Case {
     case(name, odd).in_requests(4).logs("trying again")
 }
@@ -55,7 +55,7 @@ async fn connections_that_break_are_tried_again() {
             page_2(s, n, Fault::SlowBody(5_000, Duration::from_secs(4)))
         })
         .args(&["--read-timeout", "1s"]),
-        // About 10 kB: longer in all than the timeout, which is one read's.
+        // About 10 kB, which takes longer than the timeout in total. The timeout applies to a single read.
         case("the body trickles", |s, n| {
             page_2(s, n, Fault::SlowBody(1_500, Duration::from_millis(300)))
         })
@@ -136,7 +136,7 @@ async fn a_refused_cursor_starts_the_walk_over_once() {
     .await;
 }
 
-/// A server whose queue of connections is full: it does not refuse, it is just never there.
+/// A server with a full queue of connections neither accepts nor refuses.
 #[tokio::test]
 async fn a_connection_that_never_comes_about_is_given_up() {
     let (simulator, database) = (simulator().await, fresh_database().await);
@@ -165,7 +165,7 @@ async fn a_connection_that_never_comes_about_is_given_up() {
     );
 }
 
-/// A port that takes one TLS greeting: the protocols that it offers beside TLS itself (ALPN).
+/// Accepts one TLS greeting and returns the protocols that it offers (ALPN).
 fn offered(listener: TcpListener) -> JoinHandle<Vec<String>> {
     let protocols = move |mut socket: BlockingStream| {
         let mut greeting = rustls::server::Acceptor::default();
@@ -181,8 +181,8 @@ fn offered(listener: TcpListener) -> JoinHandle<Vec<String>> {
     std::thread::spawn(move || protocols(listener.accept().unwrap().0))
 }
 
-/// A timeout ends a request of HTTP/2, and leaves its connection for the next one: a peer that went silent would be asked
-/// again and again, for as long as the program runs.
+/// A timeout ends a request in HTTP/2 but keeps its connection, so the program would send every later request to the
+/// same silent peer.
 #[tokio::test]
 async fn http_2_is_not_offered() {
     let (simulator, database) = (simulator().await, fresh_database().await);

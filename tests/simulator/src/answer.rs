@@ -1,5 +1,5 @@
-//! What the service says: the envelope of both endpoints, its errors, and a page of objects, which is written by hand
-//! because benchmarks read millions of rows.
+//! The service's responses: the envelope of both endpoints, its errors, and pages of objects. Pages are serialized by
+//! hand because benchmarks read millions of rows.
 
 use axum::body::Bytes;
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::cursor::push_hex;
 use crate::objects::Row;
 
-/// An answer in full, before it meets the socket.
+/// A complete response, before it is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     pub status: u16,
@@ -28,7 +28,7 @@ impl Answer {
         Self::new(status, "application/json", body)
     }
 
-    /// A failure in Cloudflare's envelope.
+    /// An error in Cloudflare's envelope.
     pub fn error(status: u16, code: u32, message: &str) -> Self {
         Self::errors(status, &json!([{ "code": code, "message": message }]))
     }
@@ -38,7 +38,7 @@ impl Answer {
         Self::json(status, body.to_string())
     }
 
-    /// The answer over the rate limit. `Retry-After` is not always there in production.
+    /// The response to a request over the rate limit. In production, `Retry-After` is sometimes absent.
     pub fn too_many_requests(retry_after: Option<&str>) -> Self {
         let answer = Self::error(429, 971, "Please wait and consider throttling your request speed");
         match retry_after {
@@ -47,7 +47,7 @@ impl Answer {
         }
     }
 
-    /// What a proxy in front says when the service behind it is gone.
+    /// The response of a proxy whose backend is down.
     pub fn html(status: u16) -> Self {
         let body = format!("<html><head><title>{status}</title></head><body><center>cloudflare</center></body></html>");
         Self::new(status, "text/html; charset=UTF-8", body)
@@ -57,7 +57,7 @@ impl Answer {
         Self::new(302, "text/plain", "").header("location", to)
     }
 
-    /// A list without rows, of either endpoint, as when the service lost its memory.
+    /// An empty list from either endpoint, as from a service that lost its data.
     pub fn empty_list() -> Self {
         let info = json!({ "count": 0, "page": 1, "per_page": 20, "total_count": 0, "total_pages": 0 });
         Self::list(&json!([]), &info)
@@ -74,7 +74,7 @@ impl Answer {
     }
 }
 
-/// One of the two places of a cursor in `result_info`.
+/// One of the two cursor fields in `result_info`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Field {
     Absent,
@@ -91,24 +91,24 @@ impl Field {
     }
 }
 
-/// A page of objects before it is written: what [`Fault::Edit`](crate::Fault::Edit) may change.
+/// A page of objects before it is serialized. [`Fault::Edit`](crate::Fault::Edit) may change it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
     pub rows: Vec<Row>,
     /// `result_info.cursor`.
     pub cursor: Field,
-    /// `result_info.cursors.after`, where the official SDKs look for it.
+    /// `result_info.cursors.after`, the field that the official SDKs read.
     pub cursors_after: Field,
     /// `result_info.count`.
     pub count: usize,
-    /// `result_info.per_page` and `result_info.total_count`: in the documents, not on Cloudflare's local server.
+    /// `result_info.per_page` and `result_info.total_count`: documented, but absent from Cloudflare's local server.
     pub totals: Option<(usize, u64)>,
     /// Entries of `errors`, next to `success: true`.
     pub errors: Vec<Value>,
 }
 
 impl Page {
-    /// The cursor that is handed out; `None` on the last page.
+    /// The next page's cursor; `None` on the last page.
     pub fn next(&self) -> Option<&str> {
         [&self.cursor, &self.cursors_after]
             .into_iter()
@@ -118,7 +118,7 @@ impl Page {
             })
     }
 
-    /// Hands out another cursor, wherever there is one.
+    /// Replaces the cursor in every field that has one.
     pub fn set_next(&mut self, cursor: &str) {
         for field in [&mut self.cursor, &mut self.cursors_after] {
             if let Field::Text(text) = field {
@@ -163,7 +163,7 @@ impl Page {
     }
 }
 
-/// Both spellings of "unknown", an absent and a null flag, are in use: the id's last bit says which.
+/// Both spellings of "unknown", an absent and a null flag, are in use. The id's last bit selects one.
 fn push_row(out: &mut String, (id, flag): &Row) {
     push_hex(out, id);
     out.push_str(match flag {

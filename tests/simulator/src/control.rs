@@ -1,4 +1,4 @@
-//! Makes time pass: changes that are the same on every run, and an account of exactly what they were.
+//! Simulates the passing of time: changes that are the same on every run, with an exact account of each.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::objects::{Flag, Id, Objects};
 use crate::random::{Random, hash};
 use crate::state::{Namespace, State};
 
-/// How a namespace differs from what it was. An object that came and went in between is in none of the numbers.
+/// The difference between two states of a namespace. An object that was created and removed in between is not counted.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Change {
     pub id: String,
@@ -23,7 +23,7 @@ pub struct Change {
     pub data_lost: u64,
 }
 
-/// What [`State::pass_time`] did.
+/// The result of [`State::pass_time`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Passed {
     /// Days since the start.
@@ -35,8 +35,8 @@ pub struct Passed {
 }
 
 impl State {
-    /// Every day changes the objects of the namespaces that are made to change, and one preview of the account's
-    /// shop comes or goes.
+    /// Lets days pass. On each day, the objects of namespaces with daily churn change, and one preview of the account's
+    /// shop is created or deleted.
     pub fn pass_time(&mut self, days: u64) -> Passed {
         let before: BTreeMap<String, BTreeMap<Id, Flag>> = self.changing();
         let listed = self.ids();
@@ -70,7 +70,7 @@ impl State {
         self.namespaces.iter().map(|n| n.id.clone()).collect()
     }
 
-    /// The oldest of two previews goes on odd days, a new one comes on even days.
+    /// Deletes the oldest preview on odd days and creates one on even days.
     fn preview_comes_or_goes(&mut self) {
         let day = self.day;
         let Some(oldest) = self.namespaces.iter().position(|n| n.preview.is_some()) else {
@@ -86,7 +86,7 @@ impl State {
             .push(crate::demo::preview(&account, day / 2 + 2, objects));
     }
 
-    /// Removes, adds and flips so many percent of a namespace's objects. The namespace may be called by its name.
+    /// Removes, adds and flips the given percentages of a namespace's objects. `called` is the namespace's name or id.
     pub fn churn(&mut self, called: &str, created: f64, removed: f64, flipped: f64) -> Option<Change> {
         self.day += 1;
         let day = self.day;
@@ -117,7 +117,7 @@ fn churn(namespace: &mut Namespace, [created, removed, flipped]: [u64; 3], day: 
     }
 }
 
-/// The first fitting object after a random place.
+/// The first matching object after a random position.
 fn pick(objects: &BTreeMap<Id, Flag>, random: &mut Random, fits: impl Fn(&Flag) -> bool) -> Option<Id> {
     let mut around = objects.range(random.id()..).chain(objects);
     around.find(|(_, flag)| fits(flag)).map(|(id, _)| *id)
@@ -166,7 +166,7 @@ pub(crate) async fn pass_time_request(
     whole(json(&passed))
 }
 
-/// In percent of the namespace's objects.
+/// Percentages of the namespace's objects.
 #[derive(Deserialize)]
 pub(crate) struct Churn {
     namespace: String,

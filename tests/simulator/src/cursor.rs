@@ -1,20 +1,20 @@
-//! Cursors: a position, written either as production does it or so that nobody can read or guess it.
+//! Cursors: a position, encoded either as in production or as an opaque text that clients can neither read nor guess.
 
 use crate::objects::Id;
 use crate::random::{hash, mix};
 
-/// How a namespace writes its cursors.
+/// How a namespace encodes its cursors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum CursorStyle {
-    /// The last id served, as seen in production and in `workerd`; any id will do. Only an ascending order can be
-    /// resumed in this way: the other orders always hand out opaque cursors.
+    /// The last id served, as seen in production and in `workerd`. Any id is accepted. Only the ascending order can
+    /// resume from an id; the other orders always use opaque cursors.
     #[default]
     StartAfter,
     /// A signed text; any other text is refused.
     Opaque,
 }
 
-/// A position after an id, or before all. Cursors with different salts are different texts for one position.
+/// The position after an id, or before the first one. Different salts give different texts for the same position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Position {
     pub after: Option<Id>,
@@ -29,7 +29,7 @@ impl CursorStyle {
         }
     }
 
-    /// `None` where the text is no cursor of this namespace.
+    /// Returns `None` if the text is not a cursor of this namespace.
     pub(crate) fn read(self, namespace: &str, text: &str) -> Option<Position> {
         match self {
             Self::StartAfter => parse_id(text).map(|id| Position {
@@ -42,7 +42,7 @@ impl CursorStyle {
 }
 
 impl Position {
-    /// The salt is added to the id: no object lies in between, because ids are sparse.
+    /// Adds the salt to the id. No object lies in between, because ids are sparse.
     fn readable(self) -> Id {
         let mut id = self.after.unwrap_or_default();
         let tail = u64::from_be_bytes(std::array::from_fn(|i| id[24 + i]));
@@ -93,14 +93,14 @@ pub(crate) fn push_hex(out: &mut String, bytes: &[u8]) {
     }
 }
 
-/// Lower-case hex digits, as ids are written.
+/// Lowercase hex digits, the notation of ids.
 pub fn hex(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len() * 2);
     push_hex(&mut out, bytes);
     out
 }
 
-/// The id that 64 hex digits mean.
+/// Parses an id of 64 hex digits.
 pub fn parse_id(text: &str) -> Option<Id> {
     if text.len() != 64 || !text.bytes().all(|c| c.is_ascii_hexdigit()) {
         return None;

@@ -1,4 +1,4 @@
-//! The account that the demonstration walks: every shape of namespace that a person meets.
+//! The demonstration's account, with a namespace of every kind that occurs in practice.
 
 use serde_json::json;
 
@@ -20,7 +20,7 @@ impl State {
         state.namespaces = vec![
             namespace("chat", "ChatRoom", 100_000, [120, 80, 40]),
             namespace("chat", "Archive", 0, [0; 3]),
-            // The API's largest page, exactly: the last page is a full one.
+            // Exactly the API's largest page, so the last page is full.
             namespace("login", "Session", 10_000, [0; 3]),
             impatient(),
             preview(ACCOUNT, 1, Objects::seeded(12, 1)),
@@ -39,14 +39,14 @@ fn namespace(script: &str, class: &str, count: usize, daily: [u64; 3]) -> Namesp
     namespace
 }
 
-/// The first request to it meets the rate limit.
+/// A namespace whose first request is rate-limited.
 fn impatient() -> Namespace {
     let mut namespace = namespace("game", "Leaderboard", 2_500, [15, 10, 25]);
     namespace.faults.add(When::Nth(1), Fault::too_many(Some("2")));
     namespace
 }
 
-/// Preview deployments share the script and class of their parent.
+/// A preview deployment, which shares the script and class of its parent.
 pub(crate) fn preview(account: &str, number: u64, objects: Objects) -> Namespace {
     let slug = format!("pr-{number}");
     let mut namespace = Namespace::new(account, &format!("shop_Cart_{slug}"));

@@ -1,4 +1,4 @@
-//! Everything that goes wrong between a client and the service, and when.
+//! Faults between a client and the service, and the requests that they hit.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,33 +13,33 @@ type Hook = Arc<dyn Fn(&Request) -> Option<Answer> + Send + Sync>;
 type Edit = Arc<dyn Fn(&Request, &mut Page) + Send + Sync>;
 type Rewrite = Arc<dyn Fn(&mut Answer) + Send + Sync>;
 
-/// One thing that goes wrong. Several may hit the same request: the delays add up, the first answer wins, every edit
-/// is made, and what happens to the body happens to whatever is answered.
+/// One fault. Several faults may hit the same request: delays add up, the first response wins, every edit is applied,
+/// and faults of the body apply to whatever is sent.
 #[derive(Clone)]
 pub enum Fault {
-    /// This answer instead of the true one.
+    /// Sends this response instead of the real one.
     Answer(Answer),
-    /// The same, where the closure has one.
+    /// Sends the closure's response, if it returns one.
     Hook(Hook),
-    /// Waits before it answers.
+    /// Delays the response.
     Delay(Duration),
-    /// Waits before it answers until a test lets go.
+    /// Delays the response until a test releases it.
     Hold(Hold),
-    /// Closes the connection without an answer.
+    /// Closes the connection without a response.
     Reset,
-    /// Closes the connection after so many bytes of the body; `Content-Length` promised all.
+    /// Closes the connection after this many bytes of the body, although `Content-Length` announced all of it.
     CutBody(usize),
-    /// Sends the body in pieces of so many bytes, with a pause before each.
+    /// Sends the body in pieces of this many bytes, with a pause before each.
     SlowBody(usize, Duration),
-    /// Objects only: 400 with code 10001, where the request has a cursor.
+    /// Object list only: 400 with code 10001, if the request has a cursor.
     RefuseCursor,
-    /// Objects only: the first page, whatever cursor was sent.
+    /// Object list only: serves the first page, whatever cursor was sent.
     IgnoreCursor,
-    /// Objects only: an empty page in the middle. Its cursor is new and leads on to the same objects.
+    /// Object list only: an empty page in the middle. Its cursor is new and leads to the same objects.
     EmptyMiddle,
-    /// Objects only: changes the page before it is written.
+    /// Object list only: changes the page before it is serialized.
     Edit(Edit),
-    /// Changes the answer as it was written, to say what no true page can.
+    /// Changes the serialized response, to produce what no genuine page contains.
     Rewrite(Rewrite),
 }
 
@@ -52,7 +52,7 @@ impl Fault {
         Self::Answer(Answer::too_many_requests(retry_after))
     }
 
-    /// Status 200 and this text.
+    /// Status 200 with this text.
     pub fn body(text: &str) -> Self {
         Self::Answer(Answer::json(200, text.to_owned()))
     }
@@ -69,7 +69,7 @@ impl Fault {
         Self::Rewrite(Arc::new(rewrite))
     }
 
-    /// Changes an answer's JSON; one that is none stays as it is.
+    /// Changes the JSON of a response. A response that is not JSON stays as it is.
     pub fn json(change: impl Fn(&mut Value) + Send + Sync + 'static) -> Self {
         Self::rewrite(move |answer| {
             if let Ok(mut value) = serde_json::from_slice(&answer.body) {
@@ -79,7 +79,7 @@ impl Fault {
         })
     }
 
-    /// No rows, and the end: all that is left of the namespace is lost.
+    /// An empty last page: the remaining objects are lost.
     pub fn empty_end() -> Self {
         Self::edit(|_, page| {
             page.rows.clear();
@@ -88,17 +88,17 @@ impl Fault {
         })
     }
 
-    /// The page's rows, and an end that comes too early.
+    /// Serves the page's rows as the last page, too early.
     pub fn truncate() -> Self {
         Self::edit(|_, page| page.set_next(""))
     }
 
-    /// No cursor where there should be one: how a listing looks to a client that reads another key.
+    /// Removes the cursor from a page that should have one. A client that reads another key sees the same.
     pub fn no_cursor_key() -> Self {
         Self::edit(|_, page| (page.cursor, page.cursors_after) = (Field::Absent, Field::Absent))
     }
 
-    /// Hands out the cursor that it was asked with.
+    /// Returns the cursor of the request again.
     pub fn repeat_cursor() -> Self {
         Self::edit(|request, page| {
             if let Some(cursor) = request.param("cursor") {
@@ -126,7 +126,7 @@ impl Fault {
         })
     }
 
-    /// Two cursors in the two places.
+    /// Puts different cursors into the two fields.
     pub fn cursors_differ() -> Self {
         Self::edit(|_, page| {
             page.cursor = Field::Text("one".to_owned());
@@ -134,7 +134,7 @@ impl Fault {
         })
     }
 
-    /// The page's rows, from the last to the first.
+    /// Reverses the page's rows.
     pub fn out_of_order() -> Self {
         Self::edit(|_, page| page.rows.reverse())
     }
@@ -143,20 +143,20 @@ impl Fault {
         Self::edit(|_, page| page.count += 1)
     }
 
-    /// `success: true` with an error beside it.
+    /// `success: true` next to an error.
     pub fn success_with_errors() -> Self {
         Self::edit(|_, page| page.errors = vec![json!({ "code": 1000, "message": "message" })])
     }
 }
 
-/// Which of the requests to a namespace, or to the list, a fault hits. Numbers count from 1, the next request after
-/// the rule was made.
+/// The requests to a namespace, or to the list, that a fault hits. Numbers count from 1, which is the first request
+/// after the rule was added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum When {
     Nth(u64),
-    /// The next so many.
+    /// The next `n` requests.
     First(u64),
-    /// This one and all after it.
+    /// The n-th request and all after it.
     From(u64),
     Always,
 }
@@ -178,7 +178,7 @@ struct Rule {
     seen: u64,
 }
 
-/// The faults that wait for the requests to one namespace, or to the list of an account.
+/// The pending faults of one namespace, or of an account's namespace list.
 #[derive(Default)]
 pub struct Plan(Vec<Rule>);
 
@@ -191,7 +191,7 @@ impl Plan {
         self.0.clear();
     }
 
-    /// Counts a request and says what hits it.
+    /// Counts a request and returns the faults that hit it.
     pub(crate) fn next(&mut self) -> Vec<Fault> {
         let hit = self.0.iter_mut().filter_map(|rule| {
             rule.seen += 1;
@@ -201,7 +201,7 @@ impl Plan {
     }
 }
 
-/// A known point in a walk: the server stops there until it is released, so that a test can end the client or change
+/// A known point in a walk. The server waits there until it is released, so that a test can kill the client or change
 /// the namespace in between.
 #[derive(Clone)]
 pub struct Hold {
@@ -217,7 +217,7 @@ impl Hold {
         }
     }
 
-    /// Until the request has come. Panics after 30 s, because a test that waits for ever says nothing.
+    /// Waits for the request to arrive. Panics after 30 s, because a test that waits forever explains nothing.
     pub async fn wait_until_held(&self) {
         let mut held = self.held.subscribe();
         tokio::time::timeout(Duration::from_secs(30), held.wait_for(|held| *held))
@@ -232,7 +232,7 @@ impl Hold {
 
     pub(crate) async fn stop(&self) {
         self.held.send_replace(true);
-        // It fails only without a sender, and one lives in self.
+        // This can only fail without a sender, and `self` holds one.
         let _ = self.released.subscribe().wait_for(|released| *released).await;
     }
 }

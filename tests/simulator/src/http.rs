@@ -1,4 +1,4 @@
-//! The two endpoints: admit, authorize, let faults have their way, answer.
+//! The two endpoints: rate limit, authorization, faults, response.
 
 use std::convert::Infallible;
 use std::io;
@@ -21,7 +21,8 @@ use crate::traffic::Request;
 
 pub(crate) type SharedState = Arc<Mutex<State>>;
 
-/// A closure of a test that panicked inside the lock fails that test; the state stays readable for the others.
+/// Ignores poisoning: a test's closure that panicked inside the lock fails that test, and the state stays readable for
+/// the others.
 pub(crate) fn lock(state: &SharedState) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -88,7 +89,7 @@ async fn respond(state: &SharedState, request: &Request, account: &str, namespac
     send(answer, &faults)
 }
 
-/// What hits this request, once it is known that its caller may ask and that the namespace exists.
+/// The faults of this request. They apply once the caller is authorized and the namespace exists.
 fn faults(state: &mut State, request: &Request, account: &str, namespace: Option<&str>) -> Result<Vec<Fault>, Answer> {
     state.authorize(account, request)?;
     let plan = match namespace {
@@ -129,7 +130,7 @@ fn planned(faults: &[Fault], request: &Request) -> Option<Answer> {
     })
 }
 
-/// Looks the namespace up again: it may have vanished while the request was held.
+/// Looks the namespace up again, because it may have been removed while the request was held.
 fn truth(state: &SharedState, request: &Request, account: &str, namespace: Option<&str>, faults: &[Fault]) -> Answer {
     let mut state = lock(state);
     match namespace {
@@ -157,11 +158,11 @@ pub(crate) fn whole(mut answer: Answer) -> Response {
     response(answer, body)
 }
 
-/// A body that fails makes the server close the connection. Where it fails at once, not even the head was sent.
+/// A failing body makes the server close the connection. If it fails at once, not even the head is sent.
 fn cut(answer: Answer, bytes: usize) -> Response {
     let sent = answer.body.slice(..bytes.min(answer.body.len()));
     let failure = stream::once(async move {
-        // The bytes before it must reach the socket first.
+        // The preceding bytes must reach the socket first.
         pause(Duration::from_millis(if bytes == 0 { 0 } else { 20 })).await;
         Err::<Bytes, _>(io::Error::from(io::ErrorKind::ConnectionReset))
     });

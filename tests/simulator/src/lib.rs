@@ -1,5 +1,5 @@
-//! Cloudflare's two Durable Object listings, simulated: what tests walk instead of the real service, and what the
-//! demonstration serves. No part of the shipped program.
+//! A simulator of Cloudflare's two Durable Object listings. Tests walk it instead of the real service, and the
+//! demonstration serves it. It is not part of the shipped program.
 //!
 //! A [`Simulator`] runs on threads of its own, so that a test may block while it waits for a child process.
 //!
@@ -14,7 +14,7 @@
 //! simulator.fault(&chat, When::Nth(2), Fault::Reset);
 //! let hold = simulator.hold_at(&chat, 3);
 //! // Here the client walks `simulator.base_url()`. At its third request to `chat`, `hold.wait_until_held()` returns,
-//! // and `hold.release()` lets it go on.
+//! // and `hold.release()` lets the request proceed.
 //! assert_eq!(simulator.truth(&chat).len(), 25_000);
 //! # }
 //! ```
@@ -49,7 +49,7 @@ pub use objects::{Computed, Flag, Id, Objects, Order, Row};
 pub use state::{Account, CursorKey, Namespace, State};
 pub use traffic::{Quota, Request, Traffic};
 
-/// A running service. It ends, and closes its connections, when it is dropped.
+/// A running service. Dropping it stops the service and closes its connections.
 pub struct Simulator {
     state: Arc<Mutex<State>>,
     address: SocketAddr,
@@ -57,14 +57,14 @@ pub struct Simulator {
 }
 
 impl Simulator {
-    /// An empty service on a free port.
+    /// Starts an empty service on a free port.
     pub async fn start() -> Self {
         Self::serve(State::default(), 0)
             .await
             .expect("a free port of the loopback address can be bound")
     }
 
-    /// A service with this state; port 0 takes a free one.
+    /// Starts a service with this state. Port 0 selects a free one.
     pub async fn serve(state: State, port: u16) -> io::Result<Self> {
         let state = Arc::new(Mutex::new(state));
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -76,7 +76,8 @@ impl Simulator {
         let bound = runtime.spawn(async move {
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
             let address = listener.local_addr()?;
-            // Without it, answers may wait up to 40 ms for an acknowledgement, and benchmarks would measure that.
+            // Without TCP_NODELAY, a response may wait up to 40 ms for an acknowledgement, and benchmarks would measure
+            // that.
             let listener = listener.tap_io(|socket| drop(socket.set_nodelay(true)));
             tokio::spawn(async move { axum::serve(listener, router).await });
             io::Result::Ok(address)
@@ -99,12 +100,12 @@ impl Simulator {
         change(&mut http::lock(&self.state))
     }
 
-    /// The same for one namespace, which must exist.
+    /// Reads or changes one namespace, which must exist.
     pub fn with_namespace<T>(&self, id: &str, change: impl FnOnce(&mut Namespace) -> T) -> T {
         self.with(|state| change(state.namespace(id).expect("the test knows its namespaces")))
     }
 
-    /// Lets a token read an account, which is made if it is new.
+    /// Lets a token read an account, and creates the account if it is new.
     pub fn add_account(&self, account: &str, token: &str) {
         self.add_credential(account, format!("Bearer {token}"));
     }
@@ -125,7 +126,7 @@ impl Simulator {
         });
     }
 
-    /// An empty namespace; returns its id.
+    /// Adds an empty namespace and returns its id.
     pub fn add_namespace(&self, account: &str, name: &str) -> String {
         self.add(Namespace::new(account, name))
     }
@@ -136,7 +137,7 @@ impl Simulator {
         id
     }
 
-    /// From now on it is not listed and its objects answer 404.
+    /// Removes a namespace from the list; its objects respond with 404.
     pub fn remove_namespace(&self, id: &str) {
         self.with(|state| state.namespaces.retain(|namespace| namespace.id != id));
     }
@@ -149,22 +150,22 @@ impl Simulator {
         self.with_namespace(namespace, |n| n.objects_mut().remove(id));
     }
 
-    /// Replaces a namespace's objects by `count` others with random ids and flags of all three kinds.
+    /// Replaces a namespace's objects with `count` others that have random ids and flags of all three kinds.
     pub fn seed(&self, namespace: &str, count: usize, seed: u64) {
         self.with_namespace(namespace, |n| n.set_objects(Objects::seeded(count, seed)));
     }
 
-    /// What a perfect walk would find at this moment.
+    /// The objects that a perfect walk would find now.
     pub fn truth(&self, namespace: &str) -> BTreeMap<Id, Flag> {
         self.with_namespace(namespace, |n| n.objects().to_map())
     }
 
-    /// Plans a fault of a namespace's object list.
+    /// Adds a fault to a namespace's object list.
     pub fn fault(&self, namespace: &str, when: When, fault: Fault) {
         self.with_namespace(namespace, |n| n.faults.add(when, fault));
     }
 
-    /// Plans a fault of an account's namespace list.
+    /// Adds a fault to an account's namespace list.
     pub fn list_fault(&self, account: &str, when: When, fault: Fault) {
         self.with(|state| {
             state
@@ -176,7 +177,7 @@ impl Simulator {
         });
     }
 
-    /// Stops at the n-th request to a namespace from now, counted from 1, until the hold is released.
+    /// Holds the n-th request to a namespace from now, counted from 1, until the test releases it.
     pub fn hold_at(&self, namespace: &str, n: u64) -> Hold {
         let hold = Hold::new();
         self.fault(namespace, When::Nth(n), Fault::Hold(hold.clone()));
@@ -196,7 +197,7 @@ impl Simulator {
         self.with(|state| state.traffic.requests.clone())
     }
 
-    /// Those to one namespace's object list.
+    /// The requests to one namespace's object list.
     pub fn requests_to(&self, namespace: &str) -> Vec<Request> {
         let end = format!("/{namespace}/objects");
         let mut requests = self.requests();
@@ -209,7 +210,7 @@ impl Simulator {
         self.with(|state| state.traffic.max_in_window(window))
     }
 
-    /// How many requests were answered 429, by the quota or by plan.
+    /// The number of 429 responses, from the quota or from faults.
     pub fn refused(&self) -> usize {
         let refused = |request: &&Request| request.status == Some(429);
         self.with(|state| state.traffic.requests.iter().filter(refused).count())
@@ -222,7 +223,7 @@ struct Threads(Option<Runtime>);
 impl Drop for Threads {
     fn drop(&mut self) {
         if let Some(runtime) = self.0.take() {
-            // The plain way to end a runtime blocks, which is not allowed inside a test's own.
+            // Dropping a runtime blocks, which is not allowed inside a test's own runtime.
             runtime.shutdown_background();
         }
     }

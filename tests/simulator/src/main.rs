@@ -113,7 +113,7 @@ async fn main() -> io::Result<()> {
     let arguments = Arguments::parse();
     let simulator = Simulator::serve(state(&arguments), arguments.port).await?;
     let mut stdout = io::stdout();
-    // Two lines that scripts read: where, and for which account.
+    // Scripts read these two lines: the address and the account.
     writeln!(stdout, "listening on {}", simulator.base_url())?;
     writeln!(stdout, "account {}", arguments.account)?;
     stdout.flush()?;

@@ -1,5 +1,5 @@
-//! The objects of a namespace: stored ones that tests change one by one, or computed ones, so that 35,000,000 cost
-//! no memory; and the order in which they are served.
+//! The objects of a namespace and the order in which they are served. Objects are either stored, for tests that change
+//! them one by one, or computed, so that 35,000,000 of them take no memory.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -8,7 +8,7 @@ use crate::random::{Random, hash, mix};
 
 pub type Id = [u8; 32];
 
-/// `None` is an object of which the API does not say whether it holds data.
+/// `None` if the API does not report whether the object holds data.
 pub type Flag = Option<bool>;
 
 pub type Row = (Id, Flag);
@@ -63,7 +63,7 @@ impl Objects {
         }
     }
 
-    /// For changes. Computed objects become stored ones first.
+    /// The objects for modification. Computed objects are stored first.
     pub(crate) fn stored(&mut self) -> &mut BTreeMap<Id, Flag> {
         if let Self::Computed(_) = self {
             *self = Self::Stored(self.to_map());
@@ -94,7 +94,7 @@ impl Computed {
         (self.id(index), flag(mix(self.seed.wrapping_add(index))))
     }
 
-    /// The index of the first object with a greater id: estimated from the first 64 bits, then corrected by a step
+    /// The index of the first object with a greater id, estimated from the first 64 bits and then corrected by a step
     /// or two.
     fn index_after(&self, after: &Id) -> u64 {
         let prefix = u64::from_be_bytes(std::array::from_fn(|i| after[i]));
@@ -106,7 +106,7 @@ impl Computed {
     }
 }
 
-/// Three in five hold data, one in fifty is unknown.
+/// Three in five objects hold data, and one in fifty is unknown.
 fn flag(random: u64) -> Flag {
     match random % 50 {
         0 => None,
@@ -114,14 +114,14 @@ fn flag(random: u64) -> Flag {
     }
 }
 
-/// The order in which a namespace is served. Production's is `Ascending`, undocumented.
+/// The order in which a namespace is served. Production uses `Ascending`, which is undocumented.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Order {
     #[default]
     Ascending,
-    /// By a hash of seed and id: the place of an object stays the same when others come and go.
+    /// By a hash of seed and id. An object keeps its place when others are added or removed.
     Shuffled(u64),
-    /// Ascending, but for row n (from 0), which has changed places with the row before it.
+    /// Ascending, except that row n (from 0) has changed places with the row before it.
     BrokenAt(usize),
 }
 
@@ -137,7 +137,7 @@ impl Order {
         rows
     }
 
-    /// Where the walk goes on in the arranged rows. The id need not be there any more.
+    /// The index in the ordered rows at which the walk resumes. The object `after` may be gone by now.
     pub(crate) fn position_after(self, rows: &[Row], after: &Id) -> usize {
         if let Self::Shuffled(seed) = self {
             let key = shuffle_key(seed, after);

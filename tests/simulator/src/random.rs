@@ -1,6 +1,6 @@
-//! Numbers that look random and are the same on every run and machine, so that a failing test fails again.
+//! Pseudo-random numbers that are the same on every run and machine, so that a failing test fails again.
 
-/// splitmix64's finaliser: spreads close inputs over all 64 bits.
+/// splitmix64's finalizer, which spreads similar inputs over all 64 bits.
 pub(crate) const fn mix(value: u64) -> u64 {
     let mut z = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -8,7 +8,7 @@ pub(crate) const fn mix(value: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// FNV-1a, mixed: a seed out of a name.
+/// FNV-1a with [`mix`]: derives a seed from a name.
 pub(crate) fn hash(bytes: &[u8]) -> u64 {
     let fnv = bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
@@ -31,8 +31,8 @@ impl Random {
 
     pub(crate) fn id(&mut self) -> [u8; 32] {
         let mut id = [0; 32];
-        for part in id.chunks_exact_mut(8) {
-            part.copy_from_slice(&self.next().to_be_bytes());
+        for part in id.as_chunks_mut().0 {
+            *part = self.next().to_be_bytes();
         }
         id
     }

@@ -1,4 +1,4 @@
-//! What the service knows: accounts, who may read them, their namespaces and how each is served.
+//! The service's state: accounts, their credentials, their namespaces and the settings of each.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -15,26 +15,26 @@ use crate::traffic::{Request, Traffic};
 #[derive(Default)]
 pub struct State {
     pub accounts: BTreeMap<String, Account>,
-    /// In the order of the list. Ids are unique over all accounts.
+    /// In the order of the list. Ids are unique across accounts.
     pub namespaces: Vec<Namespace>,
     pub traffic: Traffic,
-    /// Waits so long before every answer.
+    /// Delay before every response.
     pub latency: Duration,
-    /// Days that were made to pass.
+    /// Days that have passed.
     pub(crate) day: u64,
 }
 
 #[derive(Default)]
 pub struct Account {
-    /// `Bearer TOKEN`, or `EMAIL KEY` of the older pair.
+    /// `Bearer TOKEN`, or `EMAIL KEY` for the older pair.
     pub credentials: Vec<String>,
-    /// Cloudflare's local server lists all namespaces, whichever page is asked for.
+    /// Lists all namespaces on whichever page was requested, like Cloudflare's local server.
     pub ignores_paging: bool,
     /// Faults of the namespace list.
     pub faults: Plan,
 }
 
-/// Where `result_info` carries the cursor.
+/// The place of the cursor in `result_info`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum CursorKey {
     /// `cursor`, and `""` on the last page.
@@ -60,24 +60,24 @@ pub struct Namespace {
     pub cursor_style: CursorStyle,
     pub cursor_key: CursorKey,
     pub order: Order,
-    /// Whether `result_info` carries `per_page` and `total_count`, as documented.
+    /// Whether `result_info` contains `per_page` and `total_count`, as documented.
     pub totals: bool,
     pub faults: Plan,
-    /// Keeps each answer for whoever asks the same until the objects change: all that is left is to send it. For servers
-    /// whose other settings stay as they are.
+    /// Caches each response by request until the objects change, so that only sending it takes time. Meant for servers
+    /// whose other settings stay the same.
     pub keeps_answers: bool,
-    /// What a day does to it: objects created, removed and flipped.
+    /// Objects created, removed and flipped per day.
     pub(crate) daily: [u64; 3],
     objects: Objects,
     arranged: Option<(Order, Vec<Row>)>,
-    /// By the request's query.
+    /// Cached responses by the request's query.
     kept: HashMap<String, Answer>,
     empty_pages: u64,
 }
 
 impl Namespace {
-    /// An empty namespace with an id that follows from account and name, in a Worker `worker` with a class of the
-    /// same name.
+    /// An empty namespace in a Worker `worker`, with a class named like the namespace. Its id is derived from account
+    /// and name.
     pub fn new(account: &str, name: &str) -> Self {
         let mut random = Random::new(hash(format!("{account}/{name}").as_bytes()));
         Self {
@@ -111,7 +111,7 @@ impl Namespace {
         self.objects = objects;
     }
 
-    /// For changes one by one. Computed objects become stored ones.
+    /// The objects, for individual changes. Computed objects are stored first.
     pub fn objects_mut(&mut self) -> &mut BTreeMap<Id, Flag> {
         self.forget_answers();
         self.objects.stored()
@@ -188,7 +188,7 @@ impl Namespace {
     }
 
     fn true_page(&mut self, after: Option<Id>, limit: usize) -> Page {
-        // One row more than is served, to learn whether this is the last page.
+        // One row more than the page serves shows whether this is the last page.
         let mut rows = self.rows(after, limit + 1);
         let more = rows.len() > limit;
         rows.truncate(limit);
@@ -254,7 +254,8 @@ impl State {
         self.namespaces.iter_mut().find(|namespace| namespace.id == id)
     }
 
-    /// Refuses as Cloudflare does: the header, who it is, what they may see.
+    /// Refuses a request as Cloudflare does: first a malformed header, then an unknown caller, then a missing
+    /// permission.
     pub(crate) fn authorize(&self, account: &str, request: &Request) -> Result<(), Answer> {
         let Some(authorization) = &request.authorization else {
             return Err(Answer::error(

@@ -1,4 +1,4 @@
-//! Who asked what and when, and the rate limit that follows from it.
+//! The log of requests, and the rate limit that follows from it.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -15,9 +15,9 @@ pub struct Request {
     pub method: String,
     pub path: String,
     pub query: String,
-    /// The `Authorization` header, or `EMAIL KEY` of the older pair.
+    /// The `Authorization` header, or `EMAIL KEY` for the older pair.
     pub authorization: Option<String>,
-    /// The answer's status; `None` as long as there is none, as for a request that is held or whose client left.
+    /// The status of the response. `None` until there is one: while the request is held, or after its client left.
     pub status: Option<u16>,
     params: BTreeMap<String, String>,
 }
@@ -41,7 +41,7 @@ impl Request {
         }
     }
 
-    /// A query parameter, decoded. An empty one counts as absent.
+    /// A decoded query parameter. An empty one counts as absent.
     pub fn param(&self, name: &str) -> Option<&str> {
         self.params
             .get(name)
@@ -50,21 +50,21 @@ impl Request {
     }
 }
 
-/// A rate limit that is kept: over `requests` in any `window`, everything is refused for `block`.
+/// An enforced rate limit: after more than `requests` requests in any `window`, every request is refused for `block`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quota {
     pub requests: usize,
     pub window: Duration,
-    /// Zero refuses only as long as the window is full.
+    /// Zero refuses requests only while the window is full.
     pub block: Duration,
-    /// Whether a 429 carries `Retry-After`.
+    /// Whether a 429 has a `Retry-After` header.
     pub retry_after: bool,
-    /// Whether answers carry `Ratelimit` and `Ratelimit-Policy`.
+    /// Whether responses have `Ratelimit` and `Ratelimit-Policy` headers.
     pub headers: bool,
 }
 
 impl Quota {
-    /// As documented: headers, `Retry-After`, and a block as long as the window.
+    /// The documented limit: headers, `Retry-After`, and a block as long as the window.
     pub const fn new(requests: usize, window: Duration) -> Self {
         Self {
             requests,
@@ -82,7 +82,7 @@ struct Caller {
     blocked_until: Option<Instant>,
 }
 
-/// The log of all requests and the state of the rate limit, which counts per token.
+/// The log of all requests, and the state of the rate limit, which counts per token.
 #[derive(Default)]
 pub struct Traffic {
     pub quota: Option<Quota>,
@@ -90,7 +90,8 @@ pub struct Traffic {
     callers: BTreeMap<String, Caller>,
 }
 
-/// The rate limit's word on a request: its place in the log, headers for its answer, and the answer itself where it is refused.
+/// The rate limiter's verdict on a request: its place in the log, headers for its response, and the response itself if
+/// it was refused.
 #[derive(Default)]
 pub(crate) struct Verdict {
     pub number: usize,
@@ -127,7 +128,7 @@ impl Traffic {
         }
     }
 
-    /// The most requests of one caller that arrived within any span of this length, refused ones included.
+    /// The largest number of requests from one caller, including refused ones, in any time span of this length.
     pub fn max_in_window(&self, window: Duration) -> usize {
         let mut times: BTreeMap<&Option<String>, VecDeque<Instant>> = BTreeMap::new();
         let mut most = 0;
@@ -142,7 +143,7 @@ impl Traffic {
 }
 
 impl Caller {
-    /// `None` admits; else how long to stay away.
+    /// Returns `None` to admit the request, or the time until the next one is allowed.
     fn admit(&mut self, quota: &Quota, now: Instant) -> Option<Duration> {
         if let Some(until) = self.blocked_until.filter(|until| *until > now) {
             return Some(until - now);

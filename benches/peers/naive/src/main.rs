@@ -1,5 +1,5 @@
-//! The job as one would write it in an afternoon: fetch a page, upsert it with UNNEST and touch `last_seen`, and at the
-//! end mark what was not touched. Compared with the program by benches/sync.py.
+//! The job in its simplest form: fetch a page, upsert it with UNNEST and update `last_seen`, and at the end mark all
+//! rows that were not updated. benches/sync.py compares it with the program.
 //!
 //! `naive-sync BASE_URL ACCOUNT NAMESPACE TOKEN DATABASE_URL`
 

@@ -1,4 +1,4 @@
-//! The least client that can tell a cut answer from a whole one.
+//! A minimal client that distinguishes a truncated response from a complete one.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -37,7 +37,7 @@ impl Reply {
         .collect()
     }
 
-    /// Whichever key it stands at; `None` at the end.
+    /// The cursor from whichever key has it; `None` on the last page.
     pub fn cursor(&self) -> Option<String> {
         let info = &self.json()["result_info"];
         let text = info["cursor"].as_str().or_else(|| info["cursors"]["after"].as_str());
@@ -81,7 +81,7 @@ pub async fn page(simulator: &Simulator, namespace: &str, cursor: Option<&str>, 
     get(simulator, &format!("/{namespace}/objects?limit={limit}{cursor}")).await
 }
 
-/// Every page to the end, at most 1,000.
+/// Reads all pages, at most 1,000.
 pub async fn walk(simulator: &Simulator, namespace: &str, limit: usize) -> Vec<Row> {
     let mut rows = Vec::new();
     let mut cursor = None;

@@ -224,7 +224,7 @@ async fn a_dropped_simulator_answers_no_more() {
     drop(simulator);
     assert!(held.await.unwrap().is_err(), "its connections are closed");
 
-    // The port can be taken again: a service that comes back.
+    // A second service on the same port simulates one that comes back.
     let again = async {
         loop {
             match Simulator::serve(State::default(), port).await {

@@ -1,4 +1,4 @@
-//! Who may ask, and how often.
+//! Authentication and the rate limit.
 
 use std::time::Duration;
 
@@ -64,7 +64,7 @@ async fn the_quota_is_kept_and_every_request_is_recorded() {
     let reply = page(&simulator, &namespace, None, 10).await;
     assert_eq!((reply.status, reply.code()), (429, json!(971)));
     assert_eq!(reply.headers["retry-after"], "2");
-    // The window is free again, the block still holds.
+    // The window is free again, but the block is still in force.
     tokio::time::sleep(Duration::from_millis(1_100)).await;
     assert_eq!(page(&simulator, &namespace, None, 10).await.status, 429);
     tokio::time::sleep(Duration::from_secs(1)).await;

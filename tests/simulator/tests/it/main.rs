@@ -1,4 +1,4 @@
-//! The simulator is what other tests believe: these check that it pages, refuses and fails as it says.
+//! Other tests rely on the simulator. These tests check that it pages, refuses and fails as documented.
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails, in its helpers too")]
 

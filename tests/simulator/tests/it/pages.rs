@@ -70,7 +70,7 @@ async fn the_end_is_written_in_every_way() {
     ];
     for (key, info) in ends {
         simulator.with_namespace(&namespace, |n| n.cursor_key = key);
-        // A page that is exactly full and last.
+        // A full page that is also the last one.
         assert_eq!(
             page(&simulator, &namespace, None, 100).await.json()["result_info"],
             info
@@ -116,7 +116,7 @@ async fn computed_objects_are_paged_like_stored_ones() {
         });
         walk_is_true(&simulator, &namespace, 10.max(count as usize / 7)).await;
     }
-    // The start of any page of a very large namespace is found at once.
+    // Finding the start of any page takes the same short time in a very large namespace.
     let count = 35_000_000;
     simulator.with_namespace(&namespace, |n| {
         n.set_objects(Objects::Computed(Computed { count, seed: 5 }))

@@ -1,0 +1,92 @@
+//! The server's log, and its last lines: the reason of a failed start is found nowhere else.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::process::Stdio;
+
+use super::data_dir::DataDir;
+use super::error::Error;
+
+/// A log larger than this, in bytes, is truncated at the next start.
+const LARGEST: u64 = 1 << 20;
+/// More bytes than a failed start writes.
+const TAIL: u64 = 16 << 10;
+
+pub(super) struct ServerLog {
+    file: File,
+    /// The offset of the first line of this start.
+    begin: u64,
+}
+
+impl ServerLog {
+    pub fn open(data_dir: &DataDir) -> Result<Self, Error> {
+        let path = data_dir.log();
+        let file = data_dir.open_file(&path)?;
+        let mut begin = file.metadata().map_err(Error::io("read", &path))?.len();
+        if begin > LARGEST {
+            file.set_len(0).map_err(Error::io("shorten", &path))?;
+            begin = 0;
+        }
+        Ok(Self { file, begin })
+    }
+
+    /// For the server's standard output and error.
+    pub fn outputs(&self) -> io::Result<(Stdio, Stdio)> {
+        Ok((self.file.try_clone()?.into(), self.file.try_clone()?.into()))
+    }
+
+    /// Whether the start failed because processes of a killed server still use the data. The server logs in English.
+    pub fn reports_survivors(&self) -> bool {
+        self.text().contains("is still in use")
+    }
+
+    /// The last lines of this start, joined into one.
+    pub fn last_words(&self) -> String {
+        summarize(&self.text())
+    }
+
+    fn text(&self) -> String {
+        let mut bytes = Vec::new();
+        let mut file = &self.file;
+        let read = file
+            .seek(SeekFrom::Start(self.begin))
+            .and_then(|_| file.take(TAIL).read_to_end(&mut bytes));
+        match read {
+            Ok(_) => String::from_utf8_lossy(&bytes).into_owned(),
+            Err(_) => String::new(),
+        }
+    }
+}
+
+/// The last lines that give a reason, without time and pid, or else the last line.
+fn summarize(text: &str) -> String {
+    const LEVELS: [&str; 5] = ["FATAL:", "PANIC:", "ERROR:", "DETAIL:", "HINT:"];
+    let reasons: Vec<String> = text
+        .lines()
+        .filter_map(|line| LEVELS.iter().find_map(|word| line.find(word)).map(|at| &line[at..]))
+        .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+        .collect();
+    match reasons.as_slice() {
+        [] => text
+            .lines()
+            .rfind(|line| !line.trim().is_empty())
+            .unwrap_or("it said nothing")
+            .to_owned(),
+        lines => lines[lines.len().saturating_sub(3)..].join("; "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_of_a_failed_start_becomes_one_line() {
+        let log = "2026-01-01 00:00:00 UTC [7] LOG:  starting PostgreSQL\n\
+                   2026-01-01 00:00:00 UTC [7] FATAL:  could not map memory\n\
+                   2026-01-01 00:00:00 UTC [7] HINT:  use less\n";
+        assert_eq!(summarize(log), "FATAL: could not map memory; HINT: use less");
+        assert_eq!(summarize("postgres: no such option\n\n"), "postgres: no such option");
+        assert_eq!(summarize(""), "it said nothing");
+    }
+}

@@ -1,0 +1,108 @@
+//! The PostgreSQL that the program manages itself when no database is configured: the same SQL and the same schema, run
+//! from the machine's server programs on a data directory of the user's, and reachable only by a socket in it.
+//!
+//! Programs that run at the same time share the server. The first one starts it and the last one stops it; if that one
+//! is killed, the server keeps running for the next.
+
+mod binaries;
+mod client_lock;
+mod data_dir;
+mod error;
+mod initdb;
+mod log;
+mod os_user;
+mod postmaster;
+mod server;
+mod socket;
+mod trust;
+
+use std::path::{Path, PathBuf};
+use std::process::Child;
+
+use sqlx::postgres::PgConnectOptions;
+
+use binaries::Binaries;
+pub(super) use binaries::find_program;
+use client_lock::{ClientLock, StartLock};
+use data_dir::DataDir;
+pub use error::Error;
+use trust::is_trusted;
+
+const DATABASE: &str = "durable_inventory";
+
+/// What a user may configure. Everything has a default.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// `--data-dir`
+    pub data_dir: Option<PathBuf>,
+    /// `--postgres-bin`: the only folder in which server programs are looked for.
+    pub postgres_bin: Option<PathBuf>,
+    /// `--postgres-user`: the user that runs the server if this program runs as root.
+    pub postgres_user: Option<String>,
+}
+
+/// The running server, and this program's lock as one of its clients. Dropping it releases the lock without stopping the
+/// server; call [`ManagedServer::leave`] instead.
+#[derive(Debug)]
+pub struct ManagedServer {
+    data_dir: DataDir,
+    binaries: Binaries,
+    client_lock: ClientLock,
+    /// The server's process if this program started it: it must be waited for when it ends.
+    child: Option<Child>,
+}
+
+/// Whether the data directory holds a record yet. Creates nothing.
+pub fn has_data(settings: &Settings) -> Result<bool, Error> {
+    DataDir::has_cluster(settings)
+}
+
+impl ManagedServer {
+    /// Starts the server, or joins the programs that use it already. Creates the data directory if there is none.
+    pub async fn join(settings: &Settings) -> Result<Self, Error> {
+        let data_dir = DataDir::open(settings)?;
+        let lock = StartLock::take(&data_dir).await?;
+        let data_major = initdb::major_version(&data_dir.cluster())?;
+        let asked = settings.postgres_bin.as_deref();
+        let binaries = binaries::find(asked, &data_dir.cluster(), data_major, &data_dir.run_as)?;
+        let client_lock = ClientLock::take(&data_dir, &lock)?;
+        if data_major.is_none() {
+            initdb::create_cluster(&data_dir, &binaries, &lock).await?;
+        }
+        let child = server::start_or_share(&data_dir, &binaries, &lock).await?;
+        Ok(Self {
+            data_dir,
+            binaries,
+            client_lock,
+            child,
+        })
+    }
+
+    pub fn connect_options(&self) -> PgConnectOptions {
+        server::connect_options(&self.data_dir)
+    }
+
+    /// The folder of the server's programs.
+    pub fn bin_dir(&self) -> &Path {
+        &self.binaries.dir
+    }
+
+    /// The folder of the server's programs, if it holds a psql that nobody else may change.
+    pub fn psql_dir(&self) -> Option<&Path> {
+        Some(self.bin_dir()).filter(|dir| is_trusted(&dir.join("psql")))
+    }
+
+    /// The data directory, for messages.
+    pub fn data_dir(&self) -> &Path {
+        self.data_dir.path()
+    }
+
+    /// Releases the client lock. The last client stops the server, and waits until everything is on disk.
+    pub async fn leave(self) -> Result<(), Error> {
+        let lock = StartLock::take(&self.data_dir).await?;
+        if self.client_lock.was_last(&self.data_dir, &lock)? {
+            server::stop(&self.data_dir, self.child, &lock).await?;
+        }
+        Ok(())
+    }
+}
