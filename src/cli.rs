@@ -18,7 +18,7 @@ use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use self::diff::{DiffArgs, DiffFormat};
-pub use self::export::{ChangesArgs, ExportArgs, ExportCommand, FileFormat, HasData, IntervalsArgs, ObjectsArgs};
+pub use self::export::{ChangesArgs, ExportArgs, ExportCommand, IntervalsArgs, ObjectsArgs};
 pub use self::export::{RowsArgs, VerifyArgs};
 pub use self::namespaces::{NamespaceDecision, NamespacesArgs};
 pub use self::report::ReportArgs;

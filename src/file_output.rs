@@ -1,4 +1,5 @@
-//! A file that is written beside its place and renamed: whoever looks finds the old one or the whole new one.
+//! Files that are replaced atomically: a file is written under a temporary name and renamed, so readers see the old file
+//! or the whole new one.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
@@ -13,20 +14,20 @@ use crate::text::shown;
 
 pub struct FileOutput {
     to: BufWriter<File>,
-    /// `None` for what is no plain file, such as a pipe or a device.
+    /// `None` for a pipe or a device, which is written to directly.
     names: Option<Names>,
 }
 
-/// What the file is called now and what it will be, in a folder that stays the same whatever becomes of its path.
+/// The temporary and the final name in an open folder, which stays the same folder if its path is exchanged.
 struct Names {
     folder: File,
-    beside: OsString,
-    place: OsString,
+    temporary: OsString,
+    name: OsString,
 }
 
 impl FileOutput {
-    /// Where the person who names the file knows what stands there: a link leads to what it means, as a rename would
-    /// put the file in the link's place; a pipe or a device is written to.
+    /// Opens a file that the user named. A link is followed, as a rename would replace the link itself. A pipe or a device
+    /// is written to directly.
     pub fn create(path: &Path) -> io::Result<Self> {
         refuse_planted_links(path)?;
         let place = match fs::canonicalize(path) {
@@ -39,26 +40,26 @@ impl FileOutput {
             return Ok(Self::new(file, None));
         }
         let (folder, name) = split(&place)?;
-        let there = plain_file(&folder, &name);
-        Self::beside(folder, name, there)
+        let replaced = plain_file(&folder, &name);
+        Self::open(folder, name, replaced)
     }
 
-    /// In a folder where others may have put something: a link is replaced, and never followed to a file that its
-    /// maker may not write.
+    /// Opens a file in a folder to which others may write. A link is replaced and never followed, because it may lead to a
+    /// file that its owner may not write.
     pub fn replace(path: &Path) -> io::Result<Self> {
         if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
             return Err(not_plain(path));
         }
         let own = rustix::process::geteuid().as_raw();
         let (folder, name) = split(path)?;
-        let there = plain_file(&folder, &name).filter(|there| there.st_uid == own);
-        Self::beside(folder, name, there)
+        let replaced = plain_file(&folder, &name).filter(|there| there.st_uid == own);
+        Self::open(folder, name, replaced)
     }
 
-    /// In a folder where the program alone gives names. What is not a plain file, such as a link, is an error that names
-    /// it by its path.
+    /// Opens a file in a folder where only this program chooses names. A link or anything else that is not a plain file is
+    /// an error, which names it by `path`.
     pub fn in_folder(folder: File, name: &str, path: &Path) -> io::Result<Self> {
-        let there = match statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+        let replaced = match statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(there) => match FileType::from_raw_mode(there.st_mode) {
                 FileType::RegularFile => Some(there),
                 FileType::Symlink => return Err(link(path)),
@@ -67,24 +68,29 @@ impl FileOutput {
             Err(Errno::NOENT) => None,
             Err(error) => return Err(error.into()),
         };
-        Self::beside(folder, name.into(), there)
+        Self::open(folder, name.into(), replaced)
     }
 
-    fn beside(folder: File, place: OsString, there: Option<Stat>) -> io::Result<Self> {
-        let beside: OsString = format!(".{}.{}.tmp", place.to_string_lossy(), std::process::id()).into();
-        // What a process of this number left when it was killed is nobody's.
-        match unlinkat(&folder, &beside, AtFlags::empty()) {
+    /// `replaced` is the file whose access rights the new one keeps.
+    fn open(folder: File, name: OsString, replaced: Option<Stat>) -> io::Result<Self> {
+        let temporary: OsString = format!(".{}.{}.tmp", name.to_string_lossy(), std::process::id()).into();
+        // A killed process with this process id may have left its file.
+        match unlinkat(&folder, &temporary, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => {}
             Err(error) => return Err(error.into()),
         }
-        // Who opens a file while it is open to all can read it ever after.
-        let mode = if there.is_some() { 0o600 } else { 0o666 };
+        // A user who opens the file before its mode is restricted could read everything that follows.
+        let mode = if replaced.is_some() { 0o600 } else { 0o666 };
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        let file = openat(&folder, &beside, flags, Mode::from_raw_mode(mode))?;
-        let names = Names { folder, beside, place };
+        let file = openat(&folder, &temporary, flags, Mode::from_raw_mode(mode))?;
+        let names = Names {
+            folder,
+            temporary,
+            name,
+        };
         let output = Self::new(file.into(), Some(names));
-        if let Some(there) = there {
-            keep_access(output.to.get_ref(), &there)?;
+        if let Some(replaced) = replaced {
+            keep_access(output.to.get_ref(), &replaced)?;
         }
         Ok(output)
     }
@@ -94,14 +100,19 @@ impl FileOutput {
         Self { to, names }
     }
 
-    /// All was written: it may be seen now.
+    /// Makes the file visible after its last byte was written.
     pub fn commit(mut self) -> io::Result<()> {
         self.to.flush()?;
-        let Some(Names { folder, beside, place }) = &self.names else {
+        let Some(Names {
+            folder,
+            temporary,
+            name,
+        }) = &self.names
+        else {
             return Ok(());
         };
         self.to.get_ref().sync_all()?;
-        renameat(folder, beside, folder, place)?;
+        renameat(folder, temporary, folder, name)?;
         folder.sync_all()?;
         self.names = None;
         Ok(())
@@ -132,13 +143,13 @@ fn plain_file(folder: &File, name: &OsString) -> Option<Stat> {
     there.filter(|there| FileType::from_raw_mode(there.st_mode) == FileType::RegularFile)
 }
 
-/// In a folder where everybody may put something, such as /tmp, a link of somebody else is not meant. Linux refuses to open
-/// one (`fs.protected_symlinks`), but a file that is renamed into the place it leads to is not opened through it.
+/// Refuses another user's link in a folder to which everybody may write, such as /tmp. Linux refuses to open such a link
+/// (`fs.protected_symlinks`), but this module resolves links and renames, so the kernel's rule does not apply.
 fn refuse_planted_links(path: &Path) -> io::Result<()> {
     const WRITABLE_BY_ALL: u32 = 0o1002; // and sticky
     let own = rustix::process::geteuid().as_raw();
     let mut path = path.to_owned();
-    // A circle is told by whoever follows it.
+    // A cycle of links becomes an error when the path is resolved.
     for _ in 0..40 {
         let Ok(there) = fs::symlink_metadata(&path) else {
             return Ok(());
@@ -156,13 +167,13 @@ fn refuse_planted_links(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Who could not read or write the file before can't do so now. Its owner stays too where that may be.
-fn keep_access(file: &File, there: &Stat) -> io::Result<()> {
-    // Only root gives files away. Rights of a group that can't be kept are not another group's.
-    let (owner, group) = (there.st_uid, there.st_gid);
+/// Gives the file the access rights of the one that it replaces, and its owner if permitted. Nobody gains access.
+fn keep_access(file: &File, replaced: &Stat) -> io::Result<()> {
+    // Only root can change the owner. If the group can't be kept, its rights must not go to another group.
+    let (owner, group) = (replaced.st_uid, replaced.st_gid);
     let kept = fchown(file, Some(owner), Some(group)).or_else(|_| fchown(file, None, Some(group)));
     let mask = if kept.is_ok() { 0o777 } else { 0o707 };
-    Ok(fchmod(file, Mode::from_raw_mode(there.st_mode & mask))?)
+    Ok(fchmod(file, Mode::from_raw_mode(replaced.st_mode & mask))?)
 }
 
 impl Write for FileOutput {
@@ -177,9 +188,9 @@ impl Write for FileOutput {
 
 impl Drop for FileOutput {
     fn drop(&mut self) {
-        if let Some(Names { folder, beside, .. }) = self.names.take() {
-            // It may have been renamed, or its folder be gone; then there is nothing to remove.
-            let _gone = unlinkat(folder, beside, AtFlags::empty());
+        if let Some(Names { folder, temporary, .. }) = self.names.take() {
+            // The file or its folder may have been removed; then there is nothing to do.
+            let _removed = unlinkat(folder, temporary, AtFlags::empty());
         }
     }
 }
@@ -198,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_replaced_keeps_its_permissions() {
+    fn a_replaced_file_keeps_its_permissions() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("private.csv");
         for create in [FileOutput::create, FileOutput::replace] {
@@ -214,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_is_followed_only_where_it_is_meant() {
+    fn a_link_is_followed_by_create_and_replaced_by_replace() {
         let folder = tempfile::tempdir().unwrap();
         let (target, link) = (folder.path().join("target"), folder.path().join("link"));
         fs::write(&target, "old").unwrap();
@@ -244,9 +255,9 @@ mod tests {
         symlink(&victim, &link).unwrap();
         symlink(&link, &own).unwrap();
         if lchown(&link, Some(12345), None).is_err() {
-            return; // only root makes others' links
+            return; // only root can create links of other users
         }
-        // In a folder of one's own, whoever made the link was let in.
+        // A folder to which not everybody may write admits its links' owners on purpose.
         write(FileOutput::create(&link)).unwrap();
         fs::write(&victim, "old").unwrap();
         fs::set_permissions(&shared, Permissions::from_mode(0o1777)).unwrap();
@@ -260,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_in_the_place_beside_is_not_written_through() {
+    fn a_link_at_the_temporary_name_is_not_written_through() {
         let folder = tempfile::tempdir().unwrap();
         let (victim, path) = (folder.path().join("victim"), folder.path().join("a.prom"));
         let beside = folder.path().join(format!(".a.prom.{}.tmp", std::process::id()));

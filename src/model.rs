@@ -323,6 +323,9 @@ mod tests {
             let mut bytes = [0; 32];
             let there = hex::decode_to_slice(&text, &mut bytes).map(|()| ObjectId::from_bytes(bytes));
             prop_assert_eq!(text.parse::<ObjectId>().ok(), there.ok());
+            if let Ok(id) = text.parse::<ObjectId>() {
+                prop_assert_eq!(id.to_string(), text.to_ascii_lowercase());
+            }
         }
     }
 }

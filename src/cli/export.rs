@@ -1,9 +1,11 @@
-//! `export`: what of the record, as of when, in which format, and where to.
+//! The arguments of `export`.
 
+use clap::builder::PossibleValue;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::FilterArgs;
-use crate::export::{InvalidPlace, Place};
+use crate::export::{Format, InvalidLocation, Location};
+use crate::model::StoredData;
 use crate::moment::Moment;
 
 #[derive(Debug, Clone, Args)]
@@ -92,12 +94,12 @@ pub struct IntervalsArgs {
 pub struct RowsArgs {
     /// How the rows are written [default: as the file's name ends; else parquet for a dataset, csv for one file]
     #[arg(long, value_name = "FORMAT", value_enum)]
-    pub format: Option<FileFormat>,
+    pub format: Option<Format>,
 
     /// Where to: - for stdout, a file, or a dataset of many files: a folder (that is there, or with a / at its end) or
     /// s3://, gs:// or az://
     #[arg(long, value_name = "PLACE", default_value = "-")]
-    pub output: Place,
+    pub output: Location,
 
     /// Replace a dataset even if it loses namespaces by that, or is one of another table [default: off]
     #[arg(long)]
@@ -110,7 +112,7 @@ pub struct RowsArgs {
     /// Only objects that hold stored data, or do not, or of which that is unknown; of changes: those to that state
     /// [default: all]
     #[arg(long, value_name = "ANSWER", value_enum)]
-    pub has_data: Option<HasData>,
+    pub has_data: Option<StoredData>,
 
     #[command(flatten)]
     pub filter: FilterArgs,
@@ -129,28 +131,38 @@ Examples:
   DATABASE_URL_FILE=/run/secrets/database-url durable-inventory export verify ./dataset")]
 pub struct VerifyArgs {
     /// The dataset: a folder, or s3://, gs:// or az://
-    #[arg(value_name = "PATH", value_parser = parse_tree)]
-    pub path: Place,
+    #[arg(value_name = "PATH", value_parser = parse_dataset)]
+    pub path: Location,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum FileFormat {
-    Csv,
-    Parquet,
-    Jsonl,
+impl ValueEnum for Format {
+    fn value_variants<'a>() -> &'a [Self] {
+        &Self::ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        self.has_columns().then(|| PossibleValue::new(self.extension()))
+    }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum HasData {
-    True,
-    False,
-    Unknown,
+impl ValueEnum for StoredData {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::With, Self::Without, Self::Unknown]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(match self {
+            Self::With => "true",
+            Self::Without => "false",
+            Self::Unknown => "unknown",
+        }))
+    }
 }
 
-/// A place where only a dataset can be meant, with or without a slash at its end.
-pub fn parse_tree(text: &str) -> Result<Place, InvalidPlace> {
+/// Parses the location of a dataset. A folder needs no slash at its end.
+pub fn parse_dataset(text: &str) -> Result<Location, InvalidLocation> {
     match text.parse()? {
-        Place::Stdout | Place::File(_) => Ok(Place::Folder(text.into())),
-        tree => Ok(tree),
+        Location::Stdout | Location::File(_) => Ok(Location::Folder(text.into())),
+        location => Ok(location),
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::{Args, value_parser};
 
 use super::{FilterArgs, OutputArgs};
-use crate::export::Place;
+use crate::export::Location;
 use crate::units::parse_duration;
 
 #[derive(Debug, Clone, Args)]
@@ -32,7 +32,7 @@ Examples:
 pub struct ReportArgs {
     /// Write one self-contained page to this file instead, or - for stdout [default: none]
     #[arg(long, value_name = "FILE", value_parser = parse_page, conflicts_with = "format")]
-    pub html: Option<Place>,
+    pub html: Option<Location>,
 
     /// Growth is sudden above so many times the usual, 1 or more
     #[arg(long, value_name = "N", value_parser = parse_factor, default_value = "3")]
@@ -56,9 +56,9 @@ pub struct ReportArgs {
     pub output: OutputArgs,
 }
 
-fn parse_page(text: &str) -> Result<Place, String> {
+fn parse_page(text: &str) -> Result<Location, String> {
     match text.parse() {
-        Ok(place @ (Place::Stdout | Place::File(_))) => Ok(place),
+        Ok(place @ (Location::Stdout | Location::File(_))) => Ok(place),
         _ => Err("a page goes to a file, or to stdout by -".to_owned()),
     }
 }

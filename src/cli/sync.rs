@@ -7,7 +7,7 @@ use clap::{Args, value_parser};
 use secrecy::SecretString;
 
 use super::OutputArgs;
-use crate::export::Place;
+use crate::export::Location;
 use crate::model::AccountId;
 use crate::select::Pattern;
 use crate::units::{self, Cursors, Quota, parse_duration};
@@ -102,8 +102,8 @@ pub struct SyncArgs {
 
     /// Also write a Parquet dataset of the namespaces that were published in this run: a folder, or s3://, gs:// or
     /// az:// [default: none]
-    #[arg(long, value_name = "DIR", value_parser = super::export::parse_tree)]
-    pub export: Option<Place>,
+    #[arg(long, value_name = "DIR", value_parser = super::export::parse_dataset)]
+    pub export: Option<Location>,
 
     /// Let --export replace a dataset that has namespaces which this run did not publish [default: off]
     #[arg(long, requires = "export")]

@@ -1,19 +1,18 @@
-//! `export`: the record as files, and `export verify`: what became of them.
+//! The command `export`, with `export verify`.
 
 use std::io::IsTerminal;
 use std::path::Path;
 
-use durable_inventory::cli::{ExportArgs, ExportCommand, FileFormat, HasData, RowsArgs};
+use durable_inventory::cli::{ExportArgs, ExportCommand, RowsArgs};
 use durable_inventory::config::{Settings, StoreLocation};
-use durable_inventory::export::{self, Asked, Dataset, ExportError, FileOutput, Folder, Format, Output, Place, Stdout};
-use durable_inventory::export::{SingleFile, Target, Tree, Verified, columns};
-use durable_inventory::model::StoredData;
+use durable_inventory::export::columns::{self, ExportColumn};
+use durable_inventory::export::{self, AtomicOutput, Dataset, DatasetStore, ExportError, FileOutput, Folder, Format};
+use durable_inventory::export::{Location, Period, SingleFile, Stdout, Target, Verified};
 use durable_inventory::moment::Moment;
 use durable_inventory::store::{Store, Table};
+use durable_inventory::text::shown;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
-
-use durable_inventory::text::shown;
 
 use super::filter::Filter;
 use super::signals::stopped;
@@ -23,18 +22,18 @@ use crate::terminal::times::for_people;
 use crate::terminal::{self, Failure};
 
 pub async fn run(settings: &Settings<'_>, args: &ExportArgs) -> Result<u8, Failure> {
-    let (table, asked, rows, ids_only) = match &args.what {
-        ExportCommand::Objects(args) => (Table::Objects, asked(None, args.as_of), &args.rows, args.ids_only),
-        ExportCommand::Changes(args) => (Table::Changes, asked(args.since, args.until), &args.rows, false),
-        ExportCommand::History(args) => (Table::History, asked(args.since, args.until), &args.rows, false),
+    let (table, period, rows, ids_only) = match &args.what {
+        ExportCommand::Objects(args) => (Table::Objects, period(None, args.as_of), &args.rows, args.ids_only),
+        ExportCommand::Changes(args) => (Table::Changes, period(args.since, args.until), &args.rows, false),
+        ExportCommand::History(args) => (Table::History, period(args.since, args.until), &args.rows, false),
         ExportCommand::Verify(args) => return verify(settings, &args.path).await,
     };
     let format = if ids_only { Format::Ids } else { format(rows) };
-    refuse_nonsense(rows, format)?;
+    check_format_fits(rows, format)?;
     let columns = columns::chosen(table, &rows.columns).map_err(|error| Failure::new(error, 2))?;
     let job = Job {
         table,
-        asked,
+        period,
         rows,
         format,
         columns,
@@ -43,31 +42,25 @@ pub async fn run(settings: &Settings<'_>, args: &ExportArgs) -> Result<u8, Failu
     hold_store(settings.store()?, 1, &job.stopped, async |store| job.run(store).await).await
 }
 
-fn asked(since: Option<Moment>, until: Option<Moment>) -> Asked {
-    Asked {
+fn period(since: Option<Moment>, until: Option<Moment>) -> Period {
+    Period {
         since,
         until: until.unwrap_or(Moment::Latest(0)),
     }
 }
 
-/// Said, or told by the file's name; else what is most useful at the place.
+/// The format of `--format`, else that of the file's extension, else the usual one of the location.
 fn format(rows: &RowsArgs) -> Format {
-    let by_name = |path: &Path| match path.extension().and_then(|extension| extension.to_str()) {
-        Some("parquet") => Format::Parquet,
-        Some("jsonl" | "ndjson") => Format::Jsonl,
-        _ => Format::Csv,
-    };
-    match (rows.format, &rows.output) {
-        (Some(FileFormat::Csv), _) => Format::Csv,
-        (Some(FileFormat::Parquet), _) => Format::Parquet,
-        (Some(FileFormat::Jsonl), _) => Format::Jsonl,
-        (None, Place::File(path)) => by_name(path),
-        (None, Place::Stdout) => Format::Csv,
-        (None, Place::Folder(_) | Place::Remote(_)) => Format::Parquet,
-    }
+    rows.format.unwrap_or_else(|| match &rows.output {
+        Location::File(path) => Format::by_extension(&path.to_string_lossy())
+            .filter(|format| format.has_columns())
+            .unwrap_or(Format::Csv),
+        Location::Stdout => Format::Csv,
+        Location::Folder(_) | Location::Remote(_) => Format::Parquet,
+    })
 }
 
-fn refuse_nonsense(rows: &RowsArgs, format: Format) -> Result<(), Failure> {
+fn check_format_fits(rows: &RowsArgs, format: Format) -> Result<(), Failure> {
     let refuse = |message: &str| {
         Err(Failure {
             message: message.to_owned(),
@@ -75,10 +68,10 @@ fn refuse_nonsense(rows: &RowsArgs, format: Format) -> Result<(), Failure> {
         })
     };
     match (format, &rows.output) {
-        (Format::Ids, Place::Folder(_) | Place::Remote(_)) => {
+        (Format::Ids, Location::Folder(_) | Location::Remote(_)) => {
             refuse("--ids-only writes one list, and a folder is for a dataset: name a file for it")
         }
-        (Format::Parquet, Place::Stdout) if std::io::stdout().is_terminal() => {
+        (Format::Parquet, Location::Stdout) if std::io::stdout().is_terminal() => {
             refuse("Parquet is not for a terminal: name a file with --output, or pipe it")
         }
         _ => Ok(()),
@@ -87,10 +80,10 @@ fn refuse_nonsense(rows: &RowsArgs, format: Format) -> Result<(), Failure> {
 
 struct Job<'a> {
     table: Table,
-    asked: Asked,
+    period: Period,
     rows: &'a RowsArgs,
     format: Format,
-    columns: Vec<columns::Column>,
+    columns: Vec<ExportColumn>,
     stopped: CancellationToken,
 }
 
@@ -98,10 +91,10 @@ impl Job<'_> {
     async fn run(&self, store: &Store) -> Result<u8, Failure> {
         match self.write(store).await {
             Ok(()) => Ok(0),
-            Err(error) if error.reader_left() && !matches!(self.rows.output, Place::Remote(_)) => Ok(0),
+            Err(error) if error.reader_left() && !matches!(self.rows.output, Location::Remote(_)) => Ok(0),
             Err(error) => {
-                // It shows when all was read, and by then much of it was passed on.
-                let passed_on = matches!(self.rows.output, Place::Stdout) && error.is_altered();
+                // Altered rows are noticed after the last one, when stdout has most of them already.
+                let passed_on = matches!(self.rows.output, Location::Stdout) && error.is_altered();
                 let mut failed = failure(error);
                 if passed_on {
                     failed.message.push_str("; do not use what was written to stdout");
@@ -114,7 +107,7 @@ impl Job<'_> {
     async fn write(&self, store: &Store) -> Result<(), ExportError> {
         let filter = Filter::new(&self.rows.filter);
         let mut reader = store.reader().await?;
-        let plan = export::plan(&mut reader, self.asked, |namespace| {
+        let plan = export::plan(&mut reader, self.period, |namespace| {
             filter.selects(
                 &namespace.account_id,
                 &namespace.namespace_id,
@@ -132,11 +125,10 @@ impl Job<'_> {
         let namespaces = plan.slices.len();
         let stopped = self.stopped.cancelled();
         let target = self.target().await?;
-        let data = self.rows.has_data.map(stored);
-        let written = export::export(&mut reader, self.table, plan, data, target, stopped).await?;
+        let rows = export::export(&mut reader, self.table, plan, self.rows.has_data, target, stopped).await?;
         info!(
             "{} rows of {namespaces} namespaces are in {}",
-            number(written.rows),
+            number(rows),
             self.rows.output
         );
         Ok(())
@@ -144,10 +136,10 @@ impl Job<'_> {
 
     async fn target(&self) -> Result<Box<dyn Target>, ExportError> {
         let place = self.rows.output.to_string();
-        let output: std::io::Result<Box<dyn Output>> = match &self.rows.output {
-            Place::Stdout => Ok(Box::new(Stdout::default())),
-            Place::File(path) => FileOutput::create(path).map(|file| Box::new(file) as _),
-            Place::Folder(_) | Place::Remote(_) => {
+        let output: std::io::Result<Box<dyn AtomicOutput>> = match &self.rows.output {
+            Location::Stdout => Ok(Box::<Stdout>::default()),
+            Location::File(path) => FileOutput::create(path).map(|file| Box::new(file) as _),
+            Location::Folder(_) | Location::Remote(_) => {
                 let complete = self.rows.has_data.is_none();
                 let columns = self.columns.clone();
                 let (output, replace) = (&self.rows.output, self.rows.replace);
@@ -159,8 +151,8 @@ impl Job<'_> {
     }
 }
 
-/// Who asks for all that is known should hear that it is not all that ever was.
-fn warn_of_pruned(plan: &export::Plan) {
+/// Warns if an export of the whole record lacks its beginning.
+fn warn_of_pruned(plan: &export::ExportPlan) {
     for slice in plan.slices.iter().filter(|slice| slice.since.is_none()) {
         if let Some(horizon) = slice.namespace.published.horizon {
             let (label, horizon) = (shown(slice.namespace.label()), for_people(horizon));
@@ -172,78 +164,67 @@ fn warn_of_pruned(plan: &export::Plan) {
 pub fn failure(error: ExportError) -> Failure {
     let exit_code = match error {
         ExportError::Stopped => 130,
-        // What was asked for does not fit what is there, and never will: another place or --replace does.
+        // A retry can't succeed, but other arguments can.
         ExportError::Backwards { .. } | ExportError::Loss(_) | ExportError::NoObjectStores(_) => 2,
         _ => 1,
     };
     Failure::new(error, exit_code)
 }
 
-fn stored(answer: HasData) -> StoredData {
-    match answer {
-        HasData::True => StoredData::With,
-        HasData::False => StoredData::Without,
-        HasData::Unknown => StoredData::Unknown,
-    }
-}
-
-/// A dataset at a place, which is made ready for it.
+/// Opens a dataset for writing, and creates its folder if it is missing.
 pub async fn dataset(
-    place: &Place,
+    place: &Location,
     table: Table,
     format: Format,
-    columns: Vec<columns::Column>,
+    columns: Vec<ExportColumn>,
     complete: bool,
     replace: bool,
 ) -> Result<Dataset, ExportError> {
-    let tree = tree(place)?;
+    let store = dataset_store(place)?;
     let place = place.to_string();
-    blocking(move || Dataset::new(tree, place, table, format, columns, complete, replace)).await
+    blocking(move || Dataset::new(store, place, table, format, columns, complete, replace)).await
 }
 
-pub fn tree(place: &Place) -> Result<Box<dyn Tree>, ExportError> {
+pub fn dataset_store(place: &Location) -> Result<Box<dyn DatasetStore>, ExportError> {
     match place {
         #[cfg(feature = "object-store")]
-        Place::Remote(url) => match export::RemoteStore::new(url) {
-            Ok(store) => Ok(Box::new(store)),
-            Err(source) => Err(ExportError::Write {
-                place: place.to_string(),
-                source,
-            }),
-        },
+        Location::Remote(url) => {
+            let store = export::RemoteStore::new(url).map_err(ExportError::write(url.as_str()))?;
+            Ok(Box::new(store))
+        }
         #[cfg(not(feature = "object-store"))]
-        Place::Remote(url) => Err(ExportError::NoObjectStores(url.to_string())),
-        Place::File(path) | Place::Folder(path) => Ok(Box::new(Folder::new(path))),
-        Place::Stdout => Ok(Box::new(Folder::new(Path::new(".")))),
+        Location::Remote(url) => Err(ExportError::NoObjectStores(url.to_string())),
+        Location::File(path) | Location::Folder(path) => Ok(Box::new(Folder::new(path))),
+        Location::Stdout => Ok(Box::new(Folder::new(Path::new(".")))),
     }
 }
 
-/// On a thread that may wait for files and answers.
+/// Runs `work` on a thread that may block.
 pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     tokio::task::spawn_blocking(work)
         .await
         .unwrap_or_else(|ended| std::panic::resume_unwind(ended.into_panic()))
 }
 
-async fn verify(settings: &Settings<'_>, path: &Place) -> Result<u8, Failure> {
-    let tree = tree(path).map_err(failure)?;
+async fn verify(settings: &Settings<'_>, path: &Location) -> Result<u8, Failure> {
+    let dataset = dataset_store(path).map_err(failure)?;
     let place = path.to_string();
-    let mut verified = blocking(move || export::verify(&*tree, &place))
+    let mut verified = blocking(move || export::verify(&*dataset, &place))
         .await
         .map_err(failure)?;
     let store = settings.store()?;
     let mut pruned = 0;
-    let given = matches!(store.location, StoreLocation::Url(_)) || settings.global.data_dir.is_some();
-    if given {
+    let has_database = matches!(store.location, StoreLocation::Url(_)) || settings.global.data_dir.is_some();
+    if has_database {
         let more = with_store(store, 1, async |store| {
-            let found = export::against_record(store, &verified.manifest).await;
-            found.map_err(failure)
+            let check = export::against_record(store, &verified.manifest).await;
+            check.map_err(failure)
         })
         .await?;
         verified.problems.extend(more.problems);
         pruned = more.pruned;
     }
-    terminal::out(&report(&verified, given, pruned))?;
+    terminal::out(&report(&verified, has_database, pruned))?;
     if verified.problems.is_empty() {
         return Ok(0);
     }
@@ -253,7 +234,7 @@ async fn verify(settings: &Settings<'_>, path: &Place) -> Result<u8, Failure> {
     })
 }
 
-fn report(verified: &Verified, given: bool, pruned: usize) -> String {
+fn report(verified: &Verified, has_database: bool, pruned: usize) -> String {
     let mut text: String = verified.problems.iter().map(|problem| format!("{problem}\n")).collect();
     if !verified.problems.is_empty() {
         return text;
@@ -270,7 +251,7 @@ fn report(verified: &Verified, given: bool, pruned: usize) -> String {
     } else {
         "the digests could not be computed from the rows: they are not whole snapshots with ids and flags\n"
     });
-    text.push_str(if given {
+    text.push_str(if has_database {
         "the snapshots are those of the database\n"
     } else {
         "no database was given to compare with: DATABASE_URL or --data-dir names one\n"

@@ -9,7 +9,7 @@ use super::entry::{Comparison, Pair};
 use super::namespaces::{NamespaceKey, Namespaces, Skipped};
 use super::tally::Tally;
 use crate::export::columns::state_name;
-use crate::export::formula::guarded;
+use crate::export::csv_injection::guarded;
 use crate::model::{ChangeKind, ObjectId};
 use crate::text::shown;
 

@@ -11,8 +11,8 @@ use super::error::{DiffError, Stopped};
 use super::namespaces::{LIMIT, NamespaceInfo, NamespaceKey, Namespaces, RowNamespaces, RowProblem, Scope, Skipped};
 use super::side::ALL_COLUMNS;
 use crate::export::manifest::{Manifest, ManifestFile, ManifestNamespace};
-use crate::export::read::{self, Columns, Places, Reader, guess};
-use crate::export::{ExportError, Format, Place, Tree};
+use crate::export::read::{self, Columns, Places, RowReader, detect_format};
+use crate::export::{DatasetStore, ExportError, Format, Location};
 use crate::text::shown;
 
 /// Entries per batch.
@@ -37,7 +37,7 @@ struct Part {
 
 enum Origin {
     File(File),
-    Tree(Arc<dyn Tree>, String),
+    Tree(Arc<dyn DatasetStore>, String),
 }
 
 impl Origin {
@@ -56,9 +56,9 @@ impl Origin {
 
 impl FileSide {
     /// Opens a local file, or stdin.
-    pub fn file(place: &Place) -> Result<Self, DiffError> {
+    pub fn file(place: &Location) -> Result<Self, DiffError> {
         let (name, opened) = match place {
-            Place::File(path) | Place::Folder(path) => (path.display().to_string(), File::open(path)),
+            Location::File(path) | Location::Folder(path) => (path.display().to_string(), File::open(path)),
             _ => (
                 "stdin".to_owned(),
                 io::stdin().as_fd().try_clone_to_owned().map(File::from),
@@ -68,7 +68,7 @@ impl FileSide {
     }
 
     /// Opens a file of an object store.
-    pub fn file_of(tree: &dyn Tree, name: &str, place: String) -> Result<Self, DiffError> {
+    pub fn file_of(tree: &dyn DatasetStore, name: &str, place: String) -> Result<Self, DiffError> {
         Self::one(place, tree.open(name))
     }
 
@@ -78,7 +78,7 @@ impl FileSide {
             source,
         };
         let file = opened.map_err(unread)?;
-        let format = guess(&place, &file).map_err(|source| DiffError::Unreadable {
+        let format = detect_format(&place, &file).map_err(|source| DiffError::Unreadable {
             place: place.clone(),
             source,
         })?;
@@ -101,8 +101,8 @@ impl FileSide {
         })
     }
 
-    pub fn dataset(tree: Box<dyn Tree>, place: String) -> Result<Self, DiffError> {
-        let tree: Arc<dyn Tree> = tree.into();
+    pub fn dataset(tree: Box<dyn DatasetStore>, place: String) -> Result<Self, DiffError> {
+        let tree: Arc<dyn DatasetStore> = tree.into();
         let manifest =
             Manifest::read(&*tree, &place)?.ok_or_else(|| ExportError::NoManifest { place: place.clone() })?;
         if manifest.table != "objects" {
@@ -124,7 +124,7 @@ impl FileSide {
         };
         require_objects(&place, &columns)?;
         let part = |file: &ManifestFile| {
-            if file.path.starts_with('/') || file.path.split('/').any(|step| step == "..") {
+            if file.leaves_dataset() {
                 return Err(DiffError::Stray {
                     place: place.clone(),
                     part: file.path.clone(),
@@ -196,7 +196,7 @@ impl FileSide {
         let invalid = |source| DiffError::Row { place: place(), source };
         let file = part.origin.open();
         let file = file.map_err(|source| DiffError::Read { place: place(), source })?;
-        let mut reader = Reader::open(part.format, file).map_err(invalid)?;
+        let mut reader = RowReader::open(part.format, file).map_err(invalid)?;
         let mut rows = 0;
         while let Some(row) = reader.next_row().map_err(invalid)? {
             rows += 1;
@@ -258,7 +258,7 @@ fn key(namespace: &ManifestNamespace) -> NamespaceKey {
     NamespaceKey::new(Some(&namespace.account_id), Some(&namespace.namespace_id))
 }
 
-fn row_error(problem: RowProblem, place: String, reader: &Reader) -> DiffError {
+fn row_error(problem: RowProblem, place: String, reader: &RowReader) -> DiffError {
     match problem {
         RowProblem::NoValue { column } => DiffError::NoValue {
             place,

@@ -10,7 +10,7 @@ use std::ops::AddAssign;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::entry::Entry;
-use crate::export::read::{Columns, Row};
+use crate::export::read::{Columns, RowRef};
 use crate::model::canonical_id;
 use crate::store::Slice;
 
@@ -307,7 +307,7 @@ impl<'a> RowNamespaces<'a> {
         }
     }
 
-    pub(super) fn find(&mut self, row: &Row<'_>) -> Result<(u32, Scope), RowProblem> {
+    pub(super) fn find(&mut self, row: &RowRef<'_>) -> Result<(u32, Scope), RowProblem> {
         if let Some(last) = self.last
             && row.account_id == self.account_id.as_deref()
             && row.namespace_id == self.namespace_id.as_deref()

@@ -4,13 +4,13 @@ use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
 
-use crate::export::{InvalidPlace, Place};
+use crate::export::{InvalidLocation, Location};
 use crate::moment::{InvalidMoment, Moment};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Operand {
     Moment(Moment),
-    Place(Place),
+    Place(Location),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -20,7 +20,7 @@ pub enum InvalidOperand {
     #[error("what is compared is a moment, a file, a folder or an object store with a dataset, or - for stdin")]
     Empty,
     #[error(transparent)]
-    Place(#[from] InvalidPlace),
+    Place(#[from] InvalidLocation),
 }
 
 impl FromStr for Operand {
@@ -37,7 +37,7 @@ impl FromStr for Operand {
             _ => text.parse()?,
         };
         match &place {
-            Place::File(path) | Place::Folder(path) if !may_exist(path) => {
+            Location::File(path) | Location::Folder(path) if !may_exist(path) => {
                 Err(InvalidOperand::Neither(text.to_owned(), no_moment))
             }
             _ => Ok(Self::Place(place)),
@@ -54,7 +54,7 @@ impl fmt::Display for Operand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Moment(moment) => moment.fmt(f),
-            Self::Place(Place::Stdout) => f.write_str("stdin"),
+            Self::Place(Location::Stdout) => f.write_str("stdin"),
             Self::Place(place) => place.fmt(f),
         }
     }
@@ -69,10 +69,16 @@ mod tests {
         let read = |text: &str| text.parse::<Operand>();
         assert_eq!(read("latest~1"), Ok(Operand::Moment(Moment::Latest(1))));
         assert_eq!(read("42"), Ok(Operand::Moment(Moment::Snapshot(42))));
-        assert_eq!(read("-"), Ok(Operand::Place(Place::Stdout)));
-        assert_eq!(read("/tmp"), Ok(Operand::Place(Place::Folder("/tmp".into()))));
-        assert_eq!(read("Cargo.toml"), Ok(Operand::Place(Place::File("Cargo.toml".into()))));
-        assert!(matches!(read("s3://bucket/a/"), Ok(Operand::Place(Place::Remote(_)))));
+        assert_eq!(read("-"), Ok(Operand::Place(Location::Stdout)));
+        assert_eq!(read("/tmp"), Ok(Operand::Place(Location::Folder("/tmp".into()))));
+        assert_eq!(
+            read("Cargo.toml"),
+            Ok(Operand::Place(Location::File("Cargo.toml".into())))
+        );
+        assert!(matches!(
+            read("s3://bucket/a/"),
+            Ok(Operand::Place(Location::Remote(_)))
+        ));
         assert!(matches!(read("yesterday.csv"), Err(InvalidOperand::Neither(..))));
         assert!(matches!(read("ftp://host/a"), Err(InvalidOperand::Place(_))));
         assert_eq!(read(""), Err(InvalidOperand::Empty));

@@ -7,7 +7,7 @@ use std::io::Read;
 use proptest::prelude::*;
 
 use super::*;
-use crate::export::Place;
+use crate::export::Location;
 use crate::model::{ChangeKind, State, StoredData};
 
 /// By namespace and id.
@@ -150,7 +150,7 @@ fn diff(files: [&str; 2], format: LineFormat, room: usize) -> Result<(String, Ta
     let mut sides = ["from.txt", "to.txt"].into_iter().zip(files).map(|(name, text)| {
         let path = folder.path().join(name);
         std::fs::write(&path, text).unwrap();
-        FileSide::file(&Place::File(path)).map(Side::Files)
+        FileSide::file(&Location::File(path)).map(Side::Files)
     });
     let (mut from, mut to) = (sides.next().unwrap()?, sides.next().unwrap()?);
     let plan = plan([&mut from, &mut to], format, None)?;

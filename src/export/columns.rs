@@ -1,11 +1,13 @@
-//! The columns of an export: those of the record's view in the view's order, without `id`, which says in bytes what
-//! `object_id` says in text.
+//! The columns of an export: those of the record's view in the view's order, except for `id`, which has the bytes of
+//! `object_id`.
+
+use std::io;
 
 use crate::model::{ChangeKind, ObjectId, State};
 use crate::store::{Row, Slice, Table};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Column {
+pub enum ExportColumn {
     SnapshotId,
     At,
     NotBefore,
@@ -26,8 +28,8 @@ pub enum Column {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Text that identifies something.
-    Id,
+    /// An object's id, as text.
+    ObjectId,
     Text,
     Boolean,
     /// Microseconds since 1970, UTC.
@@ -35,14 +37,15 @@ pub enum Kind {
     Integer,
 }
 
-/// What stands in one cell.
+/// The value of one cell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Value<'a> {
     Text(&'a str),
     Object(ObjectId),
-    Flag(Option<bool>),
-    Time(Option<i64>),
+    Flag(bool),
+    Time(i64),
     Number(i64),
+    Null,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -53,8 +56,8 @@ pub enum InvalidColumns {
     Twice(&'static str),
 }
 
-pub fn all(table: Table) -> &'static [Column] {
-    use Column::*;
+pub fn all(table: Table) -> &'static [ExportColumn] {
+    use ExportColumn::*;
     match table {
         Table::Objects => &[
             AccountId,
@@ -81,13 +84,13 @@ pub fn all(table: Table) -> &'static [Column] {
     }
 }
 
-/// Those that were asked for, in the order in which they were; all of them if none was.
-pub fn chosen(table: Table, asked: &[String]) -> Result<Vec<Column>, InvalidColumns> {
+/// Returns the columns with these names in their order; all columns of the table if no name is given.
+pub fn chosen(table: Table, asked: &[String]) -> Result<Vec<ExportColumn>, InvalidColumns> {
     let all = all(table);
     if asked.is_empty() {
         return Ok(all.to_vec());
     }
-    let mut columns: Vec<Column> = Vec::with_capacity(asked.len());
+    let mut columns: Vec<ExportColumn> = Vec::with_capacity(asked.len());
     for name in asked {
         let found = all.iter().find(|column| column.name() == name);
         let column = *found.ok_or_else(|| InvalidColumns::Unknown {
@@ -102,79 +105,83 @@ pub fn chosen(table: Table, asked: &[String]) -> Result<Vec<Column>, InvalidColu
     Ok(columns)
 }
 
-impl Column {
-    pub fn name(self) -> &'static str {
+impl ExportColumn {
+    /// The column's name, its kind, and whether it may be null.
+    fn definition(self) -> (&'static str, Kind, bool) {
         match self {
-            Self::SnapshotId => "snapshot_id",
-            Self::At => "at",
-            Self::NotBefore => "not_before",
-            Self::NotAfter => "not_after",
-            Self::AccountId => "account_id",
-            Self::NamespaceId => "namespace_id",
-            Self::ObjectId => "object_id",
-            Self::HasStoredData => "has_stored_data",
-            Self::FirstSeenAt => "first_seen_at",
-            Self::Since => "since",
-            Self::LastSeenAt => "last_seen_at",
-            Self::ValidFrom => "valid_from",
-            Self::ValidTo => "valid_to",
-            Self::Change => "change",
-            Self::OldState => "old_state",
-            Self::NewState => "new_state",
+            Self::SnapshotId => ("snapshot_id", Kind::Integer, false),
+            Self::At => ("at", Kind::Timestamp, false),
+            Self::NotBefore => ("not_before", Kind::Timestamp, false),
+            Self::NotAfter => ("not_after", Kind::Timestamp, false),
+            Self::AccountId => ("account_id", Kind::Text, false),
+            Self::NamespaceId => ("namespace_id", Kind::Text, false),
+            Self::ObjectId => ("object_id", Kind::ObjectId, false),
+            Self::HasStoredData => ("has_stored_data", Kind::Boolean, true),
+            Self::FirstSeenAt => ("first_seen_at", Kind::Timestamp, false),
+            Self::Since => ("since", Kind::Timestamp, false),
+            Self::LastSeenAt => ("last_seen_at", Kind::Timestamp, false),
+            Self::ValidFrom => ("valid_from", Kind::Timestamp, false),
+            Self::ValidTo => ("valid_to", Kind::Timestamp, true),
+            Self::Change => ("change", Kind::Text, false),
+            Self::OldState => ("old_state", Kind::Text, false),
+            Self::NewState => ("new_state", Kind::Text, false),
         }
+    }
+
+    pub fn name(self) -> &'static str {
+        self.definition().0
     }
 
     pub fn kind(self) -> Kind {
-        match self {
-            Self::AccountId | Self::NamespaceId | Self::ObjectId => Kind::Id,
-            Self::Change | Self::OldState | Self::NewState => Kind::Text,
-            Self::HasStoredData => Kind::Boolean,
-            Self::SnapshotId => Kind::Integer,
-            _ => Kind::Timestamp,
-        }
+        self.definition().1
     }
 
     pub fn nullable(self) -> bool {
-        matches!(self, Self::HasStoredData | Self::ValidTo)
+        self.definition().2
     }
 
-    /// A column that the row's table does not have is empty.
-    pub fn value<'a>(self, slice: &'a Slice, last_seen_at: i64, row: &Row) -> Value<'a> {
+    /// Fails if the row's table does not have the column.
+    pub fn value<'a>(self, slice: &'a Slice, last_seen_at: i64, row: &Row) -> io::Result<Value<'a>> {
         match self {
-            Self::AccountId => Value::Text(&slice.namespace.account_id),
-            Self::NamespaceId => Value::Text(&slice.namespace.namespace_id),
-            Self::ObjectId => Value::Object(row.id()),
-            Self::LastSeenAt => Value::Time(Some(last_seen_at)),
-            _ => self.value_of(row),
+            Self::AccountId => Ok(Value::Text(&slice.namespace.account_id)),
+            Self::NamespaceId => Ok(Value::Text(&slice.namespace.namespace_id)),
+            _ => self.value_in(row, last_seen_at),
         }
     }
 
-    fn value_of(self, row: &Row) -> Value<'static> {
-        match (self, *row) {
+    fn value_in(self, row: &Row, last_seen_at: i64) -> io::Result<Value<'static>> {
+        Ok(match (self, *row) {
+            (Self::ObjectId, _) => Value::Object(row.id()),
             (Self::HasStoredData, Row::Object { data, .. } | Row::Interval { data, .. }) => {
-                Value::Flag(Option::from(data))
+                Option::from(data).map_or(Value::Null, Value::Flag)
             }
-            (Self::FirstSeenAt, Row::Object { first_seen_at, .. }) => Value::Time(Some(first_seen_at)),
-            (Self::Since, Row::Object { since, .. }) => Value::Time(Some(since)),
-            (Self::ValidFrom, Row::Interval { valid_from, .. }) => Value::Time(Some(valid_from)),
-            (Self::ValidTo, Row::Interval { valid_to, .. }) => Value::Time(valid_to),
+            (Self::FirstSeenAt, Row::Object { first_seen_at, .. }) => Value::Time(first_seen_at),
+            (Self::Since, Row::Object { since, .. }) => Value::Time(since),
+            (Self::LastSeenAt, Row::Object { .. }) => Value::Time(last_seen_at),
+            (Self::ValidFrom, Row::Interval { valid_from, .. }) => Value::Time(valid_from),
+            (Self::ValidTo, Row::Interval { valid_to, .. }) => valid_to.map_or(Value::Null, Value::Time),
             (Self::SnapshotId, Row::Change { snapshot_id, .. }) => Value::Number(i64::from(snapshot_id)),
-            (Self::At, Row::Change { at, .. }) => Value::Time(Some(at)),
-            (Self::NotBefore, Row::Change { not_before, .. }) => Value::Time(Some(not_before)),
-            (Self::NotAfter, Row::Change { not_after, .. }) => Value::Time(Some(not_after)),
+            (Self::At, Row::Change { at, .. }) => Value::Time(at),
+            (Self::NotBefore, Row::Change { not_before, .. }) => Value::Time(not_before),
+            (Self::NotAfter, Row::Change { not_after, .. }) => Value::Time(not_after),
             (Self::Change, Row::Change { old, new, .. }) => Value::Text(ChangeKind::of(old, new).as_str()),
             (Self::OldState, Row::Change { old, .. }) => Value::Text(state_name(old)),
             (Self::NewState, Row::Change { new, .. }) => Value::Text(state_name(new)),
-            _ => Value::Time(None),
-        }
+            _ => {
+                return Err(io::Error::other(format!(
+                    "a row of a table without the column {}",
+                    self.name()
+                )));
+            }
+        })
     }
 }
 
 impl Kind {
-    /// As the manifest names it.
+    /// The type's name in the manifest.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Id | Self::Text => "string",
+            Self::ObjectId | Self::Text => "string",
             Self::Boolean => "boolean",
             Self::Timestamp => "timestamp",
             Self::Integer => "integer",
@@ -182,7 +189,7 @@ impl Kind {
     }
 }
 
-/// As `inventory.state_name` says it.
+/// The state's name in the views.
 pub fn state_name(state: State) -> &'static str {
     match state {
         State::Absent => "absent",
@@ -195,19 +202,20 @@ pub fn state_name(state: State) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::StoredData;
 
     #[test]
-    fn columns_come_in_the_order_that_was_asked_for() {
-        let asked = ["has_stored_data", "object_id"].map(str::to_owned);
+    fn columns_keep_the_order_of_their_names() {
+        let names = ["has_stored_data", "object_id"].map(str::to_owned);
         assert_eq!(
-            chosen(Table::Objects, &asked),
-            Ok(vec![Column::HasStoredData, Column::ObjectId])
+            chosen(Table::Objects, &names),
+            Ok(vec![ExportColumn::HasStoredData, ExportColumn::ObjectId])
         );
         assert_eq!(chosen(Table::History, &[]).unwrap(), all(Table::History));
     }
 
     #[test]
-    fn a_column_of_another_table_is_unknown_and_none_comes_twice() {
+    fn unknown_and_repeated_columns_are_errors() {
         let unknown = chosen(Table::Objects, &["valid_to".to_owned()]).unwrap_err();
         assert_eq!(
             unknown.to_string(),
@@ -216,5 +224,65 @@ mod tests {
         );
         let twice = ["at", "at"].map(str::to_owned);
         assert_eq!(chosen(Table::Changes, &twice), Err(InvalidColumns::Twice("at")));
+    }
+
+    /// A row has a value of the right kind in each column of its table, and none in the columns of the other tables.
+    #[test]
+    fn rows_have_exactly_the_columns_of_their_table() {
+        let (id, data) = (ObjectId::MAX, StoredData::Unknown);
+        let rows = [
+            (
+                Table::Objects,
+                Row::Object {
+                    id,
+                    data,
+                    first_seen_at: 1,
+                    since: 1,
+                },
+            ),
+            (
+                Table::Changes,
+                Row::Change {
+                    id,
+                    snapshot_id: 1,
+                    at: 1,
+                    not_before: 1,
+                    not_after: 1,
+                    old: State::Absent,
+                    new: State::Unknown,
+                },
+            ),
+            (
+                Table::History,
+                Row::Interval {
+                    id,
+                    data,
+                    valid_from: 1,
+                    valid_to: None,
+                },
+            ),
+        ];
+        let tables = rows.map(|(table, _)| table);
+        for (table, row) in rows {
+            for column in tables.iter().flat_map(|table| all(*table)) {
+                if matches!(column, ExportColumn::AccountId | ExportColumn::NamespaceId) {
+                    continue; // they are the slice's, not the row's
+                }
+                let value = column.value_in(&row, 1);
+                if !all(table).contains(column) {
+                    assert!(value.is_err(), "{column:?} of {table:?}");
+                    continue;
+                }
+                let fits = match value.unwrap() {
+                    Value::Null => column.nullable(),
+                    Value::Object(_) => column.kind() == Kind::ObjectId,
+                    Value::Text(_) => column.kind() == Kind::Text,
+                    Value::Flag(_) => column.kind() == Kind::Boolean,
+                    Value::Time(_) => column.kind() == Kind::Timestamp,
+                    Value::Number(_) => column.kind() == Kind::Integer,
+                };
+                assert!(fits, "{column:?} of {table:?}");
+            }
+        }
     }
 }

@@ -1,8 +1,7 @@
-//! A dataset: a folder a snapshot, parts of a bounded size in it, and the manifest last.
+//! An export to a dataset: one folder per snapshot with parts of bounded size, and a manifest that is written last.
 //!
-//! A dataset that is there already is replaced: its parts stay valid and untouched until the new manifest is in place,
-//! then those that no longer belong are removed. One that would lose namespaces by that is left alone, unless it was said
-//! that it may.
+//! An existing dataset is replaced. Its parts stay valid until the new manifest is in place; then the parts that the new
+//! manifest does not name are removed. Unless `replace` is set, a dataset that would lose namespaces stays as it is.
 
 use std::collections::HashSet;
 use std::io::{self, Write};
@@ -10,38 +9,39 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::columns::Column;
-use super::destination::{Output, Tree};
+use super::columns::ExportColumn;
+use super::destination::{AtomicOutput, DatasetStore, stays_inside};
 use super::error::{ExportError, Loss};
+use super::format::Format;
 use super::manifest::{self, Manifest, ManifestFile, ManifestNamespace};
-use super::run::{Covered, Target, Written};
-use super::sink::{Format, Sink};
+use super::run::{CoveredNamespaces, Target};
+use super::sink::Sink;
 use crate::store::{Row, Slice, Table};
 
 /// About 40 MB of Parquet or 200 MB of CSV.
 const PART_ROWS: u64 = 1_000_000;
 
 pub struct Dataset {
-    tree: Box<dyn Tree>,
-    /// What an error calls it.
+    store: Box<dyn DatasetStore>,
+    /// Names the dataset in errors.
     place: String,
     format: Format,
-    columns: Vec<Column>,
+    columns: Vec<ExportColumn>,
     manifest: Manifest,
-    /// A dataset that has other namespaces, or another table, may be replaced.
+    /// Replace an existing dataset even if it has other namespaces or another table.
     replace: bool,
-    covered: Covered,
-    /// Files of the dataset that is here.
+    covered: CoveredNamespaces,
+    /// Files of the dataset that this export replaces.
     former: HashSet<String>,
     current: Option<Current>,
-    /// Taken back when the export fails.
+    /// Finished parts, which are removed if the export fails.
     written: Vec<String>,
 }
 
-/// The snapshot in hand.
+/// The snapshot that is being written.
 struct Current {
     slice: Arc<Slice>,
-    told: ManifestNamespace,
+    namespace: ManifestNamespace,
     parts: u32,
     part: Part,
 }
@@ -53,39 +53,36 @@ struct Part {
 }
 
 impl Dataset {
-    /// `complete` says that the rows will be all of the snapshots' rows; `replace`, that a dataset here may be replaced
-    /// whatever it has.
+    /// `complete`: the export will have all rows of its snapshots. `replace`: an existing dataset may lose namespaces, or
+    /// be of another table.
     pub fn new(
-        tree: Box<dyn Tree>,
+        store: Box<dyn DatasetStore>,
         place: String,
         table: Table,
         format: Format,
-        columns: Vec<Column>,
+        columns: Vec<ExportColumn>,
         complete: bool,
         replace: bool,
     ) -> Result<Self, ExportError> {
-        tree.prepare().map_err(|source| ExportError::Write {
-            place: place.clone(),
-            source,
-        })?;
+        store.prepare().map_err(ExportError::write(&place))?;
         let manifest = Manifest::new(table, format, &columns, complete);
         Ok(Self {
             manifest,
-            tree,
+            store,
             place,
             format,
             columns,
             replace,
-            covered: Covered::new(),
+            covered: CoveredNamespaces::new(),
             former: HashSet::new(),
             current: None,
             written: Vec::new(),
         })
     }
 
-    /// Looks at what is here now, and refuses to replace it where it has what `covers` does not.
+    /// Fails if the existing dataset has another table, or a namespace that `covers` rejects.
     pub fn refuse_loss(&mut self, covers: impl Fn(&ManifestNamespace) -> bool) -> Result<(), ExportError> {
-        let Some(former) = Manifest::read(&*self.tree, &self.place)? else {
+        let Some(former) = Manifest::read(&*self.store, &self.place)? else {
             self.former.clear();
             return Ok(());
         };
@@ -107,20 +104,19 @@ impl Dataset {
         }
     }
 
-    fn failed(&self, name: &str) -> impl FnOnce(io::Error) -> ExportError {
-        let place = format!("{name} in {}", self.place);
-        move |source| ExportError::Write { place, source }
+    fn failed(&self, name: &str) -> impl FnOnce(io::Error) -> ExportError + use<> {
+        ExportError::write(&format!("{name} in {}", self.place))
     }
 
     fn open_part(&self, folder: &str, number: u32) -> Result<Part, ExportError> {
         let extension = self.format.extension();
         let mut name = format!("{folder}/part-{number:04}.{extension}");
         if self.former.contains(&name) {
-            // It stays as it is for as long as the former manifest speaks of it.
+            // The former manifest still names this part, so it must not change yet.
             name = format!("{folder}/part-{number:04}-again.{extension}");
         }
         let opened = self
-            .tree
+            .store
             .create(&name)
             .and_then(|output| Sink::new(self.format, &self.columns, Counted::new(output)));
         let sink = opened.map_err(self.failed(&name))?;
@@ -146,7 +142,7 @@ impl Dataset {
             return Ok(());
         };
         self.close_part(current.part)?;
-        self.manifest.namespaces.push(current.told);
+        self.manifest.namespaces.push(current.namespace);
         Ok(())
     }
 
@@ -158,7 +154,7 @@ impl Dataset {
     }
 
     fn write_manifest(&mut self) -> Result<(), ExportError> {
-        let written = self.tree.create(manifest::NAME).and_then(|mut output| {
+        let written = self.store.create(manifest::NAME).and_then(|mut output| {
             serde_json::to_writer_pretty(&mut output, &self.manifest)?;
             output.write_all(b"\n")?;
             output.commit()
@@ -169,9 +165,9 @@ impl Dataset {
     fn remove_former(&mut self) -> Result<(), ExportError> {
         let kept = self.manifest.paths();
         for name in self.former.iter().filter(|name| !kept.contains(name.as_str())) {
-            // A manifest that someone tampered with must not reach beyond the dataset.
-            if name.starts_with("account_id=") && !name.split('/').any(|step| step == "..") {
-                self.tree.remove(name).map_err(self.failed(name))?;
+            // A forged manifest must not remove files outside the dataset, or files that no export wrote.
+            if name.starts_with("account_id=") && stays_inside(name) {
+                self.store.remove(name).map_err(self.failed(name))?;
             }
         }
         Ok(())
@@ -179,19 +175,19 @@ impl Dataset {
 }
 
 impl Target for Dataset {
-    fn expect(&mut self, covered: Covered) -> Result<(), ExportError> {
+    fn expect(&mut self, covered: CoveredNamespaces) -> Result<(), ExportError> {
         self.covered = covered;
         self.refuse_loss_of_others()
     }
 
-    /// Every snapshot has a part, if only an empty one: that nothing was there is an answer too.
+    /// A snapshot without objects gets an empty part, which states that there were none.
     fn begin(&mut self, slice: &Arc<Slice>) -> Result<(), ExportError> {
         self.close_current()?;
-        let told = ManifestNamespace::new(slice);
+        let namespace = ManifestNamespace::new(slice);
         self.current = Some(Current {
             slice: slice.clone(),
-            part: self.open_part(&told.folder(), 0)?,
-            told,
+            part: self.open_part(&namespace.folder(), 0)?,
+            namespace,
             parts: 1,
         });
         Ok(())
@@ -202,29 +198,26 @@ impl Target for Dataset {
             return Ok(());
         };
         if current.part.rows >= PART_ROWS {
-            let next = self.open_part(&current.told.folder(), current.parts)?;
+            let next = self.open_part(&current.namespace.folder(), current.parts)?;
             current.parts += 1;
             self.close_part(std::mem::replace(&mut current.part, next))?;
         }
         let part = &mut current.part;
         part.sink.write(&current.slice, rows).map_err(self.failed(&part.name))?;
         part.rows += rows.len() as u64;
-        current.told.rows += rows.len() as u64;
+        current.namespace.rows += rows.len() as u64;
         self.current = Some(current);
         Ok(())
     }
 
-    fn finish(mut self: Box<Self>) -> Result<Written, ExportError> {
+    fn finish(mut self: Box<Self>) -> Result<u64, ExportError> {
         self.close_current()?;
-        // Another export may have come first.
+        // Another export may have replaced the dataset in the meantime.
         self.refuse_loss_of_others()?;
         self.write_manifest()?;
         self.written.clear();
         self.remove_former()?;
-        Ok(Written {
-            rows: self.manifest.files.iter().map(|file| file.rows).sum(),
-            files: self.manifest.files.len() as u64,
-        })
+        Ok(self.manifest.files.iter().map(|file| file.rows).sum())
     }
 }
 
@@ -232,26 +225,26 @@ impl Drop for Dataset {
     fn drop(&mut self) {
         if let Some(Current { part, .. }) = self.current.take() {
             drop(part.sink);
-            // It was never seen, but its folders were made for it.
+            // The part never became visible, but its folders exist.
             self.written.push(part.name);
         }
-        // What the manifest speaks of that is here now is not this export's.
+        // Files of the former manifest belong to the dataset that is still valid.
         for name in self.written.iter().filter(|name| !self.former.contains(*name)) {
-            // Without a manifest it is no dataset, with or without this file.
-            let _left = self.tree.remove(name);
+            // A file that stays is harmless: no manifest names it.
+            let _removed = self.store.remove(name);
         }
     }
 }
 
-/// Counts and hashes what passes.
+/// Counts and hashes the bytes that it passes on.
 struct Counted {
-    to: Box<dyn Output>,
+    to: Box<dyn AtomicOutput>,
     bytes: u64,
     hash: Sha256,
 }
 
 impl Counted {
-    fn new(to: Box<dyn Output>) -> Self {
+    fn new(to: Box<dyn AtomicOutput>) -> Self {
         Self {
             to,
             bytes: 0,

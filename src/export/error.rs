@@ -1,4 +1,4 @@
-//! Why an export, or its verification, came to nothing.
+//! Errors of exports and of their verification.
 
 use std::io;
 
@@ -6,6 +6,8 @@ use time::OffsetDateTime;
 
 use crate::moment::Moment;
 use crate::store::StoreError;
+use crate::text::shown;
+use crate::times::for_programs;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
@@ -60,24 +62,30 @@ pub enum ExportError {
 }
 
 impl ExportError {
-    /// What was read is not what was recorded.
+    /// Turns an I/O error into one that names the place that could not be written.
+    pub fn write(place: &str) -> impl FnOnce(io::Error) -> Self + use<> {
+        let place = place.to_owned();
+        move |source| Self::Write { place, source }
+    }
+
+    /// Whether the rows in the database differ from those that were recorded.
     pub fn is_altered(&self) -> bool {
         matches!(self, Self::Store(StoreError::Altered { .. }))
     }
 
-    /// Whoever read stdout and left, such as `head`, has what it wanted.
+    /// Whether the reader of stdout, such as `head`, closed the pipe because it needs no more.
     pub fn reader_left(&self) -> bool {
         matches!(self, Self::Write { source, .. } if source.kind() == io::ErrorKind::BrokenPipe)
     }
 }
 
-/// What a dataset would lose by an export that replaces it.
+/// A refusal to replace a dataset, with what would be lost.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Loss {
     #[error(
         "{place} holds a dataset of {}, which an export of {asked} would replace, so nothing was written: name another \
          place, or give --replace to drop what is there",
-        crate::text::shown(.found)
+        shown(.found)
     )]
     Table {
         place: String,
@@ -88,40 +96,31 @@ pub enum Loss {
     #[error(
         "the dataset in {place} would lose {} of its {of} namespaces, which this export does not have ({}), so nothing was \
          written: export them too, name another place, or give --replace to drop them",
-        .lost.len(), some(.lost)
+        .lost.len(), first_names(.lost)
     )]
     Namespaces {
         place: String,
-        /// As people call them.
+        /// Names of namespaces, or their ids where they have no name.
         lost: Vec<String>,
-        /// How many there are.
+        /// Number of namespaces in the dataset.
         of: usize,
     },
 }
 
-fn some(names: &[String]) -> String {
-    const SHOWN: usize = 5;
-    let mut text = names
-        .iter()
-        .take(SHOWN)
-        .map(|name| crate::text::shown(name))
-        .collect::<Vec<_>>()
-        .join(", ");
-    if names.len() > SHOWN {
-        text.push_str(&format!(" and {} more", names.len() - SHOWN));
+fn first_names(names: &[String]) -> String {
+    const MOST: usize = 5;
+    let first: Vec<_> = names.iter().take(MOST).map(|name| shown(name)).collect();
+    match names.len().saturating_sub(MOST) {
+        0 => first.join(", "),
+        more => format!("{} and {more} more", first.join(", ")),
     }
-    text
 }
 
-/// A moment before a namespace's record begins. It is not known what was there: that is not the same as nothing.
+/// A point in time before a namespace's record begins. What existed then is unknown, so an empty export would be wrong.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("nothing is recorded of namespace {namespace} at {moment}: its record begins at {}", shown(*.begins))]
+#[error("nothing is recorded of namespace {namespace} at {moment}: its record begins at {}", for_programs(*.begins))]
 pub struct NoRecord {
     pub namespace: String,
     pub moment: Moment,
     pub begins: OffsetDateTime,
-}
-
-pub fn shown(moment: OffsetDateTime) -> String {
-    crate::times::for_programs(moment)
 }

@@ -1,34 +1,35 @@
-//! What a dataset says of itself, in `manifest.json`. It is written last: a folder without one holds no dataset, or one
-//! whose export did not finish.
+//! A dataset's description, `manifest.json`. It is written last: a folder without it holds no dataset, or one whose export
+//! did not finish.
 
 use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use super::columns::Column;
-use super::destination::Tree;
-use super::error::{ExportError, shown};
-use super::sink::Format;
+use super::columns::ExportColumn;
+use super::destination::{DatasetStore, stays_inside};
+use super::error::ExportError;
+use super::format::Format;
 use crate::digest;
 use crate::model::label;
 use crate::store::{Slice, Table};
+use crate::times::for_programs;
 
 pub const NAME: &str = "manifest.json";
-/// Raised when a reader of the version before would misread it.
+/// To be raised whenever a reader of the previous version would misread the manifest.
 const FORMAT_VERSION: u32 = 1;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Manifest {
     pub format_version: u32,
     pub created_by: String,
-    /// Times are RFC 3339.
+    /// RFC 3339, like all times here.
     pub created_at: String,
     /// `objects`, `changes` or `history`.
     pub table: String,
     /// `csv`, `parquet` or `jsonl`.
     pub format: String,
-    /// Whether the rows are all that the snapshots have, or chosen by `--has-data`.
+    /// Whether the rows are complete: false if `--has-data` selected some of them.
     pub complete: bool,
     pub columns: Vec<ManifestColumn>,
     pub namespaces: Vec<ManifestNamespace>,
@@ -43,30 +44,31 @@ pub struct ManifestColumn {
     pub nullable: bool,
 }
 
-/// A namespace and the snapshot as of which it is.
+/// A namespace and its snapshot that was exported.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ManifestNamespace {
     pub account_id: String,
     pub namespace_id: String,
     pub name: Option<String>,
     pub snapshot_id: i32,
-    /// Changes and history: those after this snapshot. Null means from the baseline on.
+    /// The snapshot after which changes and history begin; null for the baseline.
     pub since_snapshot_id: Option<i32>,
-    /// The window of the walk: each row was true at some moment in it.
+    /// Start of the walk. Each row was true at some time between the start and the end.
     pub started_at: String,
     pub finished_at: String,
     pub recorded_at: String,
-    /// Of the whole snapshot, whatever was chosen of it.
+    /// Number of objects in the whole snapshot, selected or not.
     pub objects: u64,
+    /// The whole snapshot's digest.
     pub digest: String,
     pub digest_version: i16,
-    /// In this dataset.
+    /// Number of rows in this dataset.
     pub rows: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ManifestFile {
-    /// From the manifest's folder on, with slashes.
+    /// Relative to the manifest's folder, with slashes.
     pub path: String,
     pub rows: u64,
     pub bytes: u64,
@@ -74,8 +76,8 @@ pub struct ManifestFile {
 }
 
 impl Manifest {
-    pub fn new(table: Table, format: Format, columns: &[Column], complete: bool) -> Self {
-        let column = |column: &Column| ManifestColumn {
+    pub fn new(table: Table, format: Format, columns: &[ExportColumn], complete: bool) -> Self {
+        let column = |column: &ExportColumn| ManifestColumn {
             name: column.name().to_owned(),
             kind: column.kind().name().to_owned(),
             nullable: column.nullable(),
@@ -83,7 +85,7 @@ impl Manifest {
         Self {
             format_version: FORMAT_VERSION,
             created_by: concat!("durable-inventory ", env!("CARGO_PKG_VERSION")).to_owned(),
-            created_at: shown(OffsetDateTime::now_utc()),
+            created_at: for_programs(OffsetDateTime::now_utc()),
             table: table_name(table).to_owned(),
             format: format.extension().to_owned(),
             complete,
@@ -93,9 +95,9 @@ impl Manifest {
         }
     }
 
-    /// `None` where there is none.
-    pub fn read(tree: &dyn Tree, place: &str) -> Result<Option<Self>, ExportError> {
-        let bytes = tree.read(NAME).map_err(|source| ExportError::Read {
+    /// Returns `None` if the store has no manifest.
+    pub fn read(store: &dyn DatasetStore, place: &str) -> Result<Option<Self>, ExportError> {
+        let bytes = store.read(NAME).map_err(|source| ExportError::Read {
             place: format!("{NAME} in {place}"),
             source,
         })?;
@@ -115,26 +117,25 @@ impl Manifest {
         serde_json::from_slice(&bytes).map(Some).map_err(foreign)
     }
 
-    /// `None` where it is none that this program writes.
+    /// Returns `None` for a format that this program does not write.
     pub fn file_format(&self) -> Option<Format> {
-        let mut known = [Format::Csv, Format::Parquet, Format::Jsonl].into_iter();
-        known.find(|format| format.extension() == self.format)
+        Format::by_name(&self.format)
     }
 
     pub fn paths(&self) -> HashSet<&str> {
         self.files.iter().map(|file| file.path.as_str()).collect()
     }
 
-    pub fn has_column(&self, column: Column) -> bool {
+    pub fn has_column(&self, column: ExportColumn) -> bool {
         self.columns.iter().any(|there| there.name == column.name())
     }
 
-    /// Whether its rows can be held against the digests: all objects, each with its id and flag.
+    /// Whether the digests can be computed from the rows, which takes all objects with their ids and flags.
     pub fn can_be_digested(&self) -> bool {
         self.table == table_name(Table::Objects)
             && self.complete
-            && self.has_column(Column::ObjectId)
-            && self.has_column(Column::HasStoredData)
+            && self.has_column(ExportColumn::ObjectId)
+            && self.has_column(ExportColumn::HasStoredData)
             && self.namespaces.iter().all(|n| n.digest_version == digest::VERSION)
     }
 }
@@ -142,6 +143,13 @@ impl Manifest {
 #[derive(Deserialize)]
 struct Version {
     format_version: u32,
+}
+
+impl ManifestFile {
+    /// Whether the path leads out of the dataset, as only a forged manifest's does.
+    pub fn leaves_dataset(&self) -> bool {
+        !stays_inside(&self.path)
+    }
 }
 
 impl ManifestNamespace {
@@ -157,9 +165,9 @@ impl ManifestNamespace {
             name: namespace.name.clone(),
             snapshot_id: until.snapshot_id,
             since_snapshot_id: since.as_ref().map(|since| since.snapshot_id),
-            started_at: shown(until.started_at),
-            finished_at: shown(until.finished_at),
-            recorded_at: shown(until.recorded_at),
+            started_at: for_programs(until.started_at),
+            finished_at: for_programs(until.finished_at),
+            recorded_at: for_programs(until.recorded_at),
             objects: until.objects,
             digest: hex::encode(until.digest.to_bytes()),
             digest_version: until.digest_version,
@@ -167,17 +175,17 @@ impl ManifestNamespace {
         }
     }
 
-    /// What a person is shown: the name where there is one, else the id.
+    /// The name, or the id of a namespace without a name.
     pub fn label(&self) -> &str {
         label(self.name.as_deref(), &self.namespace_id)
     }
 
-    /// Its account and its id.
+    /// The ids of the account and of the namespace.
     pub fn key(&self) -> (String, String) {
         (self.account_id.clone(), self.namespace_id.clone())
     }
 
-    /// The folder of its parts, Hive-style. Nothing unescaped reaches a path.
+    /// The folder of the snapshot's parts, named in Hive style.
     pub fn folder(&self) -> String {
         format!(
             "account_id={}/namespace_id={}/snapshot={}",
@@ -188,7 +196,7 @@ impl ManifestNamespace {
     }
 }
 
-/// Percent-encoded, as Hive, Spark, DuckDB and pyarrow read it back.
+/// Percent-encodes an id for a path, as Hive, Spark, DuckDB and pyarrow decode it.
 fn escaped(text: &str) -> String {
     use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
     const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.');
@@ -208,7 +216,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_unescaped_reaches_a_path() {
+    fn ids_are_escaped_in_paths() {
         assert_eq!(escaped("worker-Class_1.x"), "worker-Class_1.x");
         assert_eq!(escaped("../a b/ä=%"), "..%2Fa%20b%2F%C3%A4%3D%25");
     }

@@ -1,14 +1,15 @@
-//! The record as files that people and engines read.
+//! Exports of the record to files.
 //!
-//! `plan` tells which snapshots of which namespaces are asked for; `run` streams their rows from the store to a target
-//! on a thread of its own: one file (`sink`, `destination`) or a dataset of many with a `manifest` written last.
-//! `verify` reads a dataset (`read`) against its manifest.
+//! `plan` chooses the snapshots, and `run` streams their rows from the store to a target on a thread of its own: `single`
+//! is one file, `dataset` a folder of files with a `manifest`. `sink` encodes rows and `destination` stores the bytes.
+//! `read` reads such files back, for `verify` and for `diff`.
 
 pub mod columns;
+pub mod csv_injection;
 mod dataset;
 mod destination;
 mod error;
-pub mod formula;
+mod format;
 pub mod manifest;
 mod plan;
 pub mod read;
@@ -20,11 +21,11 @@ mod verify;
 pub use self::dataset::Dataset;
 #[cfg(feature = "object-store")]
 pub use self::destination::RemoteStore;
-pub use self::destination::{FileOutput, Folder, InvalidPlace, Output, Place, Stdout, Tree};
+pub use self::destination::{AtomicOutput, DatasetStore, FileOutput, Folder, InvalidLocation, Location, Stdout};
 pub use self::error::{ExportError, Loss};
+pub use self::format::Format;
 pub use self::manifest::Manifest;
-pub use self::plan::{Asked, Plan, plan, plan_of_snapshots};
-pub use self::run::{Covered, Target, Written, export};
+pub use self::plan::{ExportPlan, Period, plan, plan_of_snapshots};
+pub use self::run::{CoveredNamespaces, Target, export};
 pub use self::single::SingleFile;
-pub use self::sink::Format;
-pub use self::verify::{InRecord, Verified, against_record, verify};
+pub use self::verify::{RecordCheck, Verified, against_record, verify};

@@ -1,43 +1,45 @@
-//! Which snapshots of which namespaces an export reads.
+//! The choice of snapshots and namespaces that an export reads.
 
-use super::error::{ExportError, NoRecord, shown};
-use super::run::Covered;
+use super::error::{ExportError, NoRecord};
+use super::run::CoveredNamespaces;
 use crate::moment::Moment;
 use crate::store::{ReadNamespace, Reader, Slice};
+use crate::times::for_programs;
 
-/// What was asked for.
+/// The period that an export covers. Objects are those of its end.
 #[derive(Debug, Clone, Copy)]
-pub struct Asked {
-    /// Changes after it; `None` for all that are known.
+pub struct Period {
+    /// `None` for the beginning of each namespace's record.
     pub since: Option<Moment>,
     pub until: Moment,
 }
 
 #[derive(Debug, Default)]
-pub struct Plan {
-    /// By account and namespace; never empty.
+pub struct ExportPlan {
+    /// In the order of account and namespace.
     pub slices: Vec<Slice>,
-    /// Namespaces whose record begins later than was asked for.
+    /// Namespaces whose record begins later than the requested point in time.
     pub notes: Vec<NoRecord>,
-    /// Namespaces that are missing from the slices on purpose: a dataset may lose them.
-    pub retired: Covered,
+    /// Namespaces that are left out on purpose, so a dataset may lose them.
+    pub retired: CoveredNamespaces,
 }
 
-impl Plan {
-    pub fn covered(&self) -> Covered {
+impl ExportPlan {
+    pub fn covered(&self) -> CoveredNamespaces {
         let slices = self.slices.iter().map(|slice| &slice.namespace);
         let slices = slices.map(|there| (there.account_id.clone(), there.namespace_id.clone()));
         slices.chain(self.retired.iter().cloned()).collect()
     }
 }
 
-/// A moment before a namespace's baseline is an error where nothing else is left to export, else a note.
+/// Plans the export of the namespaces that `selects` accepts. A namespace whose record begins later becomes a note; it is
+/// an error if no other namespace is left.
 pub async fn plan(
     reader: &mut Reader,
-    asked: Asked,
+    period: Period,
     selects: impl Fn(&ReadNamespace) -> bool,
-) -> Result<Plan, ExportError> {
-    let snapshots = named_snapshots(asked);
+) -> Result<ExportPlan, ExportError> {
+    let snapshots = named_snapshots(period);
     for snapshot in snapshots.clone() {
         reader.require_published(snapshot).await?;
     }
@@ -53,9 +55,9 @@ pub async fn plan(
     let Some(first) = first else {
         return Err(ExportError::NothingSelected);
     };
-    let mut plan = Plan::default();
+    let mut plan = ExportPlan::default();
     for namespace in namespaces {
-        add(reader, &mut plan, asked, namespace, selected).await?;
+        add(reader, &mut plan, period, namespace, selected).await?;
     }
     if !plan.slices.is_empty() {
         return Ok(plan);
@@ -65,15 +67,15 @@ pub async fn plan(
         (1, Some(only), _) => only.into(),
         _ => ExportError::NoRecords {
             namespaces: selected,
-            moment: asked.until,
-            first: shown(first),
+            moment: period.until,
+            first: for_programs(first),
         },
     })
 }
 
-/// Of exactly these snapshots, each with its namespace.
-pub async fn plan_of_snapshots(reader: &mut Reader, snapshots: &[i32]) -> Result<Plan, ExportError> {
-    let mut plan = Plan::default();
+/// Plans the export of exactly these snapshots.
+pub async fn plan_of_snapshots(reader: &mut Reader, snapshots: &[i32]) -> Result<ExportPlan, ExportError> {
+    let mut plan = ExportPlan::default();
     for namespace in reader.namespaces().await? {
         for snapshot in snapshots {
             if let Some(until) = reader.snapshot_at(&namespace, Moment::Snapshot(*snapshot)).await? {
@@ -90,8 +92,8 @@ pub async fn plan_of_snapshots(reader: &mut Reader, snapshots: &[i32]) -> Result
 
 async fn add(
     reader: &mut Reader,
-    plan: &mut Plan,
-    asked: Asked,
+    plan: &mut ExportPlan,
+    period: Period,
     namespace: ReadNamespace,
     selected: usize,
 ) -> Result<(), ExportError> {
@@ -100,26 +102,26 @@ async fn add(
         moment,
         begins: namespace.published.recorded_since,
     };
-    let Some(until) = reader.snapshot_at(&namespace, asked.until).await? else {
-        // A snapshot selects its namespace: nothing was asked of the others.
-        if !matches!(asked.until, Moment::Snapshot(_)) {
-            plan.notes.push(no_record(asked.until));
+    let Some(until) = reader.snapshot_at(&namespace, period.until).await? else {
+        // A snapshot id selects its namespace, so the others need no note.
+        if !matches!(period.until, Moment::Snapshot(_)) {
+            plan.notes.push(no_record(period.until));
         }
         return Ok(());
     };
-    let since = match asked.since {
+    let since = match period.since {
         None => None,
         Some(moment) => match reader.snapshot_at(&namespace, moment).await? {
             Some(since) if since.snapshot_id > until.snapshot_id => {
                 return Err(ExportError::Backwards {
                     since: moment,
-                    until: asked.until,
+                    until: period.until,
                 });
             }
             Some(since) => Some(since),
             None if matches!(moment, Moment::Snapshot(_)) => return Ok(()),
             None if selected == 1 => return Err(no_record(moment).into()),
-            // Of several, a younger one is told from its beginning.
+            // One of several namespaces: it is exported from its beginning.
             None => {
                 plan.notes.push(no_record(moment));
                 None
@@ -134,12 +136,12 @@ async fn add(
     Ok(())
 }
 
-fn named_snapshots(asked: Asked) -> impl Iterator<Item = i32> + Clone {
+fn named_snapshots(period: Period) -> impl Iterator<Item = i32> + Clone {
     let snapshot = |moment| match moment {
         Moment::Snapshot(id) => Some(id),
         _ => None,
     };
-    [asked.since.and_then(snapshot), snapshot(asked.until)]
+    [period.since.and_then(snapshot), snapshot(period.until)]
         .into_iter()
         .flatten()
 }

@@ -1,5 +1,5 @@
-//! From the store to a target: reading here, writing on a thread of its own, a few batches of rows between them. Memory
-//! does not grow with rows.
+//! The transfer from the store to a target. Rows are read in the task and written on a thread, with a few batches between
+//! them, so memory does not grow with the number of rows.
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -8,32 +8,27 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::error::ExportError;
-use super::plan::Plan;
+use super::plan::ExportPlan;
 use crate::model::StoredData;
-use crate::store::{Reader, Row, Slice, Table};
+use crate::store::{Reader, Row, Slice, StoreError, Table};
 
-/// Batches that wait for the writer.
-const WAITING: usize = 8;
+/// Capacity of the channel to the writer, in batches.
+const BATCHES: usize = 8;
 
-/// Account and id of each namespace that an export has, or may be without.
-pub type Covered = HashSet<(String, String)>;
+/// Account and id of each namespace that an export holds, or leaves out on purpose.
+pub type CoveredNamespaces = HashSet<(String, String)>;
 
-/// What the rows are written to. Dropped before it finished, it leaves nothing behind.
+/// The destination of an export's rows. Dropped before `finish`, it leaves nothing behind.
 pub trait Target: Send {
-    /// Before the first row: refuses where what is there already would lose something.
-    fn expect(&mut self, _covered: Covered) -> Result<(), ExportError> {
+    /// Called before the first row. Fails if the export would drop namespaces from an existing dataset.
+    fn expect(&mut self, _covered: CoveredNamespaces) -> Result<(), ExportError> {
         Ok(())
     }
-    /// The rows that follow are of this slice.
+    /// Starts a slice: the rows that follow belong to it.
     fn begin(&mut self, slice: &Arc<Slice>) -> Result<(), ExportError>;
     fn rows(&mut self, rows: &[Row]) -> Result<(), ExportError>;
-    fn finish(self: Box<Self>) -> Result<Written, ExportError>;
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Written {
-    pub rows: u64,
-    pub files: u64,
+    /// Makes the export visible and returns its number of rows.
+    fn finish(self: Box<Self>) -> Result<u64, ExportError>;
 }
 
 enum Message {
@@ -42,25 +37,25 @@ enum Message {
     Finish,
 }
 
-/// Writes what the plan names to the target, until `stop` ends.
+/// Writes the planned slices to the target and returns the number of rows. Fails when `stop` completes first.
 pub async fn export(
     reader: &mut Reader,
     table: Table,
-    plan: Plan,
+    plan: ExportPlan,
     data: Option<StoredData>,
     target: Box<dyn Target>,
     stop: impl Future<Output = ()>,
-) -> Result<Written, ExportError> {
-    let (sender, receiver) = mpsc::channel(WAITING);
+) -> Result<u64, ExportError> {
+    let (sender, receiver) = mpsc::channel(BATCHES);
     let covered = plan.covered();
     let writer = tokio::task::spawn_blocking(move || write(target, covered, receiver));
     let fed = tokio::select! {
         fed = feed(reader, table, plan, data, sender) => fed.map_err(ExportError::from),
         () = stop => Err(ExportError::Stopped),
     };
-    // The writer ends when nobody feeds it. Only now is it certain that it has left nothing behind.
+    // Without a sender the writer ends. Only then is it certain that a failed export has left nothing behind.
     let written = writer.await.unwrap_or_else(|ended| {
-        // It is never cancelled: it panicked.
+        // It is never cancelled, so it panicked.
         std::panic::resume_unwind(ended.into_panic())
     });
     fed?;
@@ -70,14 +65,13 @@ pub async fn export(
 async fn feed(
     reader: &mut Reader,
     table: Table,
-    plan: Plan,
+    plan: ExportPlan,
     data: Option<StoredData>,
     sender: mpsc::Sender<Message>,
-) -> Result<(), crate::store::StoreError> {
-    let gone = |sent: Result<(), mpsc::error::SendError<Message>>| sent.is_err();
+) -> Result<(), StoreError> {
     for slice in plan.slices {
         let slice = Arc::new(slice);
-        if gone(sender.send(Message::Begin(slice.clone())).await) {
+        if sender.send(Message::Begin(slice.clone())).await.is_err() {
             return Ok(());
         }
         let deliver = async |rows| match sender.send(Message::Rows(rows)).await {
@@ -85,18 +79,18 @@ async fn feed(
             Err(_) => ControlFlow::Break(()),
         };
         if reader.read(table, &slice, data, deliver).await?.is_break() {
-            return Ok(()); // the writer tells why it wants no more
+            return Ok(()); // the writer failed and returns the error
         }
     }
-    let _told = sender.send(Message::Finish).await;
+    let _sent = sender.send(Message::Finish).await;
     Ok(())
 }
 
 fn write(
     mut target: Box<dyn Target>,
-    covered: Covered,
+    covered: CoveredNamespaces,
     mut receiver: mpsc::Receiver<Message>,
-) -> Result<Written, ExportError> {
+) -> Result<u64, ExportError> {
     target.expect(covered)?;
     while let Some(message) = receiver.blocking_recv() {
         match message {

@@ -1,39 +1,38 @@
-//! All rows in one file, or on stdout.
+//! An export to one file or to stdout.
 
 use std::io;
 use std::sync::Arc;
 
-use super::columns::Column;
-use super::destination::Output;
+use super::columns::ExportColumn;
+use super::destination::AtomicOutput;
 use super::error::ExportError;
-use super::run::{Target, Written};
-use super::sink::{Format, Sink};
+use super::format::Format;
+use super::run::Target;
+use super::sink::Sink;
 use crate::store::{Row, Slice};
 
 pub struct SingleFile {
     place: String,
-    sink: Sink<Box<dyn Output>>,
+    sink: Sink<Box<dyn AtomicOutput>>,
     slice: Option<Arc<Slice>>,
     rows: u64,
 }
 
 impl SingleFile {
-    /// `place` is what an error calls it.
+    /// `place` names the output in errors.
     pub fn new(
         format: Format,
-        columns: &[Column],
+        columns: &[ExportColumn],
         place: String,
-        output: io::Result<Box<dyn Output>>,
+        output: io::Result<Box<dyn AtomicOutput>>,
     ) -> Result<Self, ExportError> {
-        match output.and_then(|output| Sink::new(format, columns, output)) {
-            Ok(sink) => Ok(Self {
-                place,
-                sink,
-                slice: None,
-                rows: 0,
-            }),
-            Err(source) => Err(ExportError::Write { place, source }),
-        }
+        let sink = output.and_then(|output| Sink::new(format, columns, output));
+        Ok(Self {
+            sink: sink.map_err(ExportError::write(&place))?,
+            place,
+            slice: None,
+            rows: 0,
+        })
     }
 }
 
@@ -46,16 +45,12 @@ impl Target for SingleFile {
     fn rows(&mut self, rows: &[Row]) -> Result<(), ExportError> {
         self.rows += rows.len() as u64;
         let Some(slice) = &self.slice else { return Ok(()) };
-        self.sink.write(slice, rows).map_err(|source| ExportError::Write {
-            place: self.place.clone(),
-            source,
-        })
+        self.sink.write(slice, rows).map_err(ExportError::write(&self.place))
     }
 
-    fn finish(self: Box<Self>) -> Result<Written, ExportError> {
+    fn finish(self: Box<Self>) -> Result<u64, ExportError> {
         let Self { place, sink, rows, .. } = *self;
-        let done = sink.finish().and_then(|output| output.commit());
-        done.map_err(|source| ExportError::Write { place, source })?;
-        Ok(Written { rows, files: 1 })
+        let committed = sink.finish().and_then(|output| output.commit());
+        committed.map_err(ExportError::write(&place)).map(|()| rows)
     }
 }

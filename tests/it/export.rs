@@ -16,7 +16,7 @@ use std::path::Path;
 
 use cloudflare_simulator::{Flag, Id, Simulator};
 use durable_inventory::export::Format;
-use durable_inventory::export::read::rows;
+use durable_inventory::export::read::RowReader;
 
 use crate::support::database::{TestDatabase, fresh_database};
 use crate::support::program::{ACCOUNT, Ended, program, run, simulator, sync};
@@ -88,8 +88,8 @@ impl Recorded {
 /// The objects in a file. A duplicate id or an id out of order fails the test.
 fn objects(format: Format, path: &Path) -> BTreeMap<Id, Flag> {
     let mut found = BTreeMap::new();
-    for row in rows(format, File::open(path).unwrap()).unwrap() {
-        let row = row.unwrap();
+    let mut reader = RowReader::open(format, File::open(path).unwrap()).unwrap();
+    while let Some(row) = reader.next_row().unwrap() {
         let id = *row.object_id.unwrap().as_bytes();
         assert!(found.last_key_value().is_none_or(|(last, _)| *last < id));
         found.insert(id, row.has_stored_data.unwrap());

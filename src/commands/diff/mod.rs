@@ -8,7 +8,7 @@ use durable_inventory::cli::{DiffArgs, DiffFormat, FilterArgs};
 use durable_inventory::config::Settings;
 use durable_inventory::diff::{self, DiffError, Differences, FileSide, Limits, LineFormat, Namespaces, Operand};
 use durable_inventory::diff::{Selected, Selects, Side, SnapshotPair, SnapshotSide};
-use durable_inventory::export::{self, ExportError, Place, Plan};
+use durable_inventory::export::{self, ExportError, ExportPlan, Format, Location};
 use durable_inventory::model::{canonical_id, is_hex_id};
 use durable_inventory::moment::Moment;
 use durable_inventory::store::{ReadNamespace, Reader, Slice, Store};
@@ -16,7 +16,7 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::export::tree;
+use super::export::dataset_store;
 use super::filter::Filter;
 use super::signals::stopped;
 use super::store::hold_store;
@@ -93,8 +93,8 @@ impl Job<'_> {
         }
     }
 
-    async fn places(&self, from: Place, to: Place) -> Result<Compared, DiffError> {
-        if (&from, &to) == (&Place::Stdout, &Place::Stdout) {
+    async fn places(&self, from: Location, to: Location) -> Result<Compared, DiffError> {
+        if (&from, &to) == (&Location::Stdout, &Location::Stdout) {
             return Err(DiffError::StdinTwice);
         }
         let (from, to) = (opener(from)?, opener(to)?);
@@ -120,9 +120,9 @@ impl Job<'_> {
         }
     }
 
-    async fn plan(&self, reader: &mut Reader, moment: Moment) -> Result<Plan, DiffError> {
+    async fn plan(&self, reader: &mut Reader, moment: Moment) -> Result<ExportPlan, DiffError> {
         let filter = Filter::new(&self.args.filter);
-        let asked = export::Asked {
+        let asked = export::Period {
             since: None,
             until: moment,
         };
@@ -167,7 +167,7 @@ impl Job<'_> {
         &self,
         mut reader: Reader,
         moment: Moment,
-        place: &Place,
+        place: &Location,
         moment_is_to: bool,
     ) -> Result<Compared, DiffError> {
         let plan = self.plan(&mut reader, moment).await?;
@@ -226,12 +226,12 @@ fn compare(
 }
 
 /// Returns a function that opens a side. It blocks.
-fn opener(place: Place) -> Result<impl FnOnce() -> Result<FileSide, DiffError> + Send + 'static, DiffError> {
+fn opener(place: Location) -> Result<impl FnOnce() -> Result<FileSide, DiffError> + Send + 'static, DiffError> {
     // An object store's client has to be made in the runtime.
     let (place, inside) = split(place);
     let tree = match &place {
-        Place::Folder(_) | Place::Remote(_) => Some(tree(&place)?),
-        Place::File(_) | Place::Stdout => None,
+        Location::Folder(_) | Location::Remote(_) => Some(dataset_store(&place)?),
+        Location::File(_) | Location::Stdout => None,
     };
     Ok(move || match (tree, inside) {
         (None, _) => FileSide::file(&place),
@@ -241,15 +241,13 @@ fn opener(place: Place) -> Result<impl FnOnce() -> Result<FileSide, DiffError> +
 }
 
 /// Splits the URL of a file in an object store into folder and name.
-fn split(place: Place) -> (Place, Option<String>) {
-    if let Place::Remote(url) = &place
+fn split(place: Location) -> (Location, Option<String>) {
+    if let Location::Remote(url) = &place
         && let Some((_, name)) = url.path().rsplit_once('/')
-        && [".csv", ".parquet", ".jsonl", ".ndjson", ".txt"]
-            .iter()
-            .any(|end| name.ends_with(end))
+        && Format::by_extension(name).is_some()
         && let Ok(above) = url.join(".")
     {
-        return (Place::Remote(above), Some(name.to_owned()));
+        return (Location::Remote(above), Some(name.to_owned()));
     }
     (place, None)
 }
@@ -284,7 +282,7 @@ fn selects(args: &FilterArgs, known: Option<Vec<ReadNamespace>>) -> Option<Selec
 }
 
 /// Selects the namespaces of the plan: a snapshot's id selects its namespace.
-fn only(plan: &Plan, known: Vec<ReadNamespace>) -> Selects {
+fn only(plan: &ExportPlan, known: Vec<ReadNamespace>) -> Selects {
     let chosen: Vec<_> = plan.slices.iter().map(|slice| slice.namespace.clone()).collect();
     Box::new(move |account, namespace, _| {
         let has = |all: &[ReadNamespace]| all.iter().any(|there| is(there, account, namespace));

@@ -7,7 +7,7 @@ use comfy_table::CellAlignment::{Left, Right};
 use durable_inventory::cli::{DiffArgs, DiffFormat, GlobalArgs};
 use durable_inventory::diff::{DiffCounts, DiffError, Namespaces, Operand};
 use durable_inventory::export::Stdout;
-use durable_inventory::export::formula::guarded;
+use durable_inventory::export::csv_injection::guarded;
 use durable_inventory::model::{ChangeCounts, ChangeKind};
 use durable_inventory::text::shown;
 use serde::Serialize;

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 
 use durable_inventory::cli::{OutputFormat, ReportArgs};
 use durable_inventory::config::Settings;
-use durable_inventory::export::{FileOutput, Output, Place};
+use durable_inventory::export::{FileOutput, Location};
 use durable_inventory::report::{self, Asked, Report, html};
 use durable_inventory::store::NamespaceRecord;
 use tracing::info;
@@ -47,13 +47,13 @@ pub async fn run(settings: &Settings<'_>, args: &ReportArgs) -> Result<u8, Failu
     Ok(0)
 }
 
-fn page(report: &Report, place: &Place) -> Result<(), Failure> {
+fn page(report: &Report, place: &Location) -> Result<(), Failure> {
     let page = html::page(report);
-    let Place::File(path) = place else {
+    let Location::File(path) = place else {
         return terminal::out(&page);
     };
     let written = || -> io::Result<()> {
-        let mut file = Box::new(FileOutput::create(path)?);
+        let mut file = FileOutput::create(path)?;
         file.write_all(page.as_bytes())?;
         file.commit()
     };

@@ -2,7 +2,7 @@
 
 use durable_inventory::cli::{FilterArgs, SyncArgs};
 use durable_inventory::config::SyncConfig;
-use durable_inventory::export::{self, Covered, Dataset, ExportError, Format, Place, columns};
+use durable_inventory::export::{self, CoveredNamespaces, Dataset, ExportError, Format, Location, columns};
 use durable_inventory::store::{Store, StoreError, Table};
 use durable_inventory::sync::{Status, Stop, StopReason, Summary};
 use tracing::{info, warn};
@@ -14,7 +14,7 @@ use crate::terminal::table::number;
 
 /// Opens the dataset. If it certainly would not be replaced, that is reported now and not after the walk; the run is still
 /// recorded.
-pub async fn target(place: &Place, args: &SyncArgs, config: &SyncConfig) -> Result<Dataset, Failure> {
+pub async fn target(place: &Location, args: &SyncArgs, config: &SyncConfig) -> Result<Dataset, Failure> {
     let columns = columns::all(Table::Objects).to_vec();
     let mut dataset = dataset(place, Table::Objects, Format::Parquet, columns, true, args.replace)
         .await
@@ -38,7 +38,7 @@ pub async fn target(place: &Place, args: &SyncArgs, config: &SyncConfig) -> Resu
 }
 
 /// Retired namespaces, which have no objects left to export.
-async fn retired(store: &Store) -> Result<Covered, StoreError> {
+async fn retired(store: &Store) -> Result<CoveredNamespaces, StoreError> {
     let all = store.namespaces().await?.into_iter();
     let retired =
         all.filter(|there| there.missing_since.is_some() && there.published.is_some_and(|newest| newest.objects == 0));
@@ -53,7 +53,7 @@ pub async fn published(store: &Store, summary: &Summary, target: Dataset, stop: 
         warn!("nothing was published, so nothing was exported");
         return Ok(());
     }
-    let written = async {
+    let rows = async {
         let mut reader = store.reader().await?;
         let mut plan = export::plan_of_snapshots(&mut reader, &snapshots).await?;
         plan.retired = retired(store).await?;
@@ -69,7 +69,7 @@ pub async fn published(store: &Store, summary: &Summary, target: Dataset, stop: 
     }
     .await
     .map_err(failure)?;
-    info!("exported {} objects", number(written.rows));
+    info!("exported {} objects", number(rows));
     Ok(())
 }
 

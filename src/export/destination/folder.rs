@@ -1,7 +1,8 @@
-//! A folder of this machine.
+//! A dataset in a local folder.
 //!
-//! Who may write to it may put links in it. None below the folder is followed: each step of a name is opened in the folder
-//! before it, so that nothing can be exchanged in between. The folder itself may be a link: a person named it.
+//! Other users who may write to the folder may put links in it, so no link below the folder is followed: each step of a
+//! name is opened relative to the folder before it, which nobody can exchange in between. The folder itself may be a link,
+//! because the user named it.
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -11,7 +12,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, mkdirat, openat, statat, unlinkat};
 use rustix::io::Errno;
 
-use super::{FileOutput, Output, Tree};
+use super::{AtomicOutput, DatasetStore, FileOutput, is_step};
 use crate::file_output::{link, not_plain};
 
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
@@ -24,7 +25,7 @@ impl Folder {
         Self(path.to_owned())
     }
 
-    /// A folder in it; the empty name is its own. Those that are missing are made if `make` says so.
+    /// Opens a folder below this one; the empty name is this folder. `make` creates missing folders.
     fn open_folder(&self, name: &str, make: bool) -> io::Result<File> {
         let mut folder = File::from(openat(CWD, &self.0, FOLDER, Mode::empty())?);
         let mut end = 0;
@@ -46,14 +47,14 @@ impl Folder {
         Ok(folder)
     }
 
-    /// The folder that a file is in, and the file's name there.
+    /// Opens the folder that contains a file, and returns it with the file's name in it.
     fn open_parent<'n>(&self, name: &'n str, make: bool) -> io::Result<(File, &'n str)> {
         let (above, last) = name.rsplit_once('/').unwrap_or(("", name));
         require_step(last)?;
         Ok((self.open_folder(above, make)?, last))
     }
 
-    /// What a link is answered with differs by system and by what was asked.
+    /// The error for a step that could not be opened. The error number for a link differs between systems and calls.
     fn refused(&self, folder: &File, step: &str, name: &str, error: Errno) -> io::Error {
         match is_link(folder, step) {
             true => link(&self.0.join(name)),
@@ -62,14 +63,13 @@ impl Folder {
     }
 }
 
-/// Of a name that a manifest says: no step may lead back, or to itself.
 fn require_step(step: &str) -> io::Result<()> {
-    match step {
-        "" | "." | ".." => Err(io::Error::new(
+    match is_step(step) {
+        true => Ok(()),
+        false => Err(io::Error::new(
             io::ErrorKind::InvalidFilename,
             "the path leads out of the dataset",
         )),
-        _ => Ok(()),
     }
 }
 
@@ -78,12 +78,12 @@ fn is_link(folder: &File, name: &str) -> bool {
         .is_ok_and(|there| FileType::from_raw_mode(there.st_mode) == FileType::Symlink)
 }
 
-impl Tree for Folder {
+impl DatasetStore for Folder {
     fn prepare(&self) -> io::Result<()> {
         std::fs::create_dir_all(&self.0)
     }
 
-    fn create(&self, name: &str) -> io::Result<Box<dyn Output>> {
+    fn create(&self, name: &str) -> io::Result<Box<dyn AtomicOutput>> {
         let (folder, last) = self.open_parent(name, true)?;
         Ok(Box::new(FileOutput::in_folder(folder, last, &self.0.join(name))?))
     }
@@ -99,7 +99,7 @@ impl Tree for Folder {
 
     fn open(&self, name: &str) -> io::Result<File> {
         let (folder, last) = self.open_parent(name, false)?;
-        // Without waiting, a pipe is opened at once, and refused.
+        // NONBLOCK: opening a pipe would wait for its writer, and pipes are refused anyway.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let opened = openat(&folder, last, flags, Mode::empty());
         let file = File::from(opened.map_err(|error| self.refused(&folder, last, name, error))?);
@@ -109,7 +109,7 @@ impl Tree for Folder {
         }
     }
 
-    /// With the folders that it leaves empty, up to the dataset's own.
+    /// Also removes the folders that become empty, up to the dataset's folder.
     fn remove(&self, name: &str) -> io::Result<()> {
         match self.open_parent(name, false) {
             Ok((folder, last)) if is_link(&folder, last) => return Err(link(&self.0.join(name))),
@@ -126,14 +126,14 @@ impl Tree for Folder {
                 break;
             };
             if unlinkat(&folder, last, AtFlags::REMOVEDIR).is_err() {
-                break; // it holds something else
+                break; // not empty
             }
             left = above;
         }
         Ok(())
     }
 
-    /// A link is an error: an engine that is pointed at the folder may read what it leads to.
+    /// A link is an error: an engine that reads the folder may follow it.
     fn names(&self) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
         let mut folders = vec![String::new()];
@@ -152,7 +152,7 @@ impl Tree for Folder {
                 let there = statat(&folder, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW)?;
                 match FileType::from_raw_mode(there.st_mode) {
                     FileType::Symlink => return Err(link(&self.0.join(path))),
-                    // No name of ours: nothing that a manifest says is in it.
+                    // A name that is not UTF-8 can't be in a manifest.
                     FileType::Directory if matches!(name, Cow::Owned(_)) => {}
                     FileType::Directory => folders.push(path),
                     _ => names.push(path),

@@ -1,5 +1,5 @@
-//! Where an export's bytes go. What is written becomes visible under its name by `commit` only; dropped without it,
-//! nothing is left.
+//! The destinations of exports: stdout, files, folders and object stores. A file appears under its name when it is
+//! committed; dropped without a commit, it leaves nothing behind.
 
 mod folder;
 #[cfg(feature = "object-store")]
@@ -18,15 +18,15 @@ pub use self::object_store::RemoteStore;
 pub use crate::file_output::FileOutput;
 use crate::text::{address, is_address};
 
-/// Bytes on their way.
-pub trait Output: Write + Send {
-    /// All was written: it may be seen now.
+/// A file that appears as a whole, or not at all.
+pub trait AtomicOutput: Write + Send {
+    /// Makes the file visible after its last byte was written.
     fn commit(self: Box<Self>) -> io::Result<()>;
 }
 
-/// As `--output` says it.
+/// The value of `--output`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum Location {
     Stdout,
     File(PathBuf),
     /// A dataset in a folder.
@@ -36,40 +36,40 @@ pub enum Place {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidPlace {
+pub enum InvalidLocation {
     #[error("an output is - for stdout, a file, a folder with a / at its end, or s3://, gs:// or az:// with a bucket")]
     Empty,
     #[error(
         "an object store's address holds no user, password, port, query or fragment: credentials come by its usual variables"
     )]
     Credentials,
-    /// With as much of it as may be shown.
+    /// With the address, redacted.
     #[error("'{0}' is no place that exports can go to: s3://, gs:// and az:// are, each with a bucket")]
     Scheme(String),
 }
 
-impl FromStr for Place {
-    type Err = InvalidPlace;
+impl FromStr for Location {
+    type Err = InvalidLocation;
 
-    /// A folder is a path that ends in a slash, or one that is there.
+    /// A path with a slash at its end, or of an existing folder, is a folder.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text {
-            "" => return Err(InvalidPlace::Empty),
+            "" => return Err(InvalidLocation::Empty),
             "-" => return Ok(Self::Stdout),
             _ => {}
         }
         if is_address(text) {
-            let url = url::Url::parse(text).map_err(|_| InvalidPlace::Scheme(address(text)))?;
+            let url = url::Url::parse(text).map_err(|_| InvalidLocation::Scheme(address(text)))?;
             let known =
                 matches!(url.scheme(), "s3" | "gs" | "az") && url.host_str().is_some_and(|host| !host.is_empty());
-            // A bucket has no port: that is a password of digits, and a slash in it would make its user the bucket.
+            // A bucket has no port. Digits there are a password, and a slash in it would make its user the bucket.
             let has_more = url.query().is_some() || url.fragment().is_some() || url.port().is_some();
             if !url.username().is_empty() || url.password().is_some() || has_more {
-                return Err(InvalidPlace::Credentials);
+                return Err(InvalidLocation::Credentials);
             }
             return known
                 .then_some(Self::Remote(url))
-                .ok_or_else(|| InvalidPlace::Scheme(address(text)));
+                .ok_or_else(|| InvalidLocation::Scheme(address(text)));
         }
         let path = PathBuf::from(text);
         Ok(if text.ends_with('/') || path.is_dir() {
@@ -80,7 +80,7 @@ impl FromStr for Place {
     }
 }
 
-impl std::fmt::Display for Place {
+impl std::fmt::Display for Location {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Stdout => f.write_str("stdout"),
@@ -90,13 +90,13 @@ impl std::fmt::Display for Place {
     }
 }
 
-impl Output for FileOutput {
+impl AtomicOutput for FileOutput {
     fn commit(self: Box<Self>) -> io::Result<()> {
         (*self).commit()
     }
 }
 
-/// stdout, which has no name under which something half-written could stand.
+/// Stdout has no name under which an incomplete export could appear; the reader sees a failure by the exit code.
 pub struct Stdout(io::BufWriter<io::Stdout>);
 
 impl Default for Stdout {
@@ -127,23 +127,32 @@ fn reader_left(error: io::Error) -> io::Error {
     }
 }
 
-impl Output for Stdout {
+impl AtomicOutput for Stdout {
     fn commit(mut self: Box<Self>) -> io::Result<()> {
         self.flush()
     }
 }
 
-/// A folder or a part of an object store that holds a dataset; names in it are relative, with slashes.
-pub trait Tree: Send + Sync {
-    /// Makes it where it is missing.
+/// Whether the name of a file in a dataset stays below the dataset. Names come from manifests, which may be forged.
+pub fn stays_inside(name: &str) -> bool {
+    name.split('/').all(is_step)
+}
+
+fn is_step(step: &str) -> bool {
+    !matches!(step, "" | "." | "..")
+}
+
+/// A folder or a prefix in an object store, which holds a dataset. Names in it are relative, with slashes.
+pub trait DatasetStore: Send + Sync {
+    /// Creates the folder if it is missing.
     fn prepare(&self) -> io::Result<()>;
-    fn create(&self, name: &str) -> io::Result<Box<dyn Output>>;
-    /// `None` where there is no such file. Of small files only.
+    fn create(&self, name: &str) -> io::Result<Box<dyn AtomicOutput>>;
+    /// Reads a small file whole; `None` if it does not exist.
     fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>>;
-    /// The file as one on this machine, to be read from its start.
+    /// Opens a file for reading from its start, after a download if it is remote.
     fn open(&self, name: &str) -> io::Result<std::fs::File>;
     fn remove(&self, name: &str) -> io::Result<()>;
-    /// All files in it, in any order.
+    /// The names of all files, in any order.
     fn names(&self) -> io::Result<Vec<String>>;
 }
 
@@ -152,16 +161,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slash_or_an_existing_folder_means_a_dataset() {
-        let place = |text: &str| text.parse::<Place>();
-        assert_eq!(place("-"), Ok(Place::Stdout));
-        assert_eq!(place("out.csv"), Ok(Place::File("out.csv".into())));
-        assert_eq!(place("out/"), Ok(Place::Folder("out/".into())));
-        assert_eq!(place("/tmp"), Ok(Place::Folder("/tmp".into())));
-        assert!(matches!(place("s3://bucket/a"), Ok(Place::Remote(_))));
-        assert!(matches!(place("gs://bucket"), Ok(Place::Remote(_))));
+    fn locations_are_parsed_and_addresses_with_secrets_refused() {
+        let place = |text: &str| text.parse::<Location>();
+        assert_eq!(place("-"), Ok(Location::Stdout));
+        assert_eq!(place("out.csv"), Ok(Location::File("out.csv".into())));
+        assert_eq!(place("out/"), Ok(Location::Folder("out/".into())));
+        assert_eq!(place("/tmp"), Ok(Location::Folder("/tmp".into())));
+        assert!(matches!(place("s3://bucket/a"), Ok(Location::Remote(_))));
+        assert!(matches!(place("gs://bucket"), Ok(Location::Remote(_))));
         for wrong in ["http://host/a", "s3://", "s3:///a", "host=h password=secret"] {
-            assert_eq!(place(wrong), Err(InvalidPlace::Scheme(address(wrong))));
+            assert_eq!(place(wrong), Err(InvalidLocation::Scheme(address(wrong))));
         }
         for secret in [
             "s3://key:secret@bucket/a",
@@ -169,8 +178,8 @@ mod tests {
             "s3://key:1#secret@bucket/a",
             "az://container/a?sig=secret",
         ] {
-            assert_eq!(place(secret), Err(InvalidPlace::Credentials));
+            assert_eq!(place(secret), Err(InvalidLocation::Credentials));
         }
-        assert_eq!(place(""), Err(InvalidPlace::Empty));
+        assert_eq!(place(""), Err(InvalidLocation::Empty));
     }
 }

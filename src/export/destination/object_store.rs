@@ -1,7 +1,7 @@
-//! S3 and what speaks like it, Google Cloud Storage and Azure. They are configured by their usual variables.
+//! S3-compatible stores, Google Cloud Storage and Azure, configured by their usual environment variables.
 //!
-//! An object appears when its upload is completed, so a name never stands for half of one. The `Tree` here is for
-//! threads that may block: it hands its work to the runtime and waits.
+//! An object appears when its upload completes. This `DatasetStore` is for threads that may block: it waits for work that
+//! it gives to the runtime.
 
 use std::fs::File;
 use std::io::{self, Seek, Write};
@@ -15,9 +15,9 @@ use tokio::io::AsyncWriteExt;
 use tokio::runtime::Handle;
 use url::Url;
 
-use super::{Output, Tree};
+use super::{AtomicOutput, DatasetStore};
 
-/// Of one part of an upload: at most two are under way beside the one that is filled.
+/// Bytes per part of an upload. At most two parts are in flight while the next one is filled.
 const UPLOAD_PART: usize = 8 * 1024 * 1024;
 
 #[derive(Clone)]
@@ -28,10 +28,10 @@ pub struct RemoteStore {
 }
 
 impl RemoteStore {
-    /// Inside a runtime. Variables of other programs are left alone: a bare `TOKEN` or `REGION` is none of ours.
+    /// Must be called within a runtime. Reads prefixed variables only: a bare `TOKEN` or `REGION` is for other programs.
     pub fn new(url: &Url) -> io::Result<Self> {
-        // The process has one provider of TLS; a client of the API may have installed it already.
-        let _there = rustls::crypto::ring::default_provider().install_default();
+        // The process has one TLS provider, which the API client may have installed already.
+        let _installed = rustls::crypto::ring::default_provider().install_default();
         let ours = ["AWS_", "GOOGLE_", "AZURE_"];
         let variables = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
@@ -49,18 +49,18 @@ impl RemoteStore {
             "" => name.to_owned(),
             base => format!("{base}/{name}"),
         };
-        // As it is: names come percent-encoded.
+        // `parse` does not encode again: names are percent-encoded already.
         Path::parse(whole).map_err(io::Error::other)
     }
 }
 
-impl Tree for RemoteStore {
-    /// A bucket is its owner's to make, and folders are only in names.
+impl DatasetStore for RemoteStore {
+    /// Buckets are created by their owners, and folders exist only in names.
     fn prepare(&self) -> io::Result<()> {
         Ok(())
     }
 
-    fn create(&self, name: &str) -> io::Result<Box<dyn Output>> {
+    fn create(&self, name: &str) -> io::Result<Box<dyn AtomicOutput>> {
         let path = self.path(name)?;
         let upload = BufWriter::with_capacity(self.store.clone(), path, UPLOAD_PART).with_max_concurrency(2);
         Ok(Box::new(Upload {
@@ -80,7 +80,7 @@ impl Tree for RemoteStore {
         })
     }
 
-    /// Brought here as a file without a name.
+    /// Downloads the object to a file without a name.
     fn open(&self, name: &str) -> io::Result<File> {
         let path = self.path(name)?;
         let mut file = tempfile::tempfile()?;
@@ -115,9 +115,9 @@ impl Tree for RemoteStore {
     }
 }
 
-/// One object on its way up.
+/// An upload of one object.
 struct Upload {
-    /// `None` once it was completed or given up.
+    /// `None` after it was completed or aborted.
     upload: Option<BufWriter>,
     runtime: Handle,
 }
@@ -128,18 +128,18 @@ impl Write for Upload {
         self.runtime.block_on(upload.write(bytes))
     }
 
-    /// There is nothing to see before it is complete.
+    /// Nothing is visible before the upload completes.
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
 }
 
-impl Output for Upload {
+impl AtomicOutput for Upload {
     fn commit(mut self: Box<Self>) -> io::Result<()> {
         let Some(mut upload) = self.upload.take() else {
             return Ok(());
         };
-        // A completion that fails has aborted the upload by itself.
+        // If the completion fails, `shutdown` aborts the upload itself.
         self.runtime.block_on(upload.shutdown())
     }
 }
@@ -147,8 +147,8 @@ impl Output for Upload {
 impl Drop for Upload {
     fn drop(&mut self) {
         if let Some(mut upload) = self.upload.take() {
-            // Parts of an upload that nobody completes are invisible, but they cost their owner.
-            let _gone = self.runtime.block_on(upload.abort());
+            // The parts of an incomplete upload are invisible, but they are billed.
+            let _aborted = self.runtime.block_on(upload.abort());
         }
     }
 }

@@ -1,27 +1,27 @@
-//! The columns that matter, by their names as other programs write them.
+//! Recognition of the columns of objects by their names, as this and other programs write them.
 
 use std::collections::HashSet;
 
 use super::RowError;
 
-/// The columns of a file that matter here.
+/// The known columns that a file has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Columns {
     pub account_id: bool,
     pub namespace_id: bool,
     pub object_id: bool,
     pub has_stored_data: bool,
-    /// Set for an export of changes or of history, whose rows are not objects.
+    /// The table's name in an export of changes or history, whose rows are not objects.
     pub no_objects: Option<&'static str>,
 }
 
-/// What a column's name stands for.
+/// A column with a known name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Known {
     AccountId,
     NamespaceId,
     ObjectId,
-    /// The object's id where there is no `object_id`: a view's `id` has the same as bytes.
+    /// The object's id in a file without `object_id`. In the views, `id` has the id as bytes.
     Id,
     HasStoredData,
     Change,
@@ -51,7 +51,7 @@ impl Known {
         }
     }
 
-    /// In any case, and however its words are joined: `Has Stored Data`, `OBJECT_ID` and `hasStoredData` are known.
+    /// Recognizes a name in any case and with any separators: `Has Stored Data`, `OBJECT_ID`, `hasStoredData`.
     pub fn of(name: &str) -> Option<Self> {
         match name {
             "account_id" => Some(Self::AccountId),
@@ -70,7 +70,7 @@ impl Known {
         }
     }
 
-    /// The table of ours that has it, where that is not the one of objects.
+    /// The exported table that has this column, if not the one of objects.
     pub fn other_table(self) -> Option<&'static str> {
         match self {
             Self::Change => Some("changes"),
@@ -79,8 +79,8 @@ impl Known {
         }
     }
 
-    /// How many letters may be wrong in a name that is most likely meant as this one.
-    fn slips(self) -> usize {
+    /// Maximum number of wrong letters in a name that is taken for a misspelling of this one.
+    fn max_typos(self) -> usize {
         match self {
             Self::HasStoredData => 2,
             Self::AccountId | Self::NamespaceId | Self::ObjectId => 1,
@@ -89,21 +89,20 @@ impl Known {
     }
 }
 
-/// Longer names are not ours in any spelling.
+/// Maximum number of characters that are compared. Every known name is shorter.
 const LONGEST_NAME: usize = 100;
 
 fn letters(name: &str) -> impl Iterator<Item = char> {
-    let joins = |c: &char| c.is_whitespace() || matches!(c, '_' | '-');
-    let letters = name.chars().take(LONGEST_NAME).filter(move |c| !joins(c));
+    let separates = |c: &char| c.is_whitespace() || matches!(c, '_' | '-');
+    let letters = name.chars().take(LONGEST_NAME).filter(move |c| !separates(c));
     letters.map(|c| c.to_ascii_lowercase())
 }
 
-/// Names of columns, as they are met.
+/// Collects the names of columns.
 #[derive(Debug, Default)]
 pub struct Names {
-    columns: Columns,
-    has_id: bool,
-    /// Other names in letters alone. A file of JSON may have any number of them.
+    found: [bool; Known::ALL.len()],
+    /// Unknown names without separators. A JSON file may have any number of them, so only some are kept.
     others: HashSet<String>,
 }
 
@@ -111,14 +110,8 @@ const MOST_OTHERS: usize = 10_000;
 
 impl Names {
     pub fn add(&mut self, name: &str) {
-        let columns = &mut self.columns;
         match Known::of(name) {
-            Some(Known::AccountId) => columns.account_id = true,
-            Some(Known::NamespaceId) => columns.namespace_id = true,
-            Some(Known::ObjectId) => columns.object_id = true,
-            Some(Known::Id) => self.has_id = true,
-            Some(Known::HasStoredData) => columns.has_stored_data = true,
-            Some(known @ (Known::Change | Known::ValidFrom)) => columns.no_objects = known.other_table(),
+            Some(known) => self.found[known as usize] = true,
             None if self.others.len() < MOST_OTHERS => {
                 self.others.insert(letters(name).collect());
             }
@@ -126,20 +119,24 @@ impl Names {
         }
     }
 
-    /// Whether further names would change nothing.
-    pub fn are_all_there(&self) -> bool {
+    /// Whether all columns were found, so that further names would change nothing.
+    pub fn are_complete(&self) -> bool {
         let columns = self.columns();
         columns.account_id && columns.namespace_id && columns.object_id && columns.has_stored_data
     }
 
     fn columns(&self) -> Columns {
+        let has = |known: &Known| self.found[*known as usize];
         Columns {
-            object_id: self.columns.object_id || self.has_id,
-            ..self.columns
+            account_id: has(&Known::AccountId),
+            namespace_id: has(&Known::NamespaceId),
+            object_id: has(&Known::ObjectId) || has(&Known::Id),
+            has_stored_data: has(&Known::HasStoredData),
+            no_objects: Known::ALL.into_iter().filter(has).find_map(Known::other_table),
         }
     }
 
-    /// A name that is nearly one that is missing is an error: the column would not be compared, and nobody would notice.
+    /// Fails if an unknown name looks like a misspelling of a missing column, which would be silently ignored.
     pub fn finish(self) -> Result<Columns, RowError> {
         let columns = self.columns();
         let missing = [
@@ -150,7 +147,7 @@ impl Names {
         ];
         for (_, known) in missing.into_iter().filter(|(there, _)| !there) {
             let name: String = letters(known.name()).collect();
-            let is_near = |other: &&String| strsim::osa_distance(other, &name) <= known.slips();
+            let is_near = |other: &&String| strsim::osa_distance(other, &name) <= known.max_typos();
             if let Some(found) = self.others.iter().filter(is_near).min() {
                 return Err(RowError::NearlyKnown {
                     found: found.clone(),
@@ -162,7 +159,7 @@ impl Names {
     }
 }
 
-/// Where in a header or a schema the columns that matter are.
+/// The positions of the known columns in a header or a schema.
 #[derive(Debug, Clone, Copy)]
 pub struct Places {
     pub columns: Columns,

@@ -1,19 +1,19 @@
-//! Rows of CSV files, and of lists of ids.
+//! The readers of CSV and of lists of ids.
 
 use std::io::Read;
 
 use super::columns::{Known, Places};
 use super::lines::Lines;
 use super::records::Records;
-use super::{At, Columns, Row, RowError, flag, object_id};
-use crate::export::formula::unguarded;
+use super::{At, Columns, RowError, RowRef, flag, object_id};
+use crate::export::csv_injection::unguarded;
 
-/// A spreadsheet of another language writes semicolons.
+/// Spreadsheets write semicolons in some locales.
 const DELIMITERS: [u8; 3] = *b",;\t";
 
 pub struct CsvReader<R> {
     records: Records<R>,
-    /// How many cells the header has.
+    /// Number of cells in the header.
     width: usize,
     places: Places,
 }
@@ -40,7 +40,7 @@ impl<R: Read> CsvReader<R> {
         self.places.columns
     }
 
-    pub fn next_row(&mut self) -> Result<Option<Row<'_>>, RowError> {
+    pub fn next_row(&mut self) -> Result<Option<RowRef<'_>>, RowError> {
         let Some(found) = self.records.next()? else {
             return Ok(None);
         };
@@ -55,7 +55,7 @@ impl<R: Read> CsvReader<R> {
         let cell = |place: Option<usize>| place.map(|place| records.cell(place));
         let id = cell(self.places.object_id).map(|text| object_id(at, text));
         let data = cell(self.places.has_stored_data).map(|text| flag(text).ok_or_else(|| RowError::flag(at, text)));
-        Ok(Some(Row {
+        Ok(Some(RowRef {
             account_id: cell(self.places.account_id).map(unguarded),
             namespace_id: cell(self.places.namespace_id).map(unguarded),
             object_id: id.transpose()?,
@@ -64,7 +64,7 @@ impl<R: Read> CsvReader<R> {
     }
 }
 
-/// One id a line, and nothing else.
+/// Reads one id per line.
 pub struct IdReader<R> {
     lines: Lines<R>,
 }
@@ -80,7 +80,7 @@ impl<R: Read> IdReader<R> {
         self.lines.at()
     }
 
-    pub fn next_row(&mut self) -> Result<Option<Row<'_>>, RowError> {
+    pub fn next_row(&mut self) -> Result<Option<RowRef<'_>>, RowError> {
         loop {
             let Some(line) = self.lines.next_line()? else {
                 return Ok(None);
@@ -89,9 +89,9 @@ impl<R: Read> IdReader<R> {
             if line.is_empty() {
                 continue;
             }
-            return Ok(Some(Row {
+            return Ok(Some(RowRef {
                 object_id: Some(object_id(self.lines.at(), line)?),
-                ..Row::default()
+                ..RowRef::default()
             }));
         }
     }

@@ -1,4 +1,4 @@
-//! Rows of JSON Lines.
+//! The reader of JSON Lines.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,11 +9,11 @@ use serde::{Deserialize, Deserializer};
 
 use super::columns::{Columns, Known, Names};
 use super::lines::Lines;
-use super::{At, Row, RowError, object_id};
+use super::{At, RowError, RowRef, object_id};
 
 pub struct JsonReader<R> {
     lines: Lines<R>,
-    /// Texts with escapes have to live somewhere.
+    /// Storage for unescaped texts, which a row can't borrow from its line.
     account: String,
     namespace: String,
 }
@@ -31,7 +31,7 @@ impl<R: Read> JsonReader<R> {
         self.lines.at()
     }
 
-    pub fn next_row(&mut self) -> Result<Option<Row<'_>>, RowError> {
+    pub fn next_row(&mut self) -> Result<Option<RowRef<'_>>, RowError> {
         let Some((at, line)) = next_object(&mut self.lines)? else {
             return Ok(None);
         };
@@ -40,7 +40,7 @@ impl<R: Read> JsonReader<R> {
             return Err(RowError::OtherTable { at, what });
         }
         let id = line.object_id.or(line.id).map(|text| object_id(at, text.as_bytes()));
-        Ok(Some(Row {
+        Ok(Some(RowRef {
             account_id: line.account_id.map(|text| text_in(text, &mut self.account)),
             namespace_id: line.namespace_id.map(|text| text_in(text, &mut self.namespace)),
             object_id: id.transpose()?,
@@ -48,11 +48,11 @@ impl<R: Read> JsonReader<R> {
         }))
     }
 
-    /// Those that any of the rows has: other programs leave out what is null. `None` where there is no row.
+    /// Returns the columns that any row has, as other programs omit null values; `None` if there is no row.
     pub fn into_columns(mut self) -> Result<Option<Columns>, RowError> {
         let mut names = Names::default();
         let mut is_empty = true;
-        while !names.are_all_there()
+        while !names.are_complete()
             && let Some((at, line)) = next_object(&mut self.lines)?
         {
             let mut json = serde_json::Deserializer::from_slice(line);
@@ -67,7 +67,7 @@ impl<R: Read> JsonReader<R> {
     }
 }
 
-/// The next line that is not empty.
+/// Returns the next line that is not empty.
 fn next_object<R: Read>(lines: &mut Lines<R>) -> Result<Option<(At, &[u8])>, RowError> {
     loop {
         let Some(line) = lines.next_line()? else {
@@ -76,7 +76,7 @@ fn next_object<R: Read>(lines: &mut Lines<R>) -> Result<Option<(At, &[u8])>, Row
         let at = lines.at();
         match lines.bytes(line.clone()).trim_ascii().first() {
             None => {}
-            // An array would pass for an object whose keys have these positions.
+            // serde would accept an array in place of an object.
             Some(b'{') => return Ok(Some((at, lines.bytes(line)))),
             Some(_) => return Err(RowError::NoObject(at)),
         }
@@ -99,7 +99,7 @@ struct Line<'a> {
     namespace_id: Option<Cow<'a, str>>,
     object_id: Option<Cow<'a, str>>,
     id: Option<Cow<'a, str>>,
-    /// A null that is there is not the same as a key that is not.
+    /// The outer `None` is a missing key, the inner one a null.
     has_stored_data: Option<Option<bool>>,
     no_object: Option<&'static str>,
 }
@@ -154,7 +154,7 @@ impl<'de> Visitor<'de> for LineVisitor {
     }
 }
 
-/// Adds the keys of an object, and reads over its values.
+/// Adds the keys of an object and ignores its values.
 struct AddNames<'a>(&'a mut Names);
 
 impl<'de> DeserializeSeed<'de> for AddNames<'_> {

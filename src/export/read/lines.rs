@@ -1,4 +1,4 @@
-//! A text in a buffer that is as long as the longest of its lines, and the lines themselves.
+//! A buffered text and its lines. The buffer grows to the longest line.
 
 use std::io::Read;
 use std::ops::Range;
@@ -8,19 +8,19 @@ use memchr::{memchr2, memchr2_iter};
 use super::{At, RowError};
 
 const BUFFER: usize = 256 * 1024;
-/// The longest line that is read. Without a limit, a file without line ends would fill the memory.
+/// Maximum bytes per line. Without a limit, a file without line ends would fill the memory.
 pub const LONGEST: usize = 1024 * 1024;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Positions in the text are counted from the first byte that was not handed on yet.
+/// Positions are relative to the first byte that was not consumed yet.
 pub struct Lines<R> {
     from: R,
     buffer: Vec<u8>,
-    /// What was read and not handed on yet.
+    /// The range of bytes that were read but not consumed.
     start: usize,
     end: usize,
     started: bool,
-    /// How many lines were handed on, and how many of them last.
+    /// Number of consumed lines, and of lines that the last call consumed.
     line: u64,
     height: u64,
 }
@@ -38,17 +38,17 @@ impl<R: Read> Lines<R> {
         }
     }
 
-    /// Where what was handed on last begins.
+    /// The line at which the last consumed bytes begin.
     pub fn at(&self) -> At {
         At::Line(self.line - self.height.saturating_sub(1))
     }
 
-    /// Where the first line begins that was not handed on yet, or one of those after it.
+    /// The first line that was not consumed, or the line that is `lines` after it.
     pub fn ahead(&self, lines: u64) -> At {
         At::Line(self.line + 1 + lines)
     }
 
-    /// The bytes of a range that was handed on last.
+    /// The bytes of a range in the buffer, which the last call returned.
     pub fn bytes(&self, range: Range<usize>) -> &[u8] {
         &self.buffer[range]
     }
@@ -57,23 +57,23 @@ impl<R: Read> Lines<R> {
         &mut self.buffer[range]
     }
 
-    /// Bytes that were read and not handed on yet.
-    pub fn waiting(&self, range: Range<usize>) -> &[u8] {
+    /// Bytes that were read but not consumed.
+    pub fn peek(&self, range: Range<usize>) -> &[u8] {
         &self.buffer[self.start + range.start..self.start + range.end]
     }
 
-    /// Without its end, which is LF, CR LF, or CR alone.
+    /// Consumes a line. The range is without the line end, which is LF, CR LF or CR.
     pub fn next_line(&mut self) -> Result<Option<Range<usize>>, RowError> {
         let end = self.find(0, |bytes| memchr2(b'\n', b'\r', bytes))?;
         let next = self.after_line_end(end)?;
         if next == 0 {
             return Ok(None);
         }
-        let start = self.hand_on(next, 1);
+        let start = self.consume(next, 1);
         Ok(Some(start..start + end))
     }
 
-    /// The position from `from` on where `search` finds something; the end of the text where it finds nothing.
+    /// Returns the position of the first match of `search` at or after `from`, or the end of the text.
     #[inline(always)]
     pub fn find(&mut self, from: usize, search: impl Fn(&[u8]) -> Option<usize>) -> Result<usize, RowError> {
         let mut from = from;
@@ -88,7 +88,7 @@ impl<R: Read> Lines<R> {
         }
     }
 
-    /// `None` at the end of the text.
+    /// Returns `None` at the end of the text.
     #[inline(always)]
     pub fn byte(&mut self, at: usize) -> Result<Option<u8>, RowError> {
         while self.start + at >= self.end {
@@ -99,7 +99,7 @@ impl<R: Read> Lines<R> {
         Ok(Some(self.buffer[self.start + at]))
     }
 
-    /// The position after a line end, of which the text's end is one.
+    /// Returns the position after a line end. The end of the text is one.
     #[inline(always)]
     pub fn after_line_end(&mut self, at: usize) -> Result<usize, RowError> {
         Ok(match self.byte(at)? {
@@ -109,8 +109,8 @@ impl<R: Read> Lines<R> {
         })
     }
 
-    /// Hands on the next bytes, which are so many lines, and returns where in the buffer they begin.
-    pub fn hand_on(&mut self, length: usize, lines: u64) -> usize {
+    /// Consumes `length` bytes, which have `lines` lines, and returns their position in the buffer.
+    pub fn consume(&mut self, length: usize, lines: u64) -> usize {
         let start = self.start;
         self.start += length;
         self.line += lines;
@@ -118,7 +118,7 @@ impl<R: Read> Lines<R> {
         start
     }
 
-    /// False at the end.
+    /// Reads more bytes; false at the end.
     fn fill(&mut self) -> Result<bool, RowError> {
         if !self.started {
             self.started = true;
@@ -142,7 +142,7 @@ impl<R: Read> Lines<R> {
         self.read()
     }
 
-    /// False at the end.
+    /// Returns false at the end.
     fn read(&mut self) -> Result<bool, RowError> {
         loop {
             match self.from.read(&mut self.buffer[self.end..]) {
@@ -157,7 +157,7 @@ impl<R: Read> Lines<R> {
     }
 }
 
-/// How many lines end in a text that a line end does not cut in two.
+/// Counts the line ends in a text. Neither end of the text may lie within a CR LF.
 pub fn line_ends(text: &[u8]) -> u64 {
     let ends = memchr2_iter(b'\n', b'\r', text);
     ends.filter(|at| text[*at] == b'\n' || text.get(at + 1) != Some(&b'\n'))

@@ -1,39 +1,37 @@
-//! Exported files read back, whatever program wrote them: columns are found by their names, in any order. Rows come one
-//! by one, so memory does not grow with them.
+//! Readers of exported files, and of files with the same columns from other programs. Columns are found by name, in any
+//! order. Rows are read one by one, so memory does not grow with their number.
 
 mod columns;
 mod csv;
-mod guess;
+mod detect_format;
+mod hardened;
 mod jsonl;
 mod lines;
 mod pages;
 mod parquet;
 mod records;
 mod thrift;
-mod untrusted;
 
 use std::fmt;
 use std::fs::File;
 use std::io;
-use std::sync::Arc;
 
 pub use self::columns::{Columns, Places};
-pub use self::guess::{Unreadable, guess};
-use super::sink::Format;
+pub use self::detect_format::{Unreadable, detect_format};
+use super::format::Format;
 use crate::model::ObjectId;
 
-/// What a row says, for as long as the reader is not asked for the next. A column that the file does not have says
-/// nothing: it is `None`.
+/// A row, borrowed from its reader. A column that the file does not have is `None`.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Row<'a> {
+pub struct RowRef<'a> {
     pub account_id: Option<&'a [u8]>,
     pub namespace_id: Option<&'a [u8]>,
     pub object_id: Option<ObjectId>,
-    /// The inner `None` is unknown.
+    /// The inner `None` is a null: it is unknown whether the object has data.
     pub has_stored_data: Option<Option<bool>>,
 }
 
-/// Where in a file.
+/// A position in a file, counted from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum At {
     Line(u64),
@@ -105,7 +103,7 @@ impl RowError {
     }
 }
 
-/// Spaces around it are padding.
+/// Ignores spaces around the id.
 fn object_id(at: At, text: &[u8]) -> Result<ObjectId, RowError> {
     ObjectId::from_hex(text.trim_ascii()).map_err(|_| RowError::Id {
         at,
@@ -113,7 +111,7 @@ fn object_id(at: At, text: &[u8]) -> Result<ObjectId, RowError> {
     })
 }
 
-/// As much of a cell as an error shows.
+/// Cuts a cell to the length that an error shows.
 fn foreign(found: &[u8]) -> String {
     let found = String::from_utf8_lossy(&found[..found.len().min(400)]);
     let short: String = found.chars().take(80).collect();
@@ -124,15 +122,15 @@ fn foreign(found: &[u8]) -> String {
     }
 }
 
-/// The rows of one file, from its start.
-pub enum Reader {
+/// A reader of one file's rows.
+pub enum RowReader {
     Csv(Box<csv::CsvReader<File>>),
     Jsonl(Box<jsonl::JsonReader<File>>),
     Parquet(Box<parquet::ParquetReader>),
     Ids(csv::IdReader<File>),
 }
 
-impl Reader {
+impl RowReader {
     pub fn open(format: Format, file: File) -> Result<Self, RowError> {
         Ok(match format {
             Format::Csv => Self::Csv(Box::new(csv::CsvReader::new(file)?)),
@@ -142,7 +140,7 @@ impl Reader {
         })
     }
 
-    pub fn next_row(&mut self) -> Result<Option<Row<'_>>, RowError> {
+    pub fn next_row(&mut self) -> Result<Option<RowRef<'_>>, RowError> {
         match self {
             Self::Csv(reader) => reader.next_row(),
             Self::Jsonl(reader) => reader.next_row(),
@@ -151,7 +149,7 @@ impl Reader {
         }
     }
 
-    /// Of the row that came last.
+    /// The position of the last row.
     pub fn at(&self) -> At {
         match self {
             Self::Csv(reader) => reader.at(),
@@ -162,58 +160,20 @@ impl Reader {
     }
 }
 
-/// The columns of a file that is read from its start. `None` where it has neither a row nor a header.
+/// Returns the columns of a file that is read from its start, or `None` if it has neither a header nor a row.
 pub fn columns(format: Format, file: File) -> Result<Option<Columns>, RowError> {
-    Ok(match Reader::open(format, file)? {
-        Reader::Csv(reader) => Some(reader.columns()),
-        Reader::Jsonl(reader) => reader.into_columns()?,
-        Reader::Parquet(reader) => Some(reader.columns()),
-        Reader::Ids(_) => Some(Columns {
+    Ok(match RowReader::open(format, file)? {
+        RowReader::Csv(reader) => Some(reader.columns()),
+        RowReader::Jsonl(reader) => reader.into_columns()?,
+        RowReader::Parquet(reader) => Some(reader.columns()),
+        RowReader::Ids(_) => Some(Columns {
             object_id: true,
             ..Columns::default()
         }),
     })
 }
 
-/// A row that may be kept.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct FileRow {
-    pub account_id: Option<Arc<str>>,
-    pub namespace_id: Option<Arc<str>>,
-    pub object_id: Option<ObjectId>,
-    pub has_stored_data: Option<Option<bool>>,
-}
-
-/// The rows of a file, from its start.
-pub fn rows(format: Format, file: File) -> Result<impl Iterator<Item = Result<FileRow, RowError>>, RowError> {
-    let mut reader = Reader::open(format, file)?;
-    let (mut account, mut namespace) = (None, None);
-    Ok(std::iter::from_fn(move || match reader.next_row() {
-        Ok(row) => row.map(|row| {
-            Ok(FileRow {
-                account_id: row.account_id.map(|text| shared(&mut account, text)),
-                namespace_id: row.namespace_id.map(|text| shared(&mut namespace, text)),
-                object_id: row.object_id,
-                has_stored_data: row.has_stored_data,
-            })
-        }),
-        Err(error) => Some(Err(error)),
-    }))
-}
-
-/// The same text as the row before has is not kept twice.
-fn shared(last: &mut Option<Arc<str>>, text: &[u8]) -> Arc<str> {
-    if let Some(last) = last
-        && last.as_bytes() == text
-    {
-        return last.clone();
-    }
-    let new: Arc<str> = String::from_utf8_lossy(text).into();
-    *last = Some(new.clone());
-    new
-}
-
-/// `true`, `false` or nothing, also as spreadsheets and PostgreSQL write them.
+/// Parses a flag: `true`, `false` or nothing, also as spreadsheets and PostgreSQL write them.
 fn flag(text: &[u8]) -> Option<Option<bool>> {
     match text.trim_ascii() {
         b"true" => Some(Some(true)),

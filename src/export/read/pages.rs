@@ -1,5 +1,4 @@
-//! Pages of a Parquet column, checked for what the library would believe: numbers in a page by which a few bytes become
-//! gigabytes.
+//! Checks of the pages of a Parquet column: a few bytes in a page can make the library allocate gigabytes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,12 +8,13 @@ use parquet::basic::Encoding;
 use parquet::column::page::{Page, PageMetadata, PageReader};
 use parquet::errors::{ParquetError, Result};
 
-use super::untrusted::refused;
+use super::hardened::refused;
 
-/// Values for which the library makes room before it reads them: those of a dictionary, and the lengths of texts.
+/// Maximum number of values for which the library allocates memory before it reads them: the entries of a dictionary, and
+/// the lengths of texts.
 const MOST_AT_ONCE: usize = 1 << 22;
 
-/// Bytes of pages that may still be handed out. Values refer to their page, which stays in memory for as long as they do.
+/// Bytes of pages that may still be read. Values keep their page in memory.
 #[derive(Clone, Default)]
 pub struct Room(Arc<AtomicUsize>);
 
@@ -34,11 +34,11 @@ impl Room {
 
 pub struct BoundedPages {
     pub pages: Box<dyn PageReader>,
-    /// Rows may be without a value.
+    /// Whether the column is nullable.
     pub has_levels: bool,
-    /// The column says that it has pages whose values are made of the ones before them.
+    /// Whether the column lists an encoding whose values are built from the values before them.
     pub may_grow: bool,
-    /// Without room, there is no further page for now.
+    /// If it is empty, there is no further page for now.
     pub room: Room,
 }
 
@@ -86,7 +86,7 @@ impl BoundedPages {
             Encoding::DELTA_BYTE_ARRAY if self.may_grow => self.values_of(page).and_then(|values| {
                 let (prefixes, end) = packed(&values)?;
                 let (suffixes, _) = packed(values.get(end..)?)?;
-                // Where these run out, the last one would count again and again.
+                // If the lengths ran out, the library would repeat the last one.
                 (prefixes == suffixes).then_some(prefixes)
             }),
             Encoding::DELTA_BYTE_ARRAY => {
@@ -101,7 +101,7 @@ impl BoundedPages {
         }
     }
 
-    /// What a data page has after its levels.
+    /// The bytes of a data page after its levels.
     fn values_of(&self, page: &Page) -> Option<Bytes> {
         let (all, levels) = match page {
             Page::DataPageV2 {
@@ -121,7 +121,7 @@ impl BoundedPages {
                     let length = buf.first_chunk::<4>()?;
                     (buf, 4 + u32::from_le_bytes(*length) as usize)
                 }
-                // A bit a value.
+                // One bit per value.
                 (true, _) => (buf, (*num_values as usize).div_ceil(8)),
             },
             Page::DictionaryPage { .. } => return None,
@@ -139,8 +139,8 @@ fn at_most(count: usize, what: &str) -> Result<()> {
     }
 }
 
-/// How many numbers a text in DELTA_BINARY_PACKED has, and how many bytes it takes: blocks of as many numbers each, in
-/// parts with a width of their own.
+/// Returns the number of values in DELTA_BINARY_PACKED data, and their length in bytes. The values are in blocks of equal
+/// size, whose parts have bit widths of their own.
 fn packed(text: &[u8]) -> Option<(usize, usize)> {
     let mut rest = text;
     let block = number(&mut rest)?;
@@ -168,7 +168,7 @@ fn packed(text: &[u8]) -> Option<(usize, usize)> {
     Some((count, text.len() - rest.len()))
 }
 
-/// A number of a variable length.
+/// Reads a number of variable length.
 fn number(from: &mut &[u8]) -> Option<u64> {
     let mut number = 0u64;
     for shift in (0..64).step_by(7) {
@@ -188,12 +188,12 @@ mod tests {
 
     #[test]
     fn packed_numbers_are_measured() {
-        // Blocks of 128 in 4 parts; three numbers from 0 on, each one more.
+        // Blocks of 128 in 4 parts; the numbers 0, 1 and 2.
         let three = [0x80, 1, 4, 3, 0, 2, 0, 0, 0, 0];
         assert_eq!(packed(&[&three[..], b"rest"].concat()), Some((3, three.len())));
         // The first number stands in the header.
         assert_eq!(packed(&[0x80, 1, 4, 1, 6, 9]), Some((1, 5)));
-        // The first part has 32 numbers of 2 bits; those after the last number have nothing, whatever they say.
+        // The first part has 32 numbers of 2 bits. The parts after the last number are empty, whatever their width.
         let wide = [&[0x80, 1, 4, 20, 0, 0, 2, 9, 9, 9][..], &[0; 8]].concat();
         assert_eq!(packed(&wide), Some((20, wide.len())));
         assert_eq!(packed(&wide[..wide.len() - 1]), None);

@@ -1,4 +1,4 @@
-//! Rows of Parquet files: the columns that matter, some values at a time.
+//! The reader of Parquet, which reads batches of values from the known columns.
 
 use std::fs::File;
 
@@ -10,14 +10,14 @@ use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
 use parquet::file::statistics::Statistics;
 
 use super::columns::Places;
+use super::hardened::{BoundedFile, caught};
 use super::lines::LONGEST;
 use super::pages::{BoundedPages, Room};
-use super::untrusted::{BoundedFile, caught};
-use super::{At, Columns, Row, RowError, object_id};
+use super::{At, Columns, RowError, RowRef, object_id};
 
-/// Values that a column reads at a time.
+/// Maximum number of values that a column reads at once.
 const BATCH: usize = 8192;
-/// Bytes of values, or of the pages that they refer to, after which no further ones are read ahead.
+/// Bytes of values, or of the pages that they refer to, after which a batch ends.
 const AHEAD: usize = 1024 * 1024;
 
 pub struct ParquetReader {
@@ -28,7 +28,7 @@ pub struct ParquetReader {
     namespace_id: Option<Texts>,
     object_id: Option<Values<ByteArrayType>>,
     has_stored_data: Option<Values<BoolType>>,
-    /// Rows of the group that were not handed on yet.
+    /// Rows of the group that were not returned yet.
     left: usize,
     read: u64,
 }
@@ -76,7 +76,7 @@ impl ParquetReader {
         self.places.columns
     }
 
-    pub fn next_row(&mut self) -> Result<Option<Row<'_>>, RowError> {
+    pub fn next_row(&mut self) -> Result<Option<RowRef<'_>>, RowError> {
         while self.left == 0 {
             if !caught(|| self.next_group())? {
                 return Ok(None);
@@ -107,7 +107,7 @@ impl ParquetReader {
         {
             return Err(RowError::TooLong(at));
         }
-        Ok(Some(Row {
+        Ok(Some(RowRef {
             account_id,
             namespace_id,
             object_id: id.transpose()?,
@@ -115,13 +115,13 @@ impl ParquetReader {
         }))
     }
 
-    /// False at the end.
+    /// Opens the next row group; false at the end.
     fn next_group(&mut self) -> Result<bool, RowError> {
         if self.group == self.file.num_row_groups() {
             return Ok(false);
         }
         let group = self.file.get_row_group(self.group)?;
-        // Negative where the file is damaged.
+        // Negative in a damaged file.
         self.left = usize::try_from(group.metadata().num_rows()).map_err(|_| RowError::Damaged)?;
         self.account_id = Texts::of(&*group, self.places.account_id, self.left)?;
         self.namespace_id = Texts::of(&*group, self.places.namespace_id, self.left)?;
@@ -132,9 +132,9 @@ impl ParquetReader {
     }
 }
 
-/// A column of texts of one row group.
+/// A text column of one row group.
 enum Texts {
-    /// The statistics say so: none of the values has to be read.
+    /// The statistics have one value, so none has to be read.
     AllTheSame(ByteArray),
     Different(Box<Values<ByteArrayType>>),
 }
@@ -142,11 +142,11 @@ enum Texts {
 impl Texts {
     fn of(group: &dyn RowGroupReader, place: Option<usize>, rows: usize) -> Result<Option<Self>, RowError> {
         let Some(at) = place else { return Ok(None) };
-        if let Some(Statistics::ByteArray(told)) = group.metadata().column(at).statistics()
-            && told.min_is_exact()
-            && told.max_is_exact()
-            && told.null_count_opt() == Some(0)
-            && let (Some(min), Some(max)) = (told.min_opt(), told.max_opt())
+        if let Some(Statistics::ByteArray(statistics)) = group.metadata().column(at).statistics()
+            && statistics.min_is_exact()
+            && statistics.max_is_exact()
+            && statistics.null_count_opt() == Some(0)
+            && let (Some(min), Some(max)) = (statistics.min_opt(), statistics.max_opt())
             && min == max
         {
             return Ok(Some(Self::AllTheSame(min.clone())));
@@ -154,7 +154,7 @@ impl Texts {
         Ok(Values::of(group, place, rows)?.map(Box::new).map(Self::Different))
     }
 
-    /// No text is an empty one.
+    /// Null is the empty text.
     fn get(&self) -> &[u8] {
         match self {
             Self::AllTheSame(text) => text.data(),
@@ -163,26 +163,25 @@ impl Texts {
     }
 }
 
-/// A column's values in one row group. Each column reads ahead for itself, as far as its values allow.
+/// A column's values in one row group. Columns read batches independently of each other, by the size of their values.
 struct Values<T: DataType> {
     column: ColumnReaderImpl<T>,
-    /// Each value is made of the one before it and may be as long: they are read one by one, so that the size of what was
-    /// read is known.
+    /// Values are built from the ones before them, so their size is unknown until they are read. They are read one by one.
     grows: bool,
     room: Room,
     values: Vec<T::T>,
-    /// Zero where a row has no value; empty where no row may be without one.
+    /// Per row, 0 for null; empty if the column is not nullable.
     levels: Vec<i16>,
-    /// The current row and its value, among those that were read.
+    /// The indexes of the current row and of its value in the batch.
     row: usize,
     value: usize,
-    /// Rows that were read, and those of the group that were not.
+    /// Rows in the batch, and rows of the group after it.
     rows: usize,
     left: usize,
 }
 
 impl<T: DataType> Values<T> {
-    /// The column's type was looked at when the file was opened.
+    /// The column's type was checked when the file was opened.
     fn of(group: &dyn RowGroupReader, place: Option<usize>, rows: usize) -> Result<Option<Self>, RowError> {
         let Some(at) = place else { return Ok(None) };
         let column = group.metadata().column(at);
@@ -210,7 +209,7 @@ impl<T: DataType> Values<T> {
         }))
     }
 
-    /// To the next row.
+    /// Moves to the next row.
     fn advance(&mut self) -> Result<(), RowError> {
         if self.row + 1 < self.rows {
             self.value += usize::from(self.has_value());
@@ -248,7 +247,7 @@ impl<T: DataType> Values<T> {
         self.levels.get(self.row).is_none_or(|level| *level > 0)
     }
 
-    /// `None` where the row has no value.
+    /// Returns `None` for null.
     fn get(&self) -> Option<&T::T> {
         self.values.get(self.value).filter(|_| self.has_value())
     }

@@ -1,22 +1,21 @@
-//! CSV: UTF-8, RFC 4180, a header row, `true`, `false` or nothing.
+//! CSV in UTF-8 as RFC 4180 describes it, with a header row. Flags are `true` and `false`; null is an empty cell.
 
 use std::io::{self, Write};
 
 use csv::{Terminator, Writer, WriterBuilder};
 
-use super::last_seen_at;
-use super::times::TimeText;
-use crate::export::columns::{Column, Value};
-use crate::export::formula::guarded;
+use super::{TimeText, last_seen_at};
+use crate::export::columns::{ExportColumn, Value};
+use crate::export::csv_injection::guarded;
 use crate::store::{Row, Slice};
 
 pub struct CsvSink<W: Write> {
-    columns: Vec<(Column, TimeText)>,
+    columns: Vec<(ExportColumn, TimeText)>,
     to: Writer<W>,
 }
 
 impl<W: Write> CsvSink<W> {
-    pub fn new(columns: &[Column], to: W) -> io::Result<Self> {
+    pub fn new(columns: &[ExportColumn], to: W) -> io::Result<Self> {
         let mut to = WriterBuilder::new()
             .terminator(Terminator::CRLF)
             .buffer_capacity(64 * 1024)
@@ -35,13 +34,13 @@ impl<W: Write> CsvSink<W> {
         let last_seen_at = last_seen_at(slice);
         for row in rows {
             for (column, times) in &mut self.columns {
-                match column.value(slice, last_seen_at, row) {
+                match column.value(slice, last_seen_at, row)? {
                     Value::Text(text) => self.to.write_field(&*guarded(text))?,
-                    Value::Object(_) => self.to.write_field(row.id().to_hex())?,
-                    Value::Flag(Some(flag)) => self.to.write_field(if flag { "true" } else { "false" })?,
-                    Value::Time(Some(micros)) => self.to.write_field(times.of(micros))?,
-                    Value::Flag(None) | Value::Time(None) => self.to.write_field("")?,
+                    Value::Object(id) => self.to.write_field(id.to_hex())?,
+                    Value::Flag(flag) => self.to.write_field(if flag { "true" } else { "false" })?,
+                    Value::Time(micros) => self.to.write_field(times.text(micros))?,
                     Value::Number(number) => self.to.write_field(number.to_string())?,
+                    Value::Null => self.to.write_field("")?,
                 }
             }
             self.to.write_record(None::<&[u8]>)?;
@@ -54,7 +53,7 @@ impl<W: Write> CsvSink<W> {
     }
 }
 
-/// The destination's own error, so that whoever asks for its kind is told.
+/// Returns the destination's own error where there is one: callers look at its kind.
 fn io_error(error: csv::Error) -> io::Error {
     match error.into_kind() {
         csv::ErrorKind::Io(error) => error,

@@ -1,19 +1,18 @@
-//! JSON Lines: one object a row, its keys in the order of the columns; null where nothing is known.
+//! JSON Lines: one object per row, with its keys in the order of the columns.
 
 use std::io::{self, Write};
 
-use super::last_seen_at;
-use super::times::TimeText;
-use crate::export::columns::{Column, Value};
+use super::{TimeText, last_seen_at};
+use crate::export::columns::{ExportColumn, Value};
 use crate::store::{Row, Slice};
 
 pub struct JsonlSink<W: Write> {
-    columns: Vec<(Column, TimeText)>,
+    columns: Vec<(ExportColumn, TimeText)>,
     to: W,
 }
 
 impl<W: Write> JsonlSink<W> {
-    pub fn new(columns: &[Column], to: W) -> Self {
+    pub fn new(columns: &[ExportColumn], to: W) -> Self {
         let columns = columns.iter().map(|column| (*column, TimeText::default())).collect();
         Self { columns, to }
     }
@@ -24,17 +23,17 @@ impl<W: Write> JsonlSink<W> {
         for row in rows {
             line.clear();
             for (nth, (column, times)) in self.columns.iter_mut().enumerate() {
-                // No name of a column needs an escape.
+                // No column name needs an escape.
                 line.extend_from_slice(if nth == 0 { b"{\"" } else { b",\"" });
                 line.extend_from_slice(column.name().as_bytes());
                 line.extend_from_slice(b"\":");
-                match column.value(slice, last_seen_at, row) {
+                match column.value(slice, last_seen_at, row)? {
                     Value::Text(text) => serde_json::to_writer(&mut line, text)?,
-                    Value::Object(_) => quoted(&mut line, &row.id().to_hex()),
-                    Value::Flag(Some(flag)) => line.extend_from_slice(if flag { b"true" } else { b"false" }),
-                    Value::Time(Some(micros)) => quoted(&mut line, times.of(micros)),
-                    Value::Flag(None) | Value::Time(None) => line.extend_from_slice(b"null"),
+                    Value::Object(id) => push_quoted(&mut line, &id.to_hex()),
+                    Value::Flag(flag) => line.extend_from_slice(if flag { b"true" } else { b"false" }),
+                    Value::Time(micros) => push_quoted(&mut line, times.text(micros).as_bytes()),
                     Value::Number(number) => write!(line, "{number}")?,
+                    Value::Null => line.extend_from_slice(b"null"),
                 }
             }
             line.extend_from_slice(b"}\n");
@@ -48,7 +47,8 @@ impl<W: Write> JsonlSink<W> {
     }
 }
 
-fn quoted(line: &mut Vec<u8>, plain: &[u8]) {
+/// `plain` has no character that needs an escape.
+fn push_quoted(line: &mut Vec<u8>, plain: &[u8]) {
     line.push(b'"');
     line.extend_from_slice(plain);
     line.push(b'"');

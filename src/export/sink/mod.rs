@@ -1,38 +1,18 @@
-//! Rows become bytes: one sink a format. A sink knows columns and values, and nothing of where its bytes go.
+//! One sink per format, which turns rows into bytes.
 
 mod csv;
 mod jsonl;
 mod parquet;
-mod times;
 
 use std::io::{self, Write};
 
 use self::csv::CsvSink;
 use self::jsonl::JsonlSink;
 use self::parquet::ParquetSink;
-use super::columns::Column;
+use super::columns::ExportColumn;
+use super::format::Format;
 use crate::store::{Row, Slice};
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    Csv,
-    Parquet,
-    Jsonl,
-    /// One object id a line, and nothing else.
-    Ids,
-}
-
-impl Format {
-    /// What a file's name ends in, and what the manifest calls it.
-    pub fn extension(self) -> &'static str {
-        match self {
-            Self::Csv => "csv",
-            Self::Parquet => "parquet",
-            Self::Jsonl => "jsonl",
-            Self::Ids => "txt",
-        }
-    }
-}
+use crate::times::rfc3339_micros;
 
 pub enum Sink<W: Write + Send> {
     Csv(Box<CsvSink<W>>),
@@ -42,7 +22,7 @@ pub enum Sink<W: Write + Send> {
 }
 
 impl<W: Write + Send> Sink<W> {
-    pub fn new(format: Format, columns: &[Column], to: W) -> io::Result<Self> {
+    pub fn new(format: Format, columns: &[ExportColumn], to: W) -> io::Result<Self> {
         Ok(match format {
             Format::Csv => Self::Csv(Box::new(CsvSink::new(columns, to)?)),
             Format::Parquet => Self::Parquet(Box::new(ParquetSink::new(columns, to)?)),
@@ -60,7 +40,7 @@ impl<W: Write + Send> Sink<W> {
         }
     }
 
-    /// Ends the file and gives its destination back. Without this, what was written is no whole file.
+    /// Ends the file and returns its destination. Without this call the file is incomplete.
     pub fn finish(self) -> io::Result<W> {
         match self {
             Self::Csv(sink) => sink.finish(),
@@ -80,7 +60,21 @@ fn write_ids(to: &mut impl Write, rows: &[Row]) -> io::Result<()> {
     Ok(())
 }
 
-/// When the objects of a slice were last seen: with the snapshot that they are read as of.
+/// When the slice's objects were last seen: at the snapshot that they are read from. In microseconds since 1970.
 fn last_seen_at(slice: &Slice) -> i64 {
     (slice.until.recorded_at.unix_timestamp_nanos() / 1000) as i64
+}
+
+/// Formats the timestamps of one column. Columns repeat the few times at which snapshots were recorded, so the last text
+/// is kept.
+#[derive(Default)]
+struct TimeText {
+    last: Option<(i64, String)>,
+}
+
+impl TimeText {
+    fn text(&mut self, micros: i64) -> &str {
+        self.last.take_if(|(last, _)| *last != micros);
+        &self.last.get_or_insert_with(|| (micros, rfc3339_micros(micros))).1
+    }
 }

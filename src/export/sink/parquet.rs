@@ -1,7 +1,7 @@
-//! Parquet: zstd, statistics, sorted by id, and the types that readers expect: timestamps in UTC, booleans that may be
-//! null, strings in UTF-8.
+//! Parquet, compressed with zstd and sorted by id, with statistics and the types that readers expect: timestamps in UTC,
+//! nullable booleans, strings in UTF-8.
 //!
-//! The rows of one row group are kept as columns until it is full; that is all the memory that it takes.
+//! Memory holds the rows of one row group, as columns.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -16,31 +16,31 @@ use parquet::schema::parser::parse_message_type;
 use parquet::schema::types::{ColumnPath, TypePtr};
 
 use super::last_seen_at;
-use crate::export::columns::{Column, Kind, Value};
+use crate::export::columns::{ExportColumn, Kind, Value};
 use crate::store::{Row, Slice};
 
-/// Readers work row group by row group; so many rows are enough for them to be quick, and little memory for us.
+/// Rows per row group: enough for readers to be fast, which work by row group, and few enough to need little memory.
 const ROW_GROUP: usize = 128 * 1024;
 
 pub struct ParquetSink<W: Write + Send> {
-    columns: Vec<(Column, Cells)>,
+    columns: Vec<(ExportColumn, Cells)>,
     rows: usize,
     to: SerializedFileWriter<W>,
 }
 
-/// A column of the row group in hand.
+/// A column of the current row group.
 enum Cells {
-    /// Object ids: all different, one after the other.
+    /// Object ids, concatenated. They are all different.
     Objects(Vec<u8>),
-    /// Few different texts, many times each.
+    /// Few different texts, which are repeated often.
     Texts(Vec<ByteArray>),
-    /// Values, and for each row a one, or a zero where it has no value.
+    /// Values, and the definition level of each row if the column is nullable: 1 for a value, 0 for null.
     Flags(Vec<bool>, Vec<i16>),
     Numbers(Vec<i64>, Vec<i16>),
 }
 
 impl<W: Write + Send> ParquetSink<W> {
-    pub fn new(columns: &[Column], to: W) -> io::Result<Self> {
+    pub fn new(columns: &[ExportColumn], to: W) -> io::Result<Self> {
         let to = SerializedFileWriter::new(to, schema(columns)?, properties(columns)?).map_err(io_error)?;
         let columns = columns.iter().map(|column| (*column, Cells::of(*column))).collect();
         Ok(Self { columns, rows: 0, to })
@@ -53,7 +53,7 @@ impl<W: Write + Send> ParquetSink<W> {
             let (now, later) = rows.split_at(rows.len().min(ROW_GROUP - self.rows));
             for (column, cells) in &mut self.columns {
                 for row in now {
-                    cells.push(row, column.value(slice, last_seen_at, row), column.nullable())?;
+                    cells.push(column.value(slice, last_seen_at, row)?, column.nullable())?;
                 }
             }
             self.rows += now.len();
@@ -88,29 +88,29 @@ impl<W: Write + Send> ParquetSink<W> {
 }
 
 impl Cells {
-    fn of(column: Column) -> Self {
+    fn of(column: ExportColumn) -> Self {
         match column.kind() {
-            Kind::Id if column == Column::ObjectId => Self::Objects(Vec::new()),
-            Kind::Id | Kind::Text => Self::Texts(Vec::new()),
+            Kind::ObjectId => Self::Objects(Vec::new()),
+            Kind::Text => Self::Texts(Vec::new()),
             Kind::Boolean => Self::Flags(Vec::new(), Vec::new()),
             Kind::Timestamp | Kind::Integer => Self::Numbers(Vec::new(), Vec::new()),
         }
     }
 
-    fn push(&mut self, row: &Row, value: Value<'_>, nullable: bool) -> io::Result<()> {
+    fn push(&mut self, value: Value<'_>, nullable: bool) -> io::Result<()> {
         match (self, value) {
-            (Self::Objects(texts), _) => texts.extend_from_slice(&row.id().to_hex()),
+            (Self::Objects(texts), Value::Object(id)) => texts.extend_from_slice(&id.to_hex()),
             (Self::Texts(values), Value::Text(text)) => {
                 let again = values.last().filter(|last| last.data() == text.as_bytes()).cloned();
                 values.push(again.unwrap_or_else(|| ByteArray::from(text)));
             }
             (Self::Flags(values, levels), Value::Flag(flag)) => push(values, levels, flag, nullable),
-            (Self::Numbers(values, levels), Value::Time(time)) => push(values, levels, time, nullable),
-            (Self::Numbers(values, levels), Value::Number(number)) => push(values, levels, Some(number), nullable),
-            // A cell that is left out would put those after it in other rows.
-            (Self::Texts(_) | Self::Flags(..) | Self::Numbers(..), _) => {
-                return Err(io::Error::other("a cell of another kind than its column's"));
+            (Self::Numbers(values, levels), Value::Time(number) | Value::Number(number)) => {
+                push(values, levels, number, nullable);
             }
+            (Self::Flags(_, levels) | Self::Numbers(_, levels), Value::Null) if nullable => levels.push(0),
+            // Skipping a cell would shift the cells after it into other rows.
+            _ => return Err(io::Error::other("a cell of another kind than its column's")),
         }
         Ok(())
     }
@@ -120,53 +120,42 @@ impl Cells {
             Self::Objects(texts) => {
                 let rows = texts.len() / 64;
                 let texts = ByteArray::from(std::mem::replace(texts, Vec::with_capacity(ROW_GROUP * 64)));
-                let ids: Vec<_> = (0..rows).map(|row| texts.slice(row * 64, 64)).collect();
-                write::<ByteArrayType>(column, &ids, &[])
+                let mut ids = (0..rows).map(|row| texts.slice(row * 64, 64)).collect();
+                write::<ByteArrayType>(column, &mut ids, &mut Vec::new())
             }
-            Self::Texts(values) => {
-                write::<ByteArrayType>(column, values, &[])?;
-                values.clear();
-                Ok(())
-            }
-            Self::Flags(values, levels) => {
-                write::<BoolType>(column, values, levels)?;
-                values.clear();
-                levels.clear();
-                Ok(())
-            }
-            Self::Numbers(values, levels) => {
-                write::<Int64Type>(column, values, levels)?;
-                values.clear();
-                levels.clear();
-                Ok(())
-            }
+            Self::Texts(values) => write::<ByteArrayType>(column, values, &mut Vec::new()),
+            Self::Flags(values, levels) => write::<BoolType>(column, values, levels),
+            Self::Numbers(values, levels) => write::<Int64Type>(column, values, levels),
         }
     }
 }
 
-fn push<T>(values: &mut Vec<T>, levels: &mut Vec<i16>, value: Option<T>, nullable: bool) {
+fn push<T>(values: &mut Vec<T>, levels: &mut Vec<i16>, value: T, nullable: bool) {
     if nullable {
-        levels.push(i16::from(value.is_some()));
+        levels.push(1);
     }
-    values.extend(value);
+    values.push(value);
 }
 
 fn write<T: DataType>(
     column: &mut SerializedColumnWriter<'_>,
-    values: &[T::T],
-    levels: &[i16],
+    values: &mut Vec<T::T>,
+    levels: &mut Vec<i16>,
 ) -> Result<(), ParquetError> {
-    let levels = (!levels.is_empty()).then_some(levels);
-    column.typed::<T>().write_batch(values, levels, None).map(drop)
+    let all_levels = (!levels.is_empty()).then_some(&levels[..]);
+    column.typed::<T>().write_batch(values, all_levels, None)?;
+    values.clear();
+    levels.clear();
+    Ok(())
 }
 
-fn schema(columns: &[Column]) -> io::Result<TypePtr> {
+fn schema(columns: &[ExportColumn]) -> io::Result<TypePtr> {
     let mut message = String::from("message durable_inventory {");
     for column in columns {
         let repetition = if column.nullable() { "optional" } else { "required" };
         let name = column.name();
         message.push_str(&match column.kind() {
-            Kind::Id | Kind::Text => format!("{repetition} binary {name} (STRING);"),
+            Kind::ObjectId | Kind::Text => format!("{repetition} binary {name} (STRING);"),
             Kind::Boolean => format!("{repetition} boolean {name};"),
             Kind::Timestamp => format!("{repetition} int64 {name} (TIMESTAMP(MICROS,true));"),
             Kind::Integer => format!("{repetition} int64 {name};"),
@@ -176,28 +165,28 @@ fn schema(columns: &[Column]) -> io::Result<TypePtr> {
     parse_message_type(&message).map(Arc::new).map_err(io_error)
 }
 
-fn properties(columns: &[Column]) -> io::Result<WriterPropertiesPtr> {
-    let object_id = ColumnPath::from(Column::ObjectId.name());
+fn properties(columns: &[ExportColumn]) -> io::Result<WriterPropertiesPtr> {
+    let object_id = ColumnPath::from(ExportColumn::ObjectId.name());
     let properties = WriterProperties::builder()
         .set_created_by(concat!("durable-inventory ", env!("CARGO_PKG_VERSION")).to_owned())
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(1).map_err(io_error)?))
         .set_max_row_group_row_count(Some(ROW_GROUP))
-        // All ids differ: a dictionary would be built for nothing.
+        // All ids differ, so a dictionary would not help.
         .set_column_dictionary_enabled(object_id, false)
         .set_sorting_columns(Some(sorting(columns)));
     Ok(Arc::new(properties.build()))
 }
 
-/// Rows come by account, namespace, snapshot (changes) and object. What follows a column that was left out is in no
-/// order that a reader could use.
-fn sorting(columns: &[Column]) -> Vec<SortingColumn> {
-    let at = |column: &Column| columns.iter().position(|there| there == column);
-    let by_snapshot = at(&Column::Change).is_some() || at(&Column::SnapshotId).is_some();
+/// Rows are ordered by account, namespace, snapshot (changes only) and object. Without one of these columns, the columns
+/// after it are not in an order that a reader could use.
+fn sorting(columns: &[ExportColumn]) -> Vec<SortingColumn> {
+    let at = |column: &ExportColumn| columns.iter().position(|there| there == column);
+    let by_snapshot = at(&ExportColumn::Change).is_some() || at(&ExportColumn::SnapshotId).is_some();
     let keys = [
-        Some(Column::AccountId),
-        Some(Column::NamespaceId),
-        by_snapshot.then_some(Column::SnapshotId),
-        Some(Column::ObjectId),
+        Some(ExportColumn::AccountId),
+        Some(ExportColumn::NamespaceId),
+        by_snapshot.then_some(ExportColumn::SnapshotId),
+        Some(ExportColumn::ObjectId),
     ];
     keys.iter()
         .flatten()
@@ -210,7 +199,7 @@ fn sorting(columns: &[Column]) -> Vec<SortingColumn> {
         .collect()
 }
 
-/// The destination's own error where there is one, so that whoever asks for its kind is told.
+/// Returns the destination's own error where there is one: callers look at its kind.
 fn io_error(error: ParquetError) -> io::Error {
     match error {
         ParquetError::External(source) => match source.downcast::<io::Error>() {

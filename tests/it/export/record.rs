@@ -33,6 +33,25 @@ async fn every_format_reads_back_as_what_was_walked_at_every_moment() {
     assert_eq!(left.len(), 3, "nothing beside a file a format: {left:?}");
 }
 
+#[tokio::test]
+async fn the_extension_chooses_the_format_in_upper_and_lower_case() {
+    let recorded = recorded().await;
+    let folder = tempfile::tempdir().unwrap();
+    for (name, format) in [
+        ("a.parquet", Format::Parquet),
+        ("b.PARQUET", Format::Parquet),
+        ("c.ndjson", Format::Jsonl),
+        ("d.JsonL", Format::Jsonl),
+        ("e.CSV", Format::Csv),
+        ("f.txt", Format::Csv),
+        ("g", Format::Csv),
+    ] {
+        let path = folder.path().join(name);
+        recorded.exported(&["objects", "--output", path.to_str().unwrap()]);
+        assert_eq!(objects(format, &path), recorded.second.truth, "{name}");
+    }
+}
+
 /// The documented views are the contract: an export equals them cell by cell.
 #[tokio::test]
 async fn exports_say_what_the_views_say() {

@@ -1,4 +1,5 @@
-//! Parquet that others made: what a damaged or a wicked file does to the library that reads it stays an error.
+//! Protection of the Parquet library from damaged and malicious files, which become errors instead of panics or huge
+//! allocations.
 
 use std::cell::Cell;
 use std::fs::File;
@@ -13,14 +14,14 @@ use parquet::file::reader::{ChunkReader, Length};
 
 use super::{RowError, thrift};
 
-/// A page is decompressed whole. Most writers make them of 1 MiB, and none that is known above 100 MB; 10 KB can claim
-/// to be 2 GiB.
+/// Maximum bytes of a page, which is decompressed as a whole. A file of 10 KB can claim 2 GiB. Most writers use 1 MiB, and
+/// no known writer exceeds 100 MB.
 const LARGEST_PAGE: u32 = 128 << 20;
 
-/// Where the length of the footer and the file's last mark stand.
+/// Bytes at the end of a file: the footer's length and the mark.
 const END: u64 = 8;
 
-/// What the file has, and this program does not read.
+/// A feature of a file that this program refuses to read.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Refused(String);
@@ -41,7 +42,7 @@ impl From<ParquetError> for RowError {
     }
 }
 
-/// A file whose pages are of a size that fits into memory.
+/// A file that refuses to read a footer or pages that are too large for memory.
 pub struct BoundedFile(File);
 
 impl BoundedFile {
@@ -72,7 +73,7 @@ impl Length for BoundedFile {
 impl ChunkReader for BoundedFile {
     type T = BufReader<File>;
 
-    /// The library reads the header of each page by this, and nothing else but the file's end.
+    /// The library calls this for the header of each page and for the end of the file only.
     fn get_read(&self, start: u64) -> Result<Self::T> {
         if start < self.len().saturating_sub(END) {
             let mut head = Vec::with_capacity(PageHead::LONGEST as usize);
@@ -85,7 +86,7 @@ impl ChunkReader for BoundedFile {
         self.0.get_read(start)
     }
 
-    /// The library makes room for as many bytes as the file claims to have there.
+    /// The library allocates `length` bytes, which the file claims to have.
     fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes> {
         if start.checked_add(length as u64).is_none_or(|end| end > self.len()) {
             return Err(ParquetError::General(
@@ -96,8 +97,8 @@ impl ChunkReader for BoundedFile {
     }
 }
 
-/// The first fields of a page's header in Thrift's compact protocol: the page's type, its size when decompressed, and its
-/// size in the file. Each is a byte (one field further, a 32-bit number) before a number.
+/// The first fields of a page's header in Thrift's compact protocol: the page's type, its decompressed size, and its size
+/// in the file. Each one is a byte (next field, 32-bit number) and a number.
 struct PageHead<'a>(&'a [u8]);
 
 impl PageHead<'_> {
@@ -109,7 +110,7 @@ impl PageHead<'_> {
         let [Some(_type), Some(decompressed), Some(compressed)] = fields else {
             return Err(ParquetError::General("what should be a page is none".to_owned()));
         };
-        // One that can't be compressed grows by a little.
+        // Data that can't be compressed grows a little.
         let larger = decompressed.max(compressed - compressed / 64);
         if larger > LARGEST_PAGE {
             let size = larger >> 20;
@@ -118,7 +119,7 @@ impl PageHead<'_> {
         Ok(())
     }
 
-    /// A variable-length number, whose last bit is its sign. None of these is negative.
+    /// Reads a variable-length number with its sign in the lowest bit; `None` for a negative one.
     fn number(&mut self) -> Option<u32> {
         let mut rest = self.0.strip_prefix(&[Self::NEXT_FIELD_IS_A_NUMBER])?;
         let mut number = 0u64;
@@ -136,23 +137,23 @@ impl PageHead<'_> {
 }
 
 thread_local! {
-    /// What this thread does may panic, and that is told as an error.
+    /// Whether a panic of this thread is caught and becomes an error.
     static MAY_PANIC: Cell<bool> = const { Cell::new(false) };
 }
 
-/// The library indexes by numbers of the file: where those are damaged, it may panic.
+/// Turns a panic into an error: the library may panic on damaged numbers, which it uses as indexes.
 pub fn caught<T>(read: impl FnOnce() -> std::result::Result<T, RowError>) -> std::result::Result<T, RowError> {
     static QUIET: Once = Once::new();
     QUIET.call_once(|| {
-        let tell = take_hook();
+        let report = take_hook();
         set_hook(Box::new(move |panic| {
             if !MAY_PANIC.get() {
-                tell(panic);
+                report(panic);
             }
         }));
     });
     MAY_PANIC.set(true);
-    // What was being read is not used any more: an error is the last that a reader gives.
+    // Unwind safety: after an error, the reader is not used any more.
     let ended = catch_unwind(AssertUnwindSafe(read));
     MAY_PANIC.set(false);
     ended.unwrap_or(Err(RowError::Damaged))
@@ -166,13 +167,13 @@ mod tests {
     fn a_page_is_no_larger_than_memory_allows() {
         let check = |head: &[u8]| PageHead(head).check().map_err(|error| error.to_string());
         assert_eq!(check(&[0x15, 0, 0x15, 0x80, 0x20, 0x15, 4, 0x2c]), Ok(()));
-        // 128 MiB are 2^27, and 2^28 with the bit of the sign.
+        // 128 MiB are 2^27, or 2^28 with the sign bit.
         let most = [0x15, 0, 0x15, 0x80, 0x80, 0x80, 0x80, 0x01, 0x15, 4];
         assert_eq!(check(&most), Ok(()));
         let more = [0x15, 0, 0x15, 0x82, 0x80, 0x80, 0x80, 0x01, 0x15, 4];
         assert!(check(&more).unwrap_err().contains("a page of 128 MiB"));
         let negative = [0x15, 0, 0x15, 0x01, 0x15, 4];
-        // In another order, the size that counts could come last.
+        // With fields in another order, the decompressed size could come last.
         let reordered = [0x15, 0, 0x25, 4, 0x05, 4, 0x80];
         for none in [&negative[..], &reordered, &[], &[0x15, 0x80]] {
             assert!(check(none).unwrap_err().contains("is none"));
@@ -180,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_is_an_error_and_the_next_one_is_told_again() {
+    fn a_panic_becomes_an_error() {
         let panics = || -> std::result::Result<(), RowError> { panic!("index out of range") };
         assert!(matches!(caught(panics), Err(RowError::Damaged)));
         assert!(matches!(caught(|| Ok(1)), Ok(1)));

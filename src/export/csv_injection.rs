@@ -1,10 +1,10 @@
-//! Cells of CSV that a spreadsheet would run as a formula. An apostrophe before them makes them text; whoever reads such a
-//! file back takes it off again.
+//! Protection from CSV injection: a spreadsheet would run some cells as formulas. An apostrophe in front makes them text,
+//! and is removed when the file is read back.
 
 use std::borrow::Cow;
 
-/// A text as it stands in a cell. One that has apostrophes before such a character itself gets one more, so that no two
-/// texts become the same cell.
+/// Returns the cell for a text. A text that already has apostrophes before such a character gets one more, so different
+/// texts have different cells.
 pub fn guarded(text: &str) -> Cow<'_, str> {
     match is_run(text.trim_start_matches('\'').as_bytes()) {
         true => Cow::Owned(format!("'{text}")),
@@ -12,7 +12,7 @@ pub fn guarded(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// What a cell says.
+/// Returns the text of a cell.
 pub fn unguarded(cell: &[u8]) -> &[u8] {
     let Some(text) = cell.strip_prefix(b"'") else {
         return cell;
@@ -30,7 +30,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_spreadsheet_would_run_becomes_text_and_itself_again() {
+    fn formulas_become_text_and_are_read_back() {
         for formula in ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "'=1", "''-1"] {
             assert_eq!(guarded(formula), format!("'{formula}"));
             assert_eq!(unguarded(guarded(formula).as_bytes()), formula.as_bytes());
