@@ -13,7 +13,7 @@ use governor::nanos::Nanos;
 use governor::state::{InMemoryState, NotKeyed};
 use tokio::time::{Instant, sleep_until};
 
-use super::quota::{Slowdown, Standing, slowdown};
+use super::rate_limit_headers::{Backpressure, RateLimitStatus, backpressure};
 use crate::units::Quota;
 
 /// Beyond it the arithmetic of time would overflow, and nobody waits.
@@ -148,11 +148,11 @@ impl Limiter {
     }
 
     /// Learns from an answer's headers. It only ever slows down: another's idle quota is not ours to use.
-    pub(super) fn observe(&self, standings: &[Standing]) {
-        let Some(remaining) = standings.iter().map(|s| s.remaining).min() else {
+    pub(super) fn observe(&self, statuses: &[RateLimitStatus]) {
+        let Some(remaining) = statuses.iter().map(|s| s.remaining).min() else {
             return;
         };
-        let asked = slowdown(standings, self.pace.quota, self.pace.share_percent);
+        let asked = backpressure(statuses, self.pace.quota, self.pace.share_percent);
         let mut gate = self.gate();
         gate.stats.remaining = Some(remaining);
         gate.slow_down(asked);
@@ -212,7 +212,7 @@ impl Gate {
         Ok(())
     }
 
-    fn slow_down(&mut self, asked: Slowdown) {
+    fn slow_down(&mut self, asked: Backpressure) {
         let now = Instant::now();
         if now + asked.hold > self.held_until {
             // Answers that were on their way move the end by little; that is not worth a line each.

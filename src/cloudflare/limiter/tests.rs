@@ -185,7 +185,7 @@ fn odd_settings_neither_panic_nor_open_the_gate() {
         for share in [0, 1, 100, u8::MAX] {
             paused_clock(async {
                 let limiter = Limiter::new(pace(quota.0, Duration::from_secs(quota.1), share));
-                limiter.observe(&[Standing {
+                limiter.observe(&[RateLimitStatus {
                     remaining: 1,
                     reset: PATIENT,
                     policy: Some((u64::MAX, Duration::MAX)),
@@ -302,8 +302,8 @@ fn a_task_that_is_dropped_while_it_waits_blocks_nobody() {
     });
 }
 
-fn standing(remaining: u64, reset: u64) -> Standing {
-    Standing {
+fn status(remaining: u64, reset: u64) -> RateLimitStatus {
+    RateLimitStatus {
         remaining,
         reset: Duration::from_secs(reset),
         policy: Some((1000, Duration::from_secs(100))),
@@ -315,7 +315,7 @@ fn what_is_left_for_others_is_not_touched() {
     paused_clock(async {
         let limiter = generous();
         limiter.acquire(PATIENT).await.unwrap();
-        limiter.observe(&[standing(200, 40)]);
+        limiter.observe(&[status(200, 40)]);
         let start = Instant::now();
         limiter.acquire(PATIENT).await.unwrap();
         assert!(start.elapsed() >= Duration::from_secs(40));
@@ -336,7 +336,7 @@ fn the_rest_of_a_window_is_spread_over_it() {
     paused_clock(async {
         let limiter = generous();
         limiter.acquire(PATIENT).await.unwrap();
-        limiter.observe(&[standing(210, 50)]);
+        limiter.observe(&[status(210, 50)]);
         let sent = send_for(limiter, Duration::from_secs(49), &greedy(4)).await;
         assert!((8..=10).contains(&sent.len()), "{}", sent.len());
     });
@@ -348,7 +348,7 @@ fn headers_never_speed_up() {
         paused_clock(async move {
             let limiter = Arc::new(Limiter::new(pace(1000, Duration::from_secs(100), 80)));
             if observe {
-                limiter.observe(&[standing(1_000_000, 1)]);
+                limiter.observe(&[status(1_000_000, 1)]);
             }
             send_for(limiter, Duration::from_secs(100), &greedy(4)).await.len()
         })

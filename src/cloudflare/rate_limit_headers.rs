@@ -12,7 +12,7 @@ const LONGEST_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// One item of the `Ratelimit` header with the policy of the same name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Standing {
+pub(super) struct RateLimitStatus {
     /// `r`: requests that are left in the window.
     pub(super) remaining: u64,
     /// `t`: until the window starts again.
@@ -23,7 +23,7 @@ pub(super) struct Standing {
 
 /// How far an answer asks us to slow down. Zero durations ask for nothing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Slowdown {
+pub(super) struct Backpressure {
     /// Send nothing for so long: what is left belongs to others.
     pub(super) hold: Duration,
     /// Let at least so much time pass between two requests ...
@@ -33,13 +33,13 @@ pub(super) struct Slowdown {
 }
 
 /// Reads both headers. What is not understood is left out: the headers advise, the pace of our own stands without them.
-pub(super) fn standings(headers: &HeaderMap) -> Vec<Standing> {
+pub(super) fn statuses(headers: &HeaderMap) -> Vec<RateLimitStatus> {
     let policies: Vec<Item<'_>> = items(headers, "ratelimit-policy");
     items(headers, "ratelimit")
         .iter()
         .filter_map(|item| {
             let policy = policies.iter().find(|p| p.name == item.name);
-            Some(Standing {
+            Some(RateLimitStatus {
                 remaining: item.param("r")?,
                 reset: seconds(item.param("t")?),
                 policy: policy.and_then(|p| Some((p.param("q")?, seconds(p.param("w")?)))),
@@ -49,9 +49,9 @@ pub(super) fn standings(headers: &HeaderMap) -> Vec<Standing> {
 }
 
 /// The strictest reading of all items. `ours` stands in where the policy is not told.
-pub(super) fn slowdown(standings: &[Standing], ours: Quota, share_percent: u8) -> Slowdown {
-    let mut strictest = Slowdown::default();
-    for standing in standings {
+pub(super) fn backpressure(statuses: &[RateLimitStatus], ours: Quota, share_percent: u8) -> Backpressure {
+    let mut strictest = Backpressure::default();
+    for standing in statuses {
         let (quota, window) = standing.policy.unwrap_or((u64::from(ours.requests), ours.window));
         let others_percent = 100_u128.saturating_sub(u128::from(share_percent));
         let reserve = u64::try_from(u128::from(quota) * others_percent / 100).unwrap_or(u64::MAX);
@@ -177,7 +177,7 @@ mod tests {
     type Numbers = (u64, u64, Option<(u64, u64)>);
 
     fn read(limit: &str, policy: &str) -> Vec<Numbers> {
-        standings(&headers(&[
+        statuses(&headers(&[
             ("ratelimit", limit.as_bytes()),
             ("ratelimit-policy", policy.as_bytes()),
         ]))
@@ -221,15 +221,15 @@ mod tests {
             ("ratelimit", b"\xff"),
             ("ratelimit", b"\"b\";r=3;t=4"),
         ]);
-        assert_eq!(standings(&map).len(), 2);
+        assert_eq!(statuses(&map).len(), 2);
     }
 
     #[test]
     fn the_reserve_belongs_to_others() {
         let seconds = Duration::from_secs;
         let at = |remaining, t, policy| {
-            slowdown(
-                &[Standing {
+            backpressure(
+                &[RateLimitStatus {
                     remaining,
                     reset: seconds(t),
                     policy,
@@ -241,7 +241,7 @@ mod tests {
         assert_eq!(at(240, 30, None).hold, seconds(30));
         assert_eq!(
             at(241, 30, None),
-            Slowdown {
+            Backpressure {
                 hold: Duration::ZERO,
                 spacing: seconds(30),
                 spaced_for: seconds(30)
@@ -251,17 +251,17 @@ mod tests {
         assert_eq!(at(0, 1_000_000, None).hold, seconds(300), "no longer than the window");
         assert_eq!(at(10, 40, Some((50, seconds(20)))).hold, seconds(20));
         assert_eq!(at(11, 20, Some((50, seconds(20)))).spacing, seconds(20));
-        assert_eq!(slowdown(&[], OURS, 80), Slowdown::default());
+        assert_eq!(backpressure(&[], OURS, 80), Backpressure::default());
     }
 
     #[test]
     fn the_strictest_item_counts() {
-        let of = |remaining| Standing {
+        let of = |remaining| RateLimitStatus {
             remaining,
             reset: Duration::from_secs(10),
             policy: Some((100, OURS.window)),
         };
-        let all = slowdown(&[of(100), of(0), of(30)], OURS, 80);
+        let all = backpressure(&[of(100), of(0), of(30)], OURS, 80);
         assert_eq!(all.hold, Duration::from_secs(10));
         assert_eq!(all.spacing, Duration::from_secs(1));
     }
@@ -269,17 +269,17 @@ mod tests {
     proptest! {
         #[test]
         fn no_header_makes_it_panic(limit in any::<Vec<u8>>(), policy in any::<Vec<u8>>(), share in any::<u8>()) {
-            let read = standings(&headers(&[("ratelimit", &limit), ("ratelimit-policy", &policy)]));
-            slowdown(&read, OURS, share);
+            let read = statuses(&headers(&[("ratelimit", &limit), ("ratelimit-policy", &policy)]));
+            backpressure(&read, OURS, share);
         }
 
         #[test]
         fn no_numbers_make_it_panic(r in any::<u64>(), t in any::<u64>(), q in any::<u64>(), w in any::<u64>(), share in any::<u8>()) {
             let limit = format!("a;r={r};t={t}");
             let policy = format!("a;q={q};w={w}");
-            let read = standings(&headers(&[("ratelimit", limit.as_bytes()), ("ratelimit-policy", policy.as_bytes())]));
+            let read = statuses(&headers(&[("ratelimit", limit.as_bytes()), ("ratelimit-policy", policy.as_bytes())]));
             prop_assert_eq!(read.len(), 1);
-            prop_assert!(slowdown(&read, OURS, share).hold <= LONGEST_WINDOW);
+            prop_assert!(backpressure(&read, OURS, share).hold <= LONGEST_WINDOW);
         }
     }
 }
