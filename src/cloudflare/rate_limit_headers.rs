@@ -1,5 +1,4 @@
-//! What a token may send, as the `Ratelimit` and `Ratelimit-Policy` headers tell it. All of it is pure;
-//! [`super::limiter`] acts on it.
+//! Parses the `Ratelimit` and `Ratelimit-Policy` headers into the pace that they ask for. [`super::limiter`] acts on it.
 
 use std::time::Duration;
 
@@ -7,32 +6,32 @@ use reqwest::header::HeaderMap;
 
 use crate::units::Quota;
 
-/// Nobody is held longer on a header's word: no window of an API is longer, and greater times would only overflow.
+/// The longest time that a header can make us wait. No API has a longer window, and longer times could overflow.
 const LONGEST_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// One item of the `Ratelimit` header with the policy of the same name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct RateLimitStatus {
-    /// `r`: requests that are left in the window.
+    /// `r`: requests left in the window.
     pub(super) remaining: u64,
-    /// `t`: until the window starts again.
+    /// `t`: time until the window resets.
     pub(super) reset: Duration,
-    /// `q` and `w` of `Ratelimit-Policy`.
+    /// Quota and window: `q` and `w` of `Ratelimit-Policy`.
     pub(super) policy: Option<(u64, Duration)>,
 }
 
-/// How far an answer asks us to slow down. Zero durations ask for nothing.
+/// How much a response asks us to slow down. Zero durations ask for nothing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Backpressure {
-    /// Send nothing for so long: what is left belongs to others.
+    /// Send nothing for this long: what is left of the quota is for others.
     pub(super) hold: Duration,
-    /// Let at least so much time pass between two requests ...
+    /// The least time between two requests.
     pub(super) spacing: Duration,
-    /// ... for so long.
+    /// How long `spacing` applies.
     pub(super) spaced_for: Duration,
 }
 
-/// Reads both headers. What is not understood is left out: the headers advise, the pace of our own stands without them.
+/// Parses both headers. Malformed items are ignored: without them, our own pace still holds.
 pub(super) fn statuses(headers: &HeaderMap) -> Vec<RateLimitStatus> {
     let policies: Vec<Item<'_>> = items(headers, "ratelimit-policy");
     items(headers, "ratelimit")
@@ -48,16 +47,16 @@ pub(super) fn statuses(headers: &HeaderMap) -> Vec<RateLimitStatus> {
         .collect()
 }
 
-/// The strictest reading of all items. `ours` stands in where the policy is not told.
+/// The strictest demand of all items. `ours` replaces a missing policy.
 pub(super) fn backpressure(statuses: &[RateLimitStatus], ours: Quota, share_percent: u8) -> Backpressure {
     let mut strictest = Backpressure::default();
-    for standing in statuses {
-        let (quota, window) = standing.policy.unwrap_or((u64::from(ours.requests), ours.window));
+    for status in statuses {
+        let (quota, window) = status.policy.unwrap_or((u64::from(ours.requests), ours.window));
         let others_percent = 100_u128.saturating_sub(u128::from(share_percent));
         let reserve = u64::try_from(u128::from(quota) * others_percent / 100).unwrap_or(u64::MAX);
-        // A reset that lies beyond the window is wrong, and must not stop us for longer than the window can last.
-        let reset = standing.reset.min(window);
-        match standing.remaining.saturating_sub(reserve) {
+        // A reset later than a whole window is wrong, and must not stop us for longer than the window.
+        let reset = status.reset.min(window);
+        match status.remaining.saturating_sub(reserve) {
             0 => strictest.hold = strictest.hold.max(reset),
             left => {
                 let left = u32::try_from(left).unwrap_or(u32::MAX);
@@ -79,7 +78,7 @@ struct Item<'a> {
 
 impl Item<'_> {
     fn param(&self, key: &str) -> Option<u64> {
-        // The last of several counts, as in any structured field.
+        // The last of several wins, as RFC 9651 says.
         self.params
             .iter()
             .rev()
@@ -139,7 +138,7 @@ fn split_outside_quotes(text: &str, separator: u8) -> Vec<&str> {
     parts
 }
 
-/// Digits alone: a sign is not a number of requests or seconds.
+/// A number without a sign.
 fn whole(text: &str) -> Option<u64> {
     if !text.bytes().all(|b| b.is_ascii_digit()) {
         return None;
@@ -225,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn the_reserve_belongs_to_others() {
+    fn the_reserve_is_left_to_others() {
         let seconds = Duration::from_secs;
         let at = |remaining, t, policy| {
             backpressure(

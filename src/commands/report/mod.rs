@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use durable_inventory::cli::{GlobalArgs, OutputFormat, ReportArgs};
 use durable_inventory::config::Settings;
 use durable_inventory::export::{FileOutput, Output, Place};
-use durable_inventory::report::{self, Asked, Report, html};
+use durable_inventory::report::{self, Report, ReportOptions, html};
 use tracing::info;
 
 use super::Failure;
@@ -18,7 +18,7 @@ use crate::terminal;
 
 pub async fn run(settings: &Settings<'_>, global: &GlobalArgs, args: &ReportArgs) -> Result<u8, Failure> {
     let in_terminal = args.html.is_none() && args.output.format == OutputFormat::Text;
-    let asked = Asked {
+    let options = ReportOptions {
         growth_factor: args.growth_factor,
         growth_floor: args.growth_floor,
         stale_after: args.stale_after,
@@ -31,7 +31,7 @@ pub async fn run(settings: &Settings<'_>, global: &GlobalArgs, args: &ReportArgs
         let selects = |row: &durable_inventory::store::ReportRow| {
             filter.selects(&row.account_id, &row.namespace_id, row.name.as_deref())
         };
-        report::read(&mut reader, asked, selects).await.map_err(failed)
+        report::read(&mut reader, options, selects).await.map_err(failed)
     })
     .await?;
     match &args.html {

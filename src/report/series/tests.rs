@@ -16,7 +16,7 @@ fn point(at: OffsetDateTime, objects: u64) -> Point {
     }
 }
 
-/// One snapshot each so many days ago, the first a baseline.
+/// One snapshot per pair of days ago and objects; the first is a baseline.
 fn series(past: &[(i64, u64)]) -> Series {
     let points = past.iter().enumerate().map(|(index, (days_ago, objects))| Point {
         baseline: index == 0,
@@ -41,7 +41,7 @@ fn a_moment_has_the_newest_snapshot_that_was_published_by_then() {
 }
 
 #[test]
-fn days_are_utcs_and_hold_what_was_recorded_at_their_end() {
+fn days_are_utc_and_have_the_counts_at_their_end() {
     let before_midnight = datetime!(2026-11-22 23:59:59 UTC);
     let points = vec![
         Point {
@@ -75,7 +75,7 @@ fn days_are_utcs_and_hold_what_was_recorded_at_their_end() {
 }
 
 #[test]
-fn growth_is_told_against_the_days_before() {
+fn growth_is_compared_with_the_days_before() {
     // Ten a day for a fortnight, then a hundred.
     let mut past: Vec<(i64, u64)> = (1..=15).rev().map(|ago| (ago, 1_000 - 10 * ago as u64)).collect();
     past.push((0, 1_090));
@@ -92,7 +92,7 @@ fn days_of_shrinking_are_days_without_growth() {
 }
 
 #[test]
-fn a_weekly_lump_is_no_sudden_growth() {
+fn a_weekly_sync_is_not_sudden_growth() {
     let past: Vec<(i64, u64)> = (0..=5)
         .rev()
         .map(|weeks| (weeks * 7, 10_000 - 700 * weeks as u64))
@@ -112,7 +112,7 @@ fn a_short_record_has_nothing_usual() {
 }
 
 #[test]
-fn dates_end_with_the_moments_own() {
+fn dates_end_with_todays() {
     assert_eq!(
         dates_until(datetime!(2026-03-01 00:00 UTC), 2),
         [date!(2026 - 02 - 28), date!(2026 - 03 - 01)]
@@ -145,7 +145,7 @@ fn any_points() -> impl Strategy<Value = Vec<Point>> {
 }
 
 proptest! {
-    /// By the slow way: look at every point.
+    /// Compares with a linear scan.
     #[test]
     fn a_moment_is_found_as_a_scan_would_find_it(points in any_points(), ago in 0i64..45 * 86_400) {
         let moment = NOW - Duration::seconds(ago);
@@ -153,7 +153,7 @@ proptest! {
         prop_assert_eq!(Series::new(points).as_of(moment).copied(), found);
     }
 
-    /// Nothing that was created or removed is lost between days or told twice, and a day ends as the next begins.
+    /// Every created or removed object counts in exactly one day.
     #[test]
     fn the_days_add_up_to_the_snapshots(points in any_points()) {
         let series = Series::new(points.clone());
@@ -168,7 +168,7 @@ proptest! {
         prop_assert_eq!(days.last().unwrap().objects, points.last().map(|point| point.objects));
     }
 
-    /// What lies further back than the report reads changes nothing in it, but for the newest of it.
+    /// Of the points before the report's first day, only the newest matters.
     #[test]
     fn what_is_older_than_the_window_does_not_matter(points in any_points(), days in 1u16..40) {
         let dates = dates_until(NOW, days);

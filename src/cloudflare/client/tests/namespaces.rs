@@ -113,7 +113,7 @@ async fn a_list_that_breaks_off_is_doubtful() {
     assert_eq!((error.kind(), error.requests()), (ErrorKind::Forbidden, 1));
 }
 
-/// A namespace that comes or goes between two pages makes the numbers of one listing differ.
+/// A namespace created or deleted between two pages makes the numbers of one listing disagree.
 #[tokio::test]
 async fn a_doubtful_list_is_requested_again() {
     let moving = || {

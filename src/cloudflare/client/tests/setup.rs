@@ -1,4 +1,4 @@
-//! What is refused before anything is sent, and what is never shown.
+//! Settings that are refused before anything is sent, and secrets that are never shown.
 
 use super::*;
 
@@ -12,7 +12,7 @@ fn setup(url: &str, token: &str) -> Result<(), String> {
 }
 
 #[test]
-fn base_urls_that_would_show_the_secret_are_refused() {
+fn base_urls_that_would_expose_the_secret_are_refused() {
     for url in [
         "https://api.cloudflare.com/client/v4",
         "http://localhost:1/x/",
