@@ -79,11 +79,8 @@ struct Item<'a> {
 impl Item<'_> {
     fn param(&self, key: &str) -> Option<u64> {
         // The last of several wins, as RFC 9651 says.
-        self.params
-            .iter()
-            .rev()
-            .find(|(k, _)| *k == key)
-            .map(|(_, value)| *value)
+        let found = self.params.iter().rfind(|(name, _)| *name == key);
+        found.map(|(_, value)| *value)
     }
 }
 
@@ -101,22 +98,14 @@ fn items<'a>(headers: &'a HeaderMap, name: &str) -> Vec<Item<'a>> {
 fn item(text: &str) -> Item<'_> {
     let mut parts = split_outside_quotes(text, b';').into_iter().map(str::trim);
     let name = parts.next().unwrap_or_default();
-    let params = parts
-        .filter_map(|part| {
-            let (key, value) = part.split_once('=')?;
-            Some((key.trim(), whole(value.trim())?))
-        })
-        .collect();
+    let unquoted = name.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    let params = parts.filter_map(|part| part.split_once('='));
     Item {
-        name: unquoted(name),
-        params,
+        name: unquoted.unwrap_or(name),
+        params: params
+            .filter_map(|(key, value)| Some((key.trim(), whole(value.trim())?)))
+            .collect(),
     }
-}
-
-fn unquoted(name: &str) -> &str {
-    name.strip_prefix('"')
-        .and_then(|rest| rest.strip_suffix('"'))
-        .unwrap_or(name)
 }
 
 fn split_outside_quotes(text: &str, separator: u8) -> Vec<&str> {
@@ -140,10 +129,7 @@ fn split_outside_quotes(text: &str, separator: u8) -> Vec<&str> {
 
 /// A number without a sign.
 fn whole(text: &str) -> Option<u64> {
-    if !text.bytes().all(|b| b.is_ascii_digit()) {
-        return None;
-    }
-    text.parse().ok()
+    text.parse().ok().filter(|_| !text.starts_with('+'))
 }
 
 fn seconds(seconds: u64) -> Duration {

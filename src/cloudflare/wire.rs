@@ -14,7 +14,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use serde_path_to_error::Segment;
 
-use self::structure::{Object, Rows};
+use self::structure::{Object, RowList};
 use self::value::{Raw, flag, identifier, number, present, quoted, text, tree};
 use crate::model::{Cursor, Namespace, NamespaceId, Next, Observation, Page, StoredData};
 use crate::text::shown;
@@ -167,9 +167,9 @@ fn envelope<'a, T: Deserialize<'a>>(body: &'a [u8]) -> serde_json::Result<Envelo
 
 /// Returns the rows, the `result_info` and the `messages`, if the envelope reports success.
 fn open<'a, R: Deserialize<'a>>(body: &'a [u8]) -> Result<(Vec<R>, Info<'a>, Option<String>), ParseError> {
-    let envelope = envelope::<Rows<R>>(body).map_err(|error| explain::<R>(body, error))?;
+    let envelope = envelope::<RowList<R>>(body).map_err(|error| explain::<R>(body, error))?;
     envelope.check()?;
-    let Some(Rows(rows)) = envelope.result else {
+    let Some(RowList(rows)) = envelope.result else {
         return Err(no_list("absent"));
     };
     let info = envelope.result_info.map(|Object(info)| info).unwrap_or_default();
@@ -193,7 +193,7 @@ fn explain<'a, R: Deserialize<'a>>(body: &'a [u8], error: serde_json::Error) -> 
     };
     let detail = shown(&error.to_string());
     if error.is_data() {
-        let place = place::<Object<Envelope<'_, Rows<R>>>>(body, rows).unwrap_or_default();
+        let place = place::<Object<Envelope<'_, RowList<R>>>>(body, rows).unwrap_or_default();
         ParseError::Unexpected(format!("the answer has an unexpected shape: {place}{detail}"))
     } else if error.is_eof() && matches!(body.trim_ascii_start().first(), None | Some(b'{')) {
         ParseError::CutShort(detail)

@@ -128,8 +128,8 @@ impl NamespaceFigures {
                 let then = series.as_of(at - Duration::days(i64::from(days)))?;
                 let now = newest?.count;
                 Some(CountChange {
-                    objects: now.objects as i64 - then.objects as i64,
-                    with_data: now.with_data as i64 - then.with_data as i64,
+                    objects: now.objects as i64 - then.objects,
+                    with_data: now.with_data as i64 - then.with_data,
                     namespaces: 1,
                 })
             }),

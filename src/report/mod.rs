@@ -14,7 +14,7 @@ pub use self::attention::{Attention, Trouble, by_trouble};
 pub use self::figures::{
     Count, CountChange, LatestSnapshot, NamespaceFigures, PERIODS, Presence, ReportOptions, Totals,
 };
-pub use self::series::{Day, Growth, Point, Series};
+pub use self::series::{Day, Growth, Series};
 
 use std::collections::HashMap;
 
@@ -49,9 +49,9 @@ impl Report {
         points: &[PointRow],
         last_run: Option<LastRun>,
     ) -> Self {
-        let mut by_key: HashMap<i32, Vec<Point>> = HashMap::new();
+        let mut by_key: HashMap<i32, Vec<PointRow>> = HashMap::new();
         for point in points {
-            by_key.entry(point.key).or_default().push(point.into());
+            by_key.entry(point.key).or_default().push(*point);
         }
         let dates = dates_until(at, options.days);
         let mut attention: Vec<_> = last_run.as_ref().and_then(attention::of_run).into_iter().collect();

@@ -4,31 +4,6 @@ use time::{Date, Duration, OffsetDateTime, UtcOffset};
 
 use crate::store::PointRow;
 
-/// The counts of one published snapshot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Point {
-    pub at: OffsetDateTime,
-    pub objects: u64,
-    pub with_data: u64,
-    pub created: u64,
-    pub removed: u64,
-    /// A first snapshot: `created` is not meaningful.
-    pub baseline: bool,
-}
-
-impl From<&PointRow> for Point {
-    fn from(row: &PointRow) -> Self {
-        Self {
-            at: row.at,
-            objects: row.objects as u64,
-            with_data: row.with_data as u64,
-            created: row.created as u64,
-            removed: row.removed as u64,
-            baseline: row.baseline,
-        }
-    }
-}
-
 /// A day in UTC: the counts recorded at its end, and the objects recorded as created and removed during it. All are `None`
 /// before the baseline, and a baseline creates nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +17,7 @@ pub struct Day {
 
 /// Published snapshots, the oldest first.
 #[derive(Debug, Clone, Default)]
-pub struct Series(Vec<Point>);
+pub struct Series(Vec<PointRow>);
 
 /// A namespace's latest and usual growth, in objects per day.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -56,13 +31,13 @@ const USUAL_DAYS: i64 = 29;
 const FEWEST_DAYS: usize = 7;
 
 impl Series {
-    pub fn new(mut points: Vec<Point>) -> Self {
+    pub fn new(mut points: Vec<PointRow>) -> Self {
         points.sort_by_key(|point| point.at);
         Self(points)
     }
 
     /// The newest snapshot published by `moment`; `None` before the first.
-    pub fn as_of(&self, moment: OffsetDateTime) -> Option<&Point> {
+    pub fn as_of(&self, moment: OffsetDateTime) -> Option<&PointRow> {
         let newer = self.0.partition_point(|point| point.at <= moment);
         newer.checked_sub(1).map(|newest| &self.0[newest])
     }
@@ -79,14 +54,14 @@ impl Series {
         let of_the_day = &self.0[begins..ends];
         // A day with only the baseline has no known changes.
         let only_baseline = !of_the_day.is_empty() && of_the_day.iter().all(|point| point.baseline);
-        let sum = |count: fn(&Point) -> u64| {
-            let known = newest.is_some() && !only_baseline;
-            known.then(|| of_the_day.iter().filter(|point| !point.baseline).map(count).sum())
+        let sum = |count: fn(&PointRow) -> i64| {
+            let counted = of_the_day.iter().filter(|point| !point.baseline).map(count);
+            (newest.is_some() && !only_baseline).then(|| counted.sum::<i64>() as u64)
         };
         Day {
             date,
-            objects: newest.map(|point| point.objects),
-            with_data: newest.map(|point| point.with_data),
+            objects: newest.map(|point| point.objects as u64),
+            with_data: newest.map(|point| point.with_data as u64),
             created: sum(|point| point.created),
             removed: sum(|point| point.removed),
         }
@@ -110,7 +85,7 @@ impl Series {
         }
         let days_between = ((newest.at - before.at) / Duration::DAY).max(1.0);
         Some(Growth {
-            latest: (newest.objects as f64 - before.objects as f64) / days_between,
+            latest: (newest.objects - before.objects) as f64 / days_between,
             usual: grown.iter().sum::<f64>() / grown.len() as f64,
         })
     }

@@ -30,7 +30,7 @@ pub struct ReportRow {
 }
 
 /// What one published snapshot counted.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PointRow {
     pub key: i32,
     pub at: OffsetDateTime,

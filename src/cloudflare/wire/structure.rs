@@ -35,18 +35,18 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
 const MOST_ROWS: usize = 20_000;
 
 /// The rows of a page.
-pub(super) struct Rows<R>(pub(super) Vec<R>);
+pub(super) struct RowList<R>(pub(super) Vec<R>);
 
-impl<'de, R: Deserialize<'de>> Deserialize<'de> for Rows<R> {
+impl<'de, R: Deserialize<'de>> Deserialize<'de> for RowList<R> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_seq(RowsVisitor(PhantomData))
+        deserializer.deserialize_seq(RowListVisitor(PhantomData))
     }
 }
 
-struct RowsVisitor<R>(PhantomData<R>);
+struct RowListVisitor<R>(PhantomData<R>);
 
-impl<'de, R: Deserialize<'de>> Visitor<'de> for RowsVisitor<R> {
-    type Value = Rows<R>;
+impl<'de, R: Deserialize<'de>> Visitor<'de> for RowListVisitor<R> {
+    type Value = RowList<R>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a list")
@@ -60,6 +60,6 @@ impl<'de, R: Deserialize<'de>> Visitor<'de> for RowsVisitor<R> {
             }
             rows.push(row);
         }
-        Ok(Rows(rows))
+        Ok(RowList(rows))
     }
 }

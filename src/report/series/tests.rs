@@ -5,8 +5,9 @@ use super::*;
 
 const NOW: OffsetDateTime = datetime!(2026-11-24 12:00 UTC);
 
-fn point(at: OffsetDateTime, objects: u64) -> Point {
-    Point {
+fn point(at: OffsetDateTime, objects: i64) -> PointRow {
+    PointRow {
+        key: 0,
         at,
         objects,
         with_data: objects / 2,
@@ -17,8 +18,8 @@ fn point(at: OffsetDateTime, objects: u64) -> Point {
 }
 
 /// One snapshot per pair of days ago and objects; the first is a baseline.
-fn series(past: &[(i64, u64)]) -> Series {
-    let points = past.iter().enumerate().map(|(index, (days_ago, objects))| Point {
+fn series(past: &[(i64, i64)]) -> Series {
+    let points = past.iter().enumerate().map(|(index, (days_ago, objects))| PointRow {
         baseline: index == 0,
         ..point(NOW - Duration::days(*days_ago), *objects)
     });
@@ -44,7 +45,7 @@ fn a_moment_has_the_newest_snapshot_that_was_published_by_then() {
 fn days_are_utc_and_have_the_counts_at_their_end() {
     let before_midnight = datetime!(2026-11-22 23:59:59 UTC);
     let points = vec![
-        Point {
+        PointRow {
             baseline: true,
             ..point(before_midnight, 10)
         },
@@ -77,7 +78,7 @@ fn days_are_utc_and_have_the_counts_at_their_end() {
 #[test]
 fn growth_is_compared_with_the_days_before() {
     // Ten a day for a fortnight, then a hundred.
-    let mut past: Vec<(i64, u64)> = (1..=15).rev().map(|ago| (ago, 1_000 - 10 * ago as u64)).collect();
+    let mut past: Vec<(i64, i64)> = (1..=15).rev().map(|ago| (ago, 1_000 - 10 * ago)).collect();
     past.push((0, 1_090));
     let growth = series(&past).growth(NOW).unwrap();
     assert_eq!((growth.latest, growth.usual), (100.0, 10.0));
@@ -85,7 +86,7 @@ fn growth_is_compared_with_the_days_before() {
 
 #[test]
 fn days_of_shrinking_are_days_without_growth() {
-    let past: Vec<(i64, u64)> = (0..=10).rev().map(|ago| (ago, 100 + 10 * (ago as u64 % 2))).collect();
+    let past: Vec<(i64, i64)> = (0..=10).rev().map(|ago| (ago, 100 + 10 * (ago % 2))).collect();
     let growth = series(&past).growth(NOW).unwrap();
     assert_eq!(growth.latest, -10.0);
     assert!((growth.usual - 5.0).abs() < 1.0, "{growth:?}");
@@ -93,10 +94,7 @@ fn days_of_shrinking_are_days_without_growth() {
 
 #[test]
 fn a_weekly_sync_is_not_sudden_growth() {
-    let past: Vec<(i64, u64)> = (0..=5)
-        .rev()
-        .map(|weeks| (weeks * 7, 10_000 - 700 * weeks as u64))
-        .collect();
+    let past: Vec<(i64, i64)> = (0..=5).rev().map(|weeks| (weeks * 7, 10_000 - 700 * weeks)).collect();
     let growth = series(&past).growth(NOW).unwrap();
     assert_eq!(growth.latest, 100.0);
     assert!((growth.usual - 100.0).abs() < 5.0, "{growth:?}");
@@ -119,9 +117,10 @@ fn dates_end_with_todays() {
     );
 }
 
-fn any_points() -> impl Strategy<Value = Vec<Point>> {
+fn any_points() -> impl Strategy<Value = Vec<PointRow>> {
     let any_point =
-        (0i64..40 * 86_400, 0u64..1_000, 0u64..9, 0u64..9).prop_map(|(ago, objects, created, removed)| Point {
+        (0i64..40 * 86_400, 0i64..1_000, 0i64..9, 0i64..9).prop_map(|(ago, objects, created, removed)| PointRow {
+            key: 0,
             at: NOW - Duration::seconds(ago),
             objects,
             with_data: objects / 3,
@@ -133,7 +132,7 @@ fn any_points() -> impl Strategy<Value = Vec<Point>> {
         points.sort_by_key(|point| point.at);
         points.dedup_by_key(|point| point.at);
         if let Some(first) = points.first_mut() {
-            *first = Point {
+            *first = PointRow {
                 baseline: true,
                 created: 0,
                 removed: 0,
@@ -159,13 +158,13 @@ proptest! {
         let series = Series::new(points.clone());
         let days = series.days(&dates_until(NOW, 50));
         let sum = |of: fn(&Day) -> Option<u64>| days.iter().filter_map(of).sum::<u64>();
-        prop_assert_eq!(sum(|day| day.created), points.iter().map(|point| point.created).sum::<u64>());
-        prop_assert_eq!(sum(|day| day.removed), points.iter().map(|point| point.removed).sum::<u64>());
+        prop_assert_eq!(sum(|day| day.created), points.iter().map(|point| point.created).sum::<i64>() as u64);
+        prop_assert_eq!(sum(|day| day.removed), points.iter().map(|point| point.removed).sum::<i64>() as u64);
         for day in &days {
             let end = day.date.next_day().unwrap().midnight().assume_utc() - Duration::NANOSECOND;
-            prop_assert_eq!(day.objects, series.as_of(end).map(|point| point.objects));
+            prop_assert_eq!(day.objects, series.as_of(end).map(|point| point.objects as u64));
         }
-        prop_assert_eq!(days.last().unwrap().objects, points.last().map(|point| point.objects));
+        prop_assert_eq!(days.last().unwrap().objects, points.last().map(|point| point.objects as u64));
     }
 
     /// Of the points before the report's first day, only the newest matters.
