@@ -1,6 +1,6 @@
 //! A digest of a set of objects: the sum, modulo 2^256, of one hash for each (id, stored data). It does not depend on
-//! order, and it is kept by adding what came and subtracting what went, so that the record, its changes and a walk
-//! can be held against each other without reading a row. Version 1 hashes with SHA-256.
+//! order and is updated by adding and subtracting, so the record, its changes and a walk can be compared without reading
+//! rows. Version 1 hashes with SHA-256.
 
 use sha2::{Digest, Sha256};
 
@@ -14,7 +14,7 @@ pub const VERSION: i16 = 1;
 pub struct SetDigest([u64; 4]); // little-endian limbs
 
 impl SetDigest {
-    /// The digest of one object; absent is no member.
+    /// The digest of one object; that of an absent one is the empty set's.
     pub fn of(id: &ObjectId, state: State) -> Self {
         match state {
             State::Absent => Self::default(),
@@ -26,7 +26,7 @@ impl SetDigest {
         *self = self.plus(element(&observation.id, State::from(observation.data)));
     }
 
-    /// The old state goes, the new one comes.
+    /// Replaces the object's old state by the new one.
     pub fn apply(&mut self, change: &Change) {
         let (old, new) = (Self::of(&change.id, change.old), Self::of(&change.id, change.new));
         *self = self.minus(old).plus(new);
@@ -114,8 +114,8 @@ mod tests {
     }
 
     #[test]
-    fn version_1_stays_what_it_is() {
-        // Exports and other hosts hold these digests: a change of the hash needs a new version.
+    fn version_1_never_changes() {
+        // Exports and other hosts keep these digests: a different hash needs a new version.
         let one = Observation {
             id: ObjectId::from_bytes([7; 32]),
             data: StoredData::With,

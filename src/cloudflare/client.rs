@@ -1,7 +1,7 @@
-//! The two listings, one page a call. The client holds the credentials and shows them to nobody but the API: plain http
-//! goes to this machine alone, redirects are not followed, and an answer that echoes a secret is not quoted.
+//! The two listings, one page per call. The client sends the credentials to nobody but the API: plain http is limited to
+//! this machine, redirects are not followed, and a secret in a response is redacted before the response is quoted.
 
-mod answer;
+mod response;
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,23 +11,23 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use self::answer::Answer;
+use self::response::ApiResponse;
 use super::base_url::BaseUrl;
-use super::error::{Error, Fault, Subject};
+use super::error::{AttemptError, Error, Subject};
 use super::limiter::Limiter;
 use super::listing::{self, NamespaceList};
 use super::retry::{self, RetryPolicy};
-use super::wire::{self, Misread, Read};
+use super::wire::{self, Parsed, Parser};
 use crate::model::{AccountId, Cursor, Namespace, NamespaceId, Page};
 use crate::text::chain;
 
-/// Servers and firewalls close connections that are idle for longer.
+/// Servers and firewalls close connections that stay idle for longer.
 const LONGEST_IDLE: Duration = Duration::from_secs(90);
 
-/// A list of namespaces that goes on beyond so many pages does not end.
+/// A list of namespaces with more pages than this is taken for an endless one.
 const MOST_NAMESPACE_PAGES: u32 = 10_000;
 
-/// Who asks.
+/// API credentials.
 #[derive(Clone)]
 pub enum Credentials {
     Token(SecretString),
@@ -77,18 +77,18 @@ impl Credentials {
     }
 }
 
-/// Where the API is, and how to get in.
+/// The API's address, credentials and timeouts.
 #[derive(Debug, Clone)]
 pub struct Endpoint {
     pub base_url: BaseUrl,
     pub credentials: Credentials,
     pub connect_timeout: Duration,
-    /// Of each read: a body that keeps coming may take longer.
+    /// Applies to each read: a body that keeps arriving may take longer.
     pub read_timeout: Duration,
 }
 
 impl Endpoint {
-    /// With the timeouts that suit a batch job.
+    /// An endpoint with timeouts that suit a batch job.
     pub fn new(base_url: BaseUrl, credentials: Credentials) -> Self {
         Self {
             base_url,
@@ -101,25 +101,25 @@ impl Endpoint {
 
 /// The namespaces of an account.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Listing {
+pub struct NamespaceListing {
     /// In the order in which they were first listed, each id once.
     pub namespaces: Vec<Namespace>,
-    /// Why there may be others; `None` if the list is known to be whole.
+    /// Why there may be more; `None` if the list is known to be complete.
     pub doubt: Option<String>,
-    /// HTTP requests that were sent to get them, retries included.
+    /// HTTP requests sent, including retries.
     pub requests: u32,
 }
 
-/// An answer, and what it took to get it.
-struct Got<T> {
+/// A parsed page and its cost.
+struct Fetched<T> {
     value: T,
-    /// Sent, retries included.
+    /// HTTP requests sent, including retries.
     requests: u32,
-    /// From the sending of the last one to the end of its answer.
+    /// The duration of the last attempt.
     took: Duration,
 }
 
-/// Asks for one page at a time. Share it: it keeps the connections.
+/// Fetches one page per call. Share one client: it owns the connection pool.
 pub struct Client {
     http: reqwest::Client,
     base_url: BaseUrl,
@@ -130,25 +130,24 @@ pub struct Client {
 
 impl Client {
     pub fn new(endpoint: Endpoint, limiter: Arc<Limiter>, retry: RetryPolicy) -> Result<Self, Error> {
-        // The TLS library takes its cryptography from a default of the process. One that is set already is as good.
+        // rustls uses a process-wide provider. If one is installed already, it is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut http = reqwest::Client::builder()
             .user_agent(concat!("durable-inventory/", env!("CARGO_PKG_VERSION")))
             .default_headers(endpoint.credentials.headers()?)
             .redirect(reqwest::redirect::Policy::none())
-            // A request that is sent again unseen would not be in the limiter's count.
+            // reqwest's own retries would bypass the limiter.
             .retry(reqwest::retry::never())
             .connect_timeout(endpoint.connect_timeout)
             .read_timeout(endpoint.read_timeout)
-            // A retry must not share the fate of what failed. Over HTTP/1.1 a timeout closes the connection; an HTTP/2
-            // connection whose peer went silent would be used for every retry.
+            // A retry needs a new connection. Over HTTP/1.1 a timeout closes the connection; an HTTP/2 connection with a
+            // silent peer would be used for every retry.
             .http1_only()
-            // The idle connections of the pool may have gone silent with it. By the time a request times out, all that
-            // were idle when it was sent have been dropped.
+            // The idle connections of the pool may be dead for the same reason. When a request times out, all connections
+            // that were idle when it was sent have been dropped.
             .pool_idle_timeout(endpoint.read_timeout.min(LONGEST_IDLE));
         if endpoint.base_url.as_url().scheme() == "http" {
-            // A proxy would carry the secret off this machine in the clear. And where no certificate is ever looked
-            // at, a machine without any will do.
+            // A proxy would send the secret off this machine unencrypted. Without TLS, no CA certificates are needed.
             http = http.no_proxy().tls_certs_only([]);
         }
         let http = http.build().map_err(|error| {
@@ -166,9 +165,9 @@ impl Client {
         })
     }
 
-    /// Every namespace of the account. A namespace that comes or goes between two pages makes the numbers of one listing
-    /// differ, so a list that is in doubt is requested a second time, and what either has counts as listed.
-    pub async fn list_namespaces(&self, account: &AccountId) -> Result<Listing, Error> {
+    /// Lists every namespace of the account. A namespace created or deleted between two pages makes the numbers of one
+    /// listing disagree, so a doubtful list is requested a second time; if that is doubtful too, both are merged.
+    pub async fn list_namespaces(&self, account: &AccountId) -> Result<NamespaceListing, Error> {
         let (mut list, mut requests) = self.list_once(account).await?;
         let mut doubt = list.doubt();
         if doubt.is_some() && !list.has_broken_off() {
@@ -188,14 +187,14 @@ impl Client {
                 Err(error) => requests += error.requests(),
             }
         }
-        Ok(Listing {
+        Ok(NamespaceListing {
             namespaces: list.into_namespaces(),
             doubt,
             requests,
         })
     }
 
-    /// With the number of requests. An error on a later page leaves the pages before it.
+    /// Returns the number of requests, too. An error on a later page keeps the pages before it.
     async fn list_once(&self, account: &AccountId) -> Result<(NamespaceList, u32), Error> {
         let subject = Subject::Namespaces(account);
         let (mut list, mut requests) = (NamespaceList::default(), 0);
@@ -205,10 +204,10 @@ impl Client {
                 return Err(Error::wrong(subject, message, requests));
             }
             let url = self.namespaces_url(account, page, per_page)?;
-            match self.get(subject, &url, false, wire::namespaces).await {
-                Ok(got) => {
-                    requests += got.requests;
-                    list.add(got.value);
+            match self.get(&self.retry, subject, &url, false, wire::namespaces).await {
+                Ok(fetched) => {
+                    requests += fetched.requests;
+                    list.add(fetched.value);
                 }
                 Err(error) if list.has_no_page() => return Err(error),
                 Err(error) => {
@@ -220,7 +219,7 @@ impl Client {
         Ok((list, requests))
     }
 
-    /// Whether the API still accepts the credentials: one request for the namespace list, and no retry.
+    /// Checks that the API still accepts the credentials: one request for the namespace list, without a retry.
     pub async fn try_credentials(&self, account: &AccountId) -> Result<(), Error> {
         let url = self.namespaces_url(account, 1, listing::PER_PAGE)?;
         let once = RetryPolicy {
@@ -228,11 +227,11 @@ impl Client {
             ..self.retry
         };
         let subject = Subject::Namespaces(account);
-        self.get_within(&once, subject, &url, false, wire::namespaces).await?;
+        self.get(&once, subject, &url, false, wire::namespaces).await?;
         Ok(())
     }
 
-    /// One page of at most `limit` objects, after `cursor` or from the start.
+    /// Fetches a page of at most `limit` objects, after `cursor` or from the start.
     pub async fn list_objects(
         &self,
         account: &AccountId,
@@ -249,15 +248,17 @@ impl Client {
         if let Some(cursor) = cursor {
             url.query_pairs_mut().append_pair("cursor", cursor.as_str());
         }
-        let got = self.get(subject, &url, cursor.is_some(), wire::objects).await?;
+        let fetched = self
+            .get(&self.retry, subject, &url, cursor.is_some(), wire::objects)
+            .await?;
         Ok(Page {
-            requests: got.requests,
-            took: got.took,
-            ..got.value
+            requests: fetched.requests,
+            took: fetched.took,
+            ..fetched.value
         })
     }
 
-    /// Requests a second that the token's share of the quota allows.
+    /// Requests per second that the token's share of the quota allows.
     pub fn pace(&self) -> f64 {
         self.limiter.pace()
     }
@@ -283,54 +284,39 @@ impl Client {
 
     async fn get<T>(
         &self,
-        subject: Subject<'_>,
-        url: &Url,
-        has_cursor: bool,
-        parse: fn(&[u8]) -> Result<Read<T>, Misread>,
-    ) -> Result<Got<T>, Error> {
-        self.get_within(&self.retry, subject, url, has_cursor, parse).await
-    }
-
-    async fn get_within<T>(
-        &self,
         policy: &RetryPolicy,
         subject: Subject<'_>,
         url: &Url,
         has_cursor: bool,
-        parse: fn(&[u8]) -> Result<Read<T>, Misread>,
-    ) -> Result<Got<T>, Error> {
-        let ((read, took), requests) = retry::run(policy, &self.limiter, subject, || async {
-            let begun = Instant::now();
-            let read = self.try_once(url.clone(), has_cursor, parse).await?;
-            Ok((read, begun.elapsed()))
+        parse: Parser<T>,
+    ) -> Result<Fetched<T>, Error> {
+        let ((parsed, took), requests) = retry::run(policy, &self.limiter, subject, || async {
+            let started = Instant::now();
+            let parsed = self.try_once(url.clone(), has_cursor, parse).await?;
+            Ok((parsed, started.elapsed()))
         })
         .await?;
-        if let Some(notices) = read.notices {
+        if let Some(notices) = parsed.notices {
             tracing::info!("{subject}: the API says: {}", self.redacted(&notices));
         }
-        Ok(Got {
-            value: read.value,
+        Ok(Fetched {
+            value: parsed.value,
             requests,
             took,
         })
     }
 
-    async fn try_once<T>(
-        &self,
-        url: Url,
-        has_cursor: bool,
-        parse: fn(&[u8]) -> Result<Read<T>, Misread>,
-    ) -> Result<Read<T>, Fault> {
-        let response = self.http.get(url).send().await.map_err(Fault::transport)?;
-        let answer = Answer::receive(response, &self.limiter).await?;
-        match answer.read(parse, has_cursor) {
-            Ok(read) if read.notices.is_none() => Ok(read),
-            // Read again without the secret, should the answer echo it: what it says is going to be shown, cut to a
-            // length that might leave half a secret. Headers and escapes in JSON can spell it, too.
-            _ => answer
-                .with_body(|body| self.redacted(body))
+    async fn try_once<T>(&self, url: Url, has_cursor: bool, parse: Parser<T>) -> Result<Parsed<T>, AttemptError> {
+        let response = self.http.get(url).send().await.map_err(AttemptError::transport)?;
+        let response = ApiResponse::receive(response, &self.limiter).await?;
+        match response.read(parse, has_cursor) {
+            Ok(parsed) if parsed.notices.is_none() => Ok(parsed),
+            // Parts of the response will be shown, so parse it again without the secret: a text that was cut first could
+            // end in half a secret. Headers and JSON escapes can spell it as well, so the error is redacted too.
+            _ => response
+                .redacted(|body| self.redacted(body))
                 .read(parse, has_cursor)
-                .map_err(|fault| fault.retold(|text| self.redacted(text))),
+                .map_err(|error| error.redacted(|text| self.redacted(text))),
         }
     }
 
@@ -339,7 +325,7 @@ impl Client {
     }
 }
 
-/// The text without the secret, in whatever case: a host's name, for one, comes back in lower case.
+/// Replaces the secret, ignoring ASCII case: host names, for example, come back in lower case.
 fn without(text: &str, secret: &str) -> String {
     if secret.is_empty() {
         return text.to_owned();

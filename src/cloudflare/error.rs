@@ -1,36 +1,33 @@
-//! What can go wrong with a request, in words for the person who runs the program, and in kinds for the code that must
-//! decide what follows.
+//! Errors of the API: a message for the person who runs the program, and a kind for the code that decides what follows.
 
 use std::fmt;
 use std::time::Duration;
 
-use super::limiter::LongPause;
 use crate::model::{AccountId, NamespaceId};
 use crate::text::{chain, shown};
 
 type Source = Box<dyn std::error::Error + Send + Sync>;
 
-/// What a caller does next depends on it.
+/// The kind of an [`Error`], on which the caller's next step depends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
     /// The base URL or the credentials can't be used. Nothing was sent.
     Setup,
-    /// 401, or a 400 that complains of the credentials: whatever they ask for may be refused.
+    /// 401, or a 400 about the credentials: any other request may be refused too.
     Unauthorized,
-    /// 403: these credentials may not have this, which says nothing of anything else.
+    /// 403: the credentials have no access to this resource. Others may still be accessible.
     Forbidden,
-    /// 404: no such namespace or account, or none that this token sees.
+    /// 404: the namespace or account does not exist, or this token can't see it.
     NotFound,
-    /// 400 in answer to a request that carried a cursor.
+    /// 400 for a request with a cursor.
     CursorRefused,
-    /// A fault that may pass did not pass within the retry budget.
+    /// A transient error lasted longer than the retry budget.
     Exhausted,
-    /// Any other answer that can't be right. Asking again would not help.
+    /// Any other response that can't be right. A retry would not help.
     Wrong,
 }
 
-/// Shown, it is one line: of what the request asked, what happened, and what to do. Causes are in the chain of
-/// sources.
+/// Its text is one line: the subject of the request, what happened, and what to do. Causes are in the chain of sources.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct Error {
@@ -45,7 +42,7 @@ impl Error {
         self.kind
     }
 
-    /// HTTP requests that were sent in vain.
+    /// HTTP requests sent before giving up.
     pub fn requests(&self) -> u32 {
         self.requests
     }
@@ -59,7 +56,7 @@ impl Error {
         }
     }
 
-    /// An error of a kind, to test what follows from it.
+    /// An error of this kind, for tests of its consequences.
     #[cfg(test)]
     pub(crate) fn of_kind(kind: ErrorKind) -> Self {
         Self {
@@ -70,7 +67,7 @@ impl Error {
         }
     }
 
-    /// A wrong answer that only shows over several requests.
+    /// A contradiction that only shows over several requests.
     pub(super) fn wrong(subject: Subject<'_>, message: impl fmt::Display, requests: u32) -> Self {
         Self {
             kind: ErrorKind::Wrong,
@@ -80,7 +77,8 @@ impl Error {
         }
     }
 
-    pub(super) fn of(kind: ErrorKind, subject: Subject<'_>, fault: Fault, requests: u32) -> Self {
+    /// An attempt that no retry can help.
+    pub(super) fn of(kind: ErrorKind, subject: Subject<'_>, attempt: AttemptError, requests: u32) -> Self {
         let advice = match kind {
             ErrorKind::Forbidden if matches!(subject, Subject::Objects(..)) => {
                 ": the token needs the permission \"Workers Scripts Read\" for this account; to skip a namespace that it \
@@ -93,69 +91,42 @@ impl Error {
             ErrorKind::CursorRefused => ": the listing can't go on from here and must start over",
             ErrorKind::Setup | ErrorKind::Exhausted | ErrorKind::Wrong => "",
         };
-        let message = format!("{subject}: {}{advice}", fault.message);
         Self {
             kind,
-            message,
+            message: format!("{subject}: {}{advice}", attempt.message),
             requests,
-            source: fault.source,
+            source: attempt.source,
         }
     }
 
+    /// The last of `requests` attempts in `elapsed`, if the wait before the next would exceed the retry budget. `wait`
+    /// is the subject and verb of that clause.
     pub(super) fn exhausted(
         subject: Subject<'_>,
-        fault: Fault,
+        last: AttemptError,
         requests: u32,
         elapsed: Duration,
-        wait: Duration,
+        wait: impl fmt::Display,
     ) -> Self {
-        let tried = Tried { requests, elapsed };
-        let message = format!(
-            "{subject}: {}: gave up {tried}, as the next wait of {:.1} s goes beyond the retry budget: try again later",
-            fault.message,
-            wait.as_secs_f64()
-        );
+        let seconds = elapsed.as_secs_f64();
+        let tried = match requests {
+            0 => "before the first attempt".to_owned(),
+            1 => format!("after 1 attempt in {seconds:.1} s"),
+            n => format!("after {n} attempts in {seconds:.1} s"),
+        };
         Self {
             kind: ErrorKind::Exhausted,
-            message,
+            message: format!(
+                "{subject}: {}: gave up {tried}, as {wait} beyond the retry budget: try again later",
+                last.message
+            ),
             requests,
-            source: fault.source,
-        }
-    }
-
-    pub(super) fn paused(subject: Subject<'_>, pause: LongPause, requests: u32, elapsed: Duration) -> Self {
-        let tried = Tried { requests, elapsed };
-        let message = format!(
-            "{subject}: the API asked this token to pause: gave up {tried}, as the {:.0} s that are left go beyond the \
-             retry budget: try again later",
-            pause.left.as_secs_f64()
-        );
-        Self {
-            kind: ErrorKind::Exhausted,
-            message,
-            requests,
-            source: None,
+            source: last.source,
         }
     }
 }
 
-/// How much was tried before giving up.
-struct Tried {
-    requests: u32,
-    elapsed: Duration,
-}
-
-impl fmt::Display for Tried {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.requests {
-            0 => write!(f, "before the first attempt"),
-            1 => write!(f, "after 1 attempt in {:.1} s", self.elapsed.as_secs_f64()),
-            n => write!(f, "after {n} attempts in {:.1} s", self.elapsed.as_secs_f64()),
-        }
-    }
-}
-
-/// What a request asks for.
+/// The listing that a request is for.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Subject<'a> {
     Namespaces(&'a AccountId),
@@ -177,41 +148,43 @@ impl fmt::Display for Subject<'_> {
     }
 }
 
-/// What is wrong with one attempt.
+/// Why one attempt failed.
 #[derive(Debug)]
-pub(super) struct Fault {
-    pub(super) verdict: Verdict,
+pub(super) struct AttemptError {
+    pub(super) decision: RetryDecision,
     pub(super) message: String,
     pub(super) source: Option<Source>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// Another attempt may go well, but not earlier than this.
+pub(super) enum RetryDecision {
+    /// Another attempt may succeed, but not earlier than this.
     Retry {
         not_before: Duration,
     },
-    /// 429: the limiter was told, and knows how long.
+    /// 429: the limiter keeps the pause.
     Throttled,
     Final(ErrorKind),
 }
 
-impl Fault {
-    pub(super) fn wrong(message: String) -> Self {
+impl RetryDecision {
+    pub(super) const NOW: Self = Self::Retry {
+        not_before: Duration::ZERO,
+    };
+}
+
+impl AttemptError {
+    pub(super) fn wrong(message: impl Into<String>) -> Self {
         Self {
-            verdict: Verdict::Final(ErrorKind::Wrong),
-            message,
+            decision: RetryDecision::Final(ErrorKind::Wrong),
+            message: message.into(),
             source: None,
         }
     }
 
-    /// A fault of the transport. Of the URL only the host is told: the rest says nothing that the subject does not.
+    /// A transport error. Only the host of the URL is shown: the subject says the rest.
     pub(super) fn transport(error: reqwest::Error) -> Self {
-        let host = error.url().and_then(|url| {
-            let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
-            Some(format!("{}{port}", url.host_str()?))
-        });
-        let (message, may_pass) = if error.is_timeout() {
+        let (message, is_transient) = if error.is_timeout() {
             ("the API did not answer in time", true)
         } else if is_untrusted(&error) {
             ("the certificate of the API is not trusted here", false)
@@ -224,34 +197,30 @@ impl Fault {
         } else {
             ("the connection to the API broke", true)
         };
-        let verdict = if may_pass {
-            Verdict::Retry {
-                not_before: Duration::ZERO,
-            }
-        } else {
-            Verdict::Final(ErrorKind::Wrong)
-        };
+        let host = error.url().filter(|_| error.is_connect()).and_then(|url| {
+            let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+            Some(format!(" ({}{port})", url.host_str()?))
+        });
         Self {
-            verdict,
-            message: match host.filter(|_| error.is_connect()) {
-                Some(host) => format!("{message} ({host})"),
-                None => message.to_owned(),
+            decision: match is_transient {
+                true => RetryDecision::NOW,
+                false => RetryDecision::Final(ErrorKind::Wrong),
             },
+            message: format!("{message}{}", host.unwrap_or_default()),
             source: Some(Box::new(error.without_url())),
         }
     }
 
-    /// The same fault, its text and that of its cause changed.
-    pub(super) fn retold(self, change: impl Fn(&str) -> String) -> Self {
-        let retold = |source: Box<dyn std::error::Error + Send + Sync>| Told(change(&chain(source.as_ref())));
+    /// Applies `redact` to the message and to the text of all causes.
+    pub(super) fn redacted(self, redact: impl Fn(&str) -> String) -> Self {
         Self {
-            message: change(&self.message),
-            source: self.source.map(|source| Box::new(retold(source)) as _),
+            message: redact(&self.message),
+            source: self.source.map(|source| redact(&chain(source.as_ref())).into()),
             ..self
         }
     }
 
-    /// The innermost cause, for the log: "no connection" alone does not help to get one.
+    /// The innermost cause, for the log: the outer ones say little more than "no connection".
     pub(super) fn root_cause(&self) -> Option<String> {
         let mut cause: &dyn std::error::Error = self.source.as_deref()?;
         while let Some(inner) = cause.source() {
@@ -261,16 +230,12 @@ impl Fault {
     }
 }
 
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct Told(String);
-
-/// A connection fails for want of trust in the certificate, which no waiting brings about.
+/// Whether the certificate was the problem, which no retry can change.
 fn is_untrusted(error: &(dyn std::error::Error + 'static)) -> bool {
     if let Some(rustls::Error::InvalidCertificate(_)) = error.downcast_ref() {
         return true;
     }
-    // An I/O error tells the sources of what it wraps, but not what it wraps.
+    // The `source` of an I/O error skips the error that it wraps.
     let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
     match wrapped {
         Some(wrapped) => is_untrusted(wrapped),
@@ -300,11 +265,11 @@ mod tests {
             source: Some(Box::new(inner)),
             ..Error::setup("outside", None)
         };
-        let fault = Fault {
+        let attempt = AttemptError {
             source: Some(Box::new(outer)),
-            ..Fault::wrong("all".to_owned())
+            ..AttemptError::wrong("all")
         };
-        assert_eq!(fault.root_cause().unwrap(), "namespaces of account a: in\\u{a}side");
-        assert_eq!(Fault::wrong("all".to_owned()).root_cause(), None);
+        assert_eq!(attempt.root_cause().unwrap(), "namespaces of account a: in\\u{a}side");
+        assert_eq!(AttemptError::wrong("all").root_cause(), None);
     }
 }

@@ -1,18 +1,18 @@
-//! Answers that no server should send, made from valid ones by breaking them: reading them must neither panic, nor
-//! need memory beyond their size, nor hand out text that a terminal obeys.
+//! Valid responses, broken at random. Parsing them must not panic, need memory out of proportion to their size, or
+//! return text with terminal control sequences.
 //!
-//! `FUZZ_SECONDS=1800 cargo test --profile test-all --lib fuzz -- --ignored` goes on for that long. A failure names the
-//! `FUZZ_SEED` and the round that bring it back.
+//! `FUZZ_SECONDS=1800 cargo test --profile test-all --lib fuzz -- --ignored` runs for that long. A failure names the
+//! `FUZZ_SEED` and the round that reproduce it.
 
 use std::time::{Duration, Instant};
 
 use reqwest::header::{HeaderMap, HeaderValue};
 
-use super::quota;
-use super::wire::{self, Misread};
+use super::rate_limit_headers;
+use super::wire::{self, ParseError};
 use crate::units::Quota;
 
-/// SplitMix64: a few lines, and the same everywhere.
+/// SplitMix64: short, and the same on every platform.
 struct Random(u64);
 
 impl Random {
@@ -24,7 +24,7 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// Below `end`, which is not 0.
+    /// A number below `end`, which must not be 0.
     fn below(&mut self, end: usize) -> usize {
         (self.next() % end as u64) as usize
     }
@@ -34,7 +34,7 @@ impl Random {
     }
 }
 
-/// Says where it was when a panic comes by.
+/// Prints its seed and number if dropped by a panic.
 struct Round {
     seed: u64,
     number: u64,
@@ -54,13 +54,13 @@ fn variable(name: &str, default: u64) -> u64 {
 }
 
 #[test]
-fn a_thousand_broken_answers() {
+fn a_thousand_broken_responses() {
     rounds(1, |number| number < 1000);
 }
 
 #[test]
-#[ignore = "large: breaks answers for FUZZ_SECONDS, by default 10"]
-fn broken_answers_for_long() {
+#[ignore = "large: breaks responses for FUZZ_SECONDS, by default 10"]
+fn broken_responses_for_long() {
     let end = Instant::now() + Duration::from_secs(variable("FUZZ_SECONDS", 10));
     let done = rounds(variable("FUZZ_SEED", 1), |_| Instant::now() < end);
     assert!(done > 1000, "{done} rounds are no test");
@@ -71,7 +71,7 @@ fn rounds(seed: u64, goes_on: impl Fn(u64) -> bool) -> u64 {
     let (mut longest, mut number) = (0, 0);
     while goes_on(number) {
         let round = Round { seed, number };
-        // Each round has numbers of its own, so that it comes back without those before it.
+        // Each round has its own seed, so that it can be reproduced alone.
         let mut random = Random(seed.wrapping_mul(0xa076_1d64_78bd_642f) ^ number);
         let body = broken_body(&mut random);
         longest = longest.max(body.len());
@@ -88,27 +88,23 @@ fn rounds(seed: u64, goes_on: impl Fn(u64) -> bool) -> u64 {
 fn read(body: &[u8]) {
     match wire::objects(body) {
         Ok(read) => {
-            // An id takes 64 bytes of the body, and none comes from anywhere else.
+            // Every id takes 64 bytes of the body.
             assert!(read.value.rows.len() * 64 <= body.len());
             read.notices.iter().for_each(|text| is_fit_to_show(text));
         }
-        Err(misread) => is_explained(&misread),
+        Err(error) => is_explained(&error),
     }
-    if let Err(misread) = wire::namespaces(body) {
-        is_explained(&misread);
+    if let Err(error) = wire::namespaces(body) {
+        is_explained(&error);
     }
-    if let Some(refusal) = wire::refusal(body) {
-        is_fit_to_show(&refusal.text);
+    if let Some(errors) = wire::api_errors(body) {
+        is_fit_to_show(&errors.text);
     }
 }
 
-fn is_explained(misread: &Misread) {
-    match misread {
-        Misread::Wrong(text) => is_fit_to_show(text),
-        Misread::NotJson(detail) | Misread::CutShort(detail) | Misread::Shape(detail) => {
-            is_fit_to_show(&detail.to_string())
-        }
-    }
+fn is_explained(error: &ParseError) {
+    let (ParseError::Unexpected(text) | ParseError::NotJson(text) | ParseError::CutShort(text)) = error;
+    is_fit_to_show(text);
 }
 
 fn is_fit_to_show(text: &str) {
@@ -140,12 +136,13 @@ fn read_headers(random: &mut Random) {
         }
     }
     let share = random.below(101) as u8;
-    let slowdown = quota::slowdown(&quota::standings(&headers), Quota::CLOUDFLARE, share);
+    let backpressure =
+        rate_limit_headers::backpressure(&rate_limit_headers::statuses(&headers), Quota::CLOUDFLARE, share);
     let day = Duration::from_secs(24 * 60 * 60);
-    assert!(slowdown.hold <= day && slowdown.spacing <= day && slowdown.spaced_for <= day);
+    assert!(backpressure.hold <= day && backpressure.spacing <= day && backpressure.spaced_for <= day);
 }
 
-/// A valid page of either list, or a refusal, broken in a few places.
+/// A valid page of either list, or an error response, broken in a few places.
 fn broken_body(random: &mut Random) -> Vec<u8> {
     let mut body = match random.below(4) {
         0 => namespaces_body(random),
@@ -251,7 +248,7 @@ fn break_bytes(text: &mut Vec<u8>, random: &mut Random, pieces: &[&[u8]]) {
         0 => text.truncate(at),
         1 => drop(text.drain(from..to.min(from + 200))),
         2 => {
-            // The same again: a key twice, or a row.
+            // Repeats a key, or a row.
             let copy = text[from..to].to_vec();
             text.splice(other..other, copy);
         }
@@ -271,7 +268,7 @@ fn break_bytes(text: &mut Vec<u8>, random: &mut Random, pieces: &[&[u8]]) {
     }
 }
 
-/// Another value behind a colon: still JSON, yet not what is expected.
+/// Replaces the value after a colon: still JSON, but unexpected.
 fn replace_value(text: &mut Vec<u8>, random: &mut Random, pieces: &[&[u8]]) {
     let colons: Vec<usize> = (0..text.len()).filter(|at| matches!(text[*at], b':' | b'=')).collect();
     if colons.is_empty() {
@@ -286,7 +283,7 @@ fn replace_value(text: &mut Vec<u8>, random: &mut Random, pieces: &[&[u8]]) {
     text.splice(start..end, piece);
 }
 
-/// The most that this process ever had in memory; 0 where the system does not tell.
+/// Peak memory of this process in bytes; 0 if the system does not report it.
 fn peak_memory() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

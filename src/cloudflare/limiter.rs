@@ -1,6 +1,5 @@
-//! Keeps a token within its share of the quota. Everything that is sent with one token goes through one [`Limiter`]:
-//! in no window does it let more pass than the share, whatever the tasks do and however often the program restarts,
-//! and a 429 stops all of them.
+//! Keeps a token within its share of the quota. All requests of a token go through one [`Limiter`]. No window sees more
+//! requests than the share, whatever the tasks do and however often the program restarts, and a 429 stops all tasks.
 
 use std::num::NonZeroU32;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,19 +12,19 @@ use governor::nanos::Nanos;
 use governor::state::{InMemoryState, NotKeyed};
 use tokio::time::{Instant, sleep_until};
 
-use super::quota::{Slowdown, Standing, slowdown};
+use super::rate_limit_headers::{Backpressure, RateLimitStatus, backpressure};
 use crate::units::Quota;
 
-/// Beyond it the arithmetic of time would overflow, and nobody waits.
+/// The longest pause or window. Longer ones would overflow.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// What one token may send.
+/// How much one token may send.
 #[derive(Debug, Clone, Copy)]
 pub struct Pace {
     pub quota: Quota,
-    /// 1 to 100: the rest is left to dashboards and colleagues, who draw on the same quota.
+    /// 1 to 100. The rest is left to dashboards and colleagues that use the same quota.
     pub share_percent: u8,
-    /// How long a 429 without `Retry-After` stops the token. Cloudflare's block lasts five minutes.
+    /// The pause after a 429 without `Retry-After`. Cloudflare's block lasts five minutes.
     pub pause_without_retry_after: Duration,
 }
 
@@ -42,45 +41,45 @@ impl Default for Pace {
     }
 }
 
-/// What the limiter has seen so far.
+/// The limiter's counters.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// Requests that were let through.
+    /// Requests sent.
     pub sent: u64,
-    /// Answers 429.
+    /// Responses with status 429.
     pub throttled: u64,
-    /// Requests that the newest answer with a `Ratelimit` header left, others' use included.
+    /// Requests left by the newest `Ratelimit` header, which also counts the requests of others.
     pub remaining: Option<u64>,
-    /// Seconds that this machine's clock is ahead of the API's, by the newest answer that told the time.
+    /// Seconds that this machine's clock is ahead of the newest `Date` header.
     pub clock_ahead_s: Option<i64>,
 }
 
-/// A pause that will not end within the caller's patience.
+/// A pause that lasts longer than the caller is willing to wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct LongPause {
     pub(super) left: Duration,
 }
 
-/// One per token, shared by all that send with it.
+/// The limiter of one token, shared by all tasks that use it.
 pub struct Limiter {
     pace: Pace,
-    /// Waiting tasks stand in line here, so that one of them sleeps towards the next slot and the others don't race it.
+    /// Waiting tasks queue here, so that only the first sleeps until the next slot.
     turn: tokio::sync::Mutex<()>,
     gate: Mutex<Gate>,
 }
 
-/// Everything that decides whether a request may go now. It is asked under one lock: a request that was waiting when a
-/// pause began can't slip through between two questions.
+/// Everything that decides whether a request may be sent now, behind one lock: a request that waited when a pause began
+/// can't pass between two checks.
 struct Gate {
     bucket: RateLimiter<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<Nanos>>,
     epoch: Instant,
-    /// The bucket's own time between two requests.
+    /// The bucket's time between two requests.
     period: Duration,
-    /// No request before it, by a 429.
+    /// Nothing is sent before this, because of a 429.
     paused_until: Instant,
-    /// No request before it, because what is left of the quota belongs to others.
+    /// Nothing is sent before this, because what is left of the quota is for others.
     held_until: Instant,
-    /// While an answer asks for wider gaps than our own.
+    /// The time between two requests that a response asked for, until `spaced_until`.
     spacing: Duration,
     spaced_until: Instant,
     last_sent: Option<Instant>,
@@ -88,9 +87,9 @@ struct Gate {
 }
 
 enum Closed {
-    /// The API refused: whoever waits may be out of patience.
+    /// By the API, possibly for longer than the caller is willing to wait.
     Paused(Instant),
-    /// Our own pace.
+    /// By our own pace.
     NotYet(Instant),
 }
 
@@ -104,7 +103,7 @@ impl Limiter {
         }
     }
 
-    /// Requests a second in the long run.
+    /// Average requests per second.
     pub(super) fn pace(&self) -> f64 {
         let Quota { requests, window } = self.pace.quota;
         f64::from(requests) * f64::from(self.pace.share_percent) / 100.0 / window.as_secs_f64()
@@ -114,8 +113,8 @@ impl Limiter {
         self.gate().stats
     }
 
-    /// Waits, first come first served, until one request may be sent. A pause that lasts longer than `patience` is
-    /// told at once instead.
+    /// Waits until one request may be sent, first come first served. Fails at once if a pause lasts longer than
+    /// `patience`.
     pub(super) async fn acquire(&self, patience: Duration) -> Result<(), LongPause> {
         let _turn = self.turn.lock().await;
         loop {
@@ -124,7 +123,7 @@ impl Limiter {
                 Ok(()) => return Ok(()),
                 Err(Closed::NotYet(at)) => sleep_until(at).await,
                 Err(Closed::Paused(until)) => {
-                    // Waiting in line for one's turn is no fault of the API: the pause alone is weighed.
+                    // Time in the queue does not count, only the pause does.
                     let left = until.saturating_duration_since(Instant::now());
                     if left > patience {
                         return Err(LongPause { left });
@@ -135,7 +134,7 @@ impl Limiter {
         }
     }
 
-    /// Stops every task of the token after a 429. `Retry-After` is a floor: a longer pause that runs already stays.
+    /// Stops every task of the token after a 429. A longer pause that is already running stays.
     pub(super) fn pause(&self, retry_after: Option<Duration>) {
         let pause = retry_after.unwrap_or(self.pace.pause_without_retry_after).min(LONGEST);
         let mut gate = self.gate();
@@ -147,15 +146,15 @@ impl Limiter {
         self.gate().paused_until.saturating_duration_since(Instant::now())
     }
 
-    /// Learns from an answer's headers. It only ever slows down: another's idle quota is not ours to use.
-    pub(super) fn observe(&self, standings: &[Standing]) {
-        let Some(remaining) = standings.iter().map(|s| s.remaining).min() else {
+    /// Slows down if a response's headers ask for it. It never speeds up: unused quota of others is not ours.
+    pub(super) fn observe(&self, statuses: &[RateLimitStatus]) {
+        let Some(remaining) = statuses.iter().map(|s| s.remaining).min() else {
             return;
         };
-        let asked = slowdown(standings, self.pace.quota, self.pace.share_percent);
+        let backpressure = backpressure(statuses, self.pace.quota, self.pace.share_percent);
         let mut gate = self.gate();
         gate.stats.remaining = Some(remaining);
-        gate.slow_down(asked);
+        gate.slow_down(backpressure);
     }
 
     pub(super) fn note_clock(&self, ahead_s: i64) {
@@ -163,7 +162,7 @@ impl Limiter {
     }
 
     fn gate(&self) -> MutexGuard<'_, Gate> {
-        // Nothing panics while it holds the lock, and each field is valid by itself.
+        // Nothing panics while holding the lock, and each field is valid by itself.
         self.gate.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -174,7 +173,7 @@ impl Gate {
         let Bucket { burst, period } = Bucket::of(pace);
         let quota = governor::Quota::with_period(period).unwrap_or(governor::Quota::per_second(NonZeroU32::MIN));
         let bucket = RateLimiter::direct_with_clock(quota.allow_burst(burst), TokioClock { epoch: now });
-        // Start empty: see `Bucket`. A new bucket is full, and never too small for its own burst.
+        // A new bucket is full; it has to start empty (see `Bucket`). `check_n` can't fail for the bucket's own burst.
         let _ = bucket.check_n(burst);
         Self {
             bucket,
@@ -212,10 +211,10 @@ impl Gate {
         Ok(())
     }
 
-    fn slow_down(&mut self, asked: Slowdown) {
+    fn slow_down(&mut self, asked: Backpressure) {
         let now = Instant::now();
         if now + asked.hold > self.held_until {
-            // Answers that were on their way move the end by little; that is not worth a line each.
+            // Responses already in flight move the end slightly, which is not worth another line.
             if self.held_until <= now {
                 let hold_s = asked.hold.as_secs();
                 tracing::info!(
@@ -225,7 +224,7 @@ impl Gate {
             }
             self.held_until = now + asked.hold;
         }
-        // The newest answer knows best, but a gap that our own pace keeps anyway would only forbid our bursts.
+        // The newest response counts. Spacing below our own pace is ignored, as it would only prevent bursts.
         self.spacing = asked.spacing;
         self.spaced_until = if asked.spacing > self.period {
             now + asked.spaced_for
@@ -235,21 +234,20 @@ impl Gate {
     }
 }
 
-/// A leaky bucket (GCRA) that keeps this promise: no closed window of length W sees more than `allowed` requests.
+/// A leaky bucket (GCRA) with this guarantee: no closed window of length W sees more than `allowed` requests.
 ///
-/// A bucket of burst B that regains one request each T admits at most B + floor(W / T) in a closed window of length W,
-/// the burst *plus* what it regains meanwhile; a bucket that is set to the quota's rate therefore breaks the quota. So
-/// T is longer than W / (allowed - B + 1): then floor(W / T) is at most allowed - B, and the sum at most `allowed`. T is
-/// padded by 1 % more, because the server counts arrivals, and a network that delays some requests squeezes them
-/// together.
+/// A bucket of burst B that regains one request per T admits at most B + floor(W / T) in a closed window of length W:
+/// the burst *plus* what it regains meanwhile. A bucket set to the quota's rate therefore breaks the quota. With T longer
+/// than W / (allowed - B + 1), floor(W / T) is at most allowed - B, and the sum at most `allowed`. T is padded by another
+/// 1%, because the server counts arrivals, and a network that delays some requests squeezes them together.
 ///
 /// The bucket starts empty. A full one would grant a fresh burst after each restart. An empty one is never ahead of the
-/// bucket of the process before: that one owes at most B periods at any moment, exactly what the new one begins with.
-/// So all that the new one admits, the old one would have admitted too, and by induction the requests of any number
-/// of restarts are those that one bucket without restarts could have admitted.
+/// previous process's bucket: that one owes at most B periods at any time, which is what the new one starts with.
+/// Everything that the new one admits, the old one would have admitted too. By induction, one bucket without restarts
+/// could have admitted the requests of any number of restarts.
 ///
-/// B is a two-hundredth of `allowed`: of Cloudflare's quota 6 requests, which make up for 1.5 s of late wake-ups, and it costs
-/// that share of the rate.
+/// B is 1/200 of `allowed`, and costs that share of the rate. For the whole of Cloudflare's quota it is 6 requests, which
+/// make up for 1.5 s of late wake-ups.
 struct Bucket {
     burst: NonZeroU32,
     period: Duration,
@@ -272,7 +270,7 @@ impl Bucket {
     }
 }
 
-/// tokio's clock, so that a test which holds the clock holds the limiter too.
+/// tokio's clock, so that tests can pause it.
 struct TokioClock {
     epoch: Instant,
 }

@@ -6,29 +6,29 @@ use std::collections::{HashMap, HashSet};
 use super::wire::{NamespacePage, Numbers};
 use crate::model::{Namespace, NamespaceId};
 
-/// Namespaces a page, as requested. A server may send fewer or more.
+/// The requested number of namespaces per page. A server may send fewer or more.
 pub(super) const PER_PAGE: u32 = 100;
 
-/// What has been listed so far.
+/// The namespaces listed so far, and what each page reported.
 #[derive(Default)]
 pub(super) struct NamespaceList {
     /// In the order in which they were first listed, each id once.
     namespaces: Vec<Namespace>,
     places: HashMap<NamespaceId, usize>,
-    pages: Vec<Served>,
+    pages: Vec<ListedPage>,
     /// Whether the server sent fewer rows when a smaller page was requested; `None` if that was not tried.
     cuts_to_size: Option<bool>,
     broke_off: Option<BrokeOff>,
 }
 
-/// What a page brought, and what it said.
-struct Served {
+/// The counts of one page: of its rows, and as reported by the server.
+struct ListedPage {
     rows: u64,
     distinct: u64,
     new: u64,
     /// Namespaces listed up to and including this page.
     so_far: u64,
-    said: Numbers,
+    reported: Numbers,
 }
 
 /// How the list ended at a page that could not be read.
@@ -37,21 +37,24 @@ enum BrokeOff {
     BeforeItsEnd(String),
 }
 
-impl Served {
-    /// As many rows as fit on a page: there may be more.
+impl ListedPage {
+    /// Whether the page has as many rows as fit, so that there may be more.
     fn is_full(&self) -> bool {
-        self.rows == u64::from(PER_PAGE) || self.said.per_page == Some(self.rows)
+        self.rows == u64::from(PER_PAGE) || self.reported.per_page == Some(self.rows)
     }
 
-    /// Both totals say that this page, the `number`th, is the last one.
+    /// Whether both totals agree that page `number` is the last one.
     fn ends_at(&self, number: u32) -> bool {
-        self.said.total_count == Some(self.so_far)
-            && self.said.total_pages.is_some_and(|pages| pages <= u64::from(number))
+        self.reported.total_count == Some(self.so_far)
+            && self
+                .reported
+                .total_pages
+                .is_some_and(|pages| pages <= u64::from(number))
     }
 }
 
 impl NamespaceList {
-    /// The number and the size of the page to request next; `None` at the end.
+    /// Number and size of the page to request next; `None` at the end.
     pub(super) fn next(&self) -> Option<(u32, u32)> {
         if self.broke_off.is_some() {
             return None;
@@ -63,13 +66,13 @@ impl NamespaceList {
         if last.new > 0 && (last.is_full() || !last.ends_at(number)) {
             return Some((number + 1, PER_PAGE));
         }
-        // Every page is the first one. A server without paging sends all that it has, whatever is requested; one that cuts
-        // to the size of a page may have cut this one.
+        // Every page is the first one. A server without paging sends everything, whatever is requested. One that limits
+        // pages to the requested size may have cut this one, so a smaller page is tried.
         let is_open = self.repeats_a_full_page() && self.cuts_to_size.is_none() && first.rows > 1;
         is_open.then(|| (1, first.rows as u32 - 1))
     }
 
-    /// Takes in the page that was requested.
+    /// Adds the page that was requested.
     pub(super) fn add(&mut self, page: NamespacePage) {
         let is_trial = self.next().is_some_and(|(_, size)| size != PER_PAGE);
         let ids: HashSet<_> = page.namespaces.iter().map(|namespace| namespace.id.clone()).collect();
@@ -82,17 +85,16 @@ impl NamespaceList {
             self.cuts_to_size = Some(distinct != before || so_far != before);
             return;
         }
-        self.pages.push(Served {
+        self.pages.push(ListedPage {
             rows,
             distinct,
             new: so_far - before,
             so_far,
-            said: page.numbers,
+            reported: page.numbers,
         });
     }
 
-    /// Ends the list at a page that could not be read. That does not matter if nothing was left to read: some servers
-    /// refuse pages beyond the last one.
+    /// Ends the list at a page that could not be read. It does no harm beyond the last page, which some servers refuse.
     pub(super) fn break_off(&mut self, page: u32, error: String) {
         let is_at_its_end = self.pages.last().is_some_and(|last| last.ends_at(page - 1));
         self.broke_off = Some(match is_at_its_end {
@@ -109,7 +111,7 @@ impl NamespaceList {
         self.pages.is_empty()
     }
 
-    /// Why there may be namespaces that the list lacks; `None` if it is whole.
+    /// Why namespaces may be missing from the list; `None` if it is complete.
     pub(super) fn doubt(&self) -> Option<String> {
         if let Some(BrokeOff::BeforeItsEnd(error)) = &self.broke_off {
             return Some(error.clone());
@@ -120,16 +122,16 @@ impl NamespaceList {
         let listed = self.namespaces.len() as u64;
         let numbered = || self.pages.iter().zip(1..);
         for (page, number) in numbered() {
-            // Beyond the end there is nothing to count.
+            // A page beyond the end may report zeros.
             let is_after_end = page.rows == 0 && page.so_far > 0;
-            let is_told = |told: Option<u64>| told.filter(|told| !(is_after_end && *told == 0));
-            if let Some(total) = is_told(page.said.total_count)
+            let counted = |count: Option<u64>| count.filter(|count| !(is_after_end && *count == 0));
+            if let Some(total) = counted(page.reported.total_count)
                 && total != listed
             {
                 return Some(format!("it lists {listed}, but its total_count is {total}"));
             }
-            // The documents call it the total, Cloudflare's servers count the page, and others add up.
-            if let Some(count) = is_told(page.said.count)
+            // The documentation calls it the total, Cloudflare's servers count the page, and others send the running total.
+            if let Some(count) = counted(page.reported.count)
                 && ![page.rows, page.distinct, page.so_far, listed].contains(&count)
             {
                 let rows = page.rows;
@@ -138,22 +140,22 @@ impl NamespaceList {
                 ));
             }
         }
-        if self.pages.iter().any(|page| page.said.total_count.is_some()) {
+        if self.pages.iter().any(|page| page.reported.total_count.is_some()) {
             return None;
         }
         self.doubt_without_a_total()
     }
 
-    /// Without `total_count`, the pages alone show whether one was left out.
+    /// Without `total_count`, only the pages themselves show whether one is missing.
     fn doubt_without_a_total(&self) -> Option<String> {
         let brought = self.pages.iter().filter(|page| page.new > 0).count() as u64;
-        let promised = self.pages.iter().filter_map(|page| page.said.total_pages).max();
+        let promised = self.pages.iter().filter_map(|page| page.reported.total_pages).max();
         if let Some(promised) = promised.filter(|promised| *promised > brought.max(1)) {
             return Some(format!(
                 "it ends after page {brought}, but its total_pages is {promised}"
             ));
         }
-        let overlap = |page: &Served| page.new > 0 && page.new < page.distinct;
+        let overlap = |page: &ListedPage| page.new > 0 && page.new < page.distinct;
         if let Some(at) = self.pages.iter().position(overlap) {
             return Some(format!("page {} repeats some namespaces of earlier pages", at + 1));
         }
@@ -176,7 +178,7 @@ impl NamespaceList {
         self.namespaces
     }
 
-    /// A later row of the same namespace counts, in the place of the first.
+    /// Adds a namespace, or replaces an earlier row with the same id in its place.
     pub(super) fn merge(&mut self, namespace: Namespace) {
         match self
             .places

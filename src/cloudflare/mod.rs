@@ -1,5 +1,5 @@
-//! The Cloudflare API as this program needs it: one page of a listing at a time, at a pace that leaves room for
-//! others, retried where a retry can help. What comes out is validated `model` types or an [`Error`] to show a person.
+//! The client of the Cloudflare API: one page of a listing at a time, within the token's share of the quota, with retries
+//! of transient errors. It returns validated `model` types, or an [`Error`] to show to a person.
 
 mod base_url;
 mod client;
@@ -8,12 +8,12 @@ mod error;
 mod fuzz;
 mod limiter;
 mod listing;
-mod quota;
+mod rate_limit_headers;
 mod retry;
 mod wire;
 
 pub use base_url::{BaseUrl, BaseUrlError};
-pub use client::{Client, Credentials, Endpoint, Listing};
+pub use client::{Client, Credentials, Endpoint, NamespaceListing};
 pub use error::{Error, ErrorKind};
 pub use limiter::{Limiter, Pace, Stats};
 pub use retry::RetryPolicy;

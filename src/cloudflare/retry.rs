@@ -1,5 +1,5 @@
-//! The one retry loop. Every request goes through it, so no second back-off can stack up on the first: it waits for
-//! the limiter, sends, and decides by the fault alone whether and when to send again.
+//! The one retry loop. Every request goes through it, so back-offs can't stack up. It waits for the limiter, sends, and
+//! decides by the error alone whether and when to retry.
 
 use std::future::Future;
 use std::time::Duration;
@@ -7,17 +7,17 @@ use std::time::Duration;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use tokio::time::{Instant, sleep};
 
-use super::error::{Error, Fault, Subject, Verdict};
+use super::error::{AttemptError, Error, RetryDecision, Subject};
 use super::limiter::Limiter;
 
-/// How long a transient fault is borne with.
+/// How long and how often to retry a transient error.
 #[derive(Debug, Clone, Copy)]
 pub struct RetryPolicy {
-    /// From the first sending on; no wait begins that would end after it. Zero: every request is sent once.
+    /// Counted from the first attempt. No wait begins that would end after it; zero means a single attempt.
     pub budget: Duration,
-    /// The first wait, which doubles from then on; up to as much again is added at random.
+    /// The first wait. It doubles with each attempt, plus a random jitter of up to its own length.
     pub first_delay: Duration,
-    /// No wait of our own choice is longer.
+    /// The longest wait, unless the API asks for a longer one.
     pub max_delay: Duration,
 }
 
@@ -34,8 +34,8 @@ impl Default for RetryPolicy {
 impl RetryPolicy {
     fn delays(&self) -> impl Iterator<Item = Duration> {
         let longest = self.max_delay;
-        // The iterator adds the jitter on top of its own maximum. Half of ours leaves room for it, so that even the
-        // longest waits of several tasks fall apart.
+        // backon adds the jitter on top of its maximum. Half of ours leaves room for it, so that even the longest waits
+        // of several tasks differ.
         let delays = ExponentialBuilder::new()
             .with_min_delay(self.first_delay.min(longest))
             .with_max_delay(longest / 2)
@@ -46,8 +46,7 @@ impl RetryPolicy {
     }
 }
 
-/// Sends until an answer is good, a fault is final, or the budget is used up. Gives the number of requests that were
-/// sent as well.
+/// Sends until an attempt succeeds, fails for good, or the budget is used up. Returns the number of requests, too.
 pub(super) async fn run<T, F>(
     policy: &RetryPolicy,
     limiter: &Limiter,
@@ -55,7 +54,7 @@ pub(super) async fn run<T, F>(
     mut send: impl FnMut() -> F,
 ) -> Result<(T, u32), Error>
 where
-    F: Future<Output = Result<T, Fault>>,
+    F: Future<Output = Result<T, AttemptError>>,
 {
     let mut delays = policy.delays();
     let mut first_sent = None;
@@ -63,34 +62,37 @@ where
     loop {
         let elapsed = first_sent.map_or(Duration::ZERO, |at: Instant| at.elapsed());
         if let Err(pause) = limiter.acquire(policy.budget.saturating_sub(elapsed)).await {
-            return Err(Error::paused(subject, pause, requests, elapsed));
+            let asked = AttemptError::wrong("the API asked this token to pause");
+            let wait = format_args!("the {:.0} s that are left go", pause.left.as_secs_f64());
+            return Err(Error::exhausted(subject, asked, requests, elapsed, wait));
         }
         let first_sent = *first_sent.get_or_insert_with(Instant::now);
         requests += 1;
-        let fault = match send().await {
-            Ok(answer) => return Ok((answer, requests)),
-            Err(fault) => fault,
+        let failed = match send().await {
+            Ok(response) => return Ok((response, requests)),
+            Err(failed) => failed,
         };
-        let floor = match fault.verdict {
-            Verdict::Final(kind) => return Err(Error::of(kind, subject, fault, requests)),
-            Verdict::Retry { not_before } => not_before,
-            // The pause of the token is the wait. The delay below is a floor for it, because some servers say
-            // "Retry-After: 0" again and again.
-            Verdict::Throttled => limiter.pause_left(),
+        let floor = match failed.decision {
+            RetryDecision::Final(kind) => return Err(Error::of(kind, subject, failed, requests)),
+            RetryDecision::Retry { not_before } => not_before,
+            // The token's pause is the wait. The delay below is its minimum, because some servers send
+            // "Retry-After: 0" every time.
+            RetryDecision::Throttled => limiter.pause_left(),
         };
         let wait = floor.max(delays.next().unwrap_or(policy.max_delay));
         let elapsed = first_sent.elapsed();
         if elapsed.saturating_add(wait) > policy.budget {
-            return Err(Error::exhausted(subject, fault, requests, elapsed, wait));
+            let wait = format_args!("the next wait of {:.1} s goes", wait.as_secs_f64());
+            return Err(Error::exhausted(subject, failed, requests, elapsed, wait));
         }
-        // Tenths are as exact as a reader of the log needs.
-        let (wait_s, cause) = ((wait.as_secs_f64() * 10.0).round() / 10.0, fault.root_cause());
+        // Tenths are enough in a log.
+        let (wait_s, cause) = ((wait.as_secs_f64() * 10.0).round() / 10.0, failed.root_cause());
         tracing::warn!(
             attempt = requests,
             wait_s,
             cause,
             "{subject}: {}: trying again",
-            fault.message
+            failed.message
         );
         sleep(wait).await;
     }
@@ -105,21 +107,19 @@ mod tests {
     use crate::cloudflare::limiter::Pace;
     use crate::model::AccountId;
 
-    const BUSY: Verdict = Verdict::Retry {
-        not_before: Duration::ZERO,
-    };
+    const BUSY: RetryDecision = RetryDecision::NOW;
 
-    fn fault(verdict: Verdict) -> Fault {
-        Fault {
-            verdict,
-            ..Fault::wrong("busy".to_owned())
+    fn failed(decision: RetryDecision) -> AttemptError {
+        AttemptError {
+            decision,
+            ..AttemptError::wrong("busy")
         }
     }
 
-    /// Runs under a paused clock with a limiter that does not matter, and notes when it sent.
+    /// Runs under a paused clock with a generous limiter. Returns when each request was sent, too.
     async fn outcome(
         policy: RetryPolicy,
-        send: impl Fn(u32, &Limiter) -> Result<(), Verdict>,
+        send: impl Fn(u32, &Limiter) -> Result<(), RetryDecision>,
     ) -> (Result<u32, Error>, Vec<f64>) {
         let limiter = Limiter::new(Pace {
             quota: "10000000/1s".parse().unwrap(),
@@ -130,7 +130,7 @@ mod tests {
         let result = run(&policy, &limiter, Subject::Namespaces(&account), || {
             sent.borrow_mut().push(start.elapsed().as_secs_f64());
             count.set(count.get() + 1);
-            std::future::ready(send(count.get(), &limiter).map_err(fault))
+            std::future::ready(send(count.get(), &limiter).map_err(failed))
         });
         (result.await.map(|((), requests)| requests), sent.take())
     }
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn it_gives_up_before_a_wait_that_would_end_after_the_budget() {
+    async fn no_wait_ends_after_the_budget() {
         let (result, sent) = outcome(RetryPolicy::default(), |_, _| Err(BUSY)).await;
         let error = result.unwrap_err();
         assert_eq!(
@@ -169,7 +169,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_floor_is_waited_for_or_given_up_at_once() {
-        let at = |seconds| Verdict::Retry {
+        let at = |seconds| RetryDecision::Retry {
             not_before: Duration::from_secs(seconds),
         };
         let (result, sent) = outcome(
@@ -182,7 +182,7 @@ mod tests {
         let (result, sent) = outcome(RetryPolicy::default(), |_, _| Err(at(901))).await;
         assert_eq!((result.unwrap_err().kind(), sent.len()), (ErrorKind::Exhausted, 1));
         let (result, _) = outcome(RetryPolicy::default(), |_, _| {
-            Err(Verdict::Retry {
+            Err(RetryDecision::Retry {
                 not_before: Duration::MAX,
             })
         })
@@ -194,7 +194,7 @@ mod tests {
     async fn a_429_waits_for_the_pause_and_no_longer() {
         let throttled = |limiter: &Limiter, after| {
             limiter.pause(after);
-            Err(Verdict::Throttled)
+            Err(RetryDecision::Throttled)
         };
         let (result, sent) = outcome(
             RetryPolicy::default(),
@@ -213,8 +213,11 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_final_fault_ends_it() {
-        let (result, sent) = outcome(RetryPolicy::default(), |_, _| Err(Verdict::Final(ErrorKind::NotFound))).await;
+    async fn a_final_error_is_not_retried() {
+        let (result, sent) = outcome(RetryPolicy::default(), |_, _| {
+            Err(RetryDecision::Final(ErrorKind::NotFound))
+        })
+        .await;
         assert_eq!((result.unwrap_err().kind(), sent.len()), (ErrorKind::NotFound, 1));
     }
 }

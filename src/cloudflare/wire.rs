@@ -1,97 +1,94 @@
-//! Bodies of answers into `model` types, or into the reason why not. The documents leave much optional, servers differ,
-//! and a wrong answer that is taken for a right one removes objects from the record: so what is missing or null is told
-//! apart from what is there, and what has the wrong type is an error with the row that has it.
+//! Parses response bodies into `model` types. Cloudflare's documentation leaves much optional, servers differ, and a
+//! wrong page that is taken for a right one removes objects from the record. So an absent cursor is kept apart from a
+//! null one, and a value of the wrong type is an error that names its row.
 
-mod loose;
-mod small;
+mod structure;
+mod value;
 
 use std::borrow::Cow;
-use std::str::FromStr;
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::Value;
+use serde_json::value::RawValue;
+use serde_path_to_error::Segment;
 
-use self::loose::{List, Loose, Object};
-use self::small::Small;
-use crate::model::{Cursor, Namespace, NamespaceId, Next, ObjectId, Observation, Page, StoredData};
+use self::structure::{Object, RowList};
+use self::value::{Raw, flag, identifier, number, present, quoted, text, tree};
+use crate::model::{Cursor, Namespace, NamespaceId, Next, Observation, Page, StoredData};
 use crate::text::shown;
-
-/// Many more than a person reads.
-type Complaints = Small<1_000>;
 
 /// What both endpoints put around their rows.
 #[derive(Deserialize)]
-#[serde(bound(deserialize = "R: Deserialize<'de>"))]
-struct Envelope<'a, R> {
-    #[serde(default)]
-    success: Small<10>,
-    #[serde(default)]
-    errors: Complaints,
-    #[serde(default)]
-    messages: Complaints,
-    #[serde(default = "List::missing")]
-    result: List<R>,
+#[serde(bound(deserialize = "T: Deserialize<'de>"))]
+struct Envelope<'a, T> {
+    #[serde(borrow)]
+    success: Raw<'a>,
+    #[serde(borrow)]
+    errors: Raw<'a>,
+    #[serde(borrow)]
+    messages: Raw<'a>,
+    #[serde(default, deserialize_with = "present")]
+    result: Option<T>,
     #[serde(borrow)]
     result_info: Option<Object<Info<'a>>>,
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
 struct Info<'a> {
-    #[serde(borrow)]
-    cursor: Loose<'a>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    cursor: Raw<'a>,
     #[serde(borrow)]
     cursors: Option<Object<Cursors<'a>>>,
     #[serde(borrow)]
-    per_page: Loose<'a>,
+    per_page: Raw<'a>,
     #[serde(borrow)]
-    count: Loose<'a>,
+    count: Raw<'a>,
     #[serde(borrow)]
-    total_count: Loose<'a>,
+    total_count: Raw<'a>,
     #[serde(borrow)]
-    total_pages: Loose<'a>,
+    total_pages: Raw<'a>,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
+#[derive(Deserialize)]
 struct Cursors<'a> {
-    #[serde(borrow)]
-    after: Loose<'a>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    after: Raw<'a>,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct ObjectRow<'a> {
     #[serde(borrow)]
-    id: Loose<'a>,
+    id: Raw<'a>,
     #[serde(borrow)]
-    has_stored_data: Loose<'a>,
+    has_stored_data: Raw<'a>,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
+#[derive(Deserialize)]
 struct NamespaceRow<'a> {
     #[serde(borrow)]
-    id: Loose<'a>,
+    id: Raw<'a>,
     #[serde(borrow)]
-    name: Loose<'a>,
+    name: Raw<'a>,
     #[serde(borrow)]
-    script: Loose<'a>,
+    script: Raw<'a>,
     #[serde(borrow)]
-    class: Loose<'a>,
+    class: Raw<'a>,
     #[serde(borrow)]
-    use_sqlite: Loose<'a>,
+    use_sqlite: Raw<'a>,
     #[serde(borrow, rename = "useSqlite")]
-    use_sqlite_in_typings: Loose<'a>,
-    preview: Small<200>,
+    use_sqlite_in_typings: Raw<'a>,
+    #[serde(borrow)]
+    preview: Raw<'a>,
 }
 
 /// A body that was understood.
 #[derive(Debug, PartialEq)]
-pub(super) struct Read<T> {
+pub(super) struct Parsed<T> {
     pub(super) value: T,
-    /// The API's `messages`, fit to log.
+    /// The API's `messages`, sanitized for the log.
     pub(super) notices: Option<String>,
 }
 
@@ -101,7 +98,7 @@ pub(super) struct NamespacePage {
     pub(super) numbers: Numbers,
 }
 
-/// What the response says about the size of its page and of the whole list. Values of another type are left out.
+/// The sizes of the page and of the whole list that the response states. Values of another type are ignored.
 #[derive(Debug, Default, Clone, PartialEq)]
 pub(super) struct Numbers {
     pub(super) per_page: Option<u64>,
@@ -110,236 +107,211 @@ pub(super) struct Numbers {
     pub(super) total_pages: Option<u64>,
 }
 
-/// Why a body was not.
+/// Why a body was not understood, sanitized: the parser quotes the body.
 #[derive(Debug)]
-pub(super) enum Misread {
-    NotJson(Detail),
+pub(super) enum ParseError {
+    NotJson(String),
     /// JSON that stops in the middle, or before its first character.
-    CutShort(Detail),
-    /// JSON that says something else than it should.
-    Wrong(String),
-    /// JSON of another shape.
-    Shape(Detail),
+    CutShort(String),
+    /// JSON with a different meaning or shape than it should have.
+    Unexpected(String),
 }
 
-/// What the parser complains of. It quotes the body, so it is made fit to show.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(super) struct Detail(String);
+pub(super) type Parser<T> = fn(&[u8]) -> Result<Parsed<T>, ParseError>;
 
-/// The `errors` of an answer.
+/// The `errors` of a response.
 #[derive(Debug, PartialEq)]
-pub(super) struct Refusal {
+pub(super) struct ApiErrors {
     pub(super) text: String,
     pub(super) codes: Vec<u64>,
 }
 
-/// One page of a namespace's objects. How many requests it took is the caller's to say.
-pub(super) fn objects(body: &[u8]) -> Result<Read<Page>, Misread> {
-    let envelope = open::<ObjectRow<'_>>(body)?;
-    let rows = numbered(&envelope.rows, observation)?;
-    let info = envelope.info;
-    let page = Page {
-        rows,
-        next: next(&info).map_err(Misread::Wrong)?,
-        per_page: info.per_page.number().filter(|n| *n > 0),
-        total_count: info.total_count.number(),
-        count: info.count.number(),
+/// One page of a namespace's objects. The caller fills in `requests` and `took`.
+pub(super) fn objects(body: &[u8]) -> Result<Parsed<Page>, ParseError> {
+    let (rows, info, notices) = open(body)?;
+    let value = Page {
+        rows: convert(&rows, observation)?,
+        next: next(&info).map_err(ParseError::Unexpected)?,
+        per_page: number(info.per_page).filter(|n| *n > 0),
+        total_count: number(info.total_count),
+        count: number(info.count),
         requests: 0,
         took: Duration::ZERO,
     };
-    Ok(Read {
-        value: page,
-        notices: envelope.notices,
-    })
+    Ok(Parsed { value, notices })
 }
 
 /// One page of an account's namespaces.
-pub(super) fn namespaces(body: &[u8]) -> Result<Read<NamespacePage>, Misread> {
-    let envelope = open::<NamespaceRow<'_>>(body)?;
-    let namespaces = numbered(&envelope.rows, namespace)?;
-    let info = envelope.info;
-    let numbers = Numbers {
-        per_page: info.per_page.number().filter(|n| *n > 0),
-        count: info.count.number(),
-        total_count: info.total_count.number(),
-        total_pages: info.total_pages.number(),
+pub(super) fn namespaces(body: &[u8]) -> Result<Parsed<NamespacePage>, ParseError> {
+    let (rows, info, notices) = open(body)?;
+    let value = NamespacePage {
+        namespaces: convert(&rows, namespace)?,
+        numbers: Numbers {
+            per_page: number(info.per_page).filter(|n| *n > 0),
+            count: number(info.count),
+            total_count: number(info.total_count),
+            total_pages: number(info.total_pages),
+        },
     };
-    Ok(Read {
-        value: NamespacePage { namespaces, numbers },
-        notices: envelope.notices,
-    })
+    Ok(Parsed { value, notices })
 }
 
-/// The API's own words in a body that came with an error status.
-pub(super) fn refusal(body: &[u8]) -> Option<Refusal> {
-    let envelope: Object<Envelope<'_, serde::de::IgnoredAny>> = serde_json::from_slice(body).ok()?;
-    complaints(&envelope.0.errors.0)
+/// The API's own errors in a body that came with an error status.
+pub(super) fn api_errors(body: &[u8]) -> Option<ApiErrors> {
+    complaints(envelope::<IgnoredAny>(body).ok()?.errors)
 }
 
-struct Opened<'a, R> {
-    rows: Vec<R>,
-    info: Info<'a>,
-    notices: Option<String>,
+fn envelope<'a, T: Deserialize<'a>>(body: &'a [u8]) -> serde_json::Result<Envelope<'a, T>> {
+    serde_json::from_slice(body).map(|Object(envelope)| envelope)
 }
 
-/// Takes the rows out, if all around them says that they are an answer.
-fn open<'a, R: Deserialize<'a>>(body: &'a [u8]) -> Result<Opened<'a, R>, Misread> {
-    let Object(envelope): Object<Envelope<'a, R>> =
-        serde_json::from_slice(body).map_err(|error| misread(body, &error))?;
-    let complaints = complaints(&envelope.errors.0);
-    if envelope.success.0 != Value::Bool(true) {
-        let reason = complaints.map_or_else(|| "it names no error".to_owned(), |c| c.text);
-        let success = shown(&envelope.success.0.to_string());
-        return Err(Misread::Wrong(format!(
-            "the answer does not say that it succeeded (success: {success}): {reason}"
-        )));
-    }
-    if let Some(complaints) = complaints {
-        return Err(Misread::Wrong(format!(
-            "the answer says that it succeeded, yet has errors: {}",
-            complaints.text
-        )));
-    }
-    let rows = match envelope.result {
-        List::Rows(rows) => rows,
-        List::Other(what) => {
-            return Err(Misread::Wrong(format!(
-                "the answer's result should be a list, but is {what}"
-            )));
-        }
+/// Returns the rows, the `result_info` and the `messages`, if the envelope reports success.
+fn open<'a, R: Deserialize<'a>>(body: &'a [u8]) -> Result<(Vec<R>, Info<'a>, Option<String>), ParseError> {
+    let envelope = envelope::<RowList<R>>(body).map_err(|error| explain::<R>(body, error))?;
+    envelope.check()?;
+    let Some(RowList(rows)) = envelope.result else {
+        return Err(no_list("absent"));
     };
     let info = envelope.result_info.map(|Object(info)| info).unwrap_or_default();
-    let notices = self::complaints(&envelope.messages.0).map(|messages| messages.text);
-    Ok(Opened { rows, info, notices })
+    Ok((rows, info, complaints(envelope.messages).map(|messages| messages.text)))
 }
 
-fn misread(body: &[u8], error: &serde_json::Error) -> Misread {
-    let detail = Detail(shown(&error.to_string()));
+/// Parses a body that failed to parse once more, to find the reason. An envelope that reports a failure has no rows, so
+/// the failure counts for more than their absence.
+fn explain<'a, R: Deserialize<'a>>(body: &'a [u8], error: serde_json::Error) -> ParseError {
+    let (error, rows) = match envelope::<&RawValue>(body) {
+        Err(error) => (error, None),
+        Ok(envelope) => {
+            if let Err(failure) = envelope.check() {
+                return failure;
+            }
+            match envelope.result {
+                Some(result) if !result.get().starts_with('[') => return no_list(&quoted(result)),
+                result => (error, result),
+            }
+        }
+    };
+    let detail = shown(&error.to_string());
     if error.is_data() {
-        Misread::Shape(detail)
+        let place = place::<Object<Envelope<'_, RowList<R>>>>(body, rows).unwrap_or_default();
+        ParseError::Unexpected(format!("the answer has an unexpected shape: {place}{detail}"))
     } else if error.is_eof() && matches!(body.trim_ascii_start().first(), None | Some(b'{')) {
-        Misread::CutShort(detail)
+        ParseError::CutShort(detail)
     } else {
-        Misread::NotJson(detail)
+        ParseError::NotJson(detail)
     }
 }
 
-/// Converts all rows; the first that can't be is named by its number, from 1, as a person counts.
-fn numbered<R, T>(rows: &[R], convert: impl Fn(&R) -> Result<T, String>) -> Result<Vec<T>, Misread> {
+/// Where parsing fails, as `row 3 of 100: ` or by the path of keys.
+fn place<'a, T: Deserialize<'a>>(body: &'a [u8], rows: Raw<'_>) -> Option<String> {
+    let parsed = serde_path_to_error::deserialize::<_, T>(&mut serde_json::Deserializer::from_slice(body));
+    let error = parsed.err()?;
+    let mut path = error.path().iter().skip(1);
+    match path.next() {
+        Some(Segment::Seq { index }) => {
+            let rows: Vec<IgnoredAny> = serde_json::from_str(rows?.get()).ok()?;
+            Some(format!("row {} of {}: ", index + 1, rows.len()))
+        }
+        _ => error.path().iter().next().map(|_| format!("{}: ", error.path())),
+    }
+}
+
+impl<T> Envelope<'_, T> {
+    fn check(&self) -> Result<(), ParseError> {
+        let errors = complaints(self.errors).map(|errors| errors.text);
+        let success = self.success.map_or("null", RawValue::get);
+        let message = match (success, errors) {
+            ("true", None) => return Ok(()),
+            ("true", Some(errors)) => format!("the answer says that it succeeded, yet has errors: {errors}"),
+            (_, errors) => format!(
+                "the answer does not say that it succeeded (success: {}): {}",
+                self.success.map_or_else(|| "null".to_owned(), quoted),
+                errors.as_deref().unwrap_or("it names no error")
+            ),
+        };
+        Err(ParseError::Unexpected(message))
+    }
+}
+
+fn no_list(found: &str) -> ParseError {
+    ParseError::Unexpected(format!("the answer's result should be a list, but is {found}"))
+}
+
+/// Converts all rows. An error names the row by its number, counted from 1.
+fn convert<R, T>(rows: &[R], convert: impl Fn(&R) -> Result<T, String>) -> Result<Vec<T>, ParseError> {
     let converted = rows.iter().enumerate().map(|(at, row)| {
-        convert(row).map_err(|reason| Misread::Wrong(format!("row {} of {}: {reason}", at + 1, rows.len())))
+        convert(row).map_err(|reason| ParseError::Unexpected(format!("row {} of {}: {reason}", at + 1, rows.len())))
     });
     converted.collect()
 }
 
 fn observation(row: &ObjectRow<'_>) -> Result<Observation, String> {
-    let id: ObjectId = identifier(&row.id)?;
     Ok(Observation {
-        id,
-        data: StoredData::from(flag("hasStoredData", &row.has_stored_data)?),
+        id: identifier(row.id)?,
+        data: StoredData::from(flag("hasStoredData", row.has_stored_data)?),
     })
 }
 
 fn namespace(row: &NamespaceRow<'_>) -> Result<Namespace, String> {
-    let id: NamespaceId = identifier(&row.id)?;
-    let documented = flag("use_sqlite", &row.use_sqlite)?;
-    let in_typings = flag("useSqlite", &row.use_sqlite_in_typings)?;
+    let id: NamespaceId = identifier(row.id)?;
+    let documented = flag("use_sqlite", row.use_sqlite)?;
+    let in_typings = flag("useSqlite", row.use_sqlite_in_typings)?;
     if let (Some(a), Some(b)) = (documented, in_typings)
         && a != b
     {
         return Err(format!("use_sqlite is {a}, but useSqlite is {b}"));
     }
+    let text = |name, value| Ok::<_, String>(text(name, value)?.map(Cow::into_owned));
+    let preview = row.preview.map(tree).transpose();
     Ok(Namespace {
         id,
-        name: text("name", &row.name)?,
-        script: text("script", &row.script)?,
-        class: text("class", &row.class)?,
+        name: text("name", row.name)?,
+        script: text("script", row.script)?,
+        class: text("class", row.class)?,
         use_sqlite: documented.or(in_typings),
-        preview: row.preview.0.is_object().then(|| row.preview.0.clone()),
+        preview: preview
+            .map_err(|reason| format!("preview can't be read: {reason}"))?
+            .filter(Value::is_object),
     })
-}
-
-fn identifier<T: FromStr>(value: &Loose<'_>) -> Result<T, String>
-where
-    T::Err: std::fmt::Display,
-{
-    match value {
-        Loose::Absent | Loose::Null => Err("it has no id".to_owned()),
-        Loose::Text(id) => id
-            .parse()
-            .map_err(|invalid| format!("{invalid}, not {}", value.shown())),
-        other => Err(format!("the id should be a text, but is {}", other.shown())),
-    }
-}
-
-fn flag(name: &str, value: &Loose<'_>) -> Result<Option<bool>, String> {
-    match value {
-        Loose::Absent | Loose::Null => Ok(None),
-        Loose::Bool(flag) => Ok(Some(*flag)),
-        other => Err(format!(
-            "{name} should be true, false or null, but is {}",
-            other.shown()
-        )),
-    }
-}
-
-fn text(name: &str, value: &Loose<'_>) -> Result<Option<String>, String> {
-    match value {
-        Loose::Absent | Loose::Null => Ok(None),
-        Loose::Text(text) => Ok(Some(text.to_string())),
-        other => Err(format!("{name} should be a text or null, but is {}", other.shown())),
-    }
 }
 
 /// The documents and Cloudflare's SDKs disagree on where the cursor stands, so both places are read. To believe one
 /// against the other could end a walk early.
 fn next(info: &Info<'_>) -> Result<Next, String> {
-    let here = position("result_info.cursor", &info.cursor)?;
-    let there = match &info.cursors {
-        Some(Object(cursors)) => position("result_info.cursors.after", &cursors.after)?,
-        None => None,
-    };
-    let text = match (here, there) {
-        (Some(a), Some(b)) if a != b => {
-            let (a, b) = (shown(&a), shown(&b));
-            return Err(format!(
-                "result_info.cursor is \"{a}\", but result_info.cursors.after is \"{b}\""
-            ));
-        }
-        (here, there) => here.or(there),
-    };
-    Ok(text.map_or(Next::NoCursorKey, |text| {
+    let here = position("result_info.cursor", info.cursor)?;
+    let there = info.cursors.as_ref().and_then(|Object(cursors)| cursors.after);
+    let there = position("result_info.cursors.after", there)?;
+    if let (Some(a), Some(b)) = (&here, &there)
+        && a != b
+    {
+        let (a, b) = (shown(a), shown(b));
+        return Err(format!(
+            "result_info.cursor is \"{a}\", but result_info.cursors.after is \"{b}\""
+        ));
+    }
+    Ok(here.or(there).map_or(Next::NoCursorKey, |text| {
         Cursor::new(text).map_or(Next::End, Next::Cursor)
     }))
 }
 
-/// `None` where the key is absent; null is the same as the empty text.
-fn position<'a>(key: &str, value: &'a Loose<'_>) -> Result<Option<Cow<'a, str>>, String> {
-    match value {
-        Loose::Absent => Ok(None),
-        Loose::Null => Ok(Some(Cow::Borrowed(""))),
-        Loose::Text(text) => Ok(Some(Cow::Borrowed(text))),
-        other => Err(format!("{key} should be a text or null, but is {}", other.shown())),
-    }
+/// `None` for an absent key; null is the same as the empty text.
+fn position<'a>(key: &str, value: Raw<'a>) -> Result<Option<Cow<'a, str>>, String> {
+    let text = text(key, value)?;
+    Ok(value.map(|_| text.unwrap_or_default()))
 }
 
-/// `errors` or `messages`, whatever shape they have; nothing where they are empty.
-fn complaints(value: &Value) -> Option<Refusal> {
-    let all = match value {
-        Value::Null => return None,
-        Value::Array(all) => all.as_slice(),
-        Value::Object(one) if one.is_empty() => return None,
-        other => std::slice::from_ref(other),
+/// `errors` or `messages`, whatever shape they have; `None` if they are empty.
+fn complaints(value: Raw<'_>) -> Option<ApiErrors> {
+    let all = match tree(value?) {
+        Ok(Value::Array(all)) => all,
+        Ok(Value::Object(one)) if one.is_empty() => Vec::new(),
+        Ok(one) => vec![one],
+        Err(reason) => vec![serde_json::json!({ "message": reason })],
     };
-    if all.is_empty() {
-        return None;
-    }
-    let codes = |complaint: &Value| complaint.get("code").and_then(Value::as_u64);
     let text: Vec<String> = all.iter().map(complaint).collect();
-    Some(Refusal {
+    (!all.is_empty()).then(|| ApiErrors {
         text: shown(&text.join("; ")),
-        codes: all.iter().filter_map(codes).collect(),
+        codes: all.iter().filter_map(|one| one.get("code")?.as_u64()).collect(),
     })
 }
 
@@ -347,29 +319,18 @@ fn complaint(value: &Value) -> String {
     let Some(message) = value.get("message").and_then(Value::as_str) else {
         return value.to_string();
     };
-    let mut notes = Vec::new();
-    notes.extend(
-        value
-            .get("code")
-            .filter(|code| !code.is_null())
-            .map(|code| format!("code {code}")),
-    );
-    notes.extend(
-        value
-            .pointer("/source/pointer")
-            .and_then(Value::as_str)
-            .map(|at| format!("at {at}")),
-    );
-    notes.extend(
-        value
-            .get("documentation_url")
-            .and_then(Value::as_str)
-            .map(|url| format!("see {url}")),
-    );
-    if notes.is_empty() {
-        message.to_owned()
-    } else {
-        format!("{message} ({})", notes.join(", "))
+    let code = value.get("code").filter(|code| !code.is_null());
+    let pointer = value.pointer("/source/pointer").and_then(Value::as_str);
+    let url = value.get("documentation_url").and_then(Value::as_str);
+    let notes = [
+        code.map(|code| format!("code {code}")),
+        pointer.map(|pointer| format!("at {pointer}")),
+        url.map(|url| format!("see {url}")),
+    ];
+    let notes: Vec<_> = notes.into_iter().flatten().collect();
+    match notes.is_empty() {
+        true => message.to_owned(),
+        false => format!("{message} ({})", notes.join(", ")),
     }
 }
 

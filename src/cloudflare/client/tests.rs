@@ -1,5 +1,5 @@
-//! Against a small server on this machine. Real sockets and a paused clock don't mix, so these tests take real time and
-//! keep their budgets short.
+//! Tests with a small local server. Real sockets don't work with a paused clock, so these tests take real time and keep
+//! their budgets short.
 
 mod connections;
 mod faults;
@@ -32,7 +32,7 @@ fn quick() -> Pace {
     }
 }
 
-/// Room for all that a busy machine does to a test.
+/// Long enough for a busy machine.
 fn patient() -> RetryPolicy {
     RetryPolicy {
         budget: Duration::from_secs(30),
@@ -72,7 +72,7 @@ async fn page_of(answers: impl IntoIterator<Item = Response>) -> Page {
     list(&client(url), None).await.unwrap()
 }
 
-/// The error that these answers lead to, shown with its sources; no secret is in any of it.
+/// Kind, requests and text of the error after these responses. Checks that it has no secret.
 async fn error_of(answers: impl IntoIterator<Item = Response>, cursor: Option<&str>) -> (ErrorKind, u32, String) {
     let (_server, url) = Server::start(answers).await;
     let error = list(&client(url), cursor).await.unwrap_err();
@@ -93,7 +93,7 @@ fn assert_harmless(error: &Error) {
 }
 
 #[tokio::test]
-async fn a_page_is_asked_for_in_the_documented_way() {
+async fn a_page_is_requested_as_documented() {
     let (server, url) = Server::start([reply(200, ROWS), reply(200, ROWS)]).await;
     let client = client(url);
     let page = list(&client, Some("a b&c=/+ä")).await.unwrap();
@@ -151,7 +151,7 @@ async fn a_compressed_body_is_read() {
 }
 
 #[tokio::test]
-async fn a_body_that_swells_is_refused() {
+async fn a_decompression_bomb_is_refused() {
     let (kind, requests, words) = error_of([gzipped(&vec![b' '; 33 << 20])], None).await;
     assert_eq!((kind, requests), (ErrorKind::Wrong, 1));
     assert!(words.ends_with("the answer is larger than 32 MiB"), "{words}");

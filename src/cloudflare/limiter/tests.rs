@@ -1,4 +1,4 @@
-//! The clock is tokio's, paused: hours pass at once.
+//! The clock is tokio's, paused, so hours pass at once.
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ fn paused_clock<F: Future>(test: F) -> F::Output {
         .block_on(test)
 }
 
-/// Lets a task for each list of delays send, each after the next of its delays, over and over, until `span` is over.
+/// Runs one task per list of delays until `span` is over. Each task sends after each of its delays, in a cycle.
 async fn send_for(limiter: Arc<Limiter>, span: Duration, delays: &[Vec<u64>]) -> Vec<Instant> {
     let sent = Arc::new(Mutex::new(Vec::new()));
     let mut tasks = JoinSet::new();
@@ -46,7 +46,7 @@ async fn send_for(limiter: Arc<Limiter>, span: Duration, delays: &[Vec<u64>]) ->
     sent.clone()
 }
 
-/// The most that any closed window of this length saw.
+/// The most requests in any closed window of this length.
 fn fullest_window(sent: &[Instant], window: Duration) -> usize {
     let mut start = 0;
     let mut most = 0;
@@ -60,13 +60,13 @@ fn fullest_window(sent: &[Instant], window: Duration) -> usize {
 }
 
 fn arrivals() -> impl Strategy<Value = Vec<Vec<u64>>> {
-    // Greedy tasks, hesitant ones and such as come back after a long silence to a bucket that is full.
+    // Greedy tasks, slow ones, and those that return to a full bucket after a long silence.
     let delay = prop_oneof![4 => Just(0_u64), 2 => 1..50_u64, 1 => 50..20_000_u64];
     let task = prop_oneof![Just(vec![0]), prop::collection::vec(delay, 1..8)];
     prop::collection::vec(task, 1..6)
 }
 
-/// How long the program runs, in windows, what its tasks do, and how many milliseconds later it runs again.
+/// For each run: its length in windows, the delays of its tasks, and the milliseconds until the next run.
 fn runs() -> impl Strategy<Value = Vec<(f64, Vec<Vec<u64>>, u64)>> {
     let length = prop_oneof![0.0..0.05_f64, 0.0..2.0_f64];
     let rest = prop_oneof![Just(0), 0..3_000_u64];
@@ -98,7 +98,7 @@ proptest! {
     }
 }
 
-/// The worst that restarts can do: the old process has just spent its burst, again and again.
+/// The worst case of restarts: every process has just spent its burst.
 #[test]
 fn restarts_grant_no_burst() {
     let window = Duration::from_secs(10);
@@ -114,7 +114,7 @@ fn restarts_grant_no_burst() {
     assert!((900..=1000).contains(&most), "{most}");
 }
 
-/// The arithmetic alone, for quotas that are too large to be sent in full here.
+/// Checks the arithmetic alone, for quotas too large to send in full.
 #[test]
 fn burst_and_refill_stay_below_the_share_with_room_for_jitter() {
     for share_percent in [1, 33, 80, 100] {
@@ -122,7 +122,7 @@ fn burst_and_refill_stay_below_the_share_with_room_for_jitter() {
             let window = Duration::from_secs(300);
             let Bucket { burst, period } = Bucket::of(&pace(requests, window, share_percent));
             let allowed = (u128::from(requests) * u128::from(share_percent) / 100).max(1);
-            // What is sent in 1.0098 windows may arrive within one.
+            // Requests sent in 1.0098 windows may arrive within one.
             let squeezed = window.as_nanos() * 10_098 / 10_000;
             assert!(
                 u128::from(burst.get()) + squeezed / period.as_nanos() <= allowed,
@@ -173,7 +173,7 @@ fn a_tiny_quota_lets_one_pass_a_window() {
 }
 
 #[test]
-fn odd_settings_neither_panic_nor_open_the_gate() {
+fn odd_settings_neither_panic_nor_lift_a_pause() {
     for quota in [
         (0, 0),
         (0, 1),
@@ -185,7 +185,7 @@ fn odd_settings_neither_panic_nor_open_the_gate() {
         for share in [0, 1, 100, u8::MAX] {
             paused_clock(async {
                 let limiter = Limiter::new(pace(quota.0, Duration::from_secs(quota.1), share));
-                limiter.observe(&[Standing {
+                limiter.observe(&[RateLimitStatus {
                     remaining: 1,
                     reset: PATIENT,
                     policy: Some((u64::MAX, Duration::MAX)),
@@ -213,7 +213,7 @@ fn a_429_stops_every_task_of_the_token() {
         sleep(Duration::from_secs(10)).await;
         limiter.pause(Some(Duration::from_secs(20)));
         sleep(Duration::from_secs(5)).await;
-        // A floor: the longer pause of before stays.
+        // The longer pause stays.
         limiter.pause(Some(Duration::from_secs(1)));
         assert_eq!(limiter.pause_left(), Duration::from_secs(15));
         sleep(Duration::from_secs(60)).await;
@@ -227,13 +227,13 @@ fn a_429_stops_every_task_of_the_token() {
         };
         assert_eq!(between(10, 30), 0);
         assert!(between(30, 31) > 100);
-        assert_eq!(between(75, 1000), 0, "five minutes, where the API does not say");
+        assert_eq!(between(75, 1000), 0, "five minutes without Retry-After");
         assert_eq!(limiter.stats().throttled, 3);
     });
 }
 
 #[test]
-fn a_request_that_waited_when_the_pause_began_does_not_slip_through() {
+fn a_request_that_waited_when_a_pause_began_waits_for_its_end() {
     paused_clock(async {
         let limiter = Arc::new(Limiter::new(pace(10, Duration::from_secs(100), 100)));
         let start = Instant::now();
@@ -251,7 +251,7 @@ fn a_request_that_waited_when_the_pause_began_does_not_slip_through() {
 }
 
 #[test]
-fn a_pause_beyond_ones_patience_is_told_at_once_to_all_in_line() {
+fn a_pause_beyond_the_patience_fails_all_waiting_tasks_at_once() {
     paused_clock(async {
         let limiter = generous();
         limiter.pause(Some(Duration::from_secs(1000)));
@@ -273,7 +273,7 @@ fn a_pause_beyond_ones_patience_is_told_at_once_to_all_in_line() {
 }
 
 #[test]
-fn waiting_tasks_pass_in_the_order_of_their_coming() {
+fn waiting_tasks_pass_in_order_of_arrival() {
     paused_clock(async {
         let limiter = Arc::new(Limiter::new(pace(100, Duration::from_secs(100), 100)));
         let order = Arc::new(Mutex::new(Vec::new()));
@@ -292,7 +292,7 @@ fn waiting_tasks_pass_in_the_order_of_their_coming() {
 }
 
 #[test]
-fn a_task_that_is_dropped_while_it_waits_blocks_nobody() {
+fn a_dropped_waiting_task_blocks_no_other() {
     paused_clock(async {
         let limiter = Arc::new(Limiter::new(pace(10, Duration::from_secs(100), 100)));
         assert!(timeout(Duration::from_secs(1), limiter.acquire(PATIENT)).await.is_err());
@@ -302,8 +302,8 @@ fn a_task_that_is_dropped_while_it_waits_blocks_nobody() {
     });
 }
 
-fn standing(remaining: u64, reset: u64) -> Standing {
-    Standing {
+fn status(remaining: u64, reset: u64) -> RateLimitStatus {
+    RateLimitStatus {
         remaining,
         reset: Duration::from_secs(reset),
         policy: Some((1000, Duration::from_secs(100))),
@@ -311,11 +311,11 @@ fn standing(remaining: u64, reset: u64) -> Standing {
 }
 
 #[test]
-fn what_is_left_for_others_is_not_touched() {
+fn the_reserve_of_others_is_not_used() {
     paused_clock(async {
         let limiter = generous();
         limiter.acquire(PATIENT).await.unwrap();
-        limiter.observe(&[standing(200, 40)]);
+        limiter.observe(&[status(200, 40)]);
         let start = Instant::now();
         limiter.acquire(PATIENT).await.unwrap();
         assert!(start.elapsed() >= Duration::from_secs(40));
@@ -336,7 +336,7 @@ fn the_rest_of_a_window_is_spread_over_it() {
     paused_clock(async {
         let limiter = generous();
         limiter.acquire(PATIENT).await.unwrap();
-        limiter.observe(&[standing(210, 50)]);
+        limiter.observe(&[status(210, 50)]);
         let sent = send_for(limiter, Duration::from_secs(49), &greedy(4)).await;
         assert!((8..=10).contains(&sent.len()), "{}", sent.len());
     });
@@ -348,7 +348,7 @@ fn headers_never_speed_up() {
         paused_clock(async move {
             let limiter = Arc::new(Limiter::new(pace(1000, Duration::from_secs(100), 80)));
             if observe {
-                limiter.observe(&[standing(1_000_000, 1)]);
+                limiter.observe(&[status(1_000_000, 1)]);
             }
             send_for(limiter, Duration::from_secs(100), &greedy(4)).await.len()
         })

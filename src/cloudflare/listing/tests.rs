@@ -1,4 +1,4 @@
-//! Against servers that page in every way that one has been seen to, and that say anything about it.
+//! Servers with every kind of paging seen so far, and any counts beside it.
 
 use super::*;
 
@@ -13,7 +13,7 @@ struct Server {
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Size {
     Requested,
-    /// At most so many rows, and whether `per_page` says so.
+    /// The maximum number of rows, and whether `per_page` reports it.
     Capped(u64, bool),
     /// All rows, always.
     Ignored,
@@ -25,7 +25,7 @@ enum Page {
     Ignored,
     /// The last page again, beyond it.
     Clamped,
-    /// Pages after this one come empty, and say so.
+    /// Pages after this one are empty, and report zeros.
     EmptyAfter(u64),
     /// Pages after this one are refused.
     RefusedAfter(u64),
@@ -35,7 +35,7 @@ enum Page {
 enum Says {
     Nothing,
     Count,
-    /// The documents' meaning of `count`.
+    /// `count` as the documentation defines it.
     CountOfAll,
     TotalPages,
     Everything,
@@ -181,7 +181,7 @@ impl Server {
         (list, requests)
     }
 
-    /// Nothing in its responses tells it from a server that has no more.
+    /// Whether its responses are the same as those of a server with fewer namespaces.
     fn leaves_no_trace(self) -> bool {
         let says_nothing_of_all = matches!(self.says, Says::Nothing | Says::Count);
         let says_that_this_is_all = matches!(self.says, Says::TotalOfThePage | Says::TotalTooSmall);
@@ -215,7 +215,7 @@ fn a_short_list_is_not_taken_for_a_whole_one() {
 }
 
 #[test]
-fn a_server_that_says_nothing_wrong_is_believed() {
+fn a_consistent_server_is_believed() {
     let is_honest = |server: &Server| {
         let says = [
             Says::Nothing,
@@ -247,7 +247,7 @@ fn few_requests_are_enough() {
         let documented = requests(Size::Requested, Page::Requested, Says::Everything, all);
         assert_eq!(documented, expected, "{all}");
     }
-    // Cloudflare's local server.
+    // As Cloudflare's local server pages.
     for (all, expected) in [(0, 1), (3, 2), (99, 2), (100, 3), (130, 2)] {
         assert_eq!(
             requests(Size::Ignored, Page::Ignored, Says::Count, all),
@@ -287,7 +287,7 @@ fn a_doubt_names_what_disagrees() {
         ),
         (vec![page(0..0, total(3, 1))], "it lists 0, but its total_count is 3"),
         (
-            // One came and one went between the two pages.
+            // One was created and one deleted between the two pages.
             vec![
                 page(0..100, total(130, 2)),
                 page(101..131, total(131, 2)),
@@ -327,7 +327,7 @@ fn a_doubt_names_what_disagrees() {
 }
 
 #[test]
-fn a_row_that_comes_twice_on_a_page_is_no_doubt() {
+fn a_repeated_row_on_a_page_raises_no_doubt() {
     let mut list = NamespaceList::default();
     let numbers = Numbers {
         count: Some(2),

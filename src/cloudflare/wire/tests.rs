@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::model::ObjectId;
 
 const ID: &str = "fe7803fc55b964e09d94666545aab688d360c6bda69ba349ced1e5f28d2fc2c8";
 
@@ -16,12 +17,11 @@ fn row(rest: &str) -> String {
     body(&format!(r#""result":[{{"id":"{ID}","hasStoredData":true}},{rest}]"#))
 }
 
-fn words(misread: Misread) -> String {
-    match misread {
-        Misread::Wrong(message) => message,
-        Misread::NotJson(detail) => format!("not JSON: {detail}"),
-        Misread::CutShort(detail) => format!("cut short: {detail}"),
-        Misread::Shape(detail) => format!("shape: {detail}"),
+fn words(error: ParseError) -> String {
+    match error {
+        ParseError::Unexpected(message) => message,
+        ParseError::NotJson(detail) => format!("not JSON: {detail}"),
+        ParseError::CutShort(detail) => format!("cut short: {detail}"),
     }
 }
 
@@ -35,7 +35,7 @@ fn assert_refused(body: &str, expected: &str) {
 }
 
 #[test]
-fn the_documented_answer_is_read() {
+fn the_documented_response_is_read() {
     let documented = br#"{"errors":[],"messages":[],"success":true,
         "result":[{"id":"fe7803fc55b964e09d94666545aab688d360c6bda69ba349ced1e5f28d2fc2c8","hasStoredData":true}],
         "result_info":{"count":1,"cursor":"AAAA...","page":1,"per_page":20,"total_count":2000,"total_pages":100}}"#;
@@ -53,7 +53,7 @@ fn the_documented_answer_is_read() {
     };
     assert_eq!(
         objects(documented).unwrap(),
-        Read {
+        Parsed {
             value: expected,
             notices: None
         }
@@ -97,7 +97,7 @@ fn escapes_and_upper_case_in_an_id_are_read() {
 }
 
 #[test]
-fn the_end_is_told_from_a_missing_cursor() {
+fn an_end_differs_from_a_missing_cursor() {
     let cursor = |text: &str| Next::Cursor(Cursor::new(text).unwrap());
     let table = [
         ("", Next::NoCursorKey),
@@ -137,19 +137,19 @@ fn two_cursors_must_agree() {
 }
 
 #[test]
-fn counts_of_another_type_are_left_out() {
+fn counts_of_another_type_are_ignored() {
     let read = page(r#""result":[],"result_info":{"per_page":0,"count":"1","total_count":-1}"#);
     assert_eq!((read.per_page, read.count, read.total_count), (None, None, None));
 }
 
 #[test]
-fn odd_answers_are_refused_with_their_reason() {
+fn odd_responses_are_refused_with_a_reason() {
     let nine = "9".repeat(64);
     let table = [
         (body(r#""result":null"#), "result should be a list, but is null"),
         (body(r#""result":{}"#), "result should be a list, but is an object"),
-        (body(r#""result":"x""#), "result should be a list, but is a text"),
-        (body(r#""result":7"#), "result should be a list, but is a number"),
+        (body(r#""result":"x""#), "result should be a list, but is \"x\""),
+        (body(r#""result":7"#), "result should be a list, but is 7"),
         (body(r#""result_info":{}"#), "result should be a list, but is absent"),
         (r#"{"result":[]}"#.into(), "(success: null): it names no error"),
         (r#"{"success":"true","errors":[],"result":[]}"#.into(), "(success: \"true\")"),
@@ -169,13 +169,18 @@ fn odd_answers_are_refused_with_their_reason() {
         (row(&format!(r#"{{"id":"{ID}","hasStoredData":"true"}}"#)), "row 2 of 2: hasStoredData should be true, false or null, but is \"true\""),
         (row(&format!(r#"{{"id":"{ID}","hasStoredData":1}}"#)), "but is 1"),
         (row(&format!(r#"{{"id":"{ID}","hasStoredData":{{}}}}"#)), "but is an object"),
-        (row(&format!(r#"{{"id":"{ID}","id":"{ID}"}}"#)), "shape: duplicate field `id`"),
-        (row(&format!(r#"["{ID}",true]"#)), "shape: invalid type: sequence, expected an object"),
-        (row("null"), "shape: invalid type: null, expected an object"),
+        (row(&format!(r#"{{"id":"{ID}","id":"{ID}"}}"#)), "unexpected shape: row 2 of 2: duplicate field `id`"),
+        (row(&format!(r#"["{ID}",true]"#)), "shape: row 2 of 2: invalid type: sequence, expected an object"),
+        (row("null"), "shape: row 2 of 2: invalid type: null, expected an object"),
+        (row("{},null,{}"), "shape: row 3 of 4: invalid type: null, expected an object"),
+        (row(r#"{"id":"\ud800"}"#), "row 2 of 2: the id should be a text, but is a text with an invalid escape"),
         (body(r#""result":[],"result_info":{"cursor":7}"#), "result_info.cursor should be a text or null, but is 7"),
         (body(r#""result":[],"result_info":{"cursors":{"after":[]}}"#), "result_info.cursors.after should be a text or null, but is a list"),
-        (body(r#""result":[],"result_info":[]"#), "shape: invalid type: sequence, expected an object"),
-        (body(r#""result":[],"result_info":{"cursor":"a","cursor":""}"#), "shape: duplicate field `cursor`"),
+        (body(r#""result":[],"result_info":[]"#), "shape: result_info: invalid type: sequence, expected an object"),
+        (body(r#""result":[],"result_info":{"cursor":"a","cursor":""}"#), "shape: result_info: duplicate field `cursor`"),
+        (body(r#""result":null"#).replacen("\"success\":true", "\"success\":false", 1), "(success: false): it names no error"),
+        (format!(r#"{{"success":true,"errors":{}1{},"result":[]}}"#, "[".repeat(200), "]".repeat(200)), "yet has errors: recursion limit exceeded"),
+        (format!(r#"{{"result":[1],{}"#, r#""success":true,"x":"#), "cut short: EOF"),
         ("[]".into(), "shape: invalid type: sequence, expected an object"),
         ("null".into(), "shape: "),
         ("".into(), "cut short: EOF"),
@@ -193,7 +198,7 @@ fn odd_answers_are_refused_with_their_reason() {
 }
 
 #[test]
-fn nothing_foreign_is_quoted_at_length_or_raw() {
+fn quotes_are_short_and_sanitized() {
     let long = "x\u{1b}\u{202e}".repeat(10_000);
     let long = serde_json::to_string(&long).unwrap();
     let bodies = [
@@ -223,11 +228,11 @@ fn messages_are_kept_for_the_log() {
 }
 
 #[test]
-fn refusals_are_read_from_envelopes_alone() {
+fn errors_are_read_from_envelopes_only() {
     let rate = br#"{"success":false,"errors":[{"code":971,"message":"Please wait"}],"messages":[],"result":null}"#;
     assert_eq!(
-        refusal(rate),
-        Some(Refusal {
+        api_errors(rate),
+        Some(ApiErrors {
             text: "Please wait (code 971)".into(),
             codes: vec![971]
         })
@@ -239,7 +244,7 @@ fn refusals_are_read_from_envelopes_alone() {
         r#"{"success":false,"errors":[]}"#,
         r#"{"error":"x"}"#,
     ] {
-        assert_eq!(refusal(other.as_bytes()), None, "{other}");
+        assert_eq!(api_errors(other.as_bytes()), None, "{other}");
     }
 }
 
@@ -315,10 +320,10 @@ proptest! {
     fn no_bytes_make_it_panic(bytes in any::<Vec<u8>>()) {
         let _ = objects(&bytes);
         let _ = namespaces(&bytes);
-        let _ = refusal(&bytes);
+        let _ = api_errors(&bytes);
     }
 
-    /// Near misses of a right answer: one byte changed, or the end cut off.
+    /// A valid page with one byte changed, or its end cut off.
     #[test]
     fn no_damage_makes_it_panic(at in 0..400_usize, byte in any::<u8>(), cut in any::<bool>()) {
         let mut bytes = row(&format!(r#"{{"id":"{ID}","hasStoredData":null}}"#)).into_bytes();
@@ -344,7 +349,7 @@ proptest! {
 }
 
 #[test]
-fn an_answer_that_swells_is_refused_while_it_is_read() {
+fn a_body_can_not_fill_the_memory() {
     let rows = |count: usize| vec!["{}"; count].join(",");
     assert_refused(
         &body(&format!(r#""result":[{}]"#, rows(20_001))),
@@ -352,12 +357,14 @@ fn an_answer_that_swells_is_refused_while_it_is_read() {
     );
     let most = objects(body(&format!(r#""result":[{}]"#, rows(20_000))).as_bytes());
     assert!(words(most.unwrap_err()).contains("row 1 of 20000"), "read to its end");
-    let zeros = vec!["0"; 1_001].join(",");
-    for key in ["success", "errors", "messages"] {
-        let body = format!(r#"{{"{key}":[{{"code":[{zeros}]}}],"result":[]}}"#);
-        assert_refused(&body, "more parts than it can have");
-    }
-    let preview = body(&format!(r#""result":[{{"id":"a","preview":{{"a":[{zeros}]}}}}]"#));
-    let refused = words(namespaces(preview.as_bytes()).unwrap_err());
-    assert!(refused.contains("more parts than it can have"), "{refused}");
+    let zeros = vec!["0"; 10_000].join(",");
+    let too_long = "bytes, more than the 16384 that are read";
+    assert_refused(&format!(r#"{{"success":[{zeros}],"result":[]}}"#), "(success: a list)");
+    let errors = format!(r#"{{"success":true,"errors":[{zeros}],"result":[]}}"#);
+    assert_refused(&errors, &format!("yet has errors: 20001 {too_long}"));
+    let messages = format!(r#"{{"success":true,"messages":[{zeros}],"result":[]}}"#);
+    let notices = objects(messages.as_bytes()).unwrap().notices.unwrap();
+    assert!(notices.contains(too_long), "{notices}");
+    let preview = one_namespace(&format!(r#"{{"id":"a","preview":[{zeros}]}}"#)).unwrap_err();
+    assert_eq!(preview, format!("row 1 of 1: preview can't be read: 20001 {too_long}"));
 }

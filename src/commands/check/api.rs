@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use durable_inventory::cli::SyncArgs;
-use durable_inventory::cloudflare::{ErrorKind, Limiter, Listing};
+use durable_inventory::cloudflare::{ErrorKind, Limiter, NamespaceListing};
 use durable_inventory::config::{Settings, SyncConfig};
 use durable_inventory::model::Namespace;
 use durable_inventory::sync::Account;
@@ -88,7 +88,12 @@ async fn permission(
     }
 }
 
-fn namespaces(account: &Account, listing: &Listing, what: &str, findings: &mut Findings) -> Result<(), Failure> {
+fn namespaces(
+    account: &Account,
+    listing: &NamespaceListing,
+    what: &str,
+    findings: &mut Findings,
+) -> Result<(), Failure> {
     let listed = &listing.namespaces;
     let selected = listed
         .iter()

@@ -1,4 +1,4 @@
-//! Connections whose peer goes silent: a retry does not use them.
+//! A retry does not use connections whose peer went silent.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -8,7 +8,7 @@ use tokio::sync::Barrier;
 
 use super::*;
 
-/// Responds on every connection, until it goes deaf on those that it has.
+/// A server that responds on every connection until `go_deaf`, and then only on new ones.
 #[derive(Default)]
 struct Deaf {
     connections: AtomicUsize,
@@ -18,8 +18,7 @@ struct Deaf {
 }
 
 impl Deaf {
-    /// The first `at_once` requests get their responses when all of them have come, so that each has a connection of
-    /// its own.
+    /// Delays the first `at_once` responses until all their requests have arrived, so that each uses its own connection.
     async fn start(at_once: usize) -> (Arc<Self>, Url) {
         let (server, barrier) = (Arc::new(Self::default()), Arc::new(Barrier::new(at_once)));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -1,4 +1,4 @@
-//! Which faults are tried again, which are not, and what the user is told.
+//! Which errors are retried, which are not, and their messages.
 
 use axum::body::Body;
 
@@ -6,7 +6,7 @@ use super::server::{broken, gzipped, refusal, reply, stuck, with};
 use super::*;
 
 #[tokio::test]
-async fn what_may_pass_is_tried_again() {
+async fn transient_errors_are_retried() {
     let mut cut_gzip = gzipped(ROWS.as_bytes());
     let short = axum::body::to_bytes(std::mem::take(cut_gzip.body_mut()), 10_000)
         .await
@@ -30,9 +30,9 @@ async fn what_may_pass_is_tried_again() {
     assert_eq!((page.rows.len(), page.requests), (1, 11));
 }
 
-/// The shortest responses that were cut, whatever says that they end there.
+/// The shortest truncated responses, with every way to mark their end.
 #[tokio::test]
-async fn an_empty_response_is_tried_again() {
+async fn an_empty_response_is_retried() {
     let zipped = |bytes: usize| {
         let body = if bytes == 0 {
             Body::empty()
@@ -63,11 +63,11 @@ async fn an_empty_response_is_tried_again() {
     assert_eq!((page.rows.len(), page.requests as usize), (1, sent));
 }
 
-/// What gzip writes before the first byte of what it compressed.
+/// A gzip header.
 const ZIPPED_HEAD: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
 
 #[tokio::test]
-async fn what_can_not_pass_is_not_tried_again() {
+async fn permanent_errors_are_not_retried() {
     use ErrorKind::{CursorRefused, Forbidden, NotFound, Unauthorized, Wrong};
     let table = [
         (
@@ -144,7 +144,7 @@ async fn what_can_not_pass_is_not_tried_again() {
 }
 
 #[tokio::test]
-async fn an_endless_fault_is_given_up_with_what_was_tried() {
+async fn giving_up_reports_the_attempts() {
     let (_server, url) = Server::start((0..200).map(|_| refusal(502, 1, "bad gateway"))).await;
     let start = Instant::now();
     let error = list(&client_with(url, Arc::new(Limiter::new(quick())), short()), None)
@@ -181,7 +181,7 @@ async fn without_a_budget_it_is_one_attempt() {
 }
 
 #[tokio::test]
-async fn nobody_listening_is_a_fault_that_may_pass() {
+async fn a_refused_connection_is_transient() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url: Url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
     drop(listener);

@@ -12,13 +12,13 @@ fn namespaces(ids: &[&str], info: &str) -> Response {
     )
 }
 
-async fn list_namespaces(answers: Vec<Response>) -> (Result<Listing, Error>, Vec<String>) {
+async fn list_namespaces(answers: Vec<Response>) -> (Result<NamespaceListing, Error>, Vec<String>) {
     let (server, url) = Server::start(answers).await;
     let listing = client(url).list_namespaces(&"acc".parse().unwrap()).await;
     (listing, server.paths())
 }
 
-fn ids(listing: Result<Listing, Error>) -> (Vec<String>, u32) {
+fn ids(listing: Result<NamespaceListing, Error>) -> (Vec<String>, u32) {
     let listing = listing.unwrap();
     (
         listing
@@ -30,7 +30,7 @@ fn ids(listing: Result<Listing, Error>) -> (Vec<String>, u32) {
     )
 }
 
-fn doubt(listing: &Result<Listing, Error>) -> Option<&str> {
+fn doubt(listing: &Result<NamespaceListing, Error>) -> Option<&str> {
     listing.as_ref().unwrap().doubt.as_deref()
 }
 
@@ -113,7 +113,7 @@ async fn a_list_that_breaks_off_is_doubtful() {
     assert_eq!((error.kind(), error.requests()), (ErrorKind::Forbidden, 1));
 }
 
-/// A namespace that comes or goes between two pages makes the numbers of one listing differ.
+/// A namespace created or deleted between two pages makes the numbers of one listing disagree.
 #[tokio::test]
 async fn a_doubtful_list_is_requested_again() {
     let moving = || {

@@ -1,6 +1,6 @@
-//! What 429 and the quota's headers do to the sending.
+//! The effect of 429 and of the rate limit headers.
 
-use super::server::{Asked, refusal, with};
+use super::server::{ReceivedRequest, refusal, with};
 use super::*;
 
 #[tokio::test]
@@ -14,7 +14,7 @@ async fn retry_after_is_a_floor() {
 }
 
 #[tokio::test]
-async fn a_pause_beyond_the_budget_is_told_at_once_to_every_task() {
+async fn a_pause_beyond_the_budget_fails_every_task_at_once() {
     let (server, url) = Server::start([with(refusal(429, 971, "wait"), "retry-after", "3600")]).await;
     let limiter = Arc::new(Limiter::new(quick()));
     let (first, second) = (
@@ -63,8 +63,8 @@ async fn a_429_of_one_task_stops_the_others() {
     }
     let asked = server.asked.lock().unwrap();
     let refused = asked[5].2;
-    let during = |asked: &&Asked| {
-        // Those that were on their way when the refusal arrived are not counted.
+    let during = |asked: &&ReceivedRequest| {
+        // Requests already in flight when the 429 arrived are not counted.
         let since = asked.2.saturating_duration_since(refused);
         since > Duration::from_millis(100) && since < Duration::from_millis(950)
     };
@@ -72,7 +72,7 @@ async fn a_429_of_one_task_stops_the_others() {
 }
 
 #[tokio::test]
-async fn the_limiter_learns_from_the_headers() {
+async fn the_limiter_obeys_the_headers() {
     let answer = with(reply(200, ROWS), "ratelimit", "\"default\";r=5;t=1");
     let answer = with(answer, "ratelimit-policy", "\"default\";q=1000;w=300");
     let (server, url) = Server::start([answer, reply(200, ROWS)]).await;

@@ -1,4 +1,4 @@
-//! The server, and the answers that it can be told to give.
+//! The server, and the responses that it can send.
 
 use std::collections::VecDeque;
 use std::io::Write;
@@ -15,14 +15,14 @@ use url::Url;
 
 use super::ROWS;
 
-/// A path with its query, the headers, and when it came.
-pub(super) type Asked = (String, HeaderMap, Instant);
+/// Path and query, headers, and time of a request.
+pub(super) type ReceivedRequest = (String, HeaderMap, Instant);
 
-/// Answers what it is told to, one after the other, and keeps what was asked.
+/// Sends the given responses in order, and keeps the requests.
 #[derive(Clone, Default)]
 pub(super) struct Server {
     answers: Arc<Mutex<VecDeque<Response>>>,
-    pub(super) asked: Arc<Mutex<Vec<Asked>>>,
+    pub(super) asked: Arc<Mutex<Vec<ReceivedRequest>>>,
 }
 
 impl Server {
@@ -73,7 +73,7 @@ pub(super) fn refusal(status: u16, code: u32, message: &str) -> Response {
     reply(status, body.to_string())
 }
 
-/// A body that breaks off after its first bytes.
+/// A response whose connection breaks within the body.
 pub(super) fn broken() -> Response {
     let chunks = [
         Ok(Bytes::from(&ROWS[..50])),

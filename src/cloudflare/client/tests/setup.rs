@@ -1,4 +1,4 @@
-//! What is refused before anything is sent, and what is never shown.
+//! Settings that are refused before anything is sent, and secrets that are never shown.
 
 use super::*;
 

@@ -1,26 +1,27 @@
-//! One answer: received within bounds, its headers told to the limiter, and its status and body judged.
+//! One response: received within bounds, its headers passed to the limiter, its status and body turned into a page or
+//! an error.
 
 use std::time::{Duration, SystemTime};
 
 use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, LOCATION, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
 
-use crate::cloudflare::error::{ErrorKind, Fault, Verdict};
+use crate::cloudflare::error::{AttemptError, ErrorKind, RetryDecision};
 use crate::cloudflare::limiter::Limiter;
-use crate::cloudflare::quota;
-use crate::cloudflare::wire::{self, Misread, Read};
+use crate::cloudflare::rate_limit_headers;
+use crate::cloudflare::wire::{self, ParseError, Parsed, Parser};
 use crate::text::{first_line, shown};
 
-/// A page of 10,000 objects is below 1 MiB. It is counted after decompression, so a small body can't swell without end.
+/// The longest body, counted after decompression. A page of 10,000 objects is below 1 MiB.
 const LARGEST_BODY: usize = 32 * 1024 * 1024;
 
-/// Enough for the reason of a refusal; the rest of an error page is not read.
-const LARGEST_REASON: usize = 64 * 1024;
+/// How much of an error response is read: enough for its reason.
+const LARGEST_ERROR_BODY: usize = 64 * 1024;
 
-/// Complaints of the credentials' form, which come with a 400.
+/// Error codes of malformed credentials, which come with a 400.
 const CREDENTIAL_CODES: [u64; 3] = [6003, 6111, 9106];
 
-/// Whole seconds, as `Date` has them.
+/// Seconds that this machine's clock is ahead of the `Date` header.
 fn clock_ahead_s(headers: &HeaderMap, now: SystemTime) -> Option<i64> {
     let date = httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()?;
     Some(match now.duration_since(date) {
@@ -31,23 +32,23 @@ fn clock_ahead_s(headers: &HeaderMap, now: SystemTime) -> Option<i64> {
 
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-pub(super) struct Answer {
+pub(super) struct ApiResponse {
     status: StatusCode,
     content_type: String,
-    /// The host that a redirect points to.
+    /// The host of a redirect's target.
     redirect: Option<String>,
     retry_after: Option<Duration>,
     body: Vec<u8>,
 }
 
-impl Answer {
-    /// Takes an answer in. The limiter hears of the headers first: while the body comes in, other tasks must not go on
-    /// sending into a 429.
-    pub(super) async fn receive(mut response: Response, limiter: &Limiter) -> Result<Self, Fault> {
+impl ApiResponse {
+    /// Reads the body. The limiter gets the headers first, so that no other task sends during a 429 while the body
+    /// arrives.
+    pub(super) async fn receive(mut response: Response, limiter: &Limiter) -> Result<Self, AttemptError> {
         let status = response.status();
         let headers = response.headers();
         let retry_after = retry_after(headers, SystemTime::now());
-        limiter.observe(&quota::standings(headers));
+        limiter.observe(&rate_limit_headers::statuses(headers));
         if let Some(ahead) = clock_ahead_s(headers, SystemTime::now()) {
             limiter.note_clock(ahead);
         }
@@ -62,7 +63,7 @@ impl Answer {
         let body = if status.is_success() {
             whole_body(&mut response).await?
         } else {
-            reason(&mut response).await
+            error_body(&mut response).await
         };
         Ok(Self {
             status,
@@ -73,95 +74,88 @@ impl Answer {
         })
     }
 
-    /// What the answer says, or what is wrong with it.
-    pub(super) fn read<T>(
-        &self,
-        parse: fn(&[u8]) -> Result<Read<T>, Misread>,
-        had_cursor: bool,
-    ) -> Result<Read<T>, Fault> {
+    /// Parses the body of a success; anything else is an error.
+    pub(super) fn read<T>(&self, parse: Parser<T>, had_cursor: bool) -> Result<Parsed<T>, AttemptError> {
         if self.status.is_success() {
-            return parse(&self.body).map_err(|misread| self.misread(misread));
+            return parse(&self.body).map_err(|error| self.parse_error(error));
         }
         Err(self.refused(had_cursor))
     }
 
-    /// The same answer with another body.
-    pub(super) fn with_body(self, change: impl FnOnce(&str) -> String) -> Self {
-        let body = change(&String::from_utf8_lossy(&self.body)).into_bytes();
+    /// Applies `redact` to the body.
+    pub(super) fn redacted(self, redact: impl FnOnce(&str) -> String) -> Self {
+        let body = redact(&String::from_utf8_lossy(&self.body)).into_bytes();
         Self { body, ..self }
     }
 
-    fn misread(&self, misread: Misread) -> Fault {
-        let status = self.status.as_u16();
-        match misread {
-            Misread::Wrong(message) => Fault::wrong(message),
-            Misread::Shape(detail) => Fault {
-                source: Some(Box::new(detail)),
-                ..Fault::wrong("the answer has an unexpected shape".to_owned())
-            },
-            Misread::NotJson(detail) => {
-                let line = first_line(&self.body);
-                let message = format!("the answer is not JSON: HTTP {status}, {}: {line}", self.content_type);
-                Fault {
-                    source: Some(Box::new(detail)),
-                    ..Fault::wrong(message)
-                }
+    fn parse_error(&self, error: ParseError) -> AttemptError {
+        let (decision, message, detail) = match error {
+            ParseError::Unexpected(message) => return AttemptError::wrong(message),
+            ParseError::NotJson(detail) => {
+                let (described, line) = (self.described(), first_line(&self.body));
+                let message = format!("the answer is not JSON: {described}: {line}");
+                (RetryDecision::Final(ErrorKind::Wrong), message, detail)
             }
-            // Where the length of a body is not told, a broken connection looks like the end of it.
-            Misread::CutShort(detail) => Fault {
-                verdict: Verdict::Retry {
-                    not_before: Duration::ZERO,
-                },
-                message: match self.body.trim_ascii() {
-                    [] => format!("the response is empty: HTTP {status}, {}", self.content_type),
+            // If the length of a body is not sent, a broken connection looks like its end.
+            ParseError::CutShort(detail) => {
+                let message = match self.body.trim_ascii() {
+                    [] => format!("the response is empty: {}", self.described()),
                     _ => "the answer was cut short".to_owned(),
-                },
-                source: Some(Box::new(detail)),
-            },
+                };
+                (RetryDecision::NOW, message, detail)
+            }
+        };
+        AttemptError {
+            decision,
+            message,
+            source: Some(detail.into()),
         }
     }
 
-    fn refused(&self, had_cursor: bool) -> Fault {
+    fn described(&self) -> String {
+        format!("HTTP {}, {}", self.status.as_u16(), self.content_type)
+    }
+
+    fn refused(&self, had_cursor: bool) -> AttemptError {
         let status = self.status.as_u16();
         if self.status.is_redirection() {
             let host = self.redirect.as_deref().unwrap_or("an unknown host");
-            return Fault::wrong(format!(
+            return AttemptError::wrong(format!(
                 "HTTP {status} redirects to {host}, which is not followed: check the API base URL"
             ));
         }
-        let refusal = wire::refusal(&self.body);
-        let is_about_credentials = refusal
-            .as_ref()
-            .is_some_and(|refusal| refusal.codes.iter().any(|code| CREDENTIAL_CODES.contains(code)));
-        let message = match refusal {
-            Some(refusal) => format!("HTTP {status}: {}", refusal.text),
-            None => format!("HTTP {status}, {}: {}", self.content_type, first_line(&self.body)),
+        let errors = wire::api_errors(&self.body);
+        let codes = errors.iter().flat_map(|errors| &errors.codes);
+        let is_about_credentials = codes.into_iter().any(|code| CREDENTIAL_CODES.contains(code));
+        let message = match errors {
+            Some(errors) => format!("HTTP {status}: {}", errors.text),
+            None => format!("{}: {}", self.described(), first_line(&self.body)),
         };
-        let verdict = match status {
-            429 => Verdict::Throttled,
-            408 | 500..=599 => Verdict::Retry {
+        let decision = match status {
+            429 => RetryDecision::Throttled,
+            408 | 500..=599 => RetryDecision::Retry {
                 not_before: self.retry_after.unwrap_or_default(),
             },
-            401 => Verdict::Final(ErrorKind::Unauthorized),
-            403 => Verdict::Final(ErrorKind::Forbidden),
-            400 if is_about_credentials => Verdict::Final(ErrorKind::Unauthorized),
-            400 if had_cursor => Verdict::Final(ErrorKind::CursorRefused),
-            404 => Verdict::Final(ErrorKind::NotFound),
-            _ => Verdict::Final(ErrorKind::Wrong),
+            401 => RetryDecision::Final(ErrorKind::Unauthorized),
+            403 => RetryDecision::Final(ErrorKind::Forbidden),
+            400 if is_about_credentials => RetryDecision::Final(ErrorKind::Unauthorized),
+            400 if had_cursor => RetryDecision::Final(ErrorKind::CursorRefused),
+            404 => RetryDecision::Final(ErrorKind::NotFound),
+            _ => RetryDecision::Final(ErrorKind::Wrong),
         };
-        Fault {
-            verdict,
+        AttemptError {
+            decision,
             message,
             source: None,
         }
     }
 }
 
-async fn whole_body(response: &mut Response) -> Result<Vec<u8>, Fault> {
+async fn whole_body(response: &mut Response) -> Result<Vec<u8>, AttemptError> {
     let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(Fault::transport)? {
+    while let Some(chunk) = response.chunk().await.map_err(AttemptError::transport)? {
         if body.len() + chunk.len() > LARGEST_BODY {
-            return Err(Fault::wrong(format!(
+            return Err(AttemptError::wrong(format!(
                 "the answer is larger than {} MiB",
                 LARGEST_BODY >> 20
             )));
@@ -171,26 +165,27 @@ async fn whole_body(response: &mut Response) -> Result<Vec<u8>, Fault> {
     Ok(body)
 }
 
-/// As much of a refusal's body as comes. The status alone decides what follows, so no fault of the body does.
-async fn reason(response: &mut Response) -> Vec<u8> {
+/// As much of an error response as arrives. Its status alone decides what follows, so a broken body is not an error.
+async fn error_body(response: &mut Response) -> Vec<u8> {
     let mut body = Vec::new();
-    while body.len() < LARGEST_REASON
+    while body.len() < LARGEST_ERROR_BODY
         && let Ok(Some(chunk)) = response.chunk().await
     {
         body.extend_from_slice(&chunk);
     }
-    body.truncate(LARGEST_REASON);
+    body.truncate(LARGEST_ERROR_BODY);
     body
 }
 
-/// The host alone: the rest of a redirect may hold a secret.
+/// The host only: the rest of a redirect's URL may hold a secret.
 fn redirect_host(response: &Response) -> Option<String> {
     let target = response.headers().get(LOCATION)?.to_str().ok()?;
     let url = response.url().join(target).ok()?;
     url.host_str().map(shown)
 }
 
-/// Seconds or a date. A date is compared to the server's own clock where it tells it; one that is past tells nothing.
+/// `Retry-After` in seconds or as a date. A date is compared to the server's own clock if it sends one; a past date is
+/// ignored.
 fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
@@ -232,7 +227,7 @@ mod tests {
         assert_eq!(
             wait(&[("retry-after", "Sun, 06 Nov 1994 08:48:37 GMT")]),
             None,
-            "a past date tells nothing"
+            "a past date is ignored"
         );
         for garbage in ["", "-1", "+1", "1.5", "soon"] {
             assert_eq!(wait(&[("retry-after", garbage)]), None, "{garbage}");
@@ -240,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_date_is_measured_by_the_servers_clock() {
+    fn a_date_is_compared_to_the_servers_clock() {
         let fields = [
             ("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT"),
             ("date", "Sun, 06 Nov 1994 08:49:27 GMT"),

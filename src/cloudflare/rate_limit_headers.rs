@@ -1,5 +1,4 @@
-//! What a token may send, as the `Ratelimit` and `Ratelimit-Policy` headers tell it. All of it is pure;
-//! [`super::limiter`] acts on it.
+//! Parses the `Ratelimit` and `Ratelimit-Policy` headers into the pace that they ask for. [`super::limiter`] acts on it.
 
 use std::time::Duration;
 
@@ -7,39 +6,39 @@ use reqwest::header::HeaderMap;
 
 use crate::units::Quota;
 
-/// Nobody is held longer on a header's word: no window of an API is longer, and greater times would only overflow.
+/// The longest time that a header can make us wait. No API has a longer window, and longer times could overflow.
 const LONGEST_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// One item of the `Ratelimit` header with the policy of the same name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Standing {
-    /// `r`: requests that are left in the window.
+pub(super) struct RateLimitStatus {
+    /// `r`: requests left in the window.
     pub(super) remaining: u64,
-    /// `t`: until the window starts again.
+    /// `t`: time until the window resets.
     pub(super) reset: Duration,
-    /// `q` and `w` of `Ratelimit-Policy`.
+    /// Quota and window: `q` and `w` of `Ratelimit-Policy`.
     pub(super) policy: Option<(u64, Duration)>,
 }
 
-/// How far an answer asks us to slow down. Zero durations ask for nothing.
+/// How much a response asks us to slow down. Zero durations ask for nothing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Slowdown {
-    /// Send nothing for so long: what is left belongs to others.
+pub(super) struct Backpressure {
+    /// Send nothing for this long: what is left of the quota is for others.
     pub(super) hold: Duration,
-    /// Let at least so much time pass between two requests ...
+    /// The least time between two requests.
     pub(super) spacing: Duration,
-    /// ... for so long.
+    /// How long `spacing` applies.
     pub(super) spaced_for: Duration,
 }
 
-/// Reads both headers. What is not understood is left out: the headers advise, the pace of our own stands without them.
-pub(super) fn standings(headers: &HeaderMap) -> Vec<Standing> {
+/// Parses both headers. Malformed items are ignored: without them, our own pace still holds.
+pub(super) fn statuses(headers: &HeaderMap) -> Vec<RateLimitStatus> {
     let policies: Vec<Item<'_>> = items(headers, "ratelimit-policy");
     items(headers, "ratelimit")
         .iter()
         .filter_map(|item| {
             let policy = policies.iter().find(|p| p.name == item.name);
-            Some(Standing {
+            Some(RateLimitStatus {
                 remaining: item.param("r")?,
                 reset: seconds(item.param("t")?),
                 policy: policy.and_then(|p| Some((p.param("q")?, seconds(p.param("w")?)))),
@@ -48,16 +47,16 @@ pub(super) fn standings(headers: &HeaderMap) -> Vec<Standing> {
         .collect()
 }
 
-/// The strictest reading of all items. `ours` stands in where the policy is not told.
-pub(super) fn slowdown(standings: &[Standing], ours: Quota, share_percent: u8) -> Slowdown {
-    let mut strictest = Slowdown::default();
-    for standing in standings {
-        let (quota, window) = standing.policy.unwrap_or((u64::from(ours.requests), ours.window));
+/// The strictest demand of all items. `ours` replaces a missing policy.
+pub(super) fn backpressure(statuses: &[RateLimitStatus], ours: Quota, share_percent: u8) -> Backpressure {
+    let mut strictest = Backpressure::default();
+    for status in statuses {
+        let (quota, window) = status.policy.unwrap_or((u64::from(ours.requests), ours.window));
         let others_percent = 100_u128.saturating_sub(u128::from(share_percent));
         let reserve = u64::try_from(u128::from(quota) * others_percent / 100).unwrap_or(u64::MAX);
-        // A reset that lies beyond the window is wrong, and must not stop us for longer than the window can last.
-        let reset = standing.reset.min(window);
-        match standing.remaining.saturating_sub(reserve) {
+        // A reset later than a whole window is wrong, and must not stop us for longer than the window.
+        let reset = status.reset.min(window);
+        match status.remaining.saturating_sub(reserve) {
             0 => strictest.hold = strictest.hold.max(reset),
             left => {
                 let left = u32::try_from(left).unwrap_or(u32::MAX);
@@ -79,12 +78,9 @@ struct Item<'a> {
 
 impl Item<'_> {
     fn param(&self, key: &str) -> Option<u64> {
-        // The last of several counts, as in any structured field.
-        self.params
-            .iter()
-            .rev()
-            .find(|(k, _)| *k == key)
-            .map(|(_, value)| *value)
+        // The last of several wins, as RFC 9651 says.
+        let found = self.params.iter().rfind(|(name, _)| *name == key);
+        found.map(|(_, value)| *value)
     }
 }
 
@@ -102,22 +98,14 @@ fn items<'a>(headers: &'a HeaderMap, name: &str) -> Vec<Item<'a>> {
 fn item(text: &str) -> Item<'_> {
     let mut parts = split_outside_quotes(text, b';').into_iter().map(str::trim);
     let name = parts.next().unwrap_or_default();
-    let params = parts
-        .filter_map(|part| {
-            let (key, value) = part.split_once('=')?;
-            Some((key.trim(), whole(value.trim())?))
-        })
-        .collect();
+    let unquoted = name.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    let params = parts.filter_map(|part| part.split_once('='));
     Item {
-        name: unquoted(name),
-        params,
+        name: unquoted.unwrap_or(name),
+        params: params
+            .filter_map(|(key, value)| Some((key.trim(), whole(value.trim())?)))
+            .collect(),
     }
-}
-
-fn unquoted(name: &str) -> &str {
-    name.strip_prefix('"')
-        .and_then(|rest| rest.strip_suffix('"'))
-        .unwrap_or(name)
 }
 
 fn split_outside_quotes(text: &str, separator: u8) -> Vec<&str> {
@@ -139,12 +127,9 @@ fn split_outside_quotes(text: &str, separator: u8) -> Vec<&str> {
     parts
 }
 
-/// Digits alone: a sign is not a number of requests or seconds.
+/// A number without a sign.
 fn whole(text: &str) -> Option<u64> {
-    if !text.bytes().all(|b| b.is_ascii_digit()) {
-        return None;
-    }
-    text.parse().ok()
+    text.parse().ok().filter(|_| !text.starts_with('+'))
 }
 
 fn seconds(seconds: u64) -> Duration {
@@ -177,7 +162,7 @@ mod tests {
     type Numbers = (u64, u64, Option<(u64, u64)>);
 
     fn read(limit: &str, policy: &str) -> Vec<Numbers> {
-        standings(&headers(&[
+        statuses(&headers(&[
             ("ratelimit", limit.as_bytes()),
             ("ratelimit-policy", policy.as_bytes()),
         ]))
@@ -221,15 +206,15 @@ mod tests {
             ("ratelimit", b"\xff"),
             ("ratelimit", b"\"b\";r=3;t=4"),
         ]);
-        assert_eq!(standings(&map).len(), 2);
+        assert_eq!(statuses(&map).len(), 2);
     }
 
     #[test]
-    fn the_reserve_belongs_to_others() {
+    fn the_reserve_is_left_to_others() {
         let seconds = Duration::from_secs;
         let at = |remaining, t, policy| {
-            slowdown(
-                &[Standing {
+            backpressure(
+                &[RateLimitStatus {
                     remaining,
                     reset: seconds(t),
                     policy,
@@ -241,7 +226,7 @@ mod tests {
         assert_eq!(at(240, 30, None).hold, seconds(30));
         assert_eq!(
             at(241, 30, None),
-            Slowdown {
+            Backpressure {
                 hold: Duration::ZERO,
                 spacing: seconds(30),
                 spaced_for: seconds(30)
@@ -251,17 +236,17 @@ mod tests {
         assert_eq!(at(0, 1_000_000, None).hold, seconds(300), "no longer than the window");
         assert_eq!(at(10, 40, Some((50, seconds(20)))).hold, seconds(20));
         assert_eq!(at(11, 20, Some((50, seconds(20)))).spacing, seconds(20));
-        assert_eq!(slowdown(&[], OURS, 80), Slowdown::default());
+        assert_eq!(backpressure(&[], OURS, 80), Backpressure::default());
     }
 
     #[test]
     fn the_strictest_item_counts() {
-        let of = |remaining| Standing {
+        let of = |remaining| RateLimitStatus {
             remaining,
             reset: Duration::from_secs(10),
             policy: Some((100, OURS.window)),
         };
-        let all = slowdown(&[of(100), of(0), of(30)], OURS, 80);
+        let all = backpressure(&[of(100), of(0), of(30)], OURS, 80);
         assert_eq!(all.hold, Duration::from_secs(10));
         assert_eq!(all.spacing, Duration::from_secs(1));
     }
@@ -269,17 +254,17 @@ mod tests {
     proptest! {
         #[test]
         fn no_header_makes_it_panic(limit in any::<Vec<u8>>(), policy in any::<Vec<u8>>(), share in any::<u8>()) {
-            let read = standings(&headers(&[("ratelimit", &limit), ("ratelimit-policy", &policy)]));
-            slowdown(&read, OURS, share);
+            let read = statuses(&headers(&[("ratelimit", &limit), ("ratelimit-policy", &policy)]));
+            backpressure(&read, OURS, share);
         }
 
         #[test]
         fn no_numbers_make_it_panic(r in any::<u64>(), t in any::<u64>(), q in any::<u64>(), w in any::<u64>(), share in any::<u8>()) {
             let limit = format!("a;r={r};t={t}");
             let policy = format!("a;q={q};w={w}");
-            let read = standings(&headers(&[("ratelimit", limit.as_bytes()), ("ratelimit-policy", policy.as_bytes())]));
+            let read = statuses(&headers(&[("ratelimit", limit.as_bytes()), ("ratelimit-policy", policy.as_bytes())]));
             prop_assert_eq!(read.len(), 1);
-            prop_assert!(slowdown(&read, OURS, share).hold <= LONGEST_WINDOW);
+            prop_assert!(backpressure(&read, OURS, share).hold <= LONGEST_WINDOW);
         }
     }
 }
