@@ -51,6 +51,9 @@ fn every_format_is_the_record_and_one_changed_cell_is_found() {
 
 fn check(simulator: &Simulator, database: &TestDatabase, case: &Case) {
     let namespace = simulator.add_namespace(ACCOUNT, "chat_Room");
+    // Removes the previous case's namespace too: the same name has the same id, and the list must not have it twice.
+    simulator.remove_namespace(&namespace);
+    simulator.add_namespace(ACCOUNT, "chat_Room");
     let only = ["--namespace", namespace.as_str()];
     let program = |args: &[&str]| {
         let ended = run(program(simulator, database, &[args, &only].concat()));
