@@ -31,6 +31,7 @@ pub mod report;
 pub mod select;
 pub mod store;
 pub mod sync;
+mod temporary;
 pub mod text;
 pub mod times;
 pub mod units;

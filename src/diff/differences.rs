@@ -6,6 +6,7 @@ use serde::Serialize;
 use tempfile::SpooledTempFile;
 
 use super::entry::{Comparison, Pair};
+use super::error::DiffError;
 use super::namespaces::{NamespaceKey, Namespaces, Skipped};
 use super::tally::Tally;
 use crate::export::columns::state_name;
@@ -72,10 +73,12 @@ struct Line<'a> {
 }
 
 impl<'a> DifferencesBuilder<'a> {
-    pub fn new(format: LineFormat, namespaces: &'a Namespaces) -> io::Result<Self> {
+    pub fn new(format: LineFormat, namespaces: &'a Namespaces) -> Result<Self, DiffError> {
         let mut lines = BufWriter::with_capacity(64 * 1024, SpooledTempFile::new(IN_MEMORY));
         if format == LineFormat::Csv {
-            lines.write_all(b"account_id,namespace_id,object_id,change,old_state,new_state\r\n")?;
+            lines
+                .write_all(b"account_id,namespace_id,object_id,change,old_state,new_state\r\n")
+                .map_err(in_spool)?;
         }
         Ok(Self {
             format,
@@ -86,19 +89,21 @@ impl<'a> DifferencesBuilder<'a> {
         })
     }
 
-    pub fn add(&mut self, pair: &Pair) -> io::Result<()> {
+    pub fn add(&mut self, pair: &Pair) -> Result<(), DiffError> {
         let comparison = pair.compare();
         self.tally.add(pair.namespace, comparison);
-        match (self.format, comparison) {
+        let written = match (self.format, comparison) {
             (LineFormat::Combined, _) => self.write_symbol(&pair.id, comparison),
             (LineFormat::Nothing, _) | (_, Comparison::Same | Comparison::NotComparable) => Ok(()),
             (_, Comparison::Changed(kind)) => self.write_change(pair, kind.as_str()),
-        }
+        };
+        written.map_err(in_spool)
     }
 
-    pub fn finish(self) -> io::Result<Differences> {
-        let mut lines = self.lines.into_inner().map_err(|error| error.into_error())?;
-        lines.rewind()?;
+    pub fn finish(self) -> Result<Differences, DiffError> {
+        let lines = self.lines.into_inner();
+        let mut lines = lines.map_err(|error| in_spool(error.into_error()))?;
+        lines.rewind().map_err(in_spool)?;
         Ok(Differences {
             lines,
             tally: self.tally,
@@ -168,4 +173,10 @@ impl<'a> DifferencesBuilder<'a> {
             key,
         })
     }
+}
+
+/// Names the spool's folder in an error.
+fn in_spool(error: io::Error) -> DiffError {
+    let folder = std::env::temp_dir();
+    DiffError::Temporary(io::Error::new(error.kind(), format!("{}: {error}", folder.display())))
 }

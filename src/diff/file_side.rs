@@ -13,6 +13,7 @@ use super::side::ALL_COLUMNS;
 use crate::export::manifest::{Manifest, ManifestFile, ManifestNamespace};
 use crate::export::read::{self, Columns, Places, RowReader, detect_format};
 use crate::export::{DatasetStore, ExportError, Format, Location};
+use crate::temporary::unnamed_file;
 use crate::text::shown;
 
 /// Entries per batch.
@@ -235,7 +236,7 @@ fn seekable(mut file: File) -> io::Result<File> {
     if file.metadata()?.is_file() {
         return Ok(file);
     }
-    let mut copy = tempfile::tempfile()?;
+    let mut copy = unnamed_file()?;
     io::copy(&mut file, &mut copy)?;
     Ok(copy)
 }

@@ -133,13 +133,13 @@ impl Comparer<'_> {
 
     /// Returns `None` if a side was cut off: its thread knows why.
     fn merge(self, from: Batches, to: Batches) -> Result<Option<Differences>, DiffError> {
-        let mut differences = DifferencesBuilder::new(self.format, self.namespaces).map_err(DiffError::Temporary)?;
+        let mut differences = DifferencesBuilder::new(self.format, self.namespaces)?;
         let mut order = self.namespaces.order();
         for joined in join(entries(from), entries(to), |one, other| order.compare(one, other)) {
             let Ok(joined) = joined else { return Ok(None) };
-            differences.add(&self.pair(joined)).map_err(DiffError::Temporary)?;
+            differences.add(&self.pair(joined))?;
         }
-        differences.finish().map(Some).map_err(DiffError::Temporary)
+        differences.finish().map(Some)
     }
 
     fn pair(self, joined: Joined<Entry>) -> Pair {

@@ -39,7 +39,7 @@ pub fn compare_snapshots(
     namespaces: &Namespaces,
     format: LineFormat,
 ) -> Result<Differences, DiffError> {
-    let mut differences = DifferencesBuilder::new(format, namespaces).map_err(DiffError::Temporary)?;
+    let mut differences = DifferencesBuilder::new(format, namespaces)?;
     let mut objects = Vec::with_capacity(pairs.len());
     for SnapshotPair { from, to } in pairs {
         let (old, new) = (NamespaceInfo::of(from), NamespaceInfo::of(to));
@@ -66,9 +66,9 @@ pub fn compare_snapshots(
             }
         };
         let _complete = runtime.block_on(reader.compare_states(from, to, format.wants_all(), deliver))?;
-        written.map_err(DiffError::Temporary)?;
+        written?;
     }
-    let mut found = differences.finish().map_err(DiffError::Temporary)?;
+    let mut found = differences.finish()?;
     for (namespace, objects) in objects {
         let counts = found.tally.counts_mut(namespace);
         // Without `wants_all`, only some of the unchanged objects were read.

@@ -12,6 +12,7 @@ use std::os::unix::fs::FileExt;
 use super::entry::Entry;
 use super::namespaces::Namespaces;
 use crate::model::{ObjectId, StoredData};
+use crate::temporary::unnamed_file;
 
 /// The size of an entry on disk.
 const BYTES: usize = 37;
@@ -64,9 +65,7 @@ impl<'a> Sorter<'a> {
         self.sort();
         let file = match &mut self.file {
             Some(file) => file,
-            None => self
-                .file
-                .insert(BufWriter::with_capacity(64 * 1024, tempfile::tempfile()?)),
+            None => self.file.insert(BufWriter::with_capacity(64 * 1024, unnamed_file()?)),
         };
         for entry in &self.entries {
             file.write_all(&encode(entry))?;

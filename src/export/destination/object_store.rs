@@ -16,6 +16,7 @@ use tokio::runtime::Handle;
 use url::Url;
 
 use super::{AtomicOutput, DatasetStore};
+use crate::temporary::unnamed_file;
 
 /// Bytes per part of an upload. At most two parts are in flight while the next one is filled.
 const UPLOAD_PART: usize = 8 * 1024 * 1024;
@@ -83,7 +84,7 @@ impl DatasetStore for RemoteStore {
     /// Downloads the object to a file without a name.
     fn open(&self, name: &str) -> io::Result<File> {
         let path = self.path(name)?;
-        let mut file = tempfile::tempfile()?;
+        let mut file = unnamed_file()?;
         self.runtime.block_on(async {
             let found = self.store.get(&path).await.map_err(io_error)?;
             let mut bytes = found.into_stream();
