@@ -135,7 +135,7 @@ impl<'a> Settings<'a> {
                 deadline: args.deadline,
                 resume_within: args.resume_within.or(file.resume_within).unwrap_or(36 * 60 * MINUTE),
                 retry_for: args.retry_for.or(file.retry_for).unwrap_or(15 * MINUTE),
-                breaker: sync::Breaker {
+                removal_guard: sync::RemovalGuard {
                     max_removed_percent: args.max_removed_percent.or(file.max_removed_percent).unwrap_or(30),
                     max_removed_floor: args.max_removed_floor.or(file.max_removed_floor).unwrap_or(10),
                     accept_removals: args.accept_removals,

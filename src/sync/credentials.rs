@@ -9,7 +9,7 @@ use crate::cloudflare::ErrorKind;
 use crate::text::chain;
 
 use super::settings::Account;
-use super::stop::Stop;
+use super::shutdown::Shutdown;
 
 /// Requests for the account's namespace list that a run sends at most to test its credentials.
 const MOST_TRIALS: u8 = 3;
@@ -32,7 +32,7 @@ impl CredentialCheck {
 
     /// Stops the account if its namespace list is refused, as a walk was. The list is requested once, and again only if the
     /// response settled nothing.
-    pub(super) async fn test(&self, account: &Account, stop: &Stop) {
+    pub(super) async fn test(&self, account: &Account, stop: &Shutdown) {
         let mut trials_left = self.trials_left.lock().await;
         if *trials_left == 0 {
             return;

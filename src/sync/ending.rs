@@ -60,7 +60,7 @@ pub(super) fn status_after(error: &StoreError) -> Status {
 mod tests {
     use super::*;
     use crate::cloudflare::Error;
-    use crate::sync::stop::StopReason;
+    use crate::sync::shutdown::StopReason;
 
     const ENDED_INTERRUPTED: Fate = Fate::Ended(Ending::Interrupted);
     const ENDED_FAILED: Fate = Fate::Ended(Ending::Failed);

@@ -34,13 +34,13 @@ mod held;
 mod namespace;
 mod outcome;
 mod pages;
-mod patience;
 mod plan;
 mod progress;
 mod retire;
+mod retry_database;
 mod run;
 mod settings;
-mod stop;
+mod shutdown;
 mod task;
 mod walk;
 
@@ -49,5 +49,5 @@ pub use outcome::{AccountFailure, DoubtfulList, NamespaceOutcome, Status, Summar
 pub use progress::{Progress, WalkProgress};
 pub use retire::retire;
 pub use run::sync;
-pub use settings::{Account, Breaker, Settings};
-pub use stop::{Stop, StopReason};
+pub use settings::{Account, RemovalGuard, Settings};
+pub use shutdown::{Shutdown, StopReason};

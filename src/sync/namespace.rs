@@ -16,11 +16,11 @@ use super::attempt::{AttemptResult, log_outcome};
 use super::ending::{Fate, classify, status};
 use super::outcome::{NamespaceOutcome, Status};
 use super::pages::PageSource;
-use super::patience::database_waits;
 use super::plan::Planned;
 use super::progress::{Progress, WalkProgress};
+use super::retry_database::database_waits;
 use super::settings::Settings;
-use super::stop::Stop;
+use super::shutdown::Shutdown;
 use super::walk::{WalkError, Walker};
 
 /// How long a stopping run waits for a lock that it has already requested.
@@ -31,7 +31,7 @@ pub(super) struct Run<'a> {
     pub(super) id: i64,
     pub(super) locks: &'a LockManager<'a>,
     pub(super) settings: &'a Settings,
-    pub(super) stop: &'a Stop,
+    pub(super) stop: &'a Shutdown,
     pub(super) progress: &'a Progress,
 }
 
@@ -205,7 +205,7 @@ impl NamespaceSync<'_> {
         let changes = &proven.counts().changes;
         let lost = changes[ChangeKind::Removed] + changes[ChangeKind::DataUnknown];
         if let Some(base) = base
-            && self.run.settings.breaker.holds(lost, base.objects)
+            && self.run.settings.removal_guard.holds(lost, base.objects)
         {
             let why = self.why_held(id, lost, base.objects);
             proven.hold(&why).await?;

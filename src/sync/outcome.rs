@@ -6,7 +6,7 @@ use crate::model::{AccountId, Counts, NamespaceId};
 use crate::store::RunOutcome;
 
 use super::plan::Planned;
-use super::stop::StopReason;
+use super::shutdown::StopReason;
 
 /// The outcome of one namespace in a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use crate::store::{LeaseNumber, Store, StoreError};
 use crate::text::shown;
 
 use super::settings::Account;
-use super::stop::{Stop, StopReason};
+use super::shutdown::{Shutdown, StopReason};
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum PlanError {
@@ -51,7 +51,7 @@ pub(super) struct Plan<'a> {
 }
 
 /// Lists the account's namespaces, records the list, and selects.
-pub(super) async fn plan<'a>(store: &Store, account: &'a Account, stop: &Stop) -> Result<Plan<'a>, PlanError> {
+pub(super) async fn plan<'a>(store: &Store, account: &'a Account, stop: &Shutdown) -> Result<Plan<'a>, PlanError> {
     store.require_api(&account.id, &account.base_url).await?;
     let listing = tokio::select! {
         biased;

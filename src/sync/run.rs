@@ -14,11 +14,11 @@ use crate::text::chain;
 use super::credentials::CredentialCheck;
 use super::namespace::{Run, sync_namespace};
 use super::outcome::{AccountFailure, DoubtfulList, NamespaceOutcome, Status, Summary};
-use super::patience::with_patience;
 use super::plan::{Plan, PlanError, Planned, plan};
 use super::progress::Progress;
+use super::retry_database::retry_database;
 use super::settings::{Account, Settings};
-use super::stop::{Stop, StopReason};
+use super::shutdown::{Shutdown, StopReason};
 
 /// Walks the accounts and records what they hold. A failed namespace or account does not stop the others. An error means
 /// that nothing could be recorded at all.
@@ -26,12 +26,12 @@ pub async fn sync(
     store: &Store,
     accounts: &[Account],
     settings: &Settings,
-    stop: &Stop,
+    stop: &Shutdown,
     progress: &Progress,
 ) -> Result<Summary, StoreError> {
     let lost = StoreError::is_connection_error;
-    let run_id = with_patience(settings, stop, lost, async || store.begin_run().await).await?;
-    let locks = with_patience(settings, stop, lost, async || LockManager::open(store).await).await?;
+    let run_id = retry_database(settings, stop, lost, async || store.begin_run().await).await?;
+    let locks = retry_database(settings, stop, lost, async || LockManager::open(store).await).await?;
     let run = Run {
         id: run_id,
         locks: &locks,
@@ -58,7 +58,7 @@ pub async fn sync(
         stopped: stop.reason(),
     };
     let outcome = summary.verdict().0;
-    let finished = with_patience(settings, stop, lost, async || store.finish_run(run_id, outcome).await).await;
+    let finished = retry_database(settings, stop, lost, async || store.finish_run(run_id, outcome).await).await;
     if let Err(error) = finished {
         // The snapshots are published all the same, so the summary is returned.
         warn!("{}", chain(&error));
@@ -67,7 +67,7 @@ pub async fn sync(
 }
 
 /// Stops the run at its deadline. The walks end by themselves.
-async fn stop_at(deadline: Option<std::time::Duration>, stop: &Stop) -> std::convert::Infallible {
+async fn stop_at(deadline: Option<std::time::Duration>, stop: &Shutdown) -> std::convert::Infallible {
     if let Some(deadline) = deadline {
         tokio::time::sleep(deadline).await;
         stop.stop(StopReason::Deadline);
@@ -82,12 +82,12 @@ struct Plans<'a> {
     doubtful_lists: Vec<DoubtfulList>,
 }
 
-async fn plan_accounts<'a>(store: &Store, accounts: &'a [Account], settings: &Settings, stop: &Stop) -> Plans<'a> {
+async fn plan_accounts<'a>(store: &Store, accounts: &'a [Account], settings: &Settings, stop: &Shutdown) -> Plans<'a> {
     let mut plans = Plans::default();
     for account in accounts {
         let id = || account.id.clone();
         let lost = |error: &PlanError| matches!(error, PlanError::Store(error) if error.is_connection_error());
-        match with_patience(settings, stop, lost, async || plan(store, account, stop).await).await {
+        match retry_database(settings, stop, lost, async || plan(store, account, stop).await).await {
             Ok(Plan { planned, doubt }) => {
                 plans.planned.extend(planned);
                 if let Some(doubt) = doubt {

@@ -30,7 +30,7 @@ pub struct Settings {
     pub resume_within: Duration,
     /// How long to wait for a lost database before its namespaces are left to the next run.
     pub retry_for: Duration,
-    pub breaker: Breaker,
+    pub removal_guard: RemovalGuard,
     /// Believe the rows instead of the digest that says what they should be: repairs a record that was changed by other
     /// means.
     pub rebuild: bool,
@@ -38,7 +38,7 @@ pub struct Settings {
 
 /// The guard against mass removals (promise 7).
 #[derive(Debug, Clone, Copy)]
-pub struct Breaker {
+pub struct RemovalGuard {
     pub max_removed_percent: u8,
     /// A snapshot of a smaller namespace is never held.
     pub max_removed_floor: u64,
@@ -46,7 +46,7 @@ pub struct Breaker {
     pub accept_removals: bool,
 }
 
-impl Breaker {
+impl RemovalGuard {
     /// Whether to hold a snapshot that would remove, or turn to unknown, `lost` of a namespace's `objects`.
     pub fn holds(&self, lost: u64, objects: u64) -> bool {
         !self.accept_removals
@@ -61,7 +61,7 @@ mod tests {
 
     #[test]
     fn more_than_the_share_of_a_large_enough_namespace_is_held() {
-        let breaker = Breaker {
+        let removal_guard = RemovalGuard {
             max_removed_percent: 30,
             max_removed_floor: 10,
             accept_removals: false,
@@ -75,11 +75,11 @@ mod tests {
             (31, 100, true),
             (u64::MAX, u64::MAX, true),
         ] {
-            assert_eq!(breaker.holds(lost, objects), held, "{lost} of {objects}");
+            assert_eq!(removal_guard.holds(lost, objects), held, "{lost} of {objects}");
             assert!(
-                !Breaker {
+                !RemovalGuard {
                     accept_removals: true,
-                    ..breaker
+                    ..removal_guard
                 }
                 .holds(lost, objects)
             );

@@ -262,7 +262,7 @@ async fn a_spool_that_a_crash_empties_in_mid_walk_is_noticed_by_the_walk_itself(
     simulator.with_namespace(&namespace, |n| n.order = Order::Shuffled(7));
     let sync = || sync_to(&simulator, &url(&options), &["--limit", "100", "--retry-for", PATIENT]);
     assert_eq!(sync().status().unwrap().code(), Some(0));
-    // The spool loses less than the breaker's threshold, so nothing else would prevent a wrong publication.
+    // The spool loses less than the removal_guard's threshold, so nothing else would prevent a wrong publication.
     let hold = simulator.hold_at(&namespace, 3);
     let program = sync().spawn().unwrap();
     hold.wait_until_held().await;

@@ -16,7 +16,7 @@ use cloudflare_simulator::Simulator;
 use durable_inventory::cloudflare::{Client, Credentials, Endpoint, Limiter, Pace, RetryPolicy};
 use durable_inventory::select::Selection;
 use durable_inventory::store::Store;
-use durable_inventory::sync::{Account, Breaker, NamespaceOutcome, Progress, Settings, Status, Stop, sync};
+use durable_inventory::sync::{Account, NamespaceOutcome, Progress, RemovalGuard, Settings, Shutdown, Status, sync};
 use durable_inventory::units::Cursors;
 use durable_inventory::units::Quota;
 use proptest::test_runner::{Config, TestRunner};
@@ -36,7 +36,7 @@ const SETTINGS: Settings = Settings {
     resume_within: Duration::from_secs(3600),
     retry_for: Duration::ZERO,
     rebuild: false,
-    breaker: Breaker {
+    removal_guard: RemovalGuard {
         max_removed_percent: 30,
         max_removed_floor: 10,
         accept_removals: true, // the model has no held snapshots
@@ -141,7 +141,7 @@ impl Bench {
 
     async fn sync(&self, account: &Account) -> NamespaceOutcome {
         let accounts = std::slice::from_ref(account);
-        let (stop, progress) = (Stop::default(), Progress::default());
+        let (stop, progress) = (Shutdown::default(), Progress::default());
         let mut summary = sync(&self.store, accounts, &SETTINGS, &stop, &progress).await.unwrap();
         assert!(summary.failed_accounts.is_empty(), "{summary:#?}");
         let outcome = summary.namespaces.pop().unwrap();

@@ -4,7 +4,7 @@ use durable_inventory::cli::{FilterArgs, SyncArgs};
 use durable_inventory::config::SyncConfig;
 use durable_inventory::export::{self, CoveredNamespaces, Dataset, ExportError, Format, Location, columns};
 use durable_inventory::store::{Store, StoreError, Table};
-use durable_inventory::sync::{Status, Stop, StopReason, Summary};
+use durable_inventory::sync::{Shutdown, Status, StopReason, Summary};
 use tracing::{info, warn};
 
 use crate::commands::export::{blocking, dataset, failure};
@@ -46,7 +46,7 @@ async fn retired(store: &Store) -> Result<CoveredNamespaces, StoreError> {
 }
 
 /// Exports what the run published. If it published nothing, an existing dataset is kept.
-pub async fn published(store: &Store, summary: &Summary, target: Dataset, stop: &Stop) -> Result<(), Failure> {
+pub async fn published(store: &Store, summary: &Summary, target: Dataset, stop: &Shutdown) -> Result<(), Failure> {
     let complete = summary.namespaces.iter().filter(|n| n.status == Status::Complete);
     let snapshots: Vec<_> = complete.filter_map(|namespace| namespace.snapshot_id).collect();
     if snapshots.is_empty() {
@@ -74,7 +74,7 @@ pub async fn published(store: &Store, summary: &Summary, target: Dataset, stop: 
 }
 
 /// Waits for a signal. A deadline ends only the walks: what they published is still exported.
-async fn signalled(stop: &Stop) {
+async fn signalled(stop: &Shutdown) {
     if stop.stopped().await == StopReason::Deadline {
         std::future::pending().await
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use durable_inventory::cli::{OutputFormat, SyncArgs};
 use durable_inventory::cloudflare::{Client, Credentials, Limiter, RetryPolicy};
 use durable_inventory::config::{Settings, SyncConfig};
-use durable_inventory::sync::{self, Account, Progress, Stop, StopReason};
+use durable_inventory::sync::{self, Account, Progress, Shutdown, StopReason};
 use secrecy::ExposeSecret;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
@@ -36,7 +36,7 @@ async fn record(
     observer: &mut RunObserver,
 ) -> Result<u8, Failure> {
     let config = settings.sync(args)?;
-    let stop = Stop::default();
+    let stop = Shutdown::default();
     let stopped = stopped()?;
     tokio::spawn(stop_when(stopped.clone(), stop.clone()));
     let (accounts, limiters): (Vec<_>, Vec<_>) = accounts(&config)?.into_iter().unzip();
@@ -120,7 +120,7 @@ fn same(one: &Credentials, other: &Credentials) -> bool {
 }
 
 /// Asks the walks to finish their current page when a signal arrives. What was committed is kept either way.
-async fn stop_when(stopped: CancellationToken, stop: Stop) {
+async fn stop_when(stopped: CancellationToken, stop: Shutdown) {
     stopped.cancelled().await;
     warn!("stopping after the page in hand; a second signal stops at once");
     stop.stop(StopReason::Signal);

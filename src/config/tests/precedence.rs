@@ -59,12 +59,12 @@ fn the_defaults_are_the_documented_ones() {
     assert_eq!(seconds(config.run.resume_within), 129_600);
     assert_eq!(
         (
-            config.run.breaker.max_removed_percent,
-            config.run.breaker.max_removed_floor
+            config.run.removal_guard.max_removed_percent,
+            config.run.removal_guard.max_removed_floor
         ),
         (30, 10)
     );
-    assert!(!config.run.breaker.accept_removals);
+    assert!(!config.run.removal_guard.accept_removals);
     let [account] = config.accounts.as_slice() else {
         panic!("{config:?}")
     };
@@ -94,8 +94,8 @@ fn the_file_wins_over_the_defaults() {
     assert_eq!(config.run.resume_within.as_secs(), 86_400);
     assert_eq!(
         (
-            config.run.breaker.max_removed_percent,
-            config.run.breaker.max_removed_floor
+            config.run.removal_guard.max_removed_percent,
+            config.run.removal_guard.max_removed_floor
         ),
         (0, 100)
     );
@@ -146,13 +146,13 @@ fn options_win_over_the_file() {
     assert_eq!(
         (
             config.run.concurrency,
-            config.run.breaker.max_removed_percent,
-            config.run.breaker.max_removed_floor
+            config.run.removal_guard.max_removed_percent,
+            config.run.removal_guard.max_removed_floor
         ),
         (2, 12, 13)
     );
     assert_eq!(config.run.cursors, Cursors::Auto);
-    assert!(config.run.breaker.accept_removals);
+    assert!(config.run.removal_guard.accept_removals);
 }
 
 #[test]

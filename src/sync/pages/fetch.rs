@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::cloudflare::{self, Client, ErrorKind};
 use crate::model::{AccountId, Cursor, NamespaceId, Next, ObjectId, Page};
-use crate::sync::stop::{Stop, StopReason};
+use crate::sync::shutdown::{Shutdown, StopReason};
 use crate::sync::task::Task;
 
 /// Why a page could not be fetched.
@@ -29,7 +29,7 @@ pub struct PageSource {
     pub namespace: NamespaceId,
     /// Objects per page: 10 to 10,000.
     pub limit: u32,
-    pub stop: Stop,
+    pub stop: Shutdown,
 }
 
 /// A page, and the cursor of its request.

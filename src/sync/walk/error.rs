@@ -3,7 +3,7 @@
 use crate::cloudflare;
 use crate::store::StoreError;
 use crate::sync::pages::FetchError;
-use crate::sync::stop::StopReason;
+use crate::sync::shutdown::StopReason;
 
 /// None of these publishes or removes anything (promise 2). [`classify`](crate::sync::ending::classify) says what becomes
 /// of the walk.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use durable_inventory::cloudflare::{Client, Credentials, Endpoint, Limiter, Pace, RetryPolicy};
 use durable_inventory::store::{Store, StoreError};
-use durable_inventory::sync::{self, Account, Breaker, Progress, Settings, Stop, StopReason, Summary};
+use durable_inventory::sync::{self, Account, Progress, RemovalGuard, Settings, Shutdown, StopReason, Summary};
 use sqlx::{Connection, PgConnection};
 
 use super::model::{MAX_REMOVED_FLOOR, MAX_REMOVED_PERCENT};
@@ -63,7 +63,7 @@ pub fn account(base_url: &str, account: &str, patient: bool) -> Account {
 }
 
 pub async fn run(store: &Store, account: Account, planned: &PlannedRun, seat: &mut Seat) -> Left {
-    let (stop, progress, accounts) = (Stop::default(), Progress::default(), [account]);
+    let (stop, progress, accounts) = (Shutdown::default(), Progress::default(), [account]);
     let settings = Settings {
         concurrency: CONCURRENCY,
         cursors: planned.cursors,
@@ -76,7 +76,7 @@ pub async fn run(store: &Store, account: Account, planned: &PlannedRun, seat: &m
         // A lost database ends the walks at once, so that the next run has something to resume.
         retry_for: Duration::ZERO,
         rebuild: false,
-        breaker: Breaker {
+        removal_guard: RemovalGuard {
             max_removed_percent: MAX_REMOVED_PERCENT,
             max_removed_floor: MAX_REMOVED_FLOOR,
             accept_removals: planned.accept,

@@ -88,7 +88,7 @@ impl Bench {
         walk.prove().unwrap()
     }
 
-    /// Runs a walk that the breaker holds and returns its snapshot.
+    /// Runs a walk that the removal_guard holds and returns its snapshot.
     pub async fn held(&self, lease: &Lease, seen: &Seen) -> i32 {
         let walk = self.walked(lease, seen).await;
         let snapshot_id = walk.walk().snapshot_id();

@@ -149,7 +149,7 @@ async fn an_end_must_be_proven() {
 }
 
 /// If a cursor is overlooked, only the proof prevents a record that lacks most objects: a baseline has no removals that
-/// the breaker could hold.
+/// the removal_guard could hold.
 #[tokio::test]
 async fn a_baseline_needs_the_same_proof() {
     for asked_after in [

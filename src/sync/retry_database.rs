@@ -8,7 +8,7 @@ use tracing::warn;
 use crate::text::chain;
 
 use super::settings::Settings;
-use super::stop::Stop;
+use super::shutdown::Shutdown;
 
 pub(super) fn database_waits(budget: Duration) -> ExponentialBuilder {
     ExponentialBuilder::default()
@@ -20,9 +20,9 @@ pub(super) fn database_waits(budget: Duration) -> ExponentialBuilder {
 }
 
 /// Retries what failed because the database was `lost`. Returns the last error when the time is over or the run stops.
-pub(super) async fn with_patience<T, E: std::error::Error>(
+pub(super) async fn retry_database<T, E: std::error::Error>(
     settings: &Settings,
-    stop: &Stop,
+    stop: &Shutdown,
     lost: impl Fn(&E) -> bool,
     attempt: impl AsyncFn() -> Result<T, E>,
 ) -> Result<T, E> {

@@ -24,12 +24,12 @@ impl fmt::Display for StopReason {
 
 /// A handle that stops a run, and that its walks wait on.
 #[derive(Debug, Clone, Default)]
-pub struct Stop {
+pub struct Shutdown {
     token: CancellationToken,
     reason: Arc<OnceLock<StopReason>>,
 }
 
-impl Stop {
+impl Shutdown {
     pub fn stop(&self, reason: StopReason) {
         // Only the first reason is kept.
         let _first = self.reason.set(reason);
