@@ -31,7 +31,7 @@ impl ObjectId {
         &self.0
     }
 
-    /// Of 64 hex digits, in either case. Files have millions of them, so the loops are without branches: compilers turn
+    /// Parses 64 hex digits, in either case. Files have millions of them, so the loops have no branches: compilers turn
     /// them into a few wide instructions.
     pub fn from_hex(text: &[u8]) -> Result<Self, InvalidObjectId> {
         let text: &[u8; 64] = text.try_into().map_err(|_| InvalidObjectId)?;
@@ -59,7 +59,7 @@ impl ObjectId {
         text
     }
 
-    /// The first 64 bits. Ids are spread uniformly, so they tell how far through the id space an id lies.
+    /// The first 64 bits. Ids are spread uniformly, so these show how far through the id space an id lies.
     pub fn leading_bits(&self) -> u64 {
         u64::from_be_bytes(std::array::from_fn(|at| self.0[at]))
     }
@@ -272,7 +272,7 @@ impl Cursor {
         (!text.is_empty()).then_some(Self(text))
     }
 
-    /// Of what comes after an id, for an API whose cursors are ids.
+    /// The cursor of what comes after an id, for an API whose cursors are ids.
     pub fn after(id: &ObjectId) -> Self {
         Self(id.to_string())
     }

@@ -202,7 +202,7 @@ fn explain<'a, R: Deserialize<'a>>(body: &'a [u8], error: serde_json::Error) -> 
     }
 }
 
-/// Where parsing fails, as `row 3 of 100: ` or by the path of keys.
+/// The place where parsing fails, as `row 3 of 100: ` or by the path of keys.
 fn place<'a, T: Deserialize<'a>>(body: &'a [u8], rows: Raw<'_>) -> Option<String> {
     let parsed = serde_path_to_error::deserialize::<_, T>(&mut serde_json::Deserializer::from_slice(body));
     let error = parsed.err()?;

@@ -9,7 +9,7 @@ use crate::cloudflare::BaseUrlError;
 use crate::model::{AccountId, InvalidAccountId};
 use crate::units::Quota;
 
-/// Where a value was given.
+/// The source of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
     Option(&'static str),

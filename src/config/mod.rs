@@ -28,7 +28,7 @@ use crate::select::Selection;
 use crate::store::managed_postgres;
 use crate::sync;
 
-/// Where the record is kept, and whether its schema is brought up to date on connecting.
+/// The location of the record, and whether connecting brings its schema up to date.
 #[derive(Debug, Clone)]
 pub struct StoreConfig {
     pub location: StoreLocation,

@@ -1,4 +1,4 @@
-//! Where a walk over the pages stands, and when it has come to its end. Pure: it decides, the walk acts.
+//! The state of a walk over the pages, and the rules for its end. Pure: it decides, the walk acts.
 //!
 //! The API calls its cursors "opaque" and says little else about them, so nothing is believed that could lose objects: a
 //! full page without a cursor key is checked, a repeated cursor is an error, and empty pages in the middle are followed
@@ -9,7 +9,7 @@ use super::{Cursor, Next, ObjectId, Page};
 /// Empty pages in a row, each with a new cursor, after which the walk fails.
 const MAX_EMPTY_PAGES: u32 = 1_000;
 
-/// Where a walk over the pages stands. It is part of the checkpoint, so a resumed walk notices everything that an
+/// The state of a walk over the pages. It is part of the checkpoint, so a resumed walk notices everything that an
 /// uninterrupted one would have noticed.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Pagination {

@@ -1,17 +1,17 @@
-//! What is not as it should be, and what a person can do about it.
+//! Problems that need a person's attention, and what to do about them.
 
 use time::{Duration, OffsetDateTime};
 
-use super::figures::{Asked, NamespaceFigures, Presence};
+use super::figures::{NamespaceFigures, Presence, ReportOptions};
 use super::words;
 use crate::store::{LastRun, ReportRow};
 use crate::text::{shell_word, shown};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trouble {
-    /// A snapshot waits for a decision.
+    /// A held snapshot waits for a decision.
     Held,
-    /// The newest walk ended with wrong answers.
+    /// The newest walk received contradictory responses.
     Failed,
     /// The newest published snapshot is too old, or there is none.
     Stale,
@@ -30,7 +30,7 @@ impl Trouble {
         }
     }
 
-    /// The most urgent first.
+    /// Orders by urgency, the most urgent first.
     pub(super) const fn rank(self) -> u8 {
         self as u8
     }
@@ -39,26 +39,26 @@ impl Trouble {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Attention {
     pub trouble: Trouble,
-    /// Empty where it is about a run.
+    /// Empty for a run.
     pub account_id: String,
     pub namespace_id: String,
-    /// Fit to show.
+    /// Sanitized.
     pub label: String,
-    /// In plain words, fit to show.
+    /// A sanitized explanation.
     pub why: String,
     pub snapshot_id: Option<i32>,
 }
 
-/// Of each kind so many are shown at once: where nothing was synced for days, all are stale.
+/// Problems per kind that are shown at once. After days without a sync, every namespace is stale.
 const AT_ONCE: usize = 10;
 
-/// By kind, the most urgent first: those that are shown at once, and the rest.
+/// Groups by kind, the most urgent first, and splits each group into what is shown at once and the rest.
 pub fn by_trouble(attention: &[Attention]) -> impl Iterator<Item = (&[Attention], &[Attention])> {
     let kinds = attention.chunk_by(|one, other| one.trouble == other.trouble);
     kinds.map(|kind| kind.split_at(kind.len().min(AT_ONCE)))
 }
 
-/// A run that failed as a whole leaves no snapshot that says so.
+/// A run that failed as a whole. It left no failed snapshot that a namespace could report.
 pub(super) fn of_run(run: &LastRun) -> Option<Attention> {
     (run.outcome == "failed").then(|| Attention {
         trouble: Trouble::Failed,
@@ -70,15 +70,15 @@ pub(super) fn of_run(run: &LastRun) -> Option<Attention> {
     })
 }
 
-/// A namespace may have more than one.
+/// Adds the problems of one namespace.
 pub(super) fn of_namespace(
-    asked: &Asked,
+    options: &ReportOptions,
     at: OffsetDateTime,
     row: &ReportRow,
     figures: &NamespaceFigures,
     found: &mut Vec<Attention>,
 ) {
-    let mut tell = |trouble, snapshot_id, why| {
+    let mut report = |trouble, snapshot_id, why| {
         found.push(Attention {
             trouble,
             account_id: row.namespace.account_id.clone(),
@@ -89,7 +89,7 @@ pub(super) fn of_namespace(
         });
     };
     match figures.presence {
-        // Nothing more is to be expected of it, and nothing is left to do.
+        // Nothing is left to do.
         Presence::Retired => return,
         Presence::Missing => {
             let since = figures.missing_since.unwrap_or(at);
@@ -100,7 +100,7 @@ pub(super) fn of_namespace(
                 words::stay(objects),
                 shell_word(&row.namespace.namespace_id)
             );
-            return tell(Trouble::Missing, None, why);
+            return report(Trouble::Missing, None, why);
         }
         Presence::Present => {}
     }
@@ -110,14 +110,14 @@ pub(super) fn of_namespace(
             .held_error
             .as_deref()
             .map_or_else(|| "held back".to_owned(), shown);
-        tell(Trouble::Held, Some(held), why);
+        report(Trouble::Held, Some(held), why);
     }
     let last_failed = row.unpublished.last_status.as_deref() == Some("failed");
     if last_failed {
-        tell(Trouble::Failed, row.unpublished.last_snapshot_id, last_error(row));
+        report(Trouble::Failed, row.unpublished.last_snapshot_id, last_error(row));
     }
-    if let Some(why) = stale(asked, at, row, figures) {
-        tell(Trouble::Stale, figures.newest.map(|newest| newest.snapshot_id), why);
+    if let Some(why) = stale(options, at, row, figures) {
+        report(Trouble::Stale, figures.newest.map(|newest| newest.snapshot_id), why);
     }
     if let Some(growth) = figures.growth.filter(|_| figures.sudden) {
         let why = format!(
@@ -125,7 +125,7 @@ pub(super) fn of_namespace(
             words::decimal(growth.latest),
             words::decimal(growth.usual)
         );
-        tell(
+        report(
             Trouble::SuddenGrowth,
             figures.newest.map(|newest| newest.snapshot_id),
             why,
@@ -140,8 +140,8 @@ fn last_error(row: &ReportRow) -> String {
         .map_or_else(|| "no reason was recorded".to_owned(), shown)
 }
 
-fn stale(asked: &Asked, at: OffsetDateTime, row: &ReportRow, figures: &NamespaceFigures) -> Option<String> {
-    let limit = Duration::try_from(asked.stale_after).unwrap_or(Duration::MAX);
+fn stale(options: &ReportOptions, at: OffsetDateTime, row: &ReportRow, figures: &NamespaceFigures) -> Option<String> {
+    let limit = Duration::try_from(options.stale_after).unwrap_or(Duration::MAX);
     let why = match figures.age(at) {
         Some(age) if age > limit => format!("its newest snapshot is {} old", words::age(age)),
         None if at - row.namespace.first_seen_at > limit => {

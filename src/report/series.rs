@@ -1,36 +1,11 @@
-//! A namespace's figures over time, as its published snapshots counted them. Pure: the moment is an argument.
+//! A namespace's figures over time, from the counts of its published snapshots.
 
 use time::{Date, Duration, OffsetDateTime, UtcOffset};
 
 use crate::store::PointRow;
 
-/// What one published snapshot counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Point {
-    pub at: OffsetDateTime,
-    pub objects: u64,
-    pub with_data: u64,
-    pub created: u64,
-    pub removed: u64,
-    /// It says what was there, not what was created.
-    pub baseline: bool,
-}
-
-impl From<&PointRow> for Point {
-    fn from(row: &PointRow) -> Self {
-        Self {
-            at: row.at,
-            objects: row.objects as u64,
-            with_data: row.with_data as u64,
-            created: row.created as u64,
-            removed: row.removed as u64,
-            baseline: row.baseline,
-        }
-    }
-}
-
-/// A day in UTC: what was recorded at its end, and what was recorded as created and removed in its course. Nothing is
-/// known of the time before the baseline, and a baseline creates nothing.
+/// A day in UTC: the counts recorded at its end, and the objects recorded as created and removed during it. All are `None`
+/// before the baseline, and a baseline creates nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Day {
     pub date: Date,
@@ -42,32 +17,32 @@ pub struct Day {
 
 /// Published snapshots, the oldest first.
 #[derive(Debug, Clone, Default)]
-pub struct Series(Vec<Point>);
+pub struct Series(Vec<PointRow>);
 
-/// How fast a namespace grew of late, and how fast it usually does; both in objects a day.
+/// A namespace's latest and usual growth, in objects per day.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Growth {
     pub latest: f64,
     pub usual: f64,
 }
 
-/// The days that the usual growth is taken from, and how many there have to be before anything is called unusual.
+/// The usual growth is the average of up to `USUAL_DAYS` days, and unknown with fewer than `FEWEST_DAYS`.
 const USUAL_DAYS: i64 = 29;
 const FEWEST_DAYS: usize = 7;
 
 impl Series {
-    pub fn new(mut points: Vec<Point>) -> Self {
+    pub fn new(mut points: Vec<PointRow>) -> Self {
         points.sort_by_key(|point| point.at);
         Self(points)
     }
 
-    /// The newest that was published by then; `None` before the first.
-    pub fn as_of(&self, moment: OffsetDateTime) -> Option<&Point> {
+    /// The newest snapshot published by `moment`; `None` before the first.
+    pub fn as_of(&self, moment: OffsetDateTime) -> Option<&PointRow> {
         let newer = self.0.partition_point(|point| point.at <= moment);
         newer.checked_sub(1).map(|newest| &self.0[newest])
     }
 
-    /// One entry a day.
+    /// One entry per date.
     pub fn days(&self, dates: &[Date]) -> Vec<Day> {
         dates.iter().map(|date| self.day(*date)).collect()
     }
@@ -77,24 +52,24 @@ impl Series {
         let ends = self.0.partition_point(|point| day_of(point.at) <= date);
         let newest = ends.checked_sub(1).map(|newest| &self.0[newest]);
         let of_the_day = &self.0[begins..ends];
-        // A day of which only the baseline is known says nothing of what was created.
+        // A day with only the baseline has no known changes.
         let only_baseline = !of_the_day.is_empty() && of_the_day.iter().all(|point| point.baseline);
-        let sum = |count: fn(&Point) -> u64| {
-            let known = newest.is_some() && !only_baseline;
-            known.then(|| of_the_day.iter().filter(|point| !point.baseline).map(count).sum())
+        let sum = |count: fn(&PointRow) -> i64| {
+            let counted = of_the_day.iter().filter(|point| !point.baseline).map(count);
+            (newest.is_some() && !only_baseline).then(|| counted.sum::<i64>() as u64)
         };
         Day {
             date,
-            objects: newest.map(|point| point.objects),
-            with_data: newest.map(|point| point.with_data),
+            objects: newest.map(|point| point.objects as u64),
+            with_data: newest.map(|point| point.with_data as u64),
             created: sum(|point| point.created),
             removed: sum(|point| point.removed),
         }
     }
 
-    /// The growth from what was recorded a day ago to the newest snapshot, against the average over the days before
-    /// that. A day on which the namespace shrank counts as one without growth. Where snapshots are more than a day
-    /// apart, both are spread over the days between them. `None` while the record is too short to tell.
+    /// The growth since yesterday, and the average growth of the days before. A day on which the namespace shrank counts
+    /// as one without growth. If snapshots are more than a day apart, growth is spread evenly over the days between them.
+    /// `None` while the record is too short.
     pub fn growth(&self, now: OffsetDateTime) -> Option<Growth> {
         let newest = self.as_of(now)?;
         let before = self.as_of(now - Duration::DAY)?;
@@ -110,7 +85,7 @@ impl Series {
         }
         let days_between = ((newest.at - before.at) / Duration::DAY).max(1.0);
         Some(Growth {
-            latest: (newest.objects as f64 - before.objects as f64) / days_between,
+            latest: (newest.objects - before.objects) as f64 / days_between,
             usual: grown.iter().sum::<f64>() / grown.len() as f64,
         })
     }
@@ -120,7 +95,7 @@ pub fn day_of(moment: OffsetDateTime) -> Date {
     moment.to_offset(UtcOffset::UTC).date()
 }
 
-/// So many days, the last of them that of the moment.
+/// The dates of the last `days` days, up to that of `moment`.
 pub fn dates_until(moment: OffsetDateTime, days: u16) -> Vec<Date> {
     let last = day_of(moment);
     (0..i64::from(days))

@@ -1,15 +1,14 @@
-//! A report's figures as people read them, in the terminal and on a page.
+//! Formats a report's figures, for the terminal and the page.
 
 use time::{Duration, OffsetDateTime, UtcOffset};
 
-use super::figures::{PERIODS, Report};
 use super::series::Day;
 use crate::text::number;
 
-/// What is not known, or does not apply.
+/// Stands for a value that is unknown or does not apply.
 pub const NONE: &str = "\u{2013}";
 
-/// With a sign, and thousands apart; `minus` is the sign below zero.
+/// Adds a sign and thousands separators; `minus` is the negative sign.
 pub fn signed(n: i64, minus: char) -> String {
     match n {
         0 => "0".to_owned(),
@@ -18,7 +17,7 @@ pub fn signed(n: i64, minus: char) -> String {
     }
 }
 
-/// To a tenth, and never rounded to all or nothing where it is not.
+/// Rounds to a tenth, but never to 0 or 100 from anything else.
 pub fn percent(share: f64) -> String {
     let tenths = (share * 10.0).round();
     let tenths = match share {
@@ -28,7 +27,7 @@ pub fn percent(share: f64) -> String {
     format!("{:.1} %", tenths / 10.0)
 }
 
-/// Whole, unless it is small.
+/// Rounds to a whole number, or to a tenth below 10.
 pub fn decimal(n: f64) -> String {
     match n {
         ..10.0 => format!("{n:.1}").trim_end_matches(".0").to_owned(),
@@ -36,7 +35,7 @@ pub fn decimal(n: f64) -> String {
     }
 }
 
-/// The largest unit that fits, rounded down.
+/// Rounds down to the largest unit that fits.
 pub fn age(age: Duration) -> String {
     let seconds = age.whole_seconds().max(0);
     match seconds {
@@ -47,7 +46,7 @@ pub fn age(age: Duration) -> String {
     }
 }
 
-/// As it was asked for.
+/// Shows a duration in the largest unit that divides it.
 pub fn duration(duration: std::time::Duration) -> String {
     let seconds = duration.as_secs();
     match seconds {
@@ -77,55 +76,6 @@ pub fn objects(n: u64) -> String {
     }
 }
 
-/// How much of what.
-pub fn summary(report: &Report) -> String {
-    let totals = &report.totals;
-    let mut text = format!("{} in {}", objects(totals.count.objects), namespaces(totals.namespaces));
-    if let Some(share) = totals.count.share() {
-        text.push_str(&format!(", {} with data", percent(share)));
-    }
-    if totals.count.unknown > 0 {
-        text.push_str(&format!("; of {} that is unknown", number(totals.count.unknown)));
-    }
-    if totals.unrecorded > 0 {
-        text.push_str(&format!("; {} not recorded yet", namespaces(totals.unrecorded)));
-    }
-    text
-}
-
-/// Totals of changes leave out what was not recorded then.
-pub fn partial_changes(report: &Report) -> Option<String> {
-    let recorded = report.totals.namespaces - report.totals.unrecorded;
-    let partial: Vec<String> = PERIODS
-        .iter()
-        .zip(&report.totals.changes)
-        .filter_map(|(days, change)| Some((days, change.as_ref()?.namespaces)))
-        .filter(|(_, of)| *of < recorded)
-        .map(|(days, of)| format!("{}: {of} of {recorded}", period(*days)))
-        .collect();
-    (!partial.is_empty()).then(|| {
-        format!(
-            "total changes are of the namespaces that were recorded then; {}",
-            partial.join(", ")
-        )
-    })
-}
-
-/// What is no longer listed, which no total holds.
-pub fn vanished(report: &Report) -> Option<String> {
-    let totals = &report.totals;
-    let missing = (totals.missing > 0).then(|| {
-        format!(
-            "{} missing, with {}",
-            namespaces(totals.missing),
-            objects(totals.missing_objects)
-        )
-    });
-    let retired = (totals.retired > 0).then(|| format!("{} retired", namespaces(totals.retired)));
-    let parts: Vec<_> = missing.into_iter().chain(retired).collect();
-    (!parts.is_empty()).then(|| format!("not counted: {}", parts.join("; ")))
-}
-
 pub fn period(days: u16) -> String {
     match days {
         1 => "1 day".to_owned(),
@@ -140,13 +90,12 @@ pub(super) fn stay(n: u64) -> String {
     }
 }
 
-/// The objects of the last days, one character each, from the fewest to the most; a dot where nothing is recorded.
+/// The objects per day as one character each, scaled from the fewest to the most; a dot if nothing is recorded.
 pub fn sparkline(days: &[Day]) -> String {
     const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     let known = || days.iter().filter_map(|day| day.objects);
     let (least, most) = (known().min().unwrap_or(0), known().max().unwrap_or(0));
     let bar = |objects: u64| match most - least {
-        // Neither high nor low: it stands still.
         0 => BARS[3],
         range => BARS[((objects - least) as f64 / range as f64 * 7.0).round() as usize],
     };

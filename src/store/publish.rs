@@ -239,7 +239,7 @@ impl ProvenWalk {
         .doing(doing)?;
         expect_rows("changed", changed.rows_affected(), counts.flags())?;
         // An object that comes back keeps its first interval's snapshot, even where prune dropped all its intervals; null
-        // means the baseline, so `k.found` tells whether there was one.
+        // means the baseline, so `k.found` says whether there was one.
         let inserted = sqlx::query!(
             "insert into inventory.open_interval (namespace_key, from_snapshot, first_snapshot, has_stored_data, id)
              select $1, $2, case when k.found then k.first_snapshot else $2 end,

@@ -27,7 +27,7 @@ pub struct UnpublishedSnapshots {
 }
 
 /// The counts of one published snapshot.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PointRow {
     pub key: i32,
     pub at: OffsetDateTime,

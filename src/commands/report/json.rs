@@ -1,19 +1,21 @@
 //! A report as JSON: one versioned object, independent of the library's types.
 
-use durable_inventory::report::{Attention, Change, Day, NamespaceFigures, Newest, PERIODS, Presence, Report};
+use durable_inventory::report::{
+    Attention, CountChange, Day, LatestSnapshot, NamespaceFigures, PERIODS, Presence, Report,
+};
 use serde_json::{Map, Value, json};
 
 use crate::terminal::times::for_programs;
 
 /// Version 1. Scripts depend on it: fields may be added, never changed.
 pub fn json(report: &Report) -> String {
-    let (asked, totals) = (&report.asked, &report.totals);
+    let (options, totals) = (&report.options, &report.totals);
     let json = json!({
         "version": 1,
         "at": for_programs(report.at),
-        "growth_factor": asked.growth_factor,
-        "growth_floor": asked.growth_floor,
-        "stale_after_seconds": asked.stale_after.as_secs(),
+        "growth_factor": options.growth_factor,
+        "growth_floor": options.growth_floor,
+        "stale_after_seconds": options.stale_after.as_secs(),
         "totals": totals_json(report),
         "missing": { "namespaces": totals.missing, "objects": totals.missing_objects },
         "retired": { "namespaces": totals.retired },
@@ -66,7 +68,7 @@ fn namespace(report: &Report, figures: &NamespaceFigures) -> Value {
     })
 }
 
-fn snapshot(report: &Report, figures: &NamespaceFigures, newest: &Newest) -> Value {
+fn snapshot(report: &Report, figures: &NamespaceFigures, newest: &LatestSnapshot) -> Value {
     json!({
         "snapshot_id": newest.snapshot_id,
         "recorded_at": for_programs(newest.recorded_at),
@@ -79,8 +81,8 @@ fn snapshot(report: &Report, figures: &NamespaceFigures, newest: &Newest) -> Val
 }
 
 /// Changes by period, such as `7d`. A period that begins before the baseline is null.
-fn changes(changes: &[Option<Change>; 3]) -> Value {
-    let change = |change: &Option<Change>| match change {
+fn changes(changes: &[Option<CountChange>; 3]) -> Value {
+    let change = |change: &Option<CountChange>| match change {
         Some(change) => {
             json!({ "objects": change.objects, "with_data": change.with_data, "namespaces": change.namespaces })
         }

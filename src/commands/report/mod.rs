@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use durable_inventory::cli::{OutputFormat, ReportArgs};
 use durable_inventory::config::Settings;
 use durable_inventory::export::{FileOutput, Location};
-use durable_inventory::report::{self, Asked, Report, html};
+use durable_inventory::report::{self, Report, ReportOptions, html};
 use durable_inventory::store::NamespaceRecord;
 use tracing::info;
 
@@ -18,7 +18,7 @@ use crate::terminal::{self, Failure};
 
 pub async fn run(settings: &Settings<'_>, args: &ReportArgs) -> Result<u8, Failure> {
     let in_terminal = args.html.is_none() && args.output.format == OutputFormat::Text;
-    let asked = Asked {
+    let options = ReportOptions {
         growth_factor: args.growth_factor,
         growth_floor: args.growth_floor,
         stale_after: args.stale_after,
@@ -29,7 +29,7 @@ pub async fn run(settings: &Settings<'_>, args: &ReportArgs) -> Result<u8, Failu
         let failed = |error| Failure::new(error, 1);
         let mut reader = store.reader().await.map_err(failed)?;
         let selects = |namespace: &NamespaceRecord| filter.selects_record(namespace);
-        report::read(&mut reader, asked, selects).await.map_err(failed)
+        report::read(&mut reader, options, selects).await.map_err(failed)
     })
     .await?;
     match &args.html {

@@ -1,7 +1,7 @@
 //! A report for the terminal: a table, totals, and what needs attention.
 
 use comfy_table::CellAlignment::{Left, Right};
-use durable_inventory::report::{Attention, Change, Count, NamespaceFigures, Report, by_trouble, words};
+use durable_inventory::report::{Attention, Count, CountChange, NamespaceFigures, Report, by_trouble, summary, words};
 use durable_inventory::text::shown;
 
 use crate::terminal::table::{Heading, number, table};
@@ -72,7 +72,7 @@ fn total(report: &Report) -> Vec<String> {
 }
 
 /// Cells for objects, objects with data, their share, and the changes.
-fn counts(count: Option<Count>, changes: &[Option<Change>; 3]) -> Vec<String> {
+fn counts(count: Option<Count>, changes: &[Option<CountChange>; 3]) -> Vec<String> {
     let mut cells = vec![
         count.map_or_else(none, |count| number(count.objects)),
         count.map_or_else(none, |count| number(count.with_data)),
@@ -89,9 +89,9 @@ fn none() -> String {
 
 /// Lines below the table.
 fn notes(report: &Report) -> Vec<String> {
-    let mut notes = vec![String::new(), words::summary(report)];
-    notes.extend(words::partial_changes(report));
-    notes.extend(words::vanished(report));
+    let mut notes = vec![String::new(), summary::totals(report)];
+    notes.extend(summary::partial_changes(report));
+    notes.extend(summary::vanished(report));
     if let Some(run) = &report.last_run {
         let when = match run.finished_at {
             Some(at) => format!("ended {}", for_people(at)),

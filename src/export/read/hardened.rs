@@ -54,7 +54,7 @@ impl BoundedFile {
         }
         let [a, b, c, d, ..] = end;
         let footer = u64::from(u32::from_le_bytes([a, b, c, d]));
-        // Where these can't be, the library tells.
+        // If the file is too short for them, the library reports it.
         if let Some(start) = length.checked_sub(END + footer)
             && !thrift::is_sound_footer(file.get_read(start)?, footer)
         {

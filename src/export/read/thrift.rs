@@ -67,7 +67,7 @@ struct Walk<R> {
     left: u64,
 }
 
-/// `None` where the bytes are none of the protocol, or `told` says no.
+/// Methods return `None` if the bytes do not follow the protocol, or if `told` refuses a value.
 impl<R: BufRead> Walk<R> {
     fn structure(&mut self, path: &mut Vec<i16>, told: &mut impl FnMut(&[i16], Met) -> bool) -> Option<()> {
         let mut last = 0i16;

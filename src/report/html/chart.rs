@@ -1,7 +1,7 @@
-//! Charts as SVG with the numbers beside them as a table: the picture needs no script, and the script needs no data but
-//! the table's.
+//! Charts as SVG, each beside a table of its numbers. The charts work without the script, and the script reads only the
+//! tables.
 //!
-//! A day is ten units wide; pictures are stretched to the width that there is, with strokes that are not.
+//! A day is ten units wide. Charts are stretched to the available width, their strokes are not.
 
 use std::fmt::Write;
 
@@ -10,14 +10,14 @@ use maud::{Markup, html};
 use crate::report::{Day, words};
 use crate::text::number;
 
-/// Units of a day, and of a picture's height.
+/// Units per day, and of a chart's height.
 const STEP: usize = 10;
 const HEIGHT: u64 = 200;
-/// Of the bars: half of it up, half of it down.
+/// Height of the bars: one half up, one half down.
 const BARS: u64 = 40;
 
-/// Objects and those with data above, created and removed a day below. Its numbers are those of [`numbers`], under the
-/// same id. `of` is fit to show, `height` is in pixels.
+/// Objects and objects with data above, created and removed per day below. The table of [`numbers`] with the same id has
+/// the figures. `of` must be sanitized, `height` is in pixels.
 pub fn figure(id: &str, of: &str, days: &[Day], height: u32) -> Markup {
     let width = days.len() * STEP;
     let most = days.iter().filter_map(|day| day.objects).max();
@@ -57,12 +57,12 @@ pub fn legend() -> Markup {
     }
 }
 
-/// The objects of the last days, for a cell.
+/// The objects of the last 30 days, for a table cell.
 pub fn spark(days: &[Day]) -> Markup {
     let days = &days[days.len().saturating_sub(30)..];
     let objects = || days.iter().filter_map(|day| day.objects);
     let (least, most) = (objects().min().unwrap_or(0), objects().max().unwrap_or(0));
-    // From the fewest to the most, or a line in the middle where nothing moved.
+    // From the fewest to the most, or a line in the middle if the number never changed.
     let place = |objects: u64| match most - least {
         0 => HEIGHT / 2,
         range => 10 + scaled(objects - least, range, HEIGHT - 20),
@@ -75,7 +75,7 @@ pub fn spark(days: &[Day]) -> Markup {
     }
 }
 
-/// A course of one day has no length: its end caps make it a dot.
+/// A path of one day has no length: its end caps make it a dot.
 fn curve(of: &str, path: &str) -> Markup {
     html! {
         @if path.is_empty() || path.contains('l') {
@@ -86,8 +86,7 @@ fn curve(of: &str, path: &str) -> Markup {
     }
 }
 
-/// Only days that say something new: where one is left out, the objects are as the day before, and nothing was created
-/// or removed.
+/// A table without the days on which nothing changed.
 pub fn numbers(id: &str, of: &str, days: &[Day]) -> Markup {
     let cell = |n: Option<u64>| n.map_or_else(|| words::NONE.to_owned(), number);
     html! {
@@ -105,7 +104,7 @@ pub fn numbers(id: &str, of: &str, days: &[Day]) -> Markup {
                 }
             }
             tbody {
-                @for day in telling(days) {
+                @for day in changed(days) {
                     tr {
                         th scope="row" { (day.date) }
                         td { (cell(day.objects)) }
@@ -120,7 +119,7 @@ pub fn numbers(id: &str, of: &str, days: &[Day]) -> Markup {
     }
 }
 
-fn telling(days: &[Day]) -> impl Iterator<Item = &Day> {
+fn changed(days: &[Day]) -> impl Iterator<Item = &Day> {
     days.iter().enumerate().filter_map(|(index, day)| {
         let before = index.checked_sub(1).map(|before| &days[before]);
         let same = before.is_some_and(|before| (before.objects, before.with_data) == (day.objects, day.with_data));
@@ -133,14 +132,14 @@ fn scaled(n: u64, most: u64, height: u64) -> u64 {
     (n as f64 / most.max(1) as f64 * height as f64).round() as u64
 }
 
-/// Through the middle of the days; it begins with the first that is recorded. Heights are counted from the bottom.
+/// A path through the middle of each day, from the first recorded one. Heights are measured from the bottom.
 fn path(days: &[Day], height: impl Fn(&Day) -> Option<u64>) -> String {
     let mut path = String::new();
     let mut at = None;
     for (index, day) in days.iter().enumerate() {
         let Some(height) = height(day) else { continue };
         let y = HEIGHT as i64 - height as i64;
-        // Relative steps are shorter. Writing to a text does not fail.
+        // Relative steps are shorter. Writing to a string does not fail.
         let _ = match at {
             None => write!(path, "M{} {y}", index * STEP + STEP / 2),
             Some(last) => write!(path, "l{STEP} {}", y - last),
@@ -164,8 +163,8 @@ fn area(days: &[Day], most: Option<u64>) -> String {
     area
 }
 
-/// From the middle, what came up and what went down; one object is seen, too. Strokes are shorter than outlines, and as
-/// wide as days are on the page.
+/// Bars from the middle, up for created and down for removed objects; even one object is visible. They are strokes, as
+/// these take less markup than outlines and their width can follow the page.
 fn bars(days: &[Day], most: u64, up: bool) -> String {
     let mut bars = String::new();
     for (index, day) in days.iter().enumerate() {
@@ -179,7 +178,7 @@ fn bars(days: &[Day], most: u64, up: bool) -> String {
     bars
 }
 
-/// What the picture shows, for those who do not see it.
+/// Describes the chart to screen readers.
 fn course(of: &str, days: &[Day]) -> String {
     let recorded = || days.iter().filter(|day| day.objects.is_some());
     let (Some(first), Some(last)) = (recorded().next(), recorded().next_back()) else {

@@ -1,9 +1,8 @@
-//! A report as one page that asks no network for anything: style and script are in it, and its Content-Security-Policy
-//! allows those two by their hash and nothing else. All numbers are in tables; the script only lets charts answer the
-//! pointer and the keyboard, out of those tables.
+//! A report as one HTML page that loads nothing: style and script are inline, and its Content-Security-Policy allows only
+//! those two, by their hash. All numbers are in tables, from which the script answers the pointer and the keyboard.
 //!
-//! Names are other people's words: maud escapes all that it is given, `text::shown` takes what could reorder or hide
-//! text, and `bdi` keeps right-to-left names to themselves.
+//! Names are untrusted text: maud escapes HTML, `text::shown` escapes what could reorder or hide text, and `bdi` isolates
+//! right-to-left names.
 
 mod chart;
 mod namespaces;
@@ -19,7 +18,7 @@ use crate::times::for_people;
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
-/// An empty picture, or a browser that is served the page asks for /favicon.ico.
+/// An empty icon. Without one, browsers request /favicon.ico.
 const NO_ICON: &str = "data:,";
 
 pub fn page(report: &Report) -> String {
@@ -52,7 +51,7 @@ pub fn page(report: &Report) -> String {
                     (reading(report))
                 }
                 footer { p { "Written by durable-inventory " (env!("CARGO_PKG_VERSION")) "." } }
-                // Said to screen readers by the sliders themselves.
+                // Hidden from screen readers, which get the same text from the sliders.
                 div #tip aria-hidden="true" hidden {}
                 script { (PreEscaped(SCRIPT)) }
             }
@@ -96,9 +95,9 @@ fn nothing(report: &Report) -> Markup {
     }
 }
 
-/// What the words on the page mean.
+/// The definitions of the terms on the page.
 fn reading(report: &Report) -> Markup {
-    let asked = &report.asked;
+    let options = &report.options;
     html! {
         section aria-labelledby="reading" {
             h2 #reading { "How to read this" }
@@ -109,9 +108,9 @@ fn reading(report: &Report) -> Markup {
                       what the day\u{2019}s snapshots found, and a namespace\u{2019}s first snapshot says only what was there." }
                 li { "The share is of objects that hold data among all; some may be unknown." }
                 li { "Stale: no snapshot for more than "
-                     (words::duration(asked.stale_after)) ". "
-                     "Growth: more than " (words::decimal(asked.growth_factor)) " times the usual in the last day, and "
-                     (words::objects(asked.growth_floor)) " or more. The usual is the average of up to 29 days before \
+                     (words::duration(options.stale_after)) ". "
+                     "Growth: more than " (words::decimal(options.growth_factor)) " times the usual in the last day, and "
+                     (words::objects(options.growth_floor)) " or more. The usual is the average of up to 29 days before \
                      that, of which 7 have to be recorded; days on which a namespace shrank count as days without growth." }
                 li { "Missing: no longer listed by the account, and its object list answers 404. Its objects stay as they \
                       were recorded and are in no total. Retired: missing, and nothing is left of it. The chart of all \
@@ -121,7 +120,7 @@ fn reading(report: &Report) -> Markup {
     }
 }
 
-/// Fit to show, kept apart from the text around it, and broken where its words end.
+/// A namespace's label, sanitized, isolated, and with line breaks allowed between its words.
 fn name(figures: &NamespaceFigures) -> Markup {
     let label = shown(figures.label());
     html! {
@@ -129,8 +128,8 @@ fn name(figures: &NamespaceFigures) -> Markup {
     }
 }
 
-/// A change, or a dash.
-fn change(change: Option<super::Change>) -> String {
+/// A signed change, or a dash.
+fn change(change: Option<super::CountChange>) -> String {
     change.map_or_else(
         || words::NONE.to_owned(),
         |change| words::signed(change.objects, '\u{2212}'),

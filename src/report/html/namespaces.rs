@@ -1,4 +1,4 @@
-//! The namespaces: a table to compare them, and a card each with its course.
+//! The namespaces: one table for comparison, and one card with charts per namespace.
 
 use maud::{Markup, html};
 
@@ -82,11 +82,11 @@ fn or_dash(text: Option<String>) -> String {
     text.unwrap_or_else(|| words::NONE.to_owned())
 }
 
-/// Small multiples: the same chart for each, so that they can be compared at a glance.
+/// Small multiples: the same chart for every namespace.
 pub fn cards(report: &Report) -> Markup {
     html! {
         section aria-labelledby="course" {
-            h2 #course { "The last " (report.asked.days) " days" }
+            h2 #course { "The last " (report.options.days) " days" }
             (chart::legend())
             div.cards {
                 @for (index, figures) in report.present().enumerate() {
@@ -129,7 +129,7 @@ fn card(report: &Report, figures: &NamespaceFigures, id: &str) -> Markup {
     }
 }
 
-/// Where it belongs: script and class, account, id.
+/// Script, class, account and id.
 fn place(report: &Report, figures: &NamespaceFigures) -> Markup {
     let of = [&figures.script, &figures.class]
         .into_iter()

@@ -1,9 +1,9 @@
-//! The whole at a glance: totals, their course, and what needs attention.
+//! The top of the page: totals, their charts, and what needs attention.
 
 use maud::{Markup, html};
 
 use super::chart;
-use crate::report::{Attention, PERIODS, Report, Trouble, by_trouble, words};
+use crate::report::{Attention, PERIODS, Report, Trouble, by_trouble, summary, words};
 use crate::text::number;
 
 pub fn section(report: &Report) -> Markup {
@@ -32,7 +32,7 @@ pub fn section(report: &Report) -> Markup {
     }
 }
 
-/// Sentences without their stops.
+/// Sentences without full stops.
 fn notes(report: &Report) -> Vec<String> {
     let totals = &report.totals;
     let mut notes = Vec::new();
@@ -45,8 +45,8 @@ fn notes(report: &Report) -> Vec<String> {
     if totals.unrecorded > 0 {
         notes.push(format!("Not recorded yet: {}", words::namespaces(totals.unrecorded)));
     }
-    notes.extend(words::partial_changes(report).map(capital));
-    notes.extend(words::vanished(report).map(capital));
+    notes.extend(summary::partial_changes(report).map(capital));
+    notes.extend(summary::vanished(report).map(capital));
     notes
 }
 
@@ -102,7 +102,7 @@ fn class(trouble: Trouble) -> &'static str {
     }
 }
 
-/// What stands between backquotes is something to type.
+/// Turns text in backquotes into code elements.
 fn commands(text: &str) -> Markup {
     html! {
         @for (index, part) in text.split('`').enumerate() {

@@ -5,8 +5,9 @@ use super::*;
 
 const NOW: OffsetDateTime = datetime!(2026-11-24 12:00 UTC);
 
-fn point(at: OffsetDateTime, objects: u64) -> Point {
-    Point {
+fn point(at: OffsetDateTime, objects: i64) -> PointRow {
+    PointRow {
+        key: 0,
         at,
         objects,
         with_data: objects / 2,
@@ -16,9 +17,9 @@ fn point(at: OffsetDateTime, objects: u64) -> Point {
     }
 }
 
-/// One snapshot each so many days ago, the first a baseline.
-fn series(past: &[(i64, u64)]) -> Series {
-    let points = past.iter().enumerate().map(|(index, (days_ago, objects))| Point {
+/// One snapshot per pair of days ago and objects; the first is a baseline.
+fn series(past: &[(i64, i64)]) -> Series {
+    let points = past.iter().enumerate().map(|(index, (days_ago, objects))| PointRow {
         baseline: index == 0,
         ..point(NOW - Duration::days(*days_ago), *objects)
     });
@@ -41,10 +42,10 @@ fn a_moment_has_the_newest_snapshot_that_was_published_by_then() {
 }
 
 #[test]
-fn days_are_utcs_and_hold_what_was_recorded_at_their_end() {
+fn days_are_utc_and_have_the_counts_at_their_end() {
     let before_midnight = datetime!(2026-11-22 23:59:59 UTC);
     let points = vec![
-        Point {
+        PointRow {
             baseline: true,
             ..point(before_midnight, 10)
         },
@@ -75,9 +76,9 @@ fn days_are_utcs_and_hold_what_was_recorded_at_their_end() {
 }
 
 #[test]
-fn growth_is_told_against_the_days_before() {
+fn growth_is_compared_with_the_days_before() {
     // Ten a day for a fortnight, then a hundred.
-    let mut past: Vec<(i64, u64)> = (1..=15).rev().map(|ago| (ago, 1_000 - 10 * ago as u64)).collect();
+    let mut past: Vec<(i64, i64)> = (1..=15).rev().map(|ago| (ago, 1_000 - 10 * ago)).collect();
     past.push((0, 1_090));
     let growth = series(&past).growth(NOW).unwrap();
     assert_eq!((growth.latest, growth.usual), (100.0, 10.0));
@@ -85,18 +86,15 @@ fn growth_is_told_against_the_days_before() {
 
 #[test]
 fn days_of_shrinking_are_days_without_growth() {
-    let past: Vec<(i64, u64)> = (0..=10).rev().map(|ago| (ago, 100 + 10 * (ago as u64 % 2))).collect();
+    let past: Vec<(i64, i64)> = (0..=10).rev().map(|ago| (ago, 100 + 10 * (ago % 2))).collect();
     let growth = series(&past).growth(NOW).unwrap();
     assert_eq!(growth.latest, -10.0);
     assert!((growth.usual - 5.0).abs() < 1.0, "{growth:?}");
 }
 
 #[test]
-fn a_weekly_lump_is_no_sudden_growth() {
-    let past: Vec<(i64, u64)> = (0..=5)
-        .rev()
-        .map(|weeks| (weeks * 7, 10_000 - 700 * weeks as u64))
-        .collect();
+fn a_weekly_sync_is_not_sudden_growth() {
+    let past: Vec<(i64, i64)> = (0..=5).rev().map(|weeks| (weeks * 7, 10_000 - 700 * weeks)).collect();
     let growth = series(&past).growth(NOW).unwrap();
     assert_eq!(growth.latest, 100.0);
     assert!((growth.usual - 100.0).abs() < 5.0, "{growth:?}");
@@ -112,16 +110,17 @@ fn a_short_record_has_nothing_usual() {
 }
 
 #[test]
-fn dates_end_with_the_moments_own() {
+fn dates_end_with_todays() {
     assert_eq!(
         dates_until(datetime!(2026-03-01 00:00 UTC), 2),
         [date!(2026 - 02 - 28), date!(2026 - 03 - 01)]
     );
 }
 
-fn any_points() -> impl Strategy<Value = Vec<Point>> {
+fn any_points() -> impl Strategy<Value = Vec<PointRow>> {
     let any_point =
-        (0i64..40 * 86_400, 0u64..1_000, 0u64..9, 0u64..9).prop_map(|(ago, objects, created, removed)| Point {
+        (0i64..40 * 86_400, 0i64..1_000, 0i64..9, 0i64..9).prop_map(|(ago, objects, created, removed)| PointRow {
+            key: 0,
             at: NOW - Duration::seconds(ago),
             objects,
             with_data: objects / 3,
@@ -133,7 +132,7 @@ fn any_points() -> impl Strategy<Value = Vec<Point>> {
         points.sort_by_key(|point| point.at);
         points.dedup_by_key(|point| point.at);
         if let Some(first) = points.first_mut() {
-            *first = Point {
+            *first = PointRow {
                 baseline: true,
                 created: 0,
                 removed: 0,
@@ -145,7 +144,7 @@ fn any_points() -> impl Strategy<Value = Vec<Point>> {
 }
 
 proptest! {
-    /// By the slow way: look at every point.
+    /// Compares with a linear scan.
     #[test]
     fn a_moment_is_found_as_a_scan_would_find_it(points in any_points(), ago in 0i64..45 * 86_400) {
         let moment = NOW - Duration::seconds(ago);
@@ -153,22 +152,22 @@ proptest! {
         prop_assert_eq!(Series::new(points).as_of(moment).copied(), found);
     }
 
-    /// Nothing that was created or removed is lost between days or told twice, and a day ends as the next begins.
+    /// Every created or removed object counts in exactly one day.
     #[test]
     fn the_days_add_up_to_the_snapshots(points in any_points()) {
         let series = Series::new(points.clone());
         let days = series.days(&dates_until(NOW, 50));
         let sum = |of: fn(&Day) -> Option<u64>| days.iter().filter_map(of).sum::<u64>();
-        prop_assert_eq!(sum(|day| day.created), points.iter().map(|point| point.created).sum::<u64>());
-        prop_assert_eq!(sum(|day| day.removed), points.iter().map(|point| point.removed).sum::<u64>());
+        prop_assert_eq!(sum(|day| day.created), points.iter().map(|point| point.created).sum::<i64>() as u64);
+        prop_assert_eq!(sum(|day| day.removed), points.iter().map(|point| point.removed).sum::<i64>() as u64);
         for day in &days {
             let end = day.date.next_day().unwrap().midnight().assume_utc() - Duration::NANOSECOND;
-            prop_assert_eq!(day.objects, series.as_of(end).map(|point| point.objects));
+            prop_assert_eq!(day.objects, series.as_of(end).map(|point| point.objects as u64));
         }
-        prop_assert_eq!(days.last().unwrap().objects, points.last().map(|point| point.objects));
+        prop_assert_eq!(days.last().unwrap().objects, points.last().map(|point| point.objects as u64));
     }
 
-    /// What lies further back than the report reads changes nothing in it, but for the newest of it.
+    /// Of the points before the report's first day, only the newest matters.
     #[test]
     fn what_is_older_than_the_window_does_not_matter(points in any_points(), days in 1u16..40) {
         let dates = dates_until(NOW, days);

@@ -53,7 +53,7 @@ impl PageReader {
         let limit = self.walker.source.limit;
         let step = checkpoint.pagination.advance(&page, limit, seen).map_err(|error| {
             let what = error.to_string();
-            // A spooled walk can't tell by the order of ids that it was sent back behind its checkpoint. A cursor
+            // The order of ids does not show a spooled walk that it was sent back behind its checkpoint. A cursor
             // that repeats is the first sign of it.
             match resumed && before.spooled_rows.is_some() && !page.rows.is_empty() {
                 true => WalkError::CursorRefused { page: number, what },

@@ -40,7 +40,7 @@ struct PageReader {
     one_cursor: bool,
 }
 
-/// Where a page's rows go.
+/// The destination of a page's rows.
 enum Destination<'a> {
     /// To the comparison. Their changes are committed by [`pipeline`] meanwhile.
     Diff(Box<RangeDiff>),

@@ -23,7 +23,7 @@ pub(super) struct RecordedRows {
 }
 
 /// The recorded rows that follow the last slice.
-pub(super) struct Slice {
+pub(super) struct RecordedSlice {
     pub(super) rows: Vec<Observation>,
     /// The slice is complete up to this id; `None`: to the end.
     pub(super) to: Option<ObjectId>,
@@ -51,7 +51,7 @@ impl RecordedRows {
     /// The rows up to `to` (`None`: to the end), or as many of them as were read.
     ///
     /// A slice ends early only at the last row that was read, and only if more rows may follow it within the range.
-    pub(super) async fn take(&mut self, to: Option<ObjectId>) -> Result<Slice, StoreError> {
+    pub(super) async fn take(&mut self, to: Option<ObjectId>) -> Result<RecordedSlice, StoreError> {
         if self.rows.is_empty() {
             self.receive().await?;
         }
@@ -64,12 +64,12 @@ impl RecordedRows {
         let more_may_follow = self.rows.is_empty() && self.next.is_some();
         let last = rows.last().map(|row| row.id).filter(|_| more_may_follow);
         Ok(match last {
-            Some(last) if to != Some(last) => Slice {
+            Some(last) if to != Some(last) => RecordedSlice {
                 rows,
                 to: Some(last),
                 is_last: false,
             },
-            _ => Slice {
+            _ => RecordedSlice {
                 rows,
                 to,
                 is_last: true,

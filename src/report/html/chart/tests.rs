@@ -52,10 +52,10 @@ fn nothing_recorded_is_an_empty_picture() {
     assert_eq!(line(&days, None, |day| day.objects), "");
     assert_eq!(area(&days, None), "");
     assert_eq!(course("a", &days), "a: nothing is recorded in these days");
-    assert_eq!(telling(&days).count(), 0);
+    assert_eq!(changed(&days).count(), 0);
 }
 
-/// A course as the record gives it: nothing before the baseline, whose day tells of no changes.
+/// Days as the record gives them: nothing before the baseline, whose day has no changes.
 fn any_days() -> impl Strategy<Value = Vec<Day>> {
     let any = (0u64..4, 0u64..3, 0u64..3, 0u64..3);
     (0usize..5, proptest::collection::vec(any, 1..30)).prop_map(|(unrecorded, counts)| {
@@ -72,13 +72,13 @@ fn any_days() -> impl Strategy<Value = Vec<Day>> {
 }
 
 proptest! {
-    /// As the page's script does it: a day that is left out is like the one before, and nothing happened on it.
+    /// Reads the table as the page's script does: a missing day is like the one before, without changes.
     #[test]
-    fn the_table_tells_every_day(days in any_days()) {
-        let told: Vec<_> = telling(&days).collect();
+    fn every_day_follows_from_the_table(days in any_days()) {
+        let shown: Vec<_> = changed(&days).collect();
         let mut last: Option<Day> = None;
         for day in &days {
-            let here = told.iter().find(|told| told.date == day.date).map(|told| **told);
+            let here = shown.iter().find(|shown| shown.date == day.date).map(|shown| **shown);
             let read = here.or(last.map(|last| Day { date: day.date, created: Some(0), removed: Some(0), ..last }));
             let unrecorded = Day { date: day.date, objects: None, with_data: None, created: None, removed: None };
             prop_assert_eq!(read.unwrap_or(unrecorded), *day);

