@@ -157,7 +157,7 @@ impl Namespaces {
         self.only_left_names
     }
 
-    /// Returns the namespace's number, which is new for a new key; `None` beyond [`LIMIT`].
+    /// Returns the namespace's number, which is new for a new key; `None` beyond `LIMIT`.
     pub fn intern(&self, key: &NamespaceKey) -> Option<u32> {
         let mut index = self.index();
         if let Some(number) = index.numbers.get(key) {

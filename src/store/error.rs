@@ -135,7 +135,7 @@ fn utc(moment: OffsetDateTime) -> Moment {
 }
 
 impl StoreError {
-    /// Adds what the database was asked to do when it failed; see [`Doing`].
+    /// Adds what the database was asked to do when it failed; see `Doing`.
     pub fn while_doing(doing: &'static str) -> impl FnOnce(sqlx::Error) -> Self {
         move |source| Self::Database {
             doing,

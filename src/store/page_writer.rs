@@ -39,7 +39,7 @@ impl Walk {
 
     /// Commits a page with the checkpoint after it.
     ///
-    /// The lease is checked here and not by [`Lease::write`], because a page is written piece by piece while the next one
+    /// The lease is checked here and not by `Lease::write`, because a page is written piece by piece while the next one
     /// is compared. The check comes last, so that a process that is stopped in the middle of a page blocks nobody.
     pub async fn commit(&mut self, mut page: PageWriter, checkpoint: Checkpoint) -> Result<(), StoreError> {
         let doing = "commit a page";

@@ -14,7 +14,7 @@ use crate::text::chain;
 /// A walk whose end was proven. Only this can close an interval (promise 2).
 ///
 /// It comes from [`Walk::prove`], from a held snapshot, which was proven before ([`ProvenWalk::held`]), or from a
-/// retirement ([`ProvenWalk::retirement`]).
+/// retirement (`Lease::stage_retirement`).
 #[derive(Debug)]
 pub struct ProvenWalk {
     walk: Walk,

@@ -1,9 +1,9 @@
 //! A run: what `sync` does, from the list of namespaces to the published snapshots.
 //!
-//! 1. **Plan** ([`plan`]): list each account's namespaces, record the list, and select those to walk. Namespaces that are
+//! 1. **Plan** (`plan.rs`): list each account's namespaces, record the list, and select those to walk. Namespaces that are
 //!    recorded but no longer listed are walked as well, to learn whether they are gone.
-//! 2. **Lease** ([`namespace`]): acquire the lock on one namespace. If another run holds it, the namespace is `busy`.
-//! 3. **Walk** ([`walk`]): resume the namespace's unfinished walk after its last committed page, or begin one. [`pages`]
+//! 2. **Lease** (`namespace.rs`): acquire the lock on one namespace. If another run holds it, the namespace is `busy`.
+//! 3. **Walk** (`walk/`): resume the namespace's unfinished walk after its last committed page, or begin one. `pages/`
 //!    fetches the pages in order, on one cursor or several; each page is checked before anything is concluded from it.
 //! 4. **Diff** (`walk/diff.rs`): merge a page with the recorded rows of the same range of ids. Pages whose ids do not
 //!    ascend are spooled first and compared when the database has sorted them.
@@ -21,7 +21,7 @@
 //! - both have it, with different flags: `data_gained`, `data_lost`, `data_known` or `data_unknown`;
 //! - both have it with the same flag: nothing, not even a "last seen".
 //!
-//! A walk that fails removes nothing. [`classify`](ending::classify) decides what becomes of it: interrupted (the next
+//! A walk that fails removes nothing. `ending::classify` decides what becomes of it: interrupted (the next
 //! run resumes it), failed (the next run begins again), started over at once, or, if the namespace is gone, `missing`.
 //!
 //! A second run resumes what was interrupted and requests no committed page again. It changes nothing if the API lists

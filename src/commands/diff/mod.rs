@@ -111,13 +111,17 @@ impl Job<'_> {
     }
 
     async fn with_record(&self, store: &Store, from: &Operand, to: &Operand) -> Result<Compared, DiffError> {
-        let reader = store.reader().await?;
-        match (from, to) {
-            (Operand::Moment(from), Operand::Moment(to)) => self.moments(reader, *from, *to).await,
-            (Operand::Moment(moment), Operand::Place(place)) => self.mixed(reader, *moment, place, false).await,
-            (Operand::Place(place), Operand::Moment(moment)) => self.mixed(reader, *moment, place, true).await,
-            (Operand::Place(from), Operand::Place(to)) => self.places(from.clone(), to.clone()).await,
-        }
+        let compared = async {
+            let reader = store.reader().await?;
+            match (from, to) {
+                (Operand::Moment(from), Operand::Moment(to)) => self.moments(reader, *from, *to).await,
+                (Operand::Moment(moment), Operand::Place(place)) => self.mixed(reader, *moment, place, false).await,
+                (Operand::Place(place), Operand::Moment(moment)) => self.mixed(reader, *moment, place, true).await,
+                (Operand::Place(from), Operand::Place(to)) => self.places(from.clone(), to.clone()).await,
+            }
+        };
+        let compared = self.stopped.run_until_cancelled(compared).await;
+        compared.unwrap_or(Err(DiffError::Stopped))
     }
 
     async fn plan(&self, reader: &mut Reader, moment: Moment) -> Result<ExportPlan, DiffError> {
