@@ -167,7 +167,7 @@ proptest! {
         prop_assert_eq!(days.last().unwrap().objects, points.last().map(|point| point.objects as u64));
     }
 
-    /// Of the points before the report's first day, only the newest matters.
+    /// Only the newest point before the report's first day matters.
     #[test]
     fn what_is_older_than_the_window_does_not_matter(points in any_points(), days in 1u16..40) {
         let dates = dates_until(NOW, days);
