@@ -95,7 +95,40 @@ async fn each_thing_that_is_not_right_is_told_with_what_to_do() {
     // A transient fault is reported as well, without waiting for it to pass.
     let not_read = Fault::Answer(Answer::error(403, 9109, "Unauthorized to access requested resource"));
     type Change = fn(&mut std::process::Command);
-    let cases: [(&str, Option<Fault>, Change, &str); 4] = [
+    let error = |status, code, message| Some(Fault::Answer(Answer::error(status, code, message)));
+    let page = Answer::new(403, "text/html", "<!DOCTYPE html>\n<title>Attention Required!</title>");
+    let cases: [(&str, Option<Fault>, Change, &str); 9] = [
+        (
+            "token",
+            error(403, 10000, "Authentication error"),
+            |_| {},
+            "\"Content Read-Only\" for the Workers product",
+        ),
+        (
+            "token",
+            error(403, 9109, "Cannot use the access token from location: 203.0.113.7"),
+            |_| {},
+            "203.0.113.7 (code 9109): the token may only be used from other IP addresses: change its client IP address filter",
+        ),
+        (
+            "token",
+            error(403, 9103, "Unknown X-Auth-Key or X-Auth-Email"),
+            |_| {},
+            "(code 9103): the email address or the API key is wrong",
+        ),
+        (
+            "API",
+            Some(Fault::Answer(page.header("cf-ray", "8f1e2d3c4b5a6978-FRA"))),
+            |_| {},
+            "not the API: HTTP 403, text/html: \"Attention Required!\", CF-RAY 8f1e2d3c4b5a6978-FRA: the API did not respond \
+             in 1 attempt: check the API base URL",
+        ),
+        (
+            "API",
+            Some(Fault::Answer(Answer::new(403, "text/plain", "error code: 1010"))),
+            |_| {},
+            "by its signature (error 1010)",
+        ),
         (
             "token",
             None,

@@ -85,7 +85,7 @@ async fn foreign_errors_never_steer_the_terminal() {
         simulator.with_namespace(&namespace, |n| n.faults.clear());
         simulator.fault(&namespace, When::Always, Fault::Answer(answer));
         for format in ["text", "json"] {
-            let args = ["sync", "--log-format", format];
+            let args = ["sync", "--log-format", format, "--retry-for", "1s"];
             let ended = run_tame(program(&simulator, &database, &args), "sync");
             assert_eq!(ended.code, Some(1), "{ended:#?}");
         }

@@ -2,7 +2,7 @@
 
 use std::process::{Child, Command, Stdio};
 
-use cloudflare_simulator::{Answer, Fault, Simulator, When};
+use cloudflare_simulator::{Fault, Simulator, When};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::database::{TestDatabase, fresh_database};
@@ -92,7 +92,7 @@ async fn done_is_0_and_usage_is_2() {
 #[tokio::test]
 async fn all_failed_is_1_and_some_failed_is_3() {
     let (simulator, database, namespace) = service().await;
-    let broken = Fault::Answer(Answer::html(200));
+    let broken = Fault::cursors_differ();
     simulator.fault(&namespace, When::Always, broken);
     let ended = end(start(&simulator, &database, &[]));
     assert_eq!(

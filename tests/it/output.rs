@@ -5,7 +5,7 @@
 
 use std::process::{Command, Stdio};
 
-use cloudflare_simulator::{Answer, Fault, Simulator, When, hex};
+use cloudflare_simulator::{Fault, Simulator, When, hex};
 
 use crate::support::database::{TestDatabase, fresh_database};
 use crate::support::program::{ACCOUNT, Ended, bare, program, run, simulator};
@@ -95,7 +95,7 @@ async fn what_sync_says() {
     let usage = bench.says(&["sync", "--limit", "9"]);
     bench
         .simulator
-        .fault(&bench.namespace, When::Always, Fault::Answer(Answer::html(200)));
+        .fault(&bench.namespace, When::Always, Fault::cursors_differ());
     let failed = sync(&["--quiet"]);
     assert_said!(first, second, typo, usage, failed);
 }

@@ -59,7 +59,7 @@ async fn metrics_tell_of_the_run_and_of_the_record() {
     let first = sample(&text, "namespace_last_success_timestamp_seconds", &[]);
 
     // After a failed walk, the time of the last success and the object count stay the same.
-    simulator.fault(&namespace, When::Always, Fault::Answer(Answer::html(200)));
+    simulator.fault(&namespace, When::Always, Fault::cursors_differ());
     let other = simulator.add_namespace(ACCOUNT, "other");
     simulator.seed(&other, 10, 1);
     let (ended, text) = sync(&[]);
@@ -186,7 +186,7 @@ async fn a_watcher_is_told_of_the_start_and_of_the_exit_code() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("url");
     std::fs::write(&file, format!("{url}\n")).unwrap();
-    simulator.fault(&namespace, When::Always, Fault::Answer(Answer::html(200)));
+    simulator.fault(&namespace, When::Always, Fault::cursors_differ());
     for (token, code) in [("test-token", 1), ("with space", 2)] {
         let mut command = sync(&simulator, &database, &[]);
         command.env("DURABLE_INVENTORY_PING_URL_FILE", &file);
@@ -250,7 +250,11 @@ async fn quiet_leaves_one_line() {
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{ended:#?}");
     assert_eq!(ended.stdout, "run 1 done: 1 of 1 namespaces recorded, 250 objects\n");
     // A failure is logged on stderr, as JSON on request.
-    simulator.list_fault(ACCOUNT, When::Always, Fault::Answer(Answer::html(200)));
+    simulator.list_fault(
+        ACCOUNT,
+        When::Always,
+        Fault::Answer(Answer::error(404, 7003, "no route")),
+    );
     let ended = quiet(&["--log-format", "json"]);
     assert_eq!((ended.code, ended.stdout.lines().count()), (Some(1), 1), "{ended:#?}");
     for line in ended.stderr.lines() {

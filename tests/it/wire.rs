@@ -6,6 +6,7 @@ mod credentials;
 mod cursors;
 mod lists;
 mod order;
+mod outage;
 mod resume;
 mod transport;
 

@@ -159,7 +159,7 @@ async fn sync_exports_what_it_published() {
     simulator.fault(
         &bad,
         cloudflare_simulator::When::Always,
-        cloudflare_simulator::Fault::status(403, "application/json", "{}"),
+        cloudflare_simulator::Fault::cursors_differ(),
     );
     let folder = tempfile::tempdir().unwrap();
     let ended = run(sync(

@@ -107,7 +107,7 @@ async fn a_sync_of_some_namespaces_leaves_a_dataset_of_more_alone() {
 async fn a_sync_that_could_not_publish_all_leaves_the_dataset_alone() {
     let lake = Lake::new().await;
     // The namespace failed.
-    let refused = Fault::status(403, "application/json", "{}");
+    let refused = Fault::cursors_differ();
     lake.simulator.fault(&lake.other, When::Always, refused);
     lake.refuses(&[], &["other_Room", "1 of its 3 namespaces"]);
     let well = || {

@@ -147,7 +147,7 @@ async fn a_list_that_is_wrong_fails_the_account_and_changes_nothing() {
     let body = |change: fn(&mut Value)| Fault::json(change);
     let answer = |answer| Fault::Answer(answer);
     let cases = [
-        ("HTML", answer(Answer::html(200)), "not JSON: HTTP 200, text/html"),
+        ("HTML", answer(Answer::html(200)), "not the API: HTTP 200, text/html"),
         ("proxy", answer(Answer::html(502)), "HTTP 502, text/html"),
         ("reset", Fault::Reset, "the connection to the API broke"),
         (
@@ -235,17 +235,21 @@ async fn only_a_namespace_that_is_neither_listed_nor_there_is_missing() {
     hide(&simulator, "one");
     for answer in [
         Answer::html(200),
+        Answer::new(404, "text/plain", "404 page not found"),
         Answer::error(410, 1, "gone"),
         Answer::error(403, 9109, "no"),
     ] {
         simulator.fault(&one, When::Always, Fault::Answer(answer.clone()));
-        let ended = run(sync(&simulator, &database, &["--namespace", "one"]));
+        let ended = run(sync(
+            &simulator,
+            &database,
+            &["--namespace", "one", "--retry-for", "1s"],
+        ));
         assert_eq!(ended.code, Some(1), "{answer:?}: {ended:#?}");
         assert_eq!(missing(&database).await, [""; 0], "{answer:?}");
         simulator.with_namespace(&one, |n| n.faults.clear());
     }
-    // Any 404 suffices, even a proxy's, because nothing is removed.
-    let gone = Answer::new(404, "text/plain", "404 page not found");
+    let gone = Answer::error(404, 10066, "Durable Object namespace not found");
     simulator.fault(&one, When::Always, Fault::Answer(gone));
     let ended = run(sync(&simulator, &database, &[]));
     assert_eq!(ended.code, Some(0), "{ended:#?}");

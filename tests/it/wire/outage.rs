@@ -1,0 +1,162 @@
+//! What an outage, a wrong address and an exhausted quota cost.
+
+use std::time::{Duration, Instant};
+
+use cloudflare_simulator::{Answer, Fault, Simulator, When};
+use serde_json::json;
+
+use super::{case, check};
+use crate::support::database::{TestDatabase, fresh_database};
+use crate::support::ledger::{objects, truth};
+use crate::support::program::{ACCOUNT, Ended, run, simulator, sync};
+
+async fn account(namespaces: usize) -> (Simulator, TestDatabase, Vec<String>) {
+    let (simulator, database) = (simulator().await, fresh_database().await);
+    let add = |n| {
+        let namespace = simulator.add_namespace(ACCOUNT, &format!("n{n:02}"));
+        simulator.seed(&namespace, 25, n as u64);
+        namespace
+    };
+    let namespaces = (0..namespaces).map(add).collect();
+    (simulator, database, namespaces)
+}
+
+fn statuses(ended: &Ended) -> Vec<String> {
+    let told = ended.json()["namespaces"].as_array().unwrap().clone();
+    told.iter().map(|n| n["status"].as_str().unwrap().to_owned()).collect()
+}
+
+/// What one namespace has learned counts for the others, so 40 of them don't wait ten times in a row.
+#[tokio::test]
+async fn an_outage_costs_one_budget_however_many_namespaces_there_are() {
+    let (simulator, database, namespaces) = account(40).await;
+    for namespace in &namespaces {
+        simulator.fault(namespace, When::Always, Fault::Answer(Answer::html(503)));
+    }
+    let began = Instant::now();
+    let ended = run(sync(
+        &simulator,
+        &database,
+        &["--retry-for", "3s", "--concurrency", "4"],
+    ));
+    let took = began.elapsed();
+    assert_eq!(ended.code, Some(1), "{ended:#?}");
+    assert_eq!(statuses(&ended), ["interrupted"; 40], "{ended:#?}");
+    assert!(took < Duration::from_secs(15), "{took:?}");
+    // Each is tried, because the fault may be another's.
+    for namespace in &namespaces[10..] {
+        assert_eq!(simulator.requests_to(namespace).len(), 1, "{ended:#?}");
+    }
+    assert!(
+        ended.stdout.contains("no request to the API has succeeded for"),
+        "{ended:#?}"
+    );
+    for namespace in &namespaces {
+        simulator.with_namespace(namespace, |n| n.faults.clear());
+    }
+    assert_eq!(run(sync(&simulator, &database, &[])).code, Some(0));
+}
+
+/// A namespace that always fails is no outage for those after it.
+#[tokio::test]
+async fn one_broken_namespace_costs_the_others_nothing() {
+    let (simulator, database, namespaces) = account(3).await;
+    simulator.fault(&namespaces[0], When::Always, Fault::Answer(Answer::html(503)));
+    // These recover at their second attempt.
+    simulator.fault(&namespaces[2], When::First(1), Fault::Answer(Answer::html(503)));
+    let ended = run(sync(
+        &simulator,
+        &database,
+        &["--retry-for", "2s", "--concurrency", "1"],
+    ));
+    assert_eq!(ended.code, Some(3), "{ended:#?}");
+    assert_eq!(statuses(&ended), ["interrupted", "complete", "complete"], "{ended:#?}");
+    for namespace in &namespaces[1..] {
+        assert_eq!(objects(&database, namespace).await, truth(&simulator, namespace));
+    }
+}
+
+/// As long as the API has not responded, the address may be wrong, which no patience mends.
+#[tokio::test]
+async fn an_address_where_something_else_responds_is_given_up_soon() {
+    let (simulator, database, _) = account(1).await;
+    for (n, elsewhere) in [
+        Answer::html(200),
+        Answer::html(403),
+        Answer::redirect("https://login.example/"),
+        Answer::new(404, "text/plain", "404 page not found"),
+        Answer::json(200, json!({ "message": "hello" }).to_string()),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        simulator.list_fault(ACCOUNT, When::Always, Fault::Answer(elsewhere));
+        let ended = run(sync(&simulator, &database, &[]));
+        assert_eq!(ended.code, Some(1), "{ended:#?}");
+        let why = ended.json()["accounts_failed"][0]["error"].as_str().unwrap().to_owned();
+        assert!(
+            why.contains("not the API") && why.contains("in 3 attempts: check the API base URL, the proxy"),
+            "{why}"
+        );
+        assert_eq!(simulator.requests().len(), 3 * (n + 1), "{ended:#?}");
+        simulator.with(|state| state.accounts.get_mut(ACCOUNT).unwrap().faults.clear());
+    }
+    // A gateway whose backend is down says so, and is waited for.
+    simulator.list_fault(ACCOUNT, When::First(4), Fault::Answer(Answer::html(521)));
+    let ended = run(sync(&simulator, &database, &[]));
+    assert_eq!(ended.code, Some(0), "{ended:#?}");
+}
+
+#[tokio::test]
+async fn no_response_and_no_window_is_waited_for_without_end() {
+    check([
+        // A byte at a time would take most of an hour, though each arrives in time.
+        case("the body drips", |s, n| {
+            s.fault(n, When::Nth(2), Fault::SlowBody(1, Duration::from_millis(300)));
+        })
+        .args(&["--read-timeout", "1s"])
+        .in_requests(4)
+        .logs("the response did not end within 10 s: trying again"),
+        case("a daily quota is used up", |s, n| {
+            s.fault(n, When::Nth(1), used_up());
+        })
+        .args(&["--retry-for", "2s"])
+        .ends_interrupted(&[
+            "page 2",
+            "the token's quota is nearly used up",
+            "gave up before the first attempt",
+            "43200 s",
+        ])
+        .logs("no requests until the next window"),
+    ])
+    .await;
+}
+
+fn used_up() -> Fault {
+    Fault::rewrite(|answer| {
+        let there = std::mem::replace(answer, Answer::empty_list());
+        *answer = there
+            .header("ratelimit", r#""daily";r=0;t=43200"#)
+            .header("ratelimit-policy", r#""daily";q=10000;w=86400"#);
+    })
+}
+
+/// One line about the quota, whatever the number of namespaces that it stops.
+#[tokio::test]
+async fn a_quota_that_is_used_up_is_one_warning() {
+    let (simulator, database, namespaces) = account(6).await;
+    simulator.fault(&namespaces[0], When::Nth(1), used_up());
+    let ended = run(sync(
+        &simulator,
+        &database,
+        &["--retry-for", "2s", "--quiet", "--concurrency", "1"],
+    ));
+    assert_eq!(ended.code, Some(3), "{ended:#?}");
+    assert_eq!(statuses(&ended)[1..], ["interrupted"; 5], "{ended:#?}");
+    assert_eq!(
+        ended.stderr.matches("no requests until the next window").count(),
+        1,
+        "{ended:#?}"
+    );
+    assert_eq!(simulator.requests().len(), 2, "{ended:#?}");
+}
