@@ -253,6 +253,7 @@ impl Client {
             .await?;
         Ok(Page {
             requests: fetched.requests,
+            limit,
             took: fetched.took,
             ..fetched.value
         })

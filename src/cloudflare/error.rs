@@ -21,6 +21,9 @@ pub enum ErrorKind {
     NotFound,
     /// 400 for a request with a cursor.
     CursorRefused,
+    /// The API did not respond in time, several times in a row, to a request for many objects: 504, 524 or a timeout. A
+    /// smaller page may work.
+    PageTooSlow,
     /// A transient error lasted longer than the retry budget.
     Exhausted,
     /// Any other response that can't be right. A retry would not help.
@@ -89,7 +92,7 @@ impl Error {
             }
             ErrorKind::NotFound => ": check the account, the namespace and the API base URL",
             ErrorKind::CursorRefused => ": the listing can't go on from here and must start over",
-            ErrorKind::Setup | ErrorKind::Exhausted | ErrorKind::Wrong => "",
+            ErrorKind::PageTooSlow | ErrorKind::Setup | ErrorKind::Exhausted | ErrorKind::Wrong => "",
         };
         Self {
             kind,
