@@ -296,7 +296,9 @@ pub struct Page {
     pub total_count: Option<u64>,
     /// HTTP requests that were sent to get it, retries included.
     pub requests: u32,
-    /// How long the API took to answer the last of them.
+    /// The `limit` of the last request: at most as many rows were asked for.
+    pub limit: u32,
+    /// How long the API took to respond to the last request.
     pub took: Duration,
 }
 

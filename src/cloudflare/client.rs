@@ -278,6 +278,7 @@ impl Client {
         let fetched = self.get(request, &url, cursor.is_some(), wire::objects).await?;
         Ok(Page {
             requests: fetched.requests,
+            limit,
             took: fetched.took,
             ..fetched.value
         })

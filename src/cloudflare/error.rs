@@ -88,7 +88,6 @@ impl Error {
         let advice = match kind {
             ErrorKind::NotFound => ": check the account, the namespace and the API base URL",
             ErrorKind::CursorRefused => ": the listing can't go on from here and must start over",
-            ErrorKind::PageTooSlow => ": try smaller pages, such as --limit 1000",
             _ => "",
         };
         Self {

@@ -1,5 +1,5 @@
-//! Keeps a token within its share of the quota. All requests of a token go through one [`Limiter`]. No window sees more
-//! requests than the share, whatever the tasks do and however often the program restarts, and a 429 stops all tasks.
+//! Keeps a token within its share of the quota, and pauses it after a 429. All requests of a token go through one
+//! [`Limiter`]. No window sees more requests than the share, whatever the tasks do and however often the program restarts.
 
 use std::num::NonZeroU32;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -151,7 +151,7 @@ struct Signature<'a> {
     errors: Raw<'a>,
 }
 
-/// One page of a namespace's objects. The caller fills in `requests` and `took`.
+/// One page of a namespace's objects. The caller fills in `requests`, `limit` and `took`.
 pub(super) fn objects(body: &[u8]) -> Result<Parsed<Page>, ParseError> {
     let (rows, info, notices) = open(body)?;
     let value = Page {
@@ -161,6 +161,7 @@ pub(super) fn objects(body: &[u8]) -> Result<Parsed<Page>, ParseError> {
         total_count: number(info.total_count),
         count: number(info.count),
         requests: 0,
+        limit: 0,
         took: Duration::ZERO,
     };
     Ok(Parsed { value, notices })

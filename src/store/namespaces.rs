@@ -242,6 +242,36 @@ impl Lease {
         remembered.await.map(drop)
     }
 
+    /// Records the largest page that the API serves of this namespace in time.
+    pub async fn remember_limit(&self, limit: u32) -> Result<(), StoreError> {
+        let key = self.namespace_key;
+        let remembered = self.write("remember a namespace's page size", async |connection| {
+            sqlx::query!(
+                "update inventory.namespace set page_limit = $2 where namespace_key = $1",
+                key,
+                limit as i32
+            )
+            .execute(connection)
+            .await
+        });
+        remembered.await.map(drop)
+    }
+
+    /// Doubles the remembered page size, because a walk ended well with it. At the API's maximum it is forgotten.
+    pub async fn raise_limit(&self) -> Result<(), StoreError> {
+        let key = self.namespace_key;
+        let raised = self.write("raise a namespace's page size", async |connection| {
+            sqlx::query!(
+                "update inventory.namespace set page_limit = case when page_limit < 5000 then page_limit * 2 end
+                 where namespace_key = $1 and page_limit is not null",
+                key
+            )
+            .execute(connection)
+            .await
+        });
+        raised.await.map(drop)
+    }
+
     /// Records that the namespace vanished: it is not listed, and its object list answers 404. Its objects stay unchanged.
     pub async fn mark_missing(&self) -> Result<(), StoreError> {
         let key = self.namespace_key;

@@ -27,11 +27,11 @@ pub(super) fn classify(error: &WalkError, is_off_the_list: bool, started_over: b
     match error {
         WalkError::OutOfOrder { .. } => Fate::StartOver { unordered: true },
         WalkError::CursorRefused { .. } | WalkError::SpoolLost if !started_over => Fate::StartOver { unordered: false },
-        WalkError::Stopped(_) => Fate::Ended(Ending::Interrupted),
+        WalkError::Stopped(_) | WalkError::UnprovenEnd { .. } => Fate::Ended(Ending::Interrupted),
         WalkError::Store(StoreError::FenceLost) => Fate::Left,
         WalkError::Store(error) if error.leaves_walk_resumable() => Fate::Ended(Ending::Interrupted),
         WalkError::Api { source, .. } => match source.kind() {
-            ErrorKind::Exhausted | ErrorKind::PageTooSlow | ErrorKind::Unauthorized | ErrorKind::Forbidden => {
+            ErrorKind::PageTooSlow | ErrorKind::Exhausted | ErrorKind::Unauthorized | ErrorKind::Forbidden => {
                 Fate::Ended(Ending::Interrupted)
             }
             ErrorKind::NotFound if is_off_the_list => Fate::Vanished,
@@ -95,11 +95,15 @@ mod tests {
             (api(ErrorKind::Forbidden), always(ENDED_INTERRUPTED)),
             (api(ErrorKind::NotFound), [ENDED_FAILED, Fate::Vanished, ENDED_FAILED]),
             (api(ErrorKind::CursorRefused), always(ENDED_FAILED)),
-            (api(ErrorKind::Exhausted), always(ENDED_INTERRUPTED)),
             (api(ErrorKind::PageTooSlow), always(ENDED_INTERRUPTED)),
+            (api(ErrorKind::Exhausted), always(ENDED_INTERRUPTED)),
             (api(ErrorKind::Contradictory), always(ENDED_FAILED)),
             (api(ErrorKind::Wrong), always(ENDED_FAILED)),
             (WalkError::Contradiction { page: 1, what: what() }, always(ENDED_FAILED)),
+            (
+                WalkError::UnprovenEnd { page: 1, other: 9_999 },
+                always(ENDED_INTERRUPTED),
+            ),
             (WalkError::OutOfOrder { page: 1 }, always(start_over(true))),
             (
                 WalkError::CursorRefused { page: 1, what: what() },

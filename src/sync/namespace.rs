@@ -140,7 +140,17 @@ impl NamespaceSync<'_> {
         let mut started_over = false;
         loop {
             let error = match self.walker().walk(&mut walk).await {
-                Ok(()) => return self.publish_or_hold(walk).await,
+                Ok(()) => {
+                    if walk
+                        .checkpoint()
+                        .pagination
+                        .limit
+                        .is_some_and(|limit| limit < self.planned.account.limit)
+                    {
+                        walk.lease().raise_limit().await?;
+                    }
+                    return self.publish_or_hold(walk).await;
+                }
                 Err(error) => error,
             };
             match classify(&error, self.planned.is_off_the_list, started_over) {

@@ -1,4 +1,4 @@
-//! How a run ended: for each namespace, and as a whole.
+//! How a run ended, for each namespace and as a whole, and the exit code of `sync`.
 
 use std::time::Duration;
 

@@ -17,6 +17,7 @@ mod grants;
 mod hostile_roles;
 mod kills;
 mod large;
+mod liveness;
 mod manual;
 mod operations;
 mod output;

@@ -1,4 +1,4 @@
-//! `sync`: walks the namespaces, records what changed, and reports the outcome.
+//! `sync`: walks the namespaces, records what changed, and reports the outcome, which also decides the exit code.
 
 mod export;
 mod observer;

@@ -8,13 +8,14 @@ mod fetch;
 mod parallel;
 mod partition;
 mod range;
+mod size;
 
 use std::time::Duration;
 
-use tracing::info;
+use tracing::{info, warn};
 
-use crate::model::Pagination;
-use crate::model::{Cursor, ObjectId, Page};
+use crate::cloudflare::ErrorKind;
+use crate::model::{Cursor, ObjectId, Page, Pagination};
 use crate::units::Cursors;
 
 use self::boundary::PastBoundary;
@@ -23,12 +24,16 @@ pub use self::fetch::{FetchError, PageSource};
 use self::parallel::{Fallback, ParallelPages};
 pub use self::partition::Position;
 use self::partition::plan;
+use self::size::smaller;
+pub use self::size::{SMALLEST, first_limit};
 
 pub struct Pages {
     source: PageSource,
     cursors: Cursors,
     reading: Reading,
     fallback: Option<Fallback>,
+    /// Pages became smaller since this was last taken.
+    smaller: Option<u32>,
 }
 
 enum Reading {
@@ -50,11 +55,32 @@ impl Pages {
             cursors,
             reading,
             fallback: None,
+            smaller: None,
         }
     }
 
-    /// The page after those that the walk has seen. `reached` decides how it is read.
+    /// The page after those that the walk has seen. `reached` decides how it is read. If the API is too slow for it, a
+    /// smaller page is requested at the same cursor.
     pub async fn next(&mut self, pagination: &Pagination, reached: Option<Position>) -> Result<Page, FetchError> {
+        let mut spent = 0;
+        loop {
+            let error = match self.read(pagination, reached).await {
+                Err(FetchError::Api(error)) if error.kind() == ErrorKind::PageTooSlow => error,
+                page => return Ok(charged(page?, spent)),
+            };
+            let Some(limit) = smaller(self.source.limit) else {
+                return Err(FetchError::Api(error));
+            };
+            warn!("{error}: requesting pages of {limit} objects from here on, on one cursor");
+            spent += error.requests();
+            // Made-up cursors are checked against pages of one size.
+            self.reading = Reading::OneCursor;
+            self.source.limit = limit;
+            self.smaller = Some(limit);
+        }
+    }
+
+    async fn read(&mut self, pagination: &Pagination, reached: Option<Position>) -> Result<Page, FetchError> {
         let mut spent = 0;
         if let (Reading::OneCursorYet(last), Some(reached)) = (&mut self.reading, reached)
             && let (Some(last), Some(cursor)) = (last.take(), &pagination.cursor)
@@ -64,8 +90,11 @@ impl Pages {
         if let Reading::ParallelPages(ahead) = &mut self.reading {
             let page = ahead.next().await;
             self.fallback = self.fallback.take().or(ahead.fallback.take());
-            if let Some(page) = page? {
-                return Ok(charged(page, spent));
+            match page {
+                Ok(Some(page)) => return Ok(charged(page, spent)),
+                // A reader's cursor expired. The walk's own may still be good.
+                Ok(None) | Err(FetchError::CursorRefused(_)) => {}
+                Err(error) => return Err(error),
             }
             self.reading = Reading::OneCursor;
         }
@@ -76,9 +105,28 @@ impl Pages {
         Ok(charged(served.page, spent))
     }
 
+    /// Continues after the last id that the walk has, because its cursor is refused: requests what follows the id before
+    /// it. Only a response that begins with that last id shows that the API reads such a cursor as it is meant.
+    pub async fn after_expired(&mut self, last: &ObjectId) -> Result<Option<Page>, FetchError> {
+        let Some(before) = last.predecessor() else {
+            return Ok(None);
+        };
+        let page = match self.source.page(Some(&Cursor::after(&before))).await {
+            Err(FetchError::CursorRefused(_)) => return Ok(None),
+            page => page?,
+        };
+        let follows = page.rows.first().is_some_and(|row| row.id == *last);
+        Ok(follows.then_some(page))
+    }
+
     /// Why the walk fell back to one cursor, if it did since the last call.
     pub fn take_fallback(&mut self) -> Option<Fallback> {
         self.fallback.take()
+    }
+
+    /// The number of objects per page, if it was reduced since the last call.
+    pub fn take_smaller(&mut self) -> Option<u32> {
+        self.smaller.take()
     }
 
     /// Switches to several cursors, if that is worth it and the API reads a made-up cursor as it is meant. Returns the
