@@ -67,11 +67,11 @@ pub struct SyncArgs {
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub pause_without_retry_after: Option<Duration>,
 
-    /// How long to try a request again before its namespace is given up for this run [default: 15m]
+    /// How long to retry a request, and to wait out an outage in all, before a namespace is given up for this run [default: 15m]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub retry_for: Option<Duration>,
 
-    /// How long to wait for more of an answer [default: 60s]
+    /// How long to wait for more of a response; a whole one may take ten times as long [default: 60s]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub read_timeout: Option<Duration>,
 

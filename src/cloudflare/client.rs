@@ -13,6 +13,7 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use self::response::ApiResponse;
+use super::addresses::Addresses;
 use super::base_url::BaseUrl;
 use super::error::{AttemptError, Error, RetryDecision, Subject};
 use super::health::ApiHealth;
@@ -131,6 +132,7 @@ struct Fetched<T> {
 /// Fetches one page per call. Share one client: it owns the connection pool.
 pub struct Client {
     http: reqwest::Client,
+    addresses: Addresses,
     base_url: BaseUrl,
     credentials: Credentials,
     longest_response: Duration,
@@ -149,6 +151,7 @@ impl Client {
     ) -> Result<Self, Error> {
         // rustls uses a process-wide provider. If one is installed already, it is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
+        let addresses = Addresses::default();
         let mut http = reqwest::Client::builder()
             .user_agent(concat!("durable-inventory/", env!("CARGO_PKG_VERSION")))
             .default_headers(endpoint.credentials.headers()?)
@@ -156,6 +159,7 @@ impl Client {
             // reqwest's own retries would bypass the limiter.
             .retry(reqwest::retry::never())
             .connect_timeout(endpoint.connect_timeout)
+            .dns_resolver(Arc::new(addresses.clone()))
             .read_timeout(endpoint.read_timeout)
             // A retry needs a new connection. Over HTTP/1.1 a timeout closes the connection; an HTTP/2 connection with a
             // silent peer would be used for every retry.
@@ -175,6 +179,7 @@ impl Client {
         })?;
         Ok(Self {
             http,
+            addresses,
             base_url: endpoint.base_url,
             credentials: endpoint.credentials,
             longest_response: endpoint.read_timeout.saturating_mul(READS_PER_RESPONSE),
@@ -328,7 +333,8 @@ impl Client {
         let subject = request.subject;
         let ((parsed, took), requests) = retry::run(request, || async {
             let started = Instant::now();
-            let parsed = self.try_once(url.clone(), has_cursor, parse).await?;
+            let parsed = self.try_once(url.clone(), has_cursor, parse).await;
+            let parsed = parsed.inspect_err(|_| self.addresses.note_failure())?;
             Ok((parsed, started.elapsed()))
         })
         .await?;

@@ -210,6 +210,14 @@ mod tests {
         policy: RetryPolicy,
         send: impl Fn(u32, &Limiter) -> Result<(), RetryDecision>,
     ) -> (Result<u32, Error>, Vec<f64>) {
+        outcome_with(&ApiHealth::default(), policy, send).await
+    }
+
+    async fn outcome_with(
+        health: &ApiHealth,
+        policy: RetryPolicy,
+        send: impl Fn(u32, &Limiter) -> Result<(), RetryDecision>,
+    ) -> (Result<u32, Error>, Vec<f64>) {
         let limiter = Limiter::new(Pace {
             quota: "10000000/1s".parse().unwrap(),
             ..Pace::default()
@@ -219,7 +227,7 @@ mod tests {
         let request = Request {
             policy: &policy,
             limiter: &limiter,
-            health: &ApiHealth::default(),
+            health,
             subject: Subject::Namespaces(&account),
             may_shrink: false,
         };
@@ -306,6 +314,30 @@ mod tests {
             "a pause of zero does not end in a flood: {}",
             sent.len()
         );
+    }
+
+    /// A page from elsewhere, and the certificate of a captive portal.
+    #[tokio::test(start_paused = true)]
+    async fn responses_from_elsewhere_are_final_only_before_the_api_responded() {
+        for (attempts, kind) in [(3, ErrorKind::Exhausted), (1, ErrorKind::Wrong)] {
+            let elsewhere = RetryDecision::NotTheApi {
+                not_before: Duration::from_secs(5),
+                attempts,
+                kind,
+            };
+            let (result, sent) = outcome(RetryPolicy::default(), |_, _| Err(elsewhere)).await;
+            let error = result.unwrap_err();
+            assert_eq!((error.kind(), error.requests()), (kind, attempts), "{error}");
+            assert!(sent.windows(2).all(|pair| pair[1] - pair[0] >= 5.0), "{sent:?}");
+            let responded = ApiHealth::default();
+            responded.note_envelope();
+            let (result, _) = outcome_with(&responded, RetryPolicy::default(), |n, _| match n {
+                ..10 => Err(elsewhere),
+                _ => Ok(()),
+            })
+            .await;
+            assert_eq!(result.unwrap(), 10);
+        }
     }
 
     #[tokio::test(start_paused = true)]

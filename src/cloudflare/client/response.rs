@@ -31,13 +31,18 @@ const WRONG_EMAIL_OR_KEY: u64 = 9103;
 /// No access, or none from this address: the message tells which.
 const NO_ACCESS: u64 = 9109;
 
-/// Error codes of a fault in Cloudflare's own services, sent with any status: "An unknown error has occurred". Source:
-/// reports of them that ended without a change by the reporters, such as cloudflare/workers-sdk#4724, #6553 and #10196.
-const SERVER_CODES: [u64; 2] = [10002, 10013];
+/// The error code of a fault in Cloudflare's own services, sent with any status: "An unknown error has occurred". Source:
+/// reports of it that ended without a change by the reporters, such as cloudflare/workers-sdk#4724 and #6553.
+const SERVER_CODE: u64 = 10013;
 
-/// What the API says of such a fault under other codes. Code 10001 is an internal error in one service and an invalid
-/// parameter in another.
-const SERVER_WORDS: [&str; 3] = ["unknown error has occurred", "internal error", "internal server error"];
+/// What the API says of such a fault under other codes, which mean something else elsewhere: 10001 is an internal error in
+/// one service and an invalid parameter in another, and so is 10002 (cloudflare/workers-sdk#10196).
+const SERVER_WORDS: [&str; 4] = [
+    "unknown error has occurred",
+    "workers.api.error.unknown",
+    "internal error",
+    "internal server error",
+];
 
 /// The number of attempts after which responses from elsewhere are final, as long as the API has not responded.
 const MOST_NOT_THE_API: u32 = 3;
@@ -220,8 +225,7 @@ impl ApiResponse {
         let status = self.status.as_u16();
         let has = |code: &u64| errors.codes.contains(code);
         let text = errors.text.to_ascii_lowercase();
-        let is_servers_fault =
-            SERVER_CODES.iter().any(has) || SERVER_WORDS.into_iter().any(|words| text.contains(words));
+        let is_servers_fault = has(&SERVER_CODE) || SERVER_WORDS.into_iter().any(|words| text.contains(words));
         let is_by_address = has(&NO_ACCESS) && text.contains("location");
         let not_before = self.retry_after.unwrap_or_default();
         let decision = match status {

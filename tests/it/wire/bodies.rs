@@ -268,7 +268,7 @@ async fn the_apis_own_troubles_pass_too() {
             answer(s, n, Answer::error(400, 10013, "workers.api.error.unknown"))
         }),
         passes("unknown error, 404", |s, n| {
-            answer(s, n, Answer::error(404, 10002, "unknown"))
+            answer(s, n, Answer::error(404, 10002, "An unknown error has occurred."))
         }),
         passes("401", |s, n| {
             answer(s, n, Answer::error(401, 10000, "Authentication error"))

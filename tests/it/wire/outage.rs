@@ -107,6 +107,67 @@ async fn an_address_where_something_else_responds_is_given_up_soon() {
     assert_eq!(ended.code, Some(0), "{ended:#?}");
 }
 
+/// Every kind of response that says nothing about the walk.
+fn odd_responses() -> Vec<Fault> {
+    let answer = Fault::Answer;
+    let zipped = |page: &mut Answer| page.headers.push(("content-encoding".to_owned(), "x-gzip".to_owned()));
+    vec![
+        answer(Answer::html(200)),
+        answer(Answer::html(403)),
+        answer(Answer::html(404)),
+        answer(Answer::html(410)),
+        answer(Answer::html(503)),
+        answer(Answer::html(520)),
+        answer(Answer::redirect("https://login.example/")),
+        answer(Answer::new(401, "text/plain", "Unauthorized")),
+        answer(Answer::new(403, "text/plain", "error code: 1010")),
+        answer(Answer::new(403, "text/plain", "error code: 1015").header("retry-after", "0.5")),
+        answer(Answer::new(425, "text/plain", "")),
+        answer(Answer::new(499, "text/plain", "")),
+        answer(Answer::error(200, 10013, "An unknown error has occurred")),
+        answer(Answer::error(401, 10000, "Authentication error")),
+        answer(Answer::error(403, 10000, "Authentication error")),
+        answer(Answer::error(500, 1, "later")),
+        Fault::too_many(Some("1")),
+        Fault::body(""),
+        Fault::body("[]"),
+        Fault::rewrite(zipped),
+        Fault::Reset,
+        Fault::CutBody(300),
+    ]
+}
+
+/// 2% of the pages are odd at first.
+#[tokio::test]
+async fn a_long_walk_through_odd_responses_completes_in_one_run() {
+    let (simulator, database) = (simulator().await, fresh_database().await);
+    let [clean, odd] = ["clean", "odd"].map(|name| simulator.add_namespace(ACCOUNT, name));
+    for namespace in [&clean, &odd] {
+        simulator.seed(namespace, 10_000, 1);
+    }
+    let faults = odd_responses();
+    let count = faults.len();
+    for (n, fault) in faults.into_iter().enumerate() {
+        // Never two in a row, nor at regular distances.
+        let request = (n * 46 + n * n % 23 + 2) as u64;
+        simulator.fault(&odd, When::Nth(request), fault);
+    }
+    let walk = |name| {
+        let began = Instant::now();
+        let ended = run(sync(&simulator, &database, &["--limit", "10", "--namespace", name]));
+        assert_eq!(ended.code, Some(0), "{ended:#?}");
+        (began.elapsed(), ended)
+    };
+    let ((without, _), (with, ended)) = (walk("clean"), walk("odd"));
+    let told = &ended.json()["namespaces"][0];
+    assert_eq!((&told["pages"], &told["resumed"]), (&json!(1_000), &json!(0)), "{told}");
+    assert_eq!(told["requests"], json!(1_000 + count), "one retry each");
+    assert_eq!(objects(&database, &odd).await, truth(&simulator, &odd));
+    // The first delay of the back-off is at most a second, and a pause as long.
+    let delays = Duration::from_secs(2) * count as u32;
+    assert!(with < without * 2 + delays, "{with:?} instead of {without:?}");
+}
+
 #[tokio::test]
 async fn no_response_and_no_window_is_waited_for_without_end() {
     check([
