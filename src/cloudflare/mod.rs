@@ -6,6 +6,7 @@ mod client;
 mod error;
 #[cfg(test)]
 mod fuzz;
+mod health;
 mod limiter;
 mod listing;
 mod rate_limit_headers;
@@ -15,5 +16,6 @@ mod wire;
 pub use base_url::{BaseUrl, BaseUrlError};
 pub use client::{Client, Credentials, Endpoint, NamespaceListing};
 pub use error::{Error, ErrorKind};
+pub use health::ApiHealth;
 pub use limiter::{Limiter, Pace, Stats};
 pub use retry::RetryPolicy;

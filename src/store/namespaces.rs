@@ -242,14 +242,14 @@ impl Lease {
         remembered.await.map(drop)
     }
 
-    /// Records the largest page that the API serves of this namespace in time.
-    pub async fn remember_limit(&self, limit: u32) -> Result<(), StoreError> {
+    /// Records the largest page that the API serves of this namespace in time; `None` for any size.
+    pub async fn remember_limit(&self, limit: Option<u32>) -> Result<(), StoreError> {
         let key = self.namespace_key;
         let remembered = self.write("remember a namespace's page size", async |connection| {
             sqlx::query!(
                 "update inventory.namespace set page_limit = $2 where namespace_key = $1",
                 key,
-                limit as i32
+                limit.map(|limit| limit as i32)
             )
             .execute(connection)
             .await
@@ -257,14 +257,14 @@ impl Lease {
         remembered.await.map(drop)
     }
 
-    /// Doubles the remembered page size, because a walk ended well with it. At the API's maximum it is forgotten.
-    pub async fn raise_limit(&self) -> Result<(), StoreError> {
+    /// Replaces a remembered page size.
+    pub async fn raise_limit(&self, limit: Option<u32>) -> Result<(), StoreError> {
         let key = self.namespace_key;
         let raised = self.write("raise a namespace's page size", async |connection| {
             sqlx::query!(
-                "update inventory.namespace set page_limit = case when page_limit < 5000 then page_limit * 2 end
-                 where namespace_key = $1 and page_limit is not null",
-                key
+                "update inventory.namespace set page_limit = $2 where namespace_key = $1 and page_limit is not null",
+                key,
+                limit.map(|limit| limit as i32)
             )
             .execute(connection)
             .await

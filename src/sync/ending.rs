@@ -31,7 +31,7 @@ pub(super) fn classify(error: &WalkError, is_off_the_list: bool, started_over: b
         WalkError::Store(StoreError::FenceLost) => Fate::Left,
         WalkError::Store(error) if error.leaves_walk_resumable() => Fate::Ended(Ending::Interrupted),
         WalkError::Api { source, .. } => match source.kind() {
-            ErrorKind::PageTooSlow | ErrorKind::Exhausted | ErrorKind::Unauthorized | ErrorKind::Forbidden => {
+            ErrorKind::Exhausted | ErrorKind::PageTooSlow | ErrorKind::Unauthorized | ErrorKind::Forbidden => {
                 Fate::Ended(Ending::Interrupted)
             }
             ErrorKind::NotFound if is_off_the_list => Fate::Vanished,
@@ -95,8 +95,9 @@ mod tests {
             (api(ErrorKind::Forbidden), always(ENDED_INTERRUPTED)),
             (api(ErrorKind::NotFound), [ENDED_FAILED, Fate::Vanished, ENDED_FAILED]),
             (api(ErrorKind::CursorRefused), always(ENDED_FAILED)),
-            (api(ErrorKind::PageTooSlow), always(ENDED_INTERRUPTED)),
             (api(ErrorKind::Exhausted), always(ENDED_INTERRUPTED)),
+            (api(ErrorKind::PageTooSlow), always(ENDED_INTERRUPTED)),
+            (api(ErrorKind::Contradictory), always(ENDED_FAILED)),
             (api(ErrorKind::Wrong), always(ENDED_FAILED)),
             (WalkError::Contradiction { page: 1, what: what() }, always(ENDED_FAILED)),
             (

@@ -141,14 +141,7 @@ impl NamespaceSync<'_> {
         loop {
             let error = match self.walker().walk(&mut walk).await {
                 Ok(()) => {
-                    if walk
-                        .checkpoint()
-                        .pagination
-                        .limit
-                        .is_some_and(|limit| limit < self.planned.account.limit)
-                    {
-                        walk.lease().raise_limit().await?;
-                    }
+                    self.try_larger_pages_next(&walk).await?;
                     return self.publish_or_hold(walk).await;
                 }
                 Err(error) => error,
@@ -186,6 +179,18 @@ impl NamespaceSync<'_> {
         };
         self.progress.reached(&walk);
         Ok(Some(result))
+    }
+
+    /// A walk with smaller pages than usual came to its end: the next one tries pages of twice the size.
+    async fn try_larger_pages_next(&self, walk: &Walk) -> Result<(), StoreError> {
+        let largest = self.planned.account.limit;
+        match walk.checkpoint().pagination.limit.filter(|limit| *limit < largest) {
+            Some(limit) => {
+                let twice = Some(limit * 2).filter(|limit| *limit < largest);
+                walk.lease().raise_limit(twice).await
+            }
+            None => Ok(()),
+        }
     }
 
     fn walker(&self) -> Walker {

@@ -4,10 +4,11 @@ mod export;
 mod observer;
 mod report;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use durable_inventory::cli::{OutputFormat, SyncArgs};
-use durable_inventory::cloudflare::{Client, Credentials, Limiter, RetryPolicy};
+use durable_inventory::cloudflare::{ApiHealth, Client, Credentials, Limiter, RetryPolicy};
 use durable_inventory::config::{Settings, SyncConfig};
 use durable_inventory::sync::{self, Account, Progress, Shutdown, StopReason};
 use secrecy::ExposeSecret;
@@ -78,13 +79,14 @@ async fn record(
 }
 
 /// Connects the configured accounts to the API. Those with the same credentials share a limiter, because the quota is
-/// that of a token.
+/// that of a token. Those with the same base URL share its health.
 pub fn accounts(config: &SyncConfig) -> Result<Vec<(Account, Arc<Limiter>)>, Failure> {
     let retry = RetryPolicy {
         budget: config.run.retry_for,
         ..RetryPolicy::default()
     };
     let mut limiters: Vec<(&Credentials, Arc<Limiter>)> = Vec::new();
+    let mut health: HashMap<&str, Arc<ApiHealth>> = HashMap::new();
     let mut accounts = Vec::new();
     for account in &config.accounts {
         let credentials = &account.endpoint.credentials;
@@ -96,7 +98,8 @@ pub fn accounts(config: &SyncConfig) -> Result<Vec<(Account, Arc<Limiter>)>, Fai
                 limiter
             }
         };
-        let client = Client::new(account.endpoint.clone(), limiter.clone(), retry);
+        let health = health.entry(account.endpoint.base_url.as_str()).or_default().clone();
+        let client = Client::new(account.endpoint.clone(), limiter.clone(), health, retry);
         let connected = Account {
             id: account.id.clone(),
             client: Arc::new(client.map_err(|error| Failure::new(error, 2))?),
