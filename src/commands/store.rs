@@ -87,14 +87,19 @@ pub async fn hold_store<T>(
                 Ok(()) => work(&store).await,
                 Err(failure) => Err(failure),
             };
-            // A statement that was dropped may still be running: it is ended, as waiting for it may take minutes.
-            match stopped.is_cancelled() {
-                true => store.end_sessions().await,
-                false => store.close().await,
-            }
+            leave(store, stopped).await;
             done
         })
         .await
+}
+
+/// Closes the store. After a stop, a statement that was dropped may still be running: it is ended, as waiting for it may
+/// take minutes.
+pub async fn leave(store: Store, stopped: &CancellationToken) {
+    match stopped.is_cancelled() {
+        true => store.end_sessions().await,
+        false => store.close().await,
+    }
 }
 
 /// Runs `work` until it ends, or drops it as soon as a signal stops the program.
