@@ -106,7 +106,8 @@ impl Job<'_> {
 
     async fn write(&self, store: &Store) -> Result<(), ExportError> {
         let filter = Filter::new(&self.rows.filter);
-        let mut reader = store.reader().await?;
+        let reader = self.stopped.run_until_cancelled(store.reader()).await;
+        let mut reader = reader.ok_or(ExportError::Stopped)??;
         let plan = export::plan(&mut reader, self.period, |namespace| {
             filter.selects(
                 &namespace.account_id,

@@ -132,7 +132,6 @@ impl<'a> Settings<'a> {
             run: sync::Settings {
                 concurrency: usize::from(args.concurrency.or(file.concurrency).unwrap_or(4)),
                 cursors: args.cursors.or(file.cursors).unwrap_or_default(),
-                deadline: args.deadline,
                 resume_within: args.resume_within.or(file.resume_within).unwrap_or(36 * 60 * MINUTE),
                 retry_for: args.retry_for.or(file.retry_for).unwrap_or(15 * MINUTE),
                 removal_guard: sync::RemovalGuard {

@@ -222,7 +222,11 @@ impl Store {
 
     /// All namespaces that were ever listed for an account, by name and id.
     pub async fn namespaces_of_account(&self, account_key: i32) -> Result<Vec<NamespaceRecord>, StoreError> {
-        namespace_records(&self.pool, Some(account_key)).await
+        let records = namespace_records(&self.pool, Some(account_key)).await?;
+        for record in &records {
+            self.known.saw_lease(record.key, record.lease);
+        }
+        Ok(records)
     }
 }
 

@@ -59,6 +59,7 @@ pub use held::{DecideError, accept, discard};
 pub use outcome::{AccountFailure, DoubtfulList, NamespaceOutcome, Status, Summary};
 pub use progress::{Progress, WalkProgress};
 pub use retire::retire;
+pub use retry_database::SyncError;
 pub use run::sync;
 pub use settings::{Account, RemovalGuard, Settings};
 pub use shutdown::{Shutdown, StopReason};

@@ -2,14 +2,15 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use backon::BackoffBuilder;
+use tokio::sync::OnceCell;
 use tracing::{info, warn};
 
 use crate::cloudflare::ErrorKind;
 use crate::model::ChangeKind;
-use crate::store::{Ending, Lease, LeaseNumber, LockManager, ProvenWalk, PublishError, StoreError, Walk};
+use crate::store::{Ending, Lease, LeaseNumber, LockManager, ProvenWalk, PublishError, Store, StoreError, Walk};
 use crate::text::{chain, shell_word};
 
 use super::attempt::{AttemptResult, log_outcome};
@@ -18,17 +19,17 @@ use super::outcome::{NamespaceOutcome, Status};
 use super::pages::PageSource;
 use super::plan::Planned;
 use super::progress::{Progress, WalkProgress};
-use super::retry_database::database_waits;
+use super::retry_database::{Dropped, database_waits, while_usable};
 use super::settings::Settings;
-use super::shutdown::Shutdown;
+use super::shutdown::{Shutdown, StopReason};
 use super::walk::{WalkError, Walker};
-
-/// How long a stopping run waits for a lock that it has already requested.
-const STOP_GRACE: Duration = Duration::from_secs(5);
 
 /// What all namespaces of a run share.
 pub(super) struct Run<'a> {
     pub(super) id: i64,
+    pub(super) store: &'a Store,
+    /// Done once, when the run has stopped and a statement in hand did not end.
+    pub(super) sessions_ended: OnceCell<()>,
     pub(super) locks: &'a LockManager<'a>,
     pub(super) settings: &'a Settings,
     pub(super) stop: &'a Shutdown,
@@ -45,11 +46,26 @@ pub(super) async fn sync_namespace(run: &Run<'_>, planned: &Planned<'_>) -> (Nam
     let mut waits = database_waits(run.settings.retry_for).build();
     let mut previous = None;
     let result = loop {
-        let result = namespace.attempt(&mut previous).await;
+        let result = match while_usable(run.store, run.stop, namespace.attempt(&mut previous)).await {
+            Ok(result) => result,
+            Err(Dropped::ServerEnded) => AttemptResult {
+                database_lost: true,
+                ..AttemptResult::interrupted("the private PostgreSQL ended".to_owned())
+            },
+            Err(Dropped::Replaced(other)) => break AttemptResult::of(&other),
+            Err(Dropped::Stopped(reason)) => break namespace.statement_dropped(reason).await,
+        };
         // The first attempt takes any lease. A later one must follow the lease before it, or the one of the plan.
         previous.get_or_insert(planned.lease);
-        let wait = result.database_lost.then(|| waits.next()).flatten();
-        let Some(wait) = wait else { break result };
+        if !result.database_lost {
+            break result;
+        }
+        match run.stop.finish(run.store.restart_server()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(gone)) => break AttemptResult::of(&gone),
+            Err(_) => break result,
+        }
+        let Some(wait) = waits.next() else { break result };
         warn!(
             namespace = %planned.namespace.id, wait_s = wait.as_secs_f64(),
             "{}; going on when the database is back", result.error.as_deref().unwrap_or_default()
@@ -108,7 +124,7 @@ impl NamespaceSync<'_> {
             reason = self.run.stop.stopped() => {
                 // The request may still be carried out. The lock would then be held until the server notices that the
                 // session is gone, and a run that starts right away would find the namespace busy.
-                if let Ok(Ok(Some(lease))) = tokio::time::timeout(STOP_GRACE, acquiring).await {
+                if let Ok(Some(lease)) = acquiring.await {
                     self.release(lease).await;
                 }
                 return Err(AttemptResult::interrupted(format!("{reason} before its walk began")));
@@ -117,6 +133,26 @@ impl NamespaceSync<'_> {
         };
         let busy = || AttemptResult::new(Status::Busy, Some("another run holds this namespace".to_owned()));
         acquired.ok_or_else(busy)
+    }
+
+    /// The run stops, and the database did not carry out in time what this namespace waits for. Its sessions are ended,
+    /// so that this can't happen later, and the record then says whether the walk was published.
+    async fn statement_dropped(&self, reason: StopReason) -> AttemptResult {
+        let run = self.run;
+        run.sessions_ended.get_or_init(|| run.store.end_sessions()).await;
+        let why = format!("{reason}, and the database did not carry out a statement in time");
+        let Some(reached) = self.progress.last_reached() else {
+            return AttemptResult::interrupted(format!("{why}, before its walk began"));
+        };
+        match run.stop.finish(run.store.snapshot_status(reached.snapshot_id)).await {
+            Ok(Ok(Some((_, status)))) => ended_as(&status).unwrap_or_else(|| {
+                let pages = reached.checkpoint.pages;
+                AttemptResult::interrupted(format!("{why}; the next run goes on after page {pages}"))
+            }),
+            _ => AttemptResult::interrupted(format!(
+                "{why}; the database does not say whether the snapshot was published: the next run finds out"
+            )),
+        }
     }
 
     async fn release(&self, lease: Lease) {
@@ -169,16 +205,11 @@ impl NamespaceSync<'_> {
             return Ok(None);
         };
         let walk = Walk::load(lease.clone(), reached.snapshot_id).await?;
-        let result = match walk.status() {
-            "complete" => AttemptResult::new(Status::Complete, None),
-            "held" => {
-                let why = "held back: see `durable-inventory snapshots`".to_owned();
-                AttemptResult::new(Status::Held, Some(why))
-            }
-            _ => return Ok(None),
-        };
-        self.progress.reached(&walk);
-        Ok(Some(result))
+        let result = ended_as(walk.status());
+        if result.is_some() {
+            self.progress.reached(&walk);
+        }
+        Ok(result)
     }
 
     /// A walk with smaller pages than usual came to its end: the next one tries pages of twice the size.
@@ -323,6 +354,18 @@ impl NamespaceSync<'_> {
             wasted_requests,
             ..result
         }
+    }
+}
+
+/// The result of a walk that the record says was published or held.
+fn ended_as(status: &str) -> Option<AttemptResult> {
+    match status {
+        "complete" => Some(AttemptResult::new(Status::Complete, None)),
+        "held" => {
+            let why = "held back: see `durable-inventory snapshots`".to_owned();
+            Some(AttemptResult::new(Status::Held, Some(why)))
+        }
+        _ => None,
     }
 }
 

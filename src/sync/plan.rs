@@ -10,6 +10,7 @@ use crate::model::Namespace;
 use crate::store::{LeaseNumber, Store, StoreError};
 use crate::text::shown;
 
+use super::retry_database::SyncError;
 use super::settings::Account;
 use super::shutdown::{Shutdown, StopReason};
 
@@ -30,6 +31,15 @@ pub(super) enum PlanError {
         patterns: String,
         near: String,
     },
+}
+
+impl From<SyncError> for PlanError {
+    fn from(error: SyncError) -> Self {
+        match error {
+            SyncError::Store(error) => Self::Store(error),
+            SyncError::Stopped(reason) => Self::Stopped(reason),
+        }
+    }
 }
 
 /// A namespace that is to be walked.

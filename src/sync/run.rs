@@ -4,10 +4,11 @@ use std::collections::HashMap;
 
 use futures_util::StreamExt;
 use futures_util::stream;
+use tokio::sync::OnceCell;
 use tracing::{error, warn};
 
 use crate::model::AccountId;
-use crate::store::{LockManager, Store, StoreError};
+use crate::store::{LockManager, Store};
 
 use crate::text::chain;
 
@@ -16,9 +17,9 @@ use super::namespace::{Run, sync_namespace};
 use super::outcome::{AccountFailure, DoubtfulList, NamespaceOutcome, Status, Summary};
 use super::plan::{Plan, PlanError, Planned, plan};
 use super::progress::Progress;
-use super::retry_database::retry_database;
+use super::retry_database::{SyncError, retry_database};
 use super::settings::{Account, Settings};
-use super::shutdown::{Shutdown, StopReason};
+use super::shutdown::Shutdown;
 
 /// Walks the accounts and records what they hold. A failed namespace or account does not stop the others. An error means
 /// that nothing could be recorded at all.
@@ -28,51 +29,43 @@ pub async fn sync(
     settings: &Settings,
     stop: &Shutdown,
     progress: &Progress,
-) -> Result<Summary, StoreError> {
-    let lost = StoreError::is_connection_error;
-    let run_id = retry_database(settings, stop, lost, async || store.begin_run().await).await?;
-    let locks = retry_database(settings, stop, lost, async || LockManager::open(store).await).await?;
+) -> Result<Summary, SyncError> {
+    let lost = |error: &SyncError| matches!(error, SyncError::Store(error) if error.is_connection_error());
+    let begin = async || {
+        store.remember_database().await?;
+        Ok(store.begin_run().await?)
+    };
+    let run_id = retry_database(store, settings, stop, lost, begin).await?;
+    let open = async || Ok(LockManager::open(store).await?);
+    let locks = retry_database(store, settings, stop, lost, open).await?;
     let run = Run {
         id: run_id,
+        store,
+        sessions_ended: OnceCell::new(),
         locks: &locks,
         settings,
         stop,
         progress,
     };
-    let all = async {
-        let plans = plan_accounts(store, accounts, settings, stop).await;
-        let (namespaces, refused) = walk_all(&run, plans.planned).await;
-        let mut failed_accounts = plans.failures;
-        failed_accounts.extend(refused);
-        (namespaces, failed_accounts, plans.doubtful_lists)
-    };
-    let (namespaces, failed_accounts, doubtful_lists) = tokio::select! {
-        ended = all => ended,
-        never = stop_at(settings.deadline, stop) => match never {},
-    };
+    let plans = plan_accounts(store, accounts, settings, stop).await;
+    let (namespaces, refused) = walk_all(&run, plans.planned).await;
+    let mut failed_accounts = plans.failures;
+    failed_accounts.extend(refused);
     let summary = Summary {
         run_id,
         namespaces,
         failed_accounts,
-        doubtful_lists,
+        doubtful_lists: plans.doubtful_lists,
         stopped: stop.reason(),
     };
     let outcome = summary.verdict().0;
-    let finished = retry_database(settings, stop, lost, async || store.finish_run(run_id, outcome).await).await;
+    let finish = async || Ok(store.finish_run(run_id, outcome).await?);
+    let finished = retry_database(store, settings, stop, lost, finish).await;
     if let Err(error) = finished {
         // The snapshots are published all the same, so the summary is returned.
         warn!("{}", chain(&error));
     }
     Ok(summary)
-}
-
-/// Stops the run at its deadline. The walks end by themselves.
-async fn stop_at(deadline: Option<std::time::Duration>, stop: &Shutdown) -> std::convert::Infallible {
-    if let Some(deadline) = deadline {
-        tokio::time::sleep(deadline).await;
-        stop.stop(StopReason::Deadline);
-    }
-    std::future::pending().await
 }
 
 #[derive(Default)]
@@ -87,7 +80,7 @@ async fn plan_accounts<'a>(store: &Store, accounts: &'a [Account], settings: &Se
     for account in accounts {
         let id = || account.id.clone();
         let lost = |error: &PlanError| matches!(error, PlanError::Store(error) if error.is_connection_error());
-        match retry_database(settings, stop, lost, async || plan(store, account, stop).await).await {
+        match retry_database(store, settings, stop, lost, async || plan(store, account, stop).await).await {
             Ok(Plan { planned, doubt }) => {
                 plans.planned.extend(planned);
                 if let Some(doubt) = doubt {

@@ -51,7 +51,6 @@ fn the_defaults_are_the_documented_ones() {
     let config = given_account().sync().unwrap();
     let seconds = |duration: Duration| duration.as_secs();
     assert_eq!(config.run.concurrency, 4);
-    assert_eq!(config.run.deadline, None);
     assert_eq!(seconds(config.accounts[0].pace.pause_without_retry_after), 300);
     assert_eq!(seconds(config.run.retry_for), 900);
     assert_eq!(seconds(config.accounts[0].endpoint.read_timeout), 60);
@@ -142,7 +141,6 @@ fn options_win_over_the_file() {
     ];
     assert_eq!(durations.map(|d| d.as_secs()), [7, 8, 9, 11]);
     assert_eq!(config.accounts[0].endpoint.connect_timeout.as_millis(), 10);
-    assert_eq!(config.run.deadline, Some(Duration::from_secs(14)));
     assert_eq!(
         (
             config.run.concurrency,
