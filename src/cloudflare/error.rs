@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::route::find;
 use crate::model::{AccountId, NamespaceId};
 use crate::text::{chain, shown};
 
@@ -187,7 +188,10 @@ impl AttemptError {
         let (message, is_transient) = if error.is_timeout() {
             ("the API did not answer in time", true)
         } else if is_untrusted(&error) {
-            ("the certificate of the API is not trusted here", false)
+            (
+                "the certificate of the API is not trusted here (SSL_CERT_FILE names the CA of a proxy that reads along)",
+                false,
+            )
         } else if error.is_connect() {
             ("no connection to the API", true)
         } else if error.is_builder() {
@@ -232,15 +236,7 @@ impl AttemptError {
 
 /// Whether the certificate was the problem, which no retry can change.
 fn is_untrusted(error: &(dyn std::error::Error + 'static)) -> bool {
-    if let Some(rustls::Error::InvalidCertificate(_)) = error.downcast_ref() {
-        return true;
-    }
-    // The `source` of an I/O error skips the error that it wraps.
-    let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-    match wrapped {
-        Some(wrapped) => is_untrusted(wrapped),
-        None => error.source().is_some_and(is_untrusted),
-    }
+    matches!(find(error), Some(rustls::Error::InvalidCertificate(_)))
 }
 
 #[cfg(test)]

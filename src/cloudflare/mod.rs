@@ -8,12 +8,15 @@ mod error;
 mod fuzz;
 mod limiter;
 mod listing;
+mod proxy;
 mod rate_limit_headers;
 mod retry;
+mod route;
 mod wire;
 
 pub use base_url::{BaseUrl, BaseUrlError};
 pub use client::{Client, Credentials, Endpoint, NamespaceListing};
 pub use error::{Error, ErrorKind};
 pub use limiter::{Limiter, Pace, Stats};
+pub use proxy::{Proxy, ProxyError};
 pub use retry::RetryPolicy;

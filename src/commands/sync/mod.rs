@@ -4,10 +4,11 @@ mod export;
 mod observer;
 mod report;
 
+use std::io::IsTerminal;
 use std::sync::Arc;
 
 use durable_inventory::cli::{OutputFormat, SyncArgs};
-use durable_inventory::cloudflare::{Client, Credentials, Limiter, RetryPolicy};
+use durable_inventory::cloudflare::{Client, Credentials, Endpoint, Limiter, RetryPolicy};
 use durable_inventory::config::{Settings, SyncConfig};
 use durable_inventory::sync::{self, Account, Progress, Shutdown, StopReason};
 use secrecy::ExposeSecret;
@@ -96,7 +97,11 @@ pub fn accounts(config: &SyncConfig) -> Result<Vec<(Account, Arc<Limiter>)>, Fai
                 limiter
             }
         };
-        let client = Client::new(account.endpoint.clone(), limiter.clone(), retry);
+        let endpoint = Endpoint {
+            is_attended: std::io::stderr().is_terminal(),
+            ..account.endpoint.clone()
+        };
+        let client = Client::new(endpoint, limiter.clone(), retry);
         let connected = Account {
             id: account.id.clone(),
             client: Arc::new(client.map_err(|error| Failure::new(error, 2))?),
