@@ -110,10 +110,11 @@ impl Route {
         if says("tunnel error: proxy authorization required")
             || says("credentials not accepted")
             || says("server does not support user/pass authentication")
+            || says("server implements authentication incorrectly")
         {
             return Some(Fault::mistake(format!(
-                "{via} refuses the connection (it wants other credentials): write http://USER:PASSWORD@HOST:PORT, special \
-                 characters percent-encoded"
+                "{via} refuses the connection (it wants other credentials, or none): write USER:PASSWORD@ before the host, \
+                 special characters percent-encoded"
             )));
         }
         if says("tunnel error: unsuccessful") {

@@ -18,6 +18,7 @@ mod hostile_roles;
 mod kills;
 mod large;
 mod manual;
+mod mistakes;
 mod operations;
 mod output;
 mod pooler;
