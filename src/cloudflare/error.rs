@@ -189,7 +189,7 @@ impl AttemptError {
             ("the API did not answer in time", true)
         } else if is_untrusted(&error) {
             (
-                "the certificate of the API is not trusted here (SSL_CERT_FILE names the CA of a proxy that reads along)",
+                "the certificate of the API is not trusted here (if a proxy inspects TLS, SSL_CERT_FILE has to name its CA)",
                 false,
             )
         } else if error.is_connect() {

@@ -126,10 +126,6 @@ impl Via {
         &self.url
     }
 
-    pub(super) fn is_socks(&self) -> bool {
-        self.url.scheme().starts_with("socks")
-    }
-
     /// Asks for a tunnel once more: the HTTP client says that it was refused, but not with which status. Sends nothing
     /// through the tunnel. A proxy behind TLS is not asked.
     pub(super) async fn probe(&self, api: &BaseUrl, patience: Duration) -> Tunnel {

@@ -132,7 +132,8 @@ impl Route {
                 Tunnel::Status(..) | Tunnel::Unknown => Fault::passing(format!("{via} does not connect to {api}")),
             });
         }
-        if !says("tunnel error") && !(via.is_socks() && says("SOCKS error")) {
+        let is_before_its_end = says("tunnel error") || says("SOCKS error");
+        if !is_before_its_end {
             return None;
         }
         Some(match () {

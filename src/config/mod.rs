@@ -113,6 +113,13 @@ impl<'a> Settings<'a> {
         self.file.variables().map(OsString::from).collect()
     }
 
+    /// Checks the variables about proxies and CA certificates. For other services than the API: they are read by libraries,
+    /// which ignore what they can't use.
+    pub fn check_network(&self) -> Result<(), ConfigError> {
+        self.environment.proxy()?;
+        self.environment.check_ca_certificates()
+    }
+
     /// The address that is notified when a job begins and ends.
     pub fn ping_url(&self, args: &SyncArgs) -> Result<Option<SecretString>, ConfigError> {
         let url = match &args.ping_url {
@@ -122,12 +129,11 @@ impl<'a> Settings<'a> {
                 .secret("DURABLE_INVENTORY_PING_URL")?
                 .map(secret::GivenSecret::into_value),
         };
-        // It is sent by the same proxy. One that can't be used would be passed by.
         if url
             .as_ref()
             .is_some_and(|url| !url.expose_secret().starts_with("http://"))
         {
-            self.environment.proxy()?;
+            self.check_network()?;
         }
         Ok(url)
     }

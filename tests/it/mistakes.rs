@@ -206,6 +206,14 @@ async fn https_to_a_port_for_plain_http_is_a_mistake() {
         why.contains(&format!("{port} does not speak TLS")) && why.contains("CLOUDFLARE_API_BASE_URL"),
         "{why}"
     );
+    let mut check = program(&service.simulator, &service.database, &["check"]);
+    check.env("CLOUDFLARE_API_BASE_URL", format!("https://{port}/client/v4"));
+    let ended = run(check);
+    assert_eq!(ended.code, Some(2), "{ended:#?}");
+    assert!(
+        ended.stdout.contains("WRONG  API: ") && ended.stdout.contains("does not speak TLS"),
+        "{ended:#?}"
+    );
 }
 
 /// `invalid` is reserved: it never resolves.

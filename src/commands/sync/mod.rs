@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
 use self::observer::RunObserver;
+use super::export::check_network;
 use super::signals::stopped;
 use super::store::hold_store;
 use crate::terminal::progress::Screen;
@@ -47,7 +48,10 @@ async fn record(
     let progress = Arc::new(Progress::default());
     // Before the walk, so that an unusable place is reported at once and not after hours.
     let target = match &args.export {
-        Some(place) => Some(export::target(place, args, &config).await?),
+        Some(place) => {
+            check_network(settings, place)?;
+            Some(export::target(place, args, &config).await?)
+        }
         None => None,
     };
     let (summary, exported) = hold_store(config.store, sessions, &stopped, async |store| {

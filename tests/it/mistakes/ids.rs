@@ -116,4 +116,14 @@ async fn two_spellings_of_a_stored_id_are_refused_with_what_to_do() {
         namespace.as_str(),
         "{ended:#?}"
     );
+
+    // As the program says it, with a schema of the version before.
+    let before = "update inventory.account set account_id = upper($1) where account_id like 'old-%'";
+    sqlx::query(before).bind(ACCOUNT).execute(&mut session).await.unwrap();
+    let unapplied = "delete from inventory._sqlx_migrations where version >= 4";
+    sqlx::raw_sql(unapplied).execute(&mut session).await.unwrap();
+    let ended = run(sync(&simulator, &database, &[]));
+    assert_eq!(ended.code, Some(1), "{ended:#?}");
+    assert!(ended.stderr.contains("under several spellings of its id"), "{ended:#?}");
+    assert!(ended.stderr.contains("update inventory.account set"), "{ended:#?}");
 }

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use super::{Service, fails_at_once, failure, refused};
 use crate::support::ledger::{objects, truth};
 use crate::support::network::Proxy;
-use crate::support::program::run;
+use crate::support::program::{program, run};
 use cloudflare_simulator::{Fault, When};
 
 /// The token must not go out past a proxy that can't be used.
@@ -28,6 +28,29 @@ async fn what_is_no_proxy_is_refused_before_anything_is_sent() {
             "{error}"
         );
         assert!(!error.contains("s3cr3t"), "{error}");
+    }
+}
+
+/// Neither the credentials of an object store nor the address of a monitor.
+#[tokio::test]
+async fn other_services_are_not_reached_past_a_proxy_either() {
+    let service = Service::start().await;
+    let plain = service.simulator.base_url();
+    let monitor = format!("{}/ping", service.url);
+    let commands: [&[&str]; 5] = [
+        &["sync", "--ping-url", &monitor],
+        &["sync", "--export", "s3://bucket/a"],
+        &["export", "objects", "--output", "s3://bucket/a/"],
+        &["export", "verify", "s3://bucket/a"],
+        &["diff", "s3://bucket/a", "s3://bucket/b"],
+    ];
+    for args in commands {
+        let mut command = program(&service.simulator, &service.database, args);
+        command
+            .env("CLOUDFLARE_API_BASE_URL", &plain)
+            .env("HTTPS_PROXY", "ftp://127.0.0.1");
+        let error = refused(&service.simulator, command);
+        assert!(error.contains("HTTPS_PROXY: no proxy can be used"), "{args:?}: {error}");
     }
 }
 
@@ -143,6 +166,33 @@ async fn a_proxy_that_may_recover_is_retried_and_named() {
         let why = failure(&ended);
         assert!(why.contains(&format!("the proxy of ALL_PROXY ({address})")), "{why}");
         assert!(why.contains(problem) && why.contains("gave up after"), "{why}");
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_whose_name_does_not_resolve_is_named() {
+    let service = Service::start().await;
+    let mut command = service.sync(&["--retry-for", "1s"]);
+    command.env("https_proxy", "http://proxy.invalid:3128");
+    let ended = run(command);
+    assert_eq!(ended.code, Some(1), "{ended:#?}");
+    let why = failure(&ended);
+    let words = "the name of the proxy of https_proxy (proxy.invalid:3128) does not resolve";
+    assert!(why.contains(words) && why.contains("gave up after"), "{why}");
+}
+
+/// Without the proxy's CA, its certificate in place of the API's is final.
+#[tokio::test]
+async fn a_certificate_that_is_not_trusted_names_the_variable_and_the_proxy() {
+    let service = Service::start().await;
+    let proxy = Proxy::http(|_| None);
+    let mut command = service.sync(&[]);
+    command
+        .env_remove("SSL_CERT_FILE")
+        .env("HTTPS_PROXY", format!("http://{}", proxy.address));
+    let why = failure(&fails_at_once(command, 1));
+    for part in ["SSL_CERT_FILE", "through the proxy of HTTPS_PROXY"] {
+        assert!(why.contains(part), "{why}");
     }
 }
 
