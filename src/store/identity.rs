@@ -212,7 +212,11 @@ mod tests {
         ] {
             assert_eq!(known.difference(&found), difference, "{found:?}");
         }
-        assert_eq!(marks(None, None).difference(&marks(Some("a"), Some(1))), None, "migrated meanwhile");
+        assert_eq!(
+            marks(None, None).difference(&marks(Some("a"), Some(1))),
+            None,
+            "migrated meanwhile"
+        );
     }
 
     #[test]

@@ -42,6 +42,17 @@ impl From<SyncError> for PlanError {
     }
 }
 
+impl PlanError {
+    /// Whether the arguments or the configuration are wrong, so that no retry helps.
+    pub(super) fn is_mistake(&self) -> bool {
+        match self {
+            Self::NothingSelected { .. } => true,
+            Self::Api(error) => error.kind() == cloudflare::ErrorKind::Setup,
+            Self::Store(_) | Self::Stopped(_) => false,
+        }
+    }
+}
+
 /// A namespace that is to be walked.
 pub(super) struct Planned<'a> {
     pub(super) account: &'a Account,

@@ -96,7 +96,7 @@ async fn plan_accounts<'a>(store: &Store, accounts: &'a [Account], settings: &Se
                 let failure = AccountFailure {
                     account: id(),
                     error: chain(&error),
-                    nothing_selected: matches!(error, PlanError::NothingSelected { .. }),
+                    is_mistake: error.is_mistake(),
                 };
                 error!(account = %failure.account, "{}", failure.error);
                 plans.failures.push(failure);
@@ -144,7 +144,7 @@ async fn walk_all(run: &Run<'_>, planned: Vec<Planned<'_>>) -> (Vec<NamespaceOut
             Some(AccountFailure {
                 account: AccountId::clone(account),
                 error,
-                nothing_selected: false,
+                is_mistake: false,
             })
         })
         .collect();

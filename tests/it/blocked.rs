@@ -92,7 +92,14 @@ impl Blocked {
 }
 
 /// The tables that a run comes to one after the other: where it begins, plans, takes the lock, walks, and publishes.
-const TABLES: [&str; 6] = ["_sqlx_migrations", "run", "account", "namespace", "open_interval", "store"];
+const TABLES: [&str; 6] = [
+    "_sqlx_migrations",
+    "run",
+    "account",
+    "namespace",
+    "open_interval",
+    "store",
+];
 
 #[tokio::test]
 async fn a_signal_ends_a_sync_that_waits_for_a_table() {
@@ -114,7 +121,11 @@ async fn the_deadline_ends_a_sync_that_waits_for_a_table() {
     for table in TABLES {
         blocked.lock(table).await;
         let begun = Instant::now();
-        let ended = run(sync(&blocked.simulator, &blocked.database, &["--limit", "100", "--deadline", "3s"]));
+        let ended = run(sync(
+            &blocked.simulator,
+            &blocked.database,
+            &["--limit", "100", "--deadline", "3s"],
+        ));
         assert!(begun.elapsed() < Duration::from_secs(3) + PROMPT, "{table}: {ended:#?}");
         assert_eq!(ended.code, Some(3), "{table}: {ended:#?}");
         assert_eq!(blocked.waiting().await, 0, "{table}");

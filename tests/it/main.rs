@@ -21,6 +21,7 @@ mod kills;
 mod large;
 mod liveness;
 mod manual;
+mod mistakes;
 mod operations;
 mod other_database;
 mod output;

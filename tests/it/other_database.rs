@@ -83,7 +83,9 @@ async fn another_database_under_the_same_name_is_not_written_to() {
     let before = state(&other).await;
     let name = |database: &TestDatabase| database.options.get_database().unwrap().to_owned();
     let (ours, theirs) = (name(&held.database), name(&other));
-    let mut admin = PgConnection::connect_with(&other.options.clone().database("postgres")).await.unwrap();
+    let mut admin = PgConnection::connect_with(&other.options.clone().database("postgres"))
+        .await
+        .unwrap();
     let away = format!("{ours}_away");
     execute(&mut admin, format!("alter database {ours} allow_connections false")).await;
     execute(&mut admin, format!("{END_SESSIONS} '{ours}'")).await;

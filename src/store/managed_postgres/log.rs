@@ -69,7 +69,8 @@ pub(super) fn last_fatal(data_dir: &DataDir, begin: u64) -> Option<String> {
     let length = file.metadata().ok()?.len();
     // A log that was truncated meanwhile is shorter.
     let begin = if begin <= length { begin } else { 0 };
-    file.seek(SeekFrom::Start(begin.max(length.saturating_sub(TAIL)))).ok()?;
+    file.seek(SeekFrom::Start(begin.max(length.saturating_sub(TAIL))))
+        .ok()?;
     let mut bytes = Vec::new();
     file.take(TAIL).read_to_end(&mut bytes).ok()?;
     find_fatal(&String::from_utf8_lossy(&bytes))
@@ -79,7 +80,10 @@ pub(super) fn last_fatal(data_dir: &DataDir, begin: u64) -> Option<String> {
 fn find_fatal(text: &str) -> Option<String> {
     let consequence = |line: &str| line.contains("terminating connection") || line.contains("the database system is");
     let last = |level: &str| {
-        let found = text.lines().rev().find(|line| line.contains(level) && !consequence(line))?;
+        let found = text
+            .lines()
+            .rev()
+            .find(|line| line.contains(level) && !consequence(line))?;
         let reason = &found[found.find(level)?..];
         Some(reason.split_whitespace().collect::<Vec<_>>().join(" "))
     };
@@ -125,7 +129,10 @@ mod tests {
                    UTC [9] FATAL:  terminating connection because of crash of another server process\n";
         let reason = "PANIC: could not write to file \"pg_wal/xlogtemp\": No space left on device";
         assert_eq!(find_fatal(log).as_deref(), Some(reason));
-        assert_eq!(find_fatal("UTC [7] FATAL:  out of memory\n").as_deref(), Some("FATAL: out of memory"));
+        assert_eq!(
+            find_fatal("UTC [7] FATAL:  out of memory\n").as_deref(),
+            Some("FATAL: out of memory")
+        );
         assert_eq!(find_fatal("UTC [8] FATAL:  the database system is starting up\n"), None);
     }
 }
