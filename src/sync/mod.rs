@@ -29,6 +29,7 @@
 
 mod attempt;
 mod credentials;
+mod end_walk;
 mod ending;
 mod held;
 mod namespace;
@@ -36,6 +37,7 @@ mod outcome;
 mod pages;
 mod plan;
 mod progress;
+mod publication;
 mod retire;
 mod retry_database;
 mod run;

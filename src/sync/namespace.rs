@@ -7,13 +7,11 @@ use std::time::{Duration, Instant};
 use backon::BackoffBuilder;
 use tracing::{info, warn};
 
-use crate::cloudflare::ErrorKind;
-use crate::model::ChangeKind;
-use crate::store::{Ending, Lease, LeaseNumber, LockManager, ProvenWalk, PublishError, StoreError, Walk};
-use crate::text::{chain, shell_word};
+use crate::store::{Ending, Lease, LeaseNumber, LockManager, StoreError, Walk};
+use crate::text::chain;
 
 use super::attempt::{AttemptResult, log_outcome};
-use super::ending::{Fate, classify, status};
+use super::ending::{Fate, classify};
 use super::outcome::{NamespaceOutcome, Status};
 use super::pages::PageSource;
 use super::plan::Planned;
@@ -21,7 +19,7 @@ use super::progress::{Progress, WalkProgress};
 use super::retry_database::database_waits;
 use super::settings::Settings;
 use super::shutdown::Shutdown;
-use super::walk::{WalkError, Walker};
+use super::walk::Walker;
 
 /// How long a stopping run waits for a lock that it has already requested.
 const STOP_GRACE: Duration = Duration::from_secs(5);
@@ -67,9 +65,10 @@ pub(super) async fn sync_namespace(run: &Run<'_>, planned: &Planned<'_>) -> (Nam
     (outcome, unauthorized)
 }
 
-struct NamespaceSync<'a> {
-    run: &'a Run<'a>,
-    planned: &'a Planned<'a>,
+/// One namespace's part of a run.
+pub(super) struct NamespaceSync<'a> {
+    pub(super) run: &'a Run<'a>,
+    pub(super) planned: &'a Planned<'a>,
     progress: Arc<WalkProgress>,
 }
 
@@ -191,129 +190,5 @@ impl NamespaceSync<'_> {
             cursors: self.run.settings.cursors,
             progress: Arc::clone(&self.progress),
         }
-    }
-
-    async fn publish_or_hold(&self, walk: Walk) -> Result<AttemptResult, StoreError> {
-        let (base, id) = (walk.base(), walk.snapshot_id());
-        let mut proven = match walk.prove() {
-            Ok(proven) => proven,
-            Err(unproven) => {
-                let why = unproven.to_string();
-                return Ok(self.end(unproven.walk, Ending::Failed, why, 0).await);
-            }
-        };
-        let changes = &proven.counts().changes;
-        let lost = changes[ChangeKind::Removed] + changes[ChangeKind::DataUnknown];
-        if let Some(base) = base
-            && self.run.settings.removal_guard.holds(lost, base.objects)
-        {
-            let why = self.why_held(id, lost, base.objects);
-            proven.hold(&why).await?;
-            return Ok(AttemptResult::new(Status::Held, Some(why)));
-        }
-        if self.run.settings.rebuild
-            && let Err(error) = proven.base_on_rows().await
-        {
-            return Ok(self.not_published(proven.into_walk(), PublishError::Store(error)).await);
-        }
-        self.publish(proven).await
-    }
-
-    fn why_held(&self, snapshot_id: i32, lost: u64, objects: u64) -> String {
-        let namespace = &self.planned.namespace;
-        // The changes of a rebuild lead from the rows as they are, which a held snapshot's digest says nothing about.
-        let accept = match self.run.settings.rebuild {
-            true => format!("sync --rebuild {} --accept-removals", shell_word(namespace.id.as_str())),
-            false => format!("snapshots accept {snapshot_id}"),
-        };
-        format!(
-            "held back: {lost} of {objects} objects of {} would be removed or turn to unknown; if that is right, run \
-             `durable-inventory {accept}`, else `durable-inventory snapshots discard {snapshot_id}`",
-            namespace.label()
-        )
-    }
-
-    async fn publish(&self, proven: ProvenWalk) -> Result<AttemptResult, StoreError> {
-        match proven.publish().await {
-            Ok(_) => Ok(AttemptResult::new(Status::Complete, None)),
-            Err(unpublished) => Ok(self.not_published(unpublished.walk, unpublished.why).await),
-        }
-    }
-
-    async fn not_published(&self, walk: Walk, why: PublishError) -> AttemptResult {
-        let (how, why) = match why {
-            // What was committed is kept: the next attempt publishes it.
-            PublishError::Store(error) if error.leaves_walk_resumable() => return AttemptResult::of(&error),
-            PublishError::Store(error) => (Ending::Failed, chain(&error)),
-            PublishError::BaseIsStale => (Ending::Superseded, why.to_string()),
-            PublishError::NotMissing => (Ending::Failed, why.to_string()),
-            PublishError::DigestMismatch => {
-                let why = format!(
-                    "{why}, so nothing was published: the record was changed by other means than this program; \
-                     `durable-inventory sync --rebuild {}` mends it",
-                    shell_word(self.planned.namespace.id.as_str())
-                );
-                (Ending::Failed, why)
-            }
-        };
-        self.end(walk, how, why, 0).await
-    }
-
-    async fn end_after(&self, walk: Walk, how: Ending, error: &WalkError) -> AttemptResult {
-        let why = match error {
-            WalkError::Stopped(reason) => format!(
-                "{reason} after page {} ({} objects compared); the next run goes on from there",
-                walk.checkpoint().pages,
-                walk.checkpoint().counts.objects()
-            ),
-            error => chain(error),
-        };
-        let result = self.end(walk, how, why, wasted_requests(error)).await;
-        let refused = |source: &crate::cloudflare::Error| source.kind() == ErrorKind::Unauthorized;
-        AttemptResult {
-            unauthorized: matches!(error, WalkError::Api { source, .. } if refused(source)),
-            database_lost: result.database_lost
-                || matches!(error, WalkError::Store(source) if source.is_connection_error()),
-            ..result
-        }
-    }
-
-    async fn vanish(&self, walk: Walk, error: &WalkError) -> Result<AttemptResult, StoreError> {
-        let why = "the account no longer lists this namespace, and its object list answers 404; its objects stay as \
-                   they were recorded"
-            .to_owned();
-        let wasted_requests = wasted_requests(error);
-        let lease = walk.end(Ending::Discarded, &why, wasted_requests).await?;
-        lease.mark_missing().await?;
-        Ok(AttemptResult {
-            wasted_requests,
-            ..AttemptResult::new(Status::Missing, Some(why))
-        })
-    }
-
-    async fn end(&self, walk: Walk, how: Ending, why: String, wasted_requests: u64) -> AttemptResult {
-        let ended = walk.end(how, &why, wasted_requests).await;
-        let result = match ended {
-            Ok(_) => AttemptResult::new(status(how), Some(why)),
-            Err(error) => {
-                // The walk stays `running` in the record, so the run that next gets the lease resumes it.
-                warn!("{}", chain(&error));
-                match how {
-                    Ending::Interrupted => AttemptResult::interrupted(why),
-                    _ => AttemptResult::of(&error),
-                }
-            }
-        };
-        AttemptResult {
-            wasted_requests,
-            ..result
-        }
-    }
-}
-
-fn wasted_requests(error: &WalkError) -> u64 {
-    match error {
-        WalkError::Api { source, .. } => u64::from(source.requests()),
-        _ => 0,
     }
 }
