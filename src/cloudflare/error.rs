@@ -23,6 +23,8 @@ pub enum ErrorKind {
     CursorRefused,
     /// A transient error lasted longer than the retry budget.
     Exhausted,
+    /// What the API served contradicts itself.
+    Contradictory,
     /// Any other response that can't be right. A retry would not help.
     Wrong,
 }
@@ -89,7 +91,7 @@ impl Error {
             }
             ErrorKind::NotFound => ": check the account, the namespace and the API base URL",
             ErrorKind::CursorRefused => ": the listing can't go on from here and must start over",
-            ErrorKind::Setup | ErrorKind::Exhausted | ErrorKind::Wrong => "",
+            ErrorKind::Setup | ErrorKind::Exhausted | ErrorKind::Contradictory | ErrorKind::Wrong => "",
         };
         Self {
             kind,

@@ -12,6 +12,10 @@ use super::namespace::NamespaceSync;
 use super::outcome::Status;
 use super::walk::WalkError;
 
+/// The reason for the end of a walk whose namespace vanished.
+pub(super) const VANISHED: &str = "the account no longer lists this namespace, and its object list answers 404; its objects \
+                                   stay as they were recorded";
+
 impl NamespaceSync<'_> {
     pub(super) async fn end_after(&self, walk: Walk, how: Ending, error: &WalkError) -> AttemptResult {
         let why = match error {
@@ -32,16 +36,15 @@ impl NamespaceSync<'_> {
         }
     }
 
+    /// Ends the walk of a namespace that is neither listed nor found. The run decides at its end whether it is missing; until
+    /// then the walk could be resumed.
     pub(super) async fn vanish(&self, walk: Walk, error: &WalkError) -> Result<AttemptResult, StoreError> {
-        let why = "the account no longer lists this namespace, and its object list answers 404; its objects stay as \
-                   they were recorded"
-            .to_owned();
         let wasted_requests = wasted_requests(error);
-        let lease = walk.end(Ending::Discarded, &why, wasted_requests).await?;
-        lease.mark_missing().await?;
+        let lease = walk.end(Ending::Interrupted, VANISHED, wasted_requests).await?;
+        lease.note_vanished().await?;
         Ok(AttemptResult {
             wasted_requests,
-            ..AttemptResult::new(Status::Missing, Some(why))
+            ..AttemptResult::new(Status::Vanished, Some(VANISHED.to_owned()))
         })
     }
 
@@ -53,7 +56,7 @@ impl NamespaceSync<'_> {
                 // The walk stays `running` in the record, so the run that next gets the lease resumes it.
                 warn!("{}", chain(&error));
                 match how {
-                    Ending::Interrupted => AttemptResult::interrupted(why),
+                    Ending::Interrupted | Ending::Stalled => AttemptResult::interrupted(why),
                     _ => AttemptResult::of(&error),
                 }
             }

@@ -21,8 +21,9 @@
 //! - both have it, with different flags: `data_gained`, `data_lost`, `data_known` or `data_unknown`;
 //! - both have it with the same flag: nothing, not even a "last seen".
 //!
-//! A walk that fails removes nothing. `ending::classify` decides what becomes of it: interrupted (the next
-//! run resumes it), failed (the next run begins again), started over at once, or, if the namespace is gone, `missing`.
+//! A walk that does not come to a proven end removes nothing. `ending::classify` decides what becomes of it: interrupted
+//! (the next run resumes it), failed (the next run begins again) or started over at once. A namespace that vanished is
+//! `missing`, unless many did at once (`vanished.rs`).
 //!
 //! A second run resumes what was interrupted and requests no committed page again. It changes nothing if the API lists
 //! the same objects. If the first run lost its lease, every later write of it fails, whatever it still finds.
@@ -38,16 +39,18 @@ mod pages;
 mod plan;
 mod progress;
 mod publication;
+mod relisting;
 mod retire;
 mod retry_database;
 mod run;
 mod settings;
 mod shutdown;
 mod task;
+mod vanished;
 mod walk;
 
 pub use held::{DecideError, accept, discard};
-pub use outcome::{AccountFailure, DoubtfulList, NamespaceOutcome, Status, Summary};
+pub use outcome::{AccountFailure, DoubtfulList, MassVanishing, NamespaceOutcome, Status, Summary};
 pub use progress::{Progress, WalkProgress};
 pub use retire::retire;
 pub use run::sync;

@@ -16,6 +16,7 @@ use super::outcome::{NamespaceOutcome, Status};
 use super::pages::PageSource;
 use super::plan::Planned;
 use super::progress::{Progress, WalkProgress};
+use super::relisting::{Relisted, Relisting};
 use super::retry_database::database_waits;
 use super::settings::Settings;
 use super::shutdown::Shutdown;
@@ -33,13 +34,26 @@ pub(super) struct Run<'a> {
     pub(super) progress: &'a Progress,
 }
 
+/// What became of a namespace.
+pub(super) struct Synced {
+    pub(super) outcome: NamespaceOutcome,
+    /// The newest lease that was acquired for it.
+    pub(super) lease: LeaseNumber,
+    /// The API refused the credentials, which may concern everything that the account has.
+    pub(super) unauthorized: bool,
+}
+
 /// Walks and publishes a namespace, and tries again when the database comes back. It never fails: what went wrong is in
-/// the outcome and in the record. The second value says whether the API refused the credentials, which may concern
-/// everything that the account has.
-pub(super) async fn sync_namespace(run: &Run<'_>, planned: &Planned<'_>) -> (NamespaceOutcome, bool) {
+/// the outcome and in the record. Whether a vanished namespace is missing is decided later, see `vanished.rs`.
+pub(super) async fn sync_namespace(run: &Run<'_>, planned: &Planned<'_>, relisting: &Relisting) -> Synced {
     let begun = Instant::now();
     let progress = run.progress.begin(&planned.namespace.id, planned.namespace.label());
-    let namespace = NamespaceSync { run, planned, progress };
+    let namespace = NamespaceSync {
+        run,
+        planned,
+        relisting,
+        progress,
+    };
     let mut waits = database_waits(run.settings.retry_for).build();
     let mut previous = None;
     let result = loop {
@@ -61,14 +75,21 @@ pub(super) async fn sync_namespace(run: &Run<'_>, planned: &Planned<'_>) -> (Nam
     namespace.progress.end();
     let unauthorized = result.unauthorized;
     let outcome = result.outcome(planned, &namespace.progress, begun);
-    log_outcome(&outcome);
-    (outcome, unauthorized)
+    if outcome.status != Status::Vanished {
+        log_outcome(&outcome);
+    }
+    Synced {
+        outcome,
+        lease: previous.unwrap_or(planned.lease),
+        unauthorized,
+    }
 }
 
 /// One namespace's part of a run.
 pub(super) struct NamespaceSync<'a> {
     pub(super) run: &'a Run<'a>,
     pub(super) planned: &'a Planned<'a>,
+    relisting: &'a Relisting,
     progress: Arc<WalkProgress>,
 }
 
@@ -136,15 +157,25 @@ impl NamespaceSync<'_> {
             let (snapshot, pages) = (walk.snapshot_id(), walk.checkpoint().pages);
             info!(%namespace, snapshot, pages, "going on after the last committed page");
         }
-        let mut started_over = false;
+        // The pages of the attempt before, if the walk started over in this run.
+        let mut earlier_pages = None;
         loop {
             let error = match self.walker().walk(&mut walk).await {
-                Ok(()) => return self.publish_or_hold(walk).await,
+                Ok(()) => {
+                    if self.planned.is_off_the_list {
+                        walk.lease().clear_vanished().await?;
+                    }
+                    return self.publish_or_hold(walk).await;
+                }
                 Err(error) => error,
             };
-            match classify(&error, self.planned.is_off_the_list, started_over) {
+            let pages = walk.checkpoint().pages;
+            let got_further = earlier_pages.is_none_or(|earlier| pages > earlier);
+            match classify(&error, self.planned.is_off_the_list, got_further) {
                 Fate::StartOver { unordered } => {
-                    started_over |= !unordered;
+                    if !unordered {
+                        earlier_pages = Some(pages);
+                    }
                     let why = format!("{}; the walk starts over", chain(&error));
                     warn!(%namespace, "{why}");
                     let spool = unordered || walk.checkpoint().spooled_rows.is_some();
@@ -154,6 +185,15 @@ impl NamespaceSync<'_> {
                 }
                 Fate::Ended(how) => return Ok(self.end_after(walk, how, &error).await),
                 Fate::Vanished => return self.vanish(walk, &error).await,
+                Fate::NotFound => {
+                    let account = self.planned.account;
+                    let relisted = self.relisting.lacks(account, namespace, self.run.stop).await;
+                    return match relisted {
+                        Relisted::Absent => self.vanish(walk, &error).await,
+                        Relisted::Listed => Ok(self.end_after(walk, Ending::Stalled, &error).await),
+                        Relisted::Unknown => Ok(self.end_after(walk, Ending::Interrupted, &error).await),
+                    };
+                }
                 Fate::Left => return Ok(AttemptResult::interrupted(chain(&error))),
             }
         }
