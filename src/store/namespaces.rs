@@ -199,7 +199,7 @@ impl Store {
              on conflict (account_key, namespace_id) do update set
                  name = excluded.name, script = excluded.script, class = excluded.class,
                  use_sqlite = excluded.use_sqlite, preview = excluded.preview,
-                 last_listed_at = excluded.last_listed_at, missing_since = null",
+                 last_listed_at = excluded.last_listed_at, missing_since = null, vanished_since = null",
             account_key,
             ids.as_slice() as &[&str],
             names.as_slice() as &[Option<String>],
@@ -274,21 +274,6 @@ impl Lease {
             .await
         });
         raised.await.map(drop)
-    }
-
-    /// Records that the namespace vanished: it is not listed, and its object list answers 404. Its objects stay unchanged.
-    pub async fn mark_missing(&self) -> Result<(), StoreError> {
-        let key = self.namespace_key;
-        let marked = self.write("record that a namespace vanished", async |connection| {
-            sqlx::query!(
-                "update inventory.namespace set missing_since = pg_catalog.clock_timestamp()
-                 where namespace_key = $1 and missing_since is null",
-                key
-            )
-            .execute(connection)
-            .await
-        });
-        marked.await.map(drop)
     }
 }
 

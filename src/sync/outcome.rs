@@ -24,6 +24,8 @@ pub enum Status {
     Busy,
     /// The namespace is neither listed nor has an object list. Its objects stay as they were.
     Missing,
+    /// Like `Missing`, but so many of the account's namespaces are that a person has to accept it first.
+    Vanished,
 }
 
 impl Status {
@@ -36,6 +38,7 @@ impl Status {
             Self::Superseded => "superseded",
             Self::Busy => "busy",
             Self::Missing => "missing",
+            Self::Vanished => "vanished",
         }
     }
 }
@@ -95,12 +98,20 @@ pub struct DoubtfulList {
     pub why: String,
 }
 
+/// An account whose namespaces vanished in such a number that none was marked as missing.
+#[derive(Debug, Clone)]
+pub struct MassVanishing {
+    pub account: AccountId,
+    pub why: String,
+}
+
 #[derive(Debug)]
 pub struct Summary {
     pub run_id: i64,
     pub namespaces: Vec<NamespaceOutcome>,
     pub failed_accounts: Vec<AccountFailure>,
     pub doubtful_lists: Vec<DoubtfulList>,
+    pub mass_vanishings: Vec<MassVanishing>,
     pub stopped: Option<StopReason>,
 }
 
@@ -110,7 +121,8 @@ impl Summary {
         let count = |wanted: &[Status]| self.namespaces.iter().filter(|n| wanted.contains(&n.status)).count();
         let failed = count(&[Status::Failed, Status::Interrupted, Status::Superseded]);
         let failures = failed + self.failed_accounts.len();
-        let well = count(&[Status::Complete, Status::Held, Status::Missing]);
+        let held = count(&[Status::Held, Status::Vanished]);
+        let well = held + count(&[Status::Complete, Status::Missing]);
         let busy = count(&[Status::Busy]);
         match self.stopped {
             Some(StopReason::Signal) => return (RunOutcome::Interrupted, 130),
@@ -127,7 +139,7 @@ impl Summary {
             (RunOutcome::Failed, 1)
         } else if failures > 0 || !is_sure {
             (RunOutcome::Partial, 3)
-        } else if count(&[Status::Held]) > 0 {
+        } else if held > 0 {
             (RunOutcome::Held, 5)
         } else if busy > 0 && well == 0 {
             (RunOutcome::Busy, 4)
@@ -170,6 +182,7 @@ mod tests {
             namespaces,
             failed_accounts: vec![failure; failed_accounts],
             doubtful_lists: Vec::new(),
+            mass_vanishings: Vec::new(),
             stopped,
         }
     }
@@ -214,6 +227,8 @@ mod tests {
             (&[Busy, Busy], 0, None, 4),
             (&[Held, Busy], 0, None, 5),
             (&[Held, Complete], 0, None, 5),
+            (&[Vanished, Complete, Busy], 0, None, 5),
+            (&[Vanished, Failed], 0, None, 3),
             (&[Held, Failed], 0, None, 3),
             (&[Complete, Interrupted], 0, None, 3),
             (&[Busy, Failed], 0, None, 3),

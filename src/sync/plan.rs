@@ -56,6 +56,7 @@ impl PlanError {
 /// A namespace that is to be walked.
 pub(super) struct Planned<'a> {
     pub(super) account: &'a Account,
+    pub(super) account_key: i32,
     pub(super) key: i32,
     /// The newest lease on it when the run was planned.
     pub(super) lease: LeaseNumber,
@@ -93,6 +94,7 @@ pub(super) async fn plan<'a>(store: &Store, account: &'a Account, stop: &Shutdow
         if may_exist && account.selection.selects(&namespace) {
             planned.push(Planned {
                 account,
+                account_key,
                 key: recorded.key,
                 lease: recorded.lease,
                 namespace,
