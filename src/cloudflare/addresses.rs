@@ -5,8 +5,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-
 /// Counts the failed attempts of one client.
 #[derive(Clone, Default)]
 pub(super) struct Addresses {
@@ -20,23 +18,12 @@ impl Addresses {
     }
 
     /// The resolver's addresses, in the order in which to try them.
-    fn ordered(&self, mut addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    pub(super) fn ordered(&self, mut addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
         if !addresses.is_empty() {
             let first = self.failures.load(Ordering::Relaxed) % addresses.len();
             addresses.rotate_left(first);
         }
         addresses
-    }
-}
-
-impl Resolve for Addresses {
-    fn resolve(&self, name: Name) -> Resolving {
-        let addresses = self.clone();
-        Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let ordered = addresses.ordered(found.collect());
-            Ok(Box::new(ordered.into_iter()) as Addrs)
-        })
     }
 }
 

@@ -19,7 +19,9 @@ use super::error::{AttemptError, Error, RetryDecision, Subject};
 use super::health::ApiHealth;
 use super::limiter::Limiter;
 use super::listing::{self, NamespaceList};
+use super::proxy::Proxy;
 use super::retry::{self, Request, RetryPolicy};
+use super::route::{Resolver, Route};
 use super::wire::{self, Parsed, Parser};
 use crate::model::{AccountId, Cursor, Namespace, NamespaceId, Page};
 use crate::text::chain;
@@ -95,6 +97,10 @@ pub struct Endpoint {
     pub connect_timeout: Duration,
     /// Applies to each read: a body that keeps arriving may take ten times as long.
     pub read_timeout: Duration,
+    /// Only https goes through it. `None`: as the system's settings have it.
+    pub proxy: Option<Proxy>,
+    /// Whether a person sees the messages. A name that does not resolve is then not retried: the person can correct it.
+    pub is_attended: bool,
 }
 
 impl Endpoint {
@@ -105,6 +111,8 @@ impl Endpoint {
             credentials,
             connect_timeout: Duration::from_secs(10),
             read_timeout: Duration::from_secs(60),
+            proxy: None,
+            is_attended: false,
         }
     }
 }
@@ -133,6 +141,7 @@ struct Fetched<T> {
 pub struct Client {
     http: reqwest::Client,
     addresses: Addresses,
+    route: Route,
     base_url: BaseUrl,
     credentials: Credentials,
     longest_response: Duration,
@@ -159,7 +168,7 @@ impl Client {
             // reqwest's own retries would bypass the limiter.
             .retry(reqwest::retry::never())
             .connect_timeout(endpoint.connect_timeout)
-            .dns_resolver(Arc::new(addresses.clone()))
+            .dns_resolver(Arc::new(Resolver::new(addresses.clone())))
             .read_timeout(endpoint.read_timeout)
             // A retry needs a new connection. Over HTTP/1.1 a timeout closes the connection; an HTTP/2 connection with a
             // silent peer would be used for every retry.
@@ -167,19 +176,25 @@ impl Client {
             // The idle connections of the pool may be dead for the same reason. When a request times out, all connections
             // that were idle when it was sent have been dropped.
             .pool_idle_timeout(endpoint.read_timeout.min(LONGEST_IDLE));
+        let via = match &endpoint.proxy {
+            Some(proxy) => proxy.on_the_way_to(&endpoint.base_url),
+            None => None,
+        };
+        match &via {
+            Some(via) => http = http.proxy(reqwest::Proxy::https(via.as_url().clone()).map_err(unusable)?),
+            None if endpoint.proxy.is_some() => http = http.no_proxy(),
+            None => {}
+        }
         if endpoint.base_url.as_url().scheme() == "http" {
             // A proxy would send the secret off this machine unencrypted. Without TLS, no CA certificates are needed.
             http = http.no_proxy().tls_certs_only([]);
         }
-        let http = http.build().map_err(|error| {
-            Error::setup(
-                "HTTPS is not possible here, check the CA certificates of this machine",
-                Some(Box::new(error)),
-            )
-        })?;
+        let http = http.build().map_err(unusable)?;
+        let (attended, patience) = (endpoint.is_attended, endpoint.connect_timeout);
         Ok(Self {
             http,
             addresses,
+            route: Route::new(endpoint.base_url.clone(), via, attended, patience),
             base_url: endpoint.base_url,
             credentials: endpoint.credentials,
             longest_response: endpoint.read_timeout.saturating_mul(READS_PER_RESPONSE),
@@ -350,7 +365,10 @@ impl Client {
 
     async fn try_once<T>(&self, url: Url, has_cursor: bool, parse: Parser<T>) -> Result<Parsed<T>, AttemptError> {
         let receive = async {
-            let response = self.http.get(url).send().await.map_err(AttemptError::transport)?;
+            let response = match self.http.get(url).send().await {
+                Ok(response) => response,
+                Err(error) => return Err(self.route.explain(error, self.health.has_responded()).await),
+            };
             ApiResponse::receive(response, &self.limiter).await
         };
         // The connection of a response that is dropped before its end is closed.
@@ -378,6 +396,13 @@ impl Client {
     fn redacted(&self, text: &str) -> String {
         without(text, self.credentials.secret().expose_secret())
     }
+}
+
+fn unusable(error: reqwest::Error) -> Error {
+    Error::setup(
+        "HTTPS is not possible here, check the CA certificates of this machine",
+        Some(Box::new(error)),
+    )
 }
 
 /// Replaces the secret, ignoring ASCII case: host names, for example, come back in lower case.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::route::find;
 use crate::model::{AccountId, NamespaceId};
 use crate::text::{chain, shown};
 
@@ -260,7 +261,10 @@ impl AttemptError {
                 attempts: 1,
                 kind: ErrorKind::Wrong,
             };
-            ("the certificate of the API is not trusted here", decision)
+            (
+                "the certificate of the API is not trusted here (if a proxy inspects TLS, SSL_CERT_FILE has to name its CA)",
+                decision,
+            )
         } else if error.is_connect() {
             ("no connection to the API", RetryDecision::NOW)
         } else if error.is_builder() {
@@ -302,15 +306,7 @@ impl AttemptError {
 
 /// Whether the certificate was the problem, which no retry can change.
 fn is_untrusted(error: &(dyn std::error::Error + 'static)) -> bool {
-    if let Some(rustls::Error::InvalidCertificate(_)) = error.downcast_ref() {
-        return true;
-    }
-    // The `source` of an I/O error skips the error that it wraps.
-    let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-    match wrapped {
-        Some(wrapped) => is_untrusted(wrapped),
-        None => error.source().is_some_and(is_untrusted),
-    }
+    matches!(find(error), Some(rustls::Error::InvalidCertificate(_)))
 }
 
 #[cfg(test)]

@@ -10,8 +10,10 @@ mod fuzz;
 mod health;
 mod limiter;
 mod listing;
+mod proxy;
 mod rate_limit_headers;
 mod retry;
+mod route;
 mod wire;
 
 pub use base_url::{BaseUrl, BaseUrlError};
@@ -19,4 +21,5 @@ pub use client::{Client, Credentials, Endpoint, NamespaceListing};
 pub use error::{Error, ErrorKind};
 pub use health::ApiHealth;
 pub use limiter::{Limiter, Pace, Stats};
+pub use proxy::{Proxy, ProxyError};
 pub use retry::RetryPolicy;

@@ -1,9 +1,9 @@
 //! The record in Postgres. All SQL of the program is in this folder.
 //!
-//! - Connecting: `options`, `encryption`, `session` (one session), `connection` (the pool), `schema` and `owner` (the schema
-//!   `inventory`), `sequences`; `managed_postgres` runs a server, `psql` opens it.
+//! - Connecting: `options`, `encryption`, `session` (one session), `connection` (the pool), `identity` (the same database as
+//!   before), `schema` and `owner` (the schema `inventory`), `sequences`; `managed_postgres` runs a server, `psql` opens it.
 //! - Writing: `lease` (one writer per namespace), `walk` with its `checkpoint`, `page_writer`, `publish`, `retirement`,
-//!   `cleanup`, `runs`, `prune`; `packed_rows` reads the rows that a walk is compared with.
+//!   `vanished`, `cleanup`, `runs`, `prune`; `packed_rows` reads the rows that a walk is compared with.
 //! - Reading as of a point in time: `reader` finds the snapshot, `as_of` reads its rows by the statements in
 //!   `as_of_queries`, `unread` checks that none is missing.
 //! - Reading the present: `namespaces`, `listings` (snapshots, the history of an object), `report`, `row_digest`.
@@ -18,6 +18,7 @@ mod copy_binary;
 mod decode;
 mod encryption;
 mod error;
+mod identity;
 mod lease;
 mod listings;
 pub mod managed_postgres;
@@ -38,12 +39,14 @@ mod schema;
 mod sequences;
 mod session;
 mod unread;
+mod vanished;
 mod walk;
 
 pub use as_of::{Row, Slice, Table};
 pub use checkpoint::Checkpoint;
 pub use connection::Store;
 pub use error::StoreError;
+pub use identity::Difference;
 pub use lease::{Lease, LeaseNumber, LockConnection, LockManager};
 pub use listings::{FoundSnapshots, IntervalRow, SnapshotRow};
 pub use namespaces::{NamespaceRecord, PublishedRecord};
@@ -55,4 +58,5 @@ pub use reader::{ReadNamespace, Reader, SnapshotAt};
 pub use report::{LastRun, PointRow, ReportRow, UnpublishedSnapshots};
 pub use runs::RunOutcome;
 pub use schema::SchemaState;
+pub use vanished::{PresentNamespace, VanishedNamespace};
 pub use walk::{Base, Ending, Unproven, Walk};

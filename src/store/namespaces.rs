@@ -199,7 +199,7 @@ impl Store {
              on conflict (account_key, namespace_id) do update set
                  name = excluded.name, script = excluded.script, class = excluded.class,
                  use_sqlite = excluded.use_sqlite, preview = excluded.preview,
-                 last_listed_at = excluded.last_listed_at, missing_since = null",
+                 last_listed_at = excluded.last_listed_at, missing_since = null, vanished_since = null",
             account_key,
             ids.as_slice() as &[&str],
             names.as_slice() as &[Option<String>],
@@ -222,7 +222,11 @@ impl Store {
 
     /// All namespaces that were ever listed for an account, by name and id.
     pub async fn namespaces_of_account(&self, account_key: i32) -> Result<Vec<NamespaceRecord>, StoreError> {
-        namespace_records(&self.pool, Some(account_key)).await
+        let records = namespace_records(&self.pool, Some(account_key)).await?;
+        for record in &records {
+            self.known.saw_lease(record.key, record.lease);
+        }
+        Ok(records)
     }
 }
 
@@ -242,14 +246,14 @@ impl Lease {
         remembered.await.map(drop)
     }
 
-    /// Records the largest page that the API serves of this namespace in time.
-    pub async fn remember_limit(&self, limit: u32) -> Result<(), StoreError> {
+    /// Records the largest page that the API serves of this namespace in time; `None` for any size.
+    pub async fn remember_limit(&self, limit: Option<u32>) -> Result<(), StoreError> {
         let key = self.namespace_key;
         let remembered = self.write("remember a namespace's page size", async |connection| {
             sqlx::query!(
                 "update inventory.namespace set page_limit = $2 where namespace_key = $1",
                 key,
-                limit as i32
+                limit.map(|limit| limit as i32)
             )
             .execute(connection)
             .await
@@ -257,34 +261,19 @@ impl Lease {
         remembered.await.map(drop)
     }
 
-    /// Doubles the remembered page size, because a walk ended well with it. At the API's maximum it is forgotten.
-    pub async fn raise_limit(&self) -> Result<(), StoreError> {
+    /// Replaces a remembered page size.
+    pub async fn raise_limit(&self, limit: Option<u32>) -> Result<(), StoreError> {
         let key = self.namespace_key;
         let raised = self.write("raise a namespace's page size", async |connection| {
             sqlx::query!(
-                "update inventory.namespace set page_limit = case when page_limit < 5000 then page_limit * 2 end
-                 where namespace_key = $1 and page_limit is not null",
-                key
+                "update inventory.namespace set page_limit = $2 where namespace_key = $1 and page_limit is not null",
+                key,
+                limit.map(|limit| limit as i32)
             )
             .execute(connection)
             .await
         });
         raised.await.map(drop)
-    }
-
-    /// Records that the namespace vanished: it is not listed, and its object list answers 404. Its objects stay unchanged.
-    pub async fn mark_missing(&self) -> Result<(), StoreError> {
-        let key = self.namespace_key;
-        let marked = self.write("record that a namespace vanished", async |connection| {
-            sqlx::query!(
-                "update inventory.namespace set missing_since = pg_catalog.clock_timestamp()
-                 where namespace_key = $1 and missing_since is null",
-                key
-            )
-            .execute(connection)
-            .await
-        });
-        marked.await.map(drop)
     }
 }
 

@@ -30,8 +30,8 @@
 //! - **the network or the API**: the request is retried for `--retry-for`. After that the walk is `interrupted`.
 //! - **the database**: the run waits for it for `--retry-for` and resumes the walk after its last committed page.
 //! - **the walk itself**: `ending::classify` decides whether it is interrupted (the next run resumes it), failed (the
-//!   next run begins again), or started over at once. A namespace that is gone becomes `missing`. None of these removes
-//!   an object.
+//!   next run begins again), or started over at once. A namespace that vanished is `missing`, unless many did at once
+//!   (`vanished.rs`). None of these removes an object.
 //!
 //! A second run resumes what was interrupted and does not request committed pages again, unless the walk can't be resumed
 //! ([`Walk::open`](crate::store::Walk::open) lists the reasons). If the API lists the same objects with the same flags, it
@@ -40,6 +40,7 @@
 
 mod attempt;
 mod credentials;
+mod end_walk;
 mod ending;
 mod held;
 mod namespace;
@@ -47,18 +48,22 @@ mod outcome;
 mod pages;
 mod plan;
 mod progress;
+mod publication;
+mod relisting;
 mod retire;
 mod retry_database;
 mod run;
 mod settings;
 mod shutdown;
 mod task;
+mod vanished;
 mod walk;
 
 pub use held::{DecideError, accept, discard};
-pub use outcome::{AccountFailure, DoubtfulList, NamespaceOutcome, Status, Summary};
+pub use outcome::{AccountFailure, DoubtfulList, MassVanishing, NamespaceOutcome, Status, Summary};
 pub use progress::{Progress, WalkProgress};
 pub use retire::retire;
+pub use retry_database::SyncError;
 pub use run::sync;
 pub use settings::{Account, RemovalGuard, Settings};
 pub use shutdown::{Shutdown, StopReason};

@@ -10,6 +10,7 @@ use crate::model::Namespace;
 use crate::store::{LeaseNumber, Store, StoreError};
 use crate::text::shown;
 
+use super::retry_database::SyncError;
 use super::settings::Account;
 use super::shutdown::{Shutdown, StopReason};
 
@@ -32,9 +33,30 @@ pub(super) enum PlanError {
     },
 }
 
+impl From<SyncError> for PlanError {
+    fn from(error: SyncError) -> Self {
+        match error {
+            SyncError::Store(error) => Self::Store(error),
+            SyncError::Stopped(reason) => Self::Stopped(reason),
+        }
+    }
+}
+
+impl PlanError {
+    /// Whether the arguments or the configuration are wrong, so that no retry helps.
+    pub(super) fn is_mistake(&self) -> bool {
+        match self {
+            Self::NothingSelected { .. } => true,
+            Self::Api(error) => error.kind() == cloudflare::ErrorKind::Setup,
+            Self::Store(_) | Self::Stopped(_) => false,
+        }
+    }
+}
+
 /// A namespace that is to be walked.
 pub(super) struct Planned<'a> {
     pub(super) account: &'a Account,
+    pub(super) account_key: i32,
     pub(super) key: i32,
     /// The newest lease on it when the run was planned.
     pub(super) lease: LeaseNumber,
@@ -72,6 +94,7 @@ pub(super) async fn plan<'a>(store: &Store, account: &'a Account, stop: &Shutdow
         if may_exist && account.selection.selects(&namespace) {
             planned.push(Planned {
                 account,
+                account_key,
                 key: recorded.key,
                 lease: recorded.lease,
                 namespace,

@@ -32,7 +32,6 @@ use crate::support::program::TOKEN;
 const SETTINGS: Settings = Settings {
     concurrency: 1,
     cursors: Cursors::Exactly(1),
-    deadline: None,
     resume_within: Duration::from_secs(3600),
     retry_for: Duration::ZERO,
     rebuild: false,

@@ -51,6 +51,7 @@ fn the_documented_response_is_read() {
         total_count: Some(2000),
         count: Some(1),
         requests: 0,
+        limit: 0,
         took: std::time::Duration::ZERO,
     };
     assert_eq!(

@@ -24,16 +24,16 @@ pub use self::fetch::{FetchError, PageSource};
 use self::parallel::{Fallback, ParallelPages};
 pub use self::partition::Position;
 use self::partition::plan;
-use self::size::smaller;
-pub use self::size::{SMALLEST, first_limit};
+pub use self::size::{PageSize, SMALLEST, first_limit};
 
 pub struct Pages {
     source: PageSource,
     cursors: Cursors,
     reading: Reading,
     fallback: Option<Fallback>,
-    /// Pages became smaller since this was last taken.
-    smaller: Option<u32>,
+    size: PageSize,
+    /// The size to remember for the namespace, if it changed since this was last taken; `None` for any.
+    to_remember: Option<Option<u32>>,
 }
 
 enum Reading {
@@ -45,7 +45,7 @@ enum Reading {
 
 impl Pages {
     /// `several` says whether more than one cursor may be used.
-    pub fn new(source: PageSource, cursors: Cursors, several: bool) -> Self {
+    pub fn new(source: PageSource, cursors: Cursors, size: PageSize, several: bool) -> Self {
         let reading = match several {
             true => Reading::OneCursorYet(None),
             false => Reading::OneCursor,
@@ -55,7 +55,8 @@ impl Pages {
             cursors,
             reading,
             fallback: None,
-            smaller: None,
+            size,
+            to_remember: None,
         }
     }
 
@@ -64,20 +65,35 @@ impl Pages {
     pub async fn next(&mut self, pagination: &Pagination, reached: Option<Position>) -> Result<Page, FetchError> {
         let mut spent = 0;
         loop {
-            let error = match self.read(pagination, reached).await {
-                Err(FetchError::Api(error)) if error.kind() == ErrorKind::PageTooSlow => error,
-                page => return Ok(charged(page?, spent)),
-            };
-            let Some(limit) = smaller(self.source.limit) else {
-                return Err(FetchError::Api(error));
-            };
-            warn!("{error}: requesting pages of {limit} objects from here on, on one cursor");
-            spent += error.requests();
-            // Made-up cursors are checked against pages of one size.
-            self.reading = Reading::OneCursor;
-            self.source.limit = limit;
-            self.smaller = Some(limit);
+            self.source.limit = self.size.limit;
+            match self.read(pagination, reached).await {
+                Ok(page) => {
+                    if self.size.recover(&page) {
+                        self.to_remember = Some(None);
+                    }
+                    return Ok(charged(page, spent));
+                }
+                Err(error) => spent += self.reduce(error)?,
+            }
         }
+    }
+
+    /// Makes pages smaller if they were too slow. Returns the number of requests that this took; any other error comes
+    /// back.
+    fn reduce(&mut self, error: FetchError) -> Result<u32, FetchError> {
+        let error = match error {
+            FetchError::Api(error) if error.kind() == ErrorKind::PageTooSlow => error,
+            other => return Err(other),
+        };
+        if !self.size.reduce() {
+            return Err(FetchError::Api(error));
+        }
+        let limit = self.size.limit;
+        warn!("{error}: requesting pages of {limit} objects, on one cursor");
+        // Made-up cursors are checked against pages of one size.
+        self.reading = Reading::OneCursor;
+        self.to_remember = Some(Some(limit));
+        Ok(error.requests())
     }
 
     async fn read(&mut self, pagination: &Pagination, reached: Option<Position>) -> Result<Page, FetchError> {
@@ -111,12 +127,18 @@ impl Pages {
         let Some(before) = last.predecessor() else {
             return Ok(None);
         };
-        let page = match self.source.page(Some(&Cursor::after(&before))).await {
-            Err(FetchError::CursorRefused(_)) => return Ok(None),
-            page => page?,
-        };
-        let follows = page.rows.first().is_some_and(|row| row.id == *last);
-        Ok(follows.then_some(page))
+        let mut spent = 0;
+        loop {
+            self.source.limit = self.size.limit;
+            match self.source.page(Some(&Cursor::after(&before))).await {
+                Err(FetchError::CursorRefused(_)) => return Ok(None),
+                Err(error) => spent += self.reduce(error)?,
+                Ok(page) => {
+                    let follows = page.rows.first().is_some_and(|row| row.id == *last);
+                    return Ok(follows.then(|| charged(page, spent)));
+                }
+            }
+        }
     }
 
     /// Why the walk fell back to one cursor, if it did since the last call.
@@ -124,9 +146,9 @@ impl Pages {
         self.fallback.take()
     }
 
-    /// The number of objects per page, if it was reduced since the last call.
-    pub fn take_smaller(&mut self) -> Option<u32> {
-        self.smaller.take()
+    /// The page size to remember for the namespace, if it changed since the last call; `None` for any.
+    pub fn take_size_to_remember(&mut self) -> Option<Option<u32>> {
+        self.to_remember.take()
     }
 
     /// Switches to several cursors, if that is worth it and the API reads a made-up cursor as it is meant. Returns the

@@ -21,7 +21,7 @@ use crate::units::Cursors;
 use self::check_page::CheckedPage;
 use self::diff_range::RangeDiff;
 pub(super) use self::error::WalkError;
-use super::pages::{FetchError, PageSource, Pages, Position, first_limit};
+use super::pages::{FetchError, PageSize, PageSource, Pages, Position, first_limit};
 use super::progress::WalkProgress;
 
 /// What one walk needs besides its record.
@@ -40,8 +40,8 @@ struct PageReader {
     baseline: bool,
     /// The API once misread a made-up cursor of this namespace.
     one_cursor: bool,
-    /// Pages are smaller than usual.
-    one_cursor_now: bool,
+    /// The size of the first page.
+    size: PageSize,
 }
 
 /// The destination of a page's rows.
@@ -81,17 +81,16 @@ impl Walker {
 
     fn reader(&self, walk: &Walk) -> PageReader {
         let checkpoint = walk.checkpoint();
-        let mut walker = self.clone();
         let last = checkpoint.pending_row.map(|row| row.id);
-        let (largest, remembered) = (self.source.limit, walk.remembered_limit());
-        walker.source.limit = first_limit(largest, remembered, &checkpoint.pagination, last.as_ref());
-        if walker.source.limit < largest {
-            let (namespace, limit) = (&self.source.namespace, walker.source.limit);
-            info!(%namespace, limit, "requesting smaller pages, on one cursor, as earlier in this namespace");
+        let largest = self.source.limit;
+        let limit = first_limit(largest, walk.remembered_limit(), &checkpoint.pagination, last.as_ref());
+        if limit < largest {
+            let namespace = &self.source.namespace;
+            info!(%namespace, limit, "requesting smaller pages, on one cursor, as before in this namespace");
         }
         PageReader {
-            one_cursor_now: walker.source.limit < largest,
-            walker,
+            walker: self.clone(),
+            size: PageSize::new(limit, largest),
             lease: walk.lease().clone(),
             baseline: walk.base().is_none(),
             one_cursor: walk.needs_one_cursor(),
@@ -102,8 +101,9 @@ impl Walker {
 impl PageReader {
     /// Reads from `checkpoint` to the end. The next page is fetched while this one is compared.
     async fn read(&self, mut checkpoint: Checkpoint, mut destination: Destination<'_>) -> Result<(), WalkError> {
-        let several = checkpoint.spooled_rows.is_none() && !self.one_cursor && !self.one_cursor_now;
-        let mut pages = Pages::new(self.walker.source.clone(), self.walker.cursors, several);
+        let full_size = self.size.limit == self.walker.source.limit;
+        let several = checkpoint.spooled_rows.is_none() && !self.one_cursor && full_size;
+        let mut pages = Pages::new(self.walker.source.clone(), self.walker.cursors, self.size, several);
         let mut resumed = checkpoint.pagination.cursor.is_some();
         let mut fetched = self.fetch_next(&mut pages, &checkpoint, None).await;
         loop {
@@ -158,7 +158,7 @@ impl PageReader {
             }
             fetched => fetched,
         };
-        if let Some(limit) = pages.take_smaller() {
+        if let Some(limit) = pages.take_size_to_remember() {
             self.lease.remember_limit(limit).await?;
         }
         if let Some(fallback) = pages.take_fallback() {

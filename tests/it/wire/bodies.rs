@@ -23,7 +23,7 @@ fn answer(simulator: &Simulator, namespace: &str, answer: Answer) {
 
 /// Nothing is dropped silently: the error names the namespace, the page and the row.
 fn wrong_row(name: &'static str, odd: fn(&Simulator, &str), error: &'static [&'static str]) -> Case {
-    case(name, odd).fails(error)
+    case(name, odd).ends_interrupted(error)
 }
 
 #[tokio::test]
@@ -120,17 +120,17 @@ async fn an_envelope_that_contradicts_itself_is_an_error() {
         case("result is null", |s, n| {
             page_2(s, n, |page| page["result"] = Value::Null)
         })
-        .fails(&["page 2", "result should be a list, but is null"]),
+        .ends_interrupted(&["page 2", "result should be a list, but is null"]),
         case("result is an object", |s, n| {
             page_2(s, n, |page| page["result"] = json!({"objects": []}))
         })
-        .fails(&["page 2", "result should be a list"]),
+        .ends_interrupted(&["page 2", "result should be a list"]),
         case("no result", |s, n| {
             page_2(s, n, |page| {
                 page.as_object_mut().unwrap().remove("result");
             })
         })
-        .fails(&["page 2", "result should be a list"]),
+        .ends_interrupted(&["page 2", "result should be a list"]),
         case("success is false", |s, n| {
             page_2(s, n, |page| {
                 page["success"] = false.into();
@@ -140,7 +140,7 @@ async fn an_envelope_that_contradicts_itself_is_an_error() {
                 }]);
             })
         })
-        .fails(&[
+        .ends_interrupted(&[
             "page 2",
             "success: false",
             "No route (code 7003, at /cursor, see https://example.com/doc)",
@@ -148,7 +148,7 @@ async fn an_envelope_that_contradicts_itself_is_an_error() {
         case("errors beside success", |s, n| {
             s.fault(n, When::Nth(2), Fault::success_with_errors())
         })
-        .fails(&["page 2", "yet has errors: message (code 1000)"]),
+        .ends_interrupted(&["page 2", "yet has errors: message (code 1000)"]),
         case("messages", |s, n| {
             page_2(s, n, |page| {
                 page["messages"] = json!([{"code": 42, "message": "moving soon"}])
@@ -163,7 +163,7 @@ async fn an_envelope_that_contradicts_itself_is_an_error() {
         case("cursor is a number", |s, n| {
             page_2(s, n, |page| page["result_info"]["cursor"] = json!(200))
         })
-        .fails(&["page 2", "result_info.cursor should be a text or null, but is 200"]),
+        .ends_interrupted(&["page 2", "result_info.cursor should be a text or null, but is 200"]),
         case("no result_info on a full page", |s, n| {
             page_2(s, n, |page| {
                 page.as_object_mut().unwrap().remove("result_info");
@@ -251,7 +251,7 @@ async fn a_response_from_elsewhere_is_retried_and_quoted() {
         .args(&["--retry-for", "2s"])
         .ends_interrupted(&["page 2", "not the API", "gave up after", "try again later"]),
         case("teapot", |s, n| answer(s, n, Answer::error(418, 1, "short and stout")))
-            .fails(&["page 2", "HTTP 418: short and stout (code 1)"]),
+            .ends_interrupted(&["page 2", "HTTP 418: short and stout (code 1)"]),
     ])
     .await;
 }
