@@ -335,6 +335,7 @@ impl Client {
             health: &self.health,
             subject,
             may_shrink: false,
+            by_token: matches!(self.credentials, Credentials::Token(_)),
         }
     }
 

@@ -61,6 +61,8 @@ pub(super) struct Request<'a> {
     pub(super) subject: Subject<'a>,
     /// Whether the caller could ask for a smaller page instead.
     pub(super) may_shrink: bool,
+    /// Whether the credentials are a token, which has permissions of its own.
+    pub(super) by_token: bool,
 }
 
 /// Sends until an attempt succeeds, fails for good, or the budget is used up: by this request, or by an outage that began
@@ -75,6 +77,7 @@ where
         health,
         subject,
         may_shrink,
+        by_token,
     } = request;
     let mut delays = policy.delays();
     let mut first_sent = None;
@@ -107,7 +110,10 @@ where
         };
         let mut floor = match failed.decision {
             RetryDecision::Final(kind) => {
-                health.note_response();
+                // The others are found on this machine.
+                if !matches!(kind, ErrorKind::Setup | ErrorKind::Exhausted) {
+                    health.note_response();
+                }
                 return Err(Error::of(kind, subject, failed, requests));
             }
             RetryDecision::Refused { .. } => {
@@ -136,7 +142,7 @@ where
         let is_beyond = |elapsed: Duration| elapsed.saturating_add(wait) > policy.budget;
         if let RetryDecision::Refused { kind, permission } = failed.decision {
             if refusals > MOST_REFUSALS || is_beyond(elapsed) || !limiter.has_accepted() {
-                return Err(Error::refused(kind, permission, subject, failed, requests));
+                return Err(Error::refused(kind, permission && by_token, subject, failed, requests));
             }
         } else {
             let outage = health.note_failure(sent);
@@ -230,6 +236,7 @@ mod tests {
             health,
             subject: Subject::Namespaces(&account),
             may_shrink: false,
+            by_token: true,
         };
         let result = run(request, || {
             sent.borrow_mut().push(start.elapsed().as_secs_f64());
@@ -328,7 +335,7 @@ mod tests {
             let (result, sent) = outcome(RetryPolicy::default(), |_, _| Err(elsewhere)).await;
             let error = result.unwrap_err();
             assert_eq!((error.kind(), error.requests()), (kind, attempts), "{error}");
-            assert!(sent.windows(2).all(|pair| pair[1] - pair[0] >= 5.0), "{sent:?}");
+            assert!(sent.windows(2).all(|pair| pair[1] - pair[0] > 4.99), "{sent:?}");
             let responded = ApiHealth::default();
             responded.note_envelope();
             let (result, _) = outcome_with(&responded, RetryPolicy::default(), |n, _| match n {

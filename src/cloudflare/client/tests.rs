@@ -144,6 +144,13 @@ async fn the_older_pair_of_headers_is_sent_alone() {
         (&"me@example.com".parse().unwrap(), &TOKEN.parse().unwrap())
     );
     assert!(!headers.contains_key("authorization"));
+
+    *server.answers.lock().unwrap() = (0..4)
+        .map(|_| server::refusal(401, 10000, "Authentication error"))
+        .collect();
+    let error = list(&client, None).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unauthorized);
+    assert!(!error.to_string().contains("token"), "there is none: {error}");
 }
 
 #[tokio::test]
