@@ -93,7 +93,10 @@ impl Store {
     /// Starts the private server again if it has ended, once. An error is final.
     pub async fn restart_server(&self) -> Result<(), StoreError> {
         match &self.server {
-            Some(server) => server.restart_once().await.map_err(|source| StoreError::ServerEnded { source }),
+            Some(server) => server
+                .restart_once()
+                .await
+                .map_err(|source| StoreError::ServerEnded { source }),
             None => Ok(()),
         }
     }

@@ -54,7 +54,9 @@ pub(super) async fn while_usable<T>(
             () = store.server_ended() => Err(Dropped::ServerEnded),
         }
     };
-    stop.finish(work).await.unwrap_or_else(|reason| Err(Dropped::Stopped(reason)))
+    stop.finish(work)
+        .await
+        .unwrap_or_else(|reason| Err(Dropped::Stopped(reason)))
 }
 
 /// Retries what failed because the database was `lost`. Returns the last error when the time is over or the run stops.

@@ -87,7 +87,11 @@ mod tests {
     async fn work_in_hand_gets_some_seconds_after_the_stop() {
         let takes = |seconds| tokio::time::sleep(Duration::from_secs(seconds));
         let stop = Shutdown::default();
-        assert_eq!(stop.finish(takes(3_600)).await, Ok(()), "a run that goes on waits for as long as it takes");
+        assert_eq!(
+            stop.finish(takes(3_600)).await,
+            Ok(()),
+            "a run that goes on waits for as long as it takes"
+        );
         let later = stop.clone();
         tokio::spawn(async move {
             takes(10).await;

@@ -94,7 +94,14 @@ impl Blocked {
 }
 
 /// The tables that a run comes to one after the other: where it begins, plans, takes the lock, walks, and publishes.
-const TABLES: [&str; 6] = ["_sqlx_migrations", "run", "account", "namespace", "open_interval", "store"];
+const TABLES: [&str; 6] = [
+    "_sqlx_migrations",
+    "run",
+    "account",
+    "namespace",
+    "open_interval",
+    "store",
+];
 
 #[tokio::test]
 async fn a_signal_ends_a_sync_that_waits_for_a_table() {
@@ -116,7 +123,11 @@ async fn the_deadline_ends_a_sync_that_waits_for_a_table() {
     for table in TABLES {
         blocked.lock(table).await;
         let begun = Instant::now();
-        let ended = run(sync(&blocked.simulator, &blocked.database, &["--limit", "100", "--deadline", "3s"]));
+        let ended = run(sync(
+            &blocked.simulator,
+            &blocked.database,
+            &["--limit", "100", "--deadline", "3s"],
+        ));
         assert!(begun.elapsed() < Duration::from_secs(3) + PROMPT, "{table}: {ended:#?}");
         assert_eq!(ended.code, Some(3), "{table}: {ended:#?}");
         assert_eq!(blocked.waiting().await, 0, "{table}");
@@ -206,7 +217,11 @@ impl OwnServer {
     }
 
     fn sync(&self) -> Command {
-        sync_to(&self.simulator, &url(&self.server.connect_options()), &["--limit", "100"])
+        sync_to(
+            &self.simulator,
+            &url(&self.server.connect_options()),
+            &["--limit", "100"],
+        )
     }
 
     /// Sends SIGTERM, and expects the end soon.
@@ -240,7 +255,11 @@ async fn a_signal_ends_a_sync_whose_commit_waits_for_a_standby() {
     own.admin.execute("select pg_reload_conf()").await.unwrap();
     let mut program = own.sync().spawn().unwrap();
     let waiting = "select exists(select from pg_stat_activity where wait_event = 'SyncRep')";
-    while !sqlx::query_scalar::<_, bool>(waiting).fetch_one(&mut own.admin).await.unwrap() {
+    while !sqlx::query_scalar::<_, bool>(waiting)
+        .fetch_one(&mut own.admin)
+        .await
+        .unwrap()
+    {
         assert!(program.try_wait().unwrap().is_none(), "it ended before it waited");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
@@ -262,7 +281,11 @@ async fn a_signal_ends_a_sync_whose_server_went_silent() {
     let mut processes: Vec<Pid> = backends.into_iter().filter_map(Pid::from_raw).collect();
     assert!(!processes.is_empty());
     processes.push(own.data.server_pid());
-    let send = |signal| processes.iter().for_each(|process| kill_process(*process, signal).unwrap());
+    let send = |signal| {
+        processes
+            .iter()
+            .for_each(|process| kill_process(*process, signal).unwrap())
+    };
     send(Signal::STOP);
     hold.release();
     let ended = OwnServer::stops(program);
@@ -283,10 +306,21 @@ async fn a_signal_ends_psql_that_waits_for_a_table() {
         .await
         .unwrap();
     let mut watching = PgConnection::connect_with(&own.server.connect_options()).await.unwrap();
-    let program = bare(&["psql", "--data-dir", own.data.dir.to_str().unwrap(), "--", "-c", "select 1"]);
+    let program = bare(&[
+        "psql",
+        "--data-dir",
+        own.data.dir.to_str().unwrap(),
+        "--",
+        "-c",
+        "select 1",
+    ]);
     let program = { program }.spawn().unwrap();
     let waiting = "select exists(select from pg_stat_activity where wait_event_type = 'Lock')";
-    while !sqlx::query_scalar::<_, bool>(waiting).fetch_one(&mut watching).await.unwrap() {
+    while !sqlx::query_scalar::<_, bool>(waiting)
+        .fetch_one(&mut watching)
+        .await
+        .unwrap()
+    {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let asked = Instant::now();

@@ -59,7 +59,10 @@ impl Walk {
         assert_eq!(namespace["status"], "interrupted");
         let why = namespace["error"].as_str().unwrap();
         let log = self.data.dir.join("server.log");
-        assert!(why.contains(reason) && why.contains(log.to_str().unwrap()), "{ended:#?}");
+        assert!(
+            why.contains(reason) && why.contains(log.to_str().unwrap()),
+            "{ended:#?}"
+        );
     }
 
     fn completes(&self, program: Child) -> Ended {

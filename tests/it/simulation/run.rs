@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use durable_inventory::cloudflare::{Client, Credentials, Endpoint, Limiter, Pace, RetryPolicy};
 use durable_inventory::store::Store;
-use durable_inventory::sync::{self, Account, Progress, RemovalGuard, Settings, Shutdown, StopReason, Summary, SyncError};
+use durable_inventory::sync::{
+    self, Account, Progress, RemovalGuard, Settings, Shutdown, StopReason, Summary, SyncError,
+};
 use sqlx::{Connection, PgConnection};
 
 use super::model::{MAX_REMOVED_FLOOR, MAX_REMOVED_PERCENT};
