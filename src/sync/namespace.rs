@@ -58,7 +58,9 @@ pub(super) async fn sync_namespace(run: &Run<'_>, planned: &Planned<'_>, relisti
     let mut waits = database_waits(run.settings.retry_for).build();
     let mut previous = None;
     let result = loop {
-        let result = match while_usable(run.store, run.stop, namespace.attempt(&mut previous)).await {
+        // Boxed: it is moved by each of the waits around it, and is large.
+        let attempt = Box::pin(namespace.attempt(&mut previous));
+        let result = match while_usable(run.store, run.stop, attempt).await {
             Ok(result) => result,
             Err(Dropped::ServerEnded) => AttemptResult {
                 database_lost: true,
