@@ -5,6 +5,7 @@ mod response;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue};
@@ -13,9 +14,9 @@ use url::Url;
 
 use self::response::ApiResponse;
 use super::base_url::BaseUrl;
-use super::error::{AttemptError, Error, Subject};
+use super::error::{AttemptError, Error, ErrorKind, Subject};
 use super::limiter::Limiter;
-use super::listing::{self, NamespaceList};
+use super::listing::{NamespaceList, PER_PAGE};
 use super::retry::{self, RetryPolicy};
 use super::wire::{self, Parsed, Parser};
 use crate::model::{AccountId, Cursor, Namespace, NamespaceId, Page};
@@ -106,6 +107,8 @@ pub struct NamespaceListing {
     pub namespaces: Vec<Namespace>,
     /// Why there may be more; `None` if the list is known to be complete.
     pub doubt: Option<String>,
+    /// The API sent null instead of a list, and nothing is listed.
+    pub is_null: bool,
     /// HTTP requests sent, including retries.
     pub requests: u32,
 }
@@ -126,6 +129,8 @@ pub struct Client {
     credentials: Credentials,
     limiter: Arc<Limiter>,
     retry: RetryPolicy,
+    /// The place in [`PER_PAGE`] of the page size that the API accepts.
+    per_page: AtomicUsize,
 }
 
 impl Client {
@@ -162,6 +167,7 @@ impl Client {
             credentials: endpoint.credentials,
             limiter,
             retry,
+            per_page: AtomicUsize::new(0),
         })
     }
 
@@ -188,16 +194,39 @@ impl Client {
             }
         }
         Ok(NamespaceListing {
+            is_null: list.is_null(),
             namespaces: list.into_namespaces(),
             doubt,
             requests,
         })
     }
 
-    /// Returns the number of requests, too. An error on a later page keeps the pages before it.
+    /// Returns the number of requests, too. If the first page is refused, the page size may be why, so others are tried. If
+    /// all are, the first error is returned.
     async fn list_once(&self, account: &AccountId) -> Result<(NamespaceList, u32), Error> {
+        let (mut refusal, mut refused) = (None, 0);
+        for (place, per_page) in PER_PAGE.iter().enumerate().skip(self.per_page.load(Ordering::Relaxed)) {
+            let mut list = NamespaceList::of(*per_page);
+            match self.read_list(account, &mut list).await {
+                Ok(requests) => {
+                    self.per_page.store(place, Ordering::Relaxed);
+                    return Ok((list, requests + refused));
+                }
+                Err(error) if error.kind() == ErrorKind::Wrong && list.has_no_page() => {
+                    refused += error.requests();
+                    refusal.get_or_insert(error);
+                }
+                Err(error) => return Err(refusal.unwrap_or(error)),
+            }
+        }
         let subject = Subject::Namespaces(account);
-        let (mut list, mut requests) = (NamespaceList::default(), 0);
+        Err(refusal.unwrap_or_else(|| Error::wrong(subject, "no page size is accepted", refused)))
+    }
+
+    /// Reads the list to its end and returns the number of requests. An error on a later page keeps the pages before it.
+    async fn read_list(&self, account: &AccountId, list: &mut NamespaceList) -> Result<u32, Error> {
+        let subject = Subject::Namespaces(account);
+        let mut requests = 0;
         while let Some((page, per_page)) = list.next() {
             if page > MOST_NAMESPACE_PAGES {
                 let message = format!("the list did not end within {MOST_NAMESPACE_PAGES} pages");
@@ -216,12 +245,12 @@ impl Client {
                 }
             }
         }
-        Ok((list, requests))
+        Ok(requests)
     }
 
     /// Checks that the API still accepts the credentials: one request for the namespace list, without a retry.
     pub async fn try_credentials(&self, account: &AccountId) -> Result<(), Error> {
-        let url = self.namespaces_url(account, 1, listing::PER_PAGE)?;
+        let url = self.namespaces_url(account, 1, PER_PAGE[self.per_page.load(Ordering::Relaxed)])?;
         let once = RetryPolicy {
             budget: Duration::ZERO,
             ..self.retry
@@ -263,11 +292,12 @@ impl Client {
         self.limiter.pace()
     }
 
-    fn namespaces_url(&self, account: &AccountId, page: u32, per_page: u32) -> Result<Url, Error> {
+    fn namespaces_url(&self, account: &AccountId, page: u32, per_page: Option<u32>) -> Result<Url, Error> {
         let mut url = self.url(account, &[])?;
-        url.query_pairs_mut()
-            .append_pair("page", &page.to_string())
-            .append_pair("per_page", &per_page.to_string());
+        url.query_pairs_mut().append_pair("page", &page.to_string());
+        if let Some(per_page) = per_page {
+            url.query_pairs_mut().append_pair("per_page", &per_page.to_string());
+        }
         Ok(url)
     }
 

@@ -28,6 +28,7 @@
 //! A second run resumes what was interrupted and requests no committed page again. It changes nothing if the API lists
 //! the same objects. If the first run lost its lease, every later write of it fails, whatever it still finds.
 
+mod accept_missing;
 mod attempt;
 mod credentials;
 mod end_walk;
@@ -49,6 +50,7 @@ mod task;
 mod vanished;
 mod walk;
 
+pub use accept_missing::{MissingVerdict, accept_missing};
 pub use held::{DecideError, accept, discard};
 pub use outcome::{AccountFailure, DoubtfulList, MassVanishing, NamespaceOutcome, Status, Summary};
 pub use progress::{Progress, WalkProgress};

@@ -7,7 +7,7 @@ use tracing::warn;
 
 use crate::cloudflare;
 use crate::model::Namespace;
-use crate::store::{LeaseNumber, Store, StoreError};
+use crate::store::{LeaseNumber, NamespaceRecord, Store, StoreError};
 use crate::text::shown;
 
 use super::settings::Account;
@@ -62,10 +62,15 @@ pub(super) async fn plan<'a>(store: &Store, account: &'a Account, stop: &Shutdow
     // Only now: an API that never returned a list must not bind the account's record to itself.
     let account_key = store.register_account(&account.id, &account.base_url).await?;
     store.record_listing(account_key, &listing.namespaces).await?;
+    let all_recorded = store.namespaces_of_account(account_key).await?;
+    let doubt = match listing.doubt {
+        None if listing.is_null => doubt_of_null(account, &all_recorded),
+        doubt => doubt,
+    };
     let listed: HashSet<_> = listing.namespaces.iter().map(|namespace| &namespace.id).collect();
     let unmatched = account.selection.unmatched(&listing.namespaces);
     let mut planned = Vec::new();
-    for recorded in store.namespaces_of_account(account_key).await? {
+    for recorded in all_recorded {
         let namespace = recorded.listed()?;
         let listed = listed.contains(&namespace.id);
         // A missing namespace is not requested again. It is back as soon as it is listed.
@@ -77,11 +82,11 @@ pub(super) async fn plan<'a>(store: &Store, account: &'a Account, stop: &Shutdow
                 key: recorded.key,
                 lease: recorded.lease,
                 namespace,
-                is_off_the_list: !listed && listing.doubt.is_none(),
+                is_off_the_list: !listed && doubt.is_none(),
             });
         }
     }
-    if planned.is_empty() && !unmatched.is_empty() && listing.doubt.is_none() {
+    if planned.is_empty() && !unmatched.is_empty() && doubt.is_none() {
         return Err(PlanError::NothingSelected {
             account: account.id.to_string(),
             near: near(&unmatched, &listing.namespaces),
@@ -91,10 +96,17 @@ pub(super) async fn plan<'a>(store: &Store, account: &'a Account, stop: &Shutdow
     for pattern in unmatched {
         warn!(account = %account.id, "no listed namespace matches {pattern}");
     }
-    Ok(Plan {
-        planned,
-        doubt: listing.doubt,
-    })
+    Ok(Plan { planned, doubt })
+}
+
+/// A null instead of a list: nothing may be what the account has, unless something is recorded of it.
+fn doubt_of_null(account: &Account, recorded: &[NamespaceRecord]) -> Option<String> {
+    const NULL: &str = "its result is null, not a list";
+    if recorded.iter().any(|namespace| namespace.missing_since.is_none()) {
+        return Some(NULL.to_owned());
+    }
+    warn!(account = %account.id, "the namespace list counts as empty: {NULL}");
+    None
 }
 
 /// The least Jaro-Winkler similarity at which a name is suggested.

@@ -4,6 +4,7 @@ mod check_page;
 mod diff;
 mod diff_range;
 mod error;
+mod growth;
 mod ordering;
 mod pipeline;
 mod recorded_rows;
@@ -20,6 +21,7 @@ use crate::units::Cursors;
 use self::check_page::CheckedPage;
 use self::diff_range::RangeDiff;
 pub(super) use self::error::WalkError;
+use self::growth::Growth;
 use super::pages::{PageSource, Pages, Position};
 use super::progress::WalkProgress;
 
@@ -37,6 +39,7 @@ struct PageReader {
     lease: Lease,
     /// The namespace has no published snapshot to compare with.
     baseline: bool,
+    base_objects: Option<u64>,
     one_cursor: bool,
 }
 
@@ -80,6 +83,7 @@ impl Walker {
             walker: self.clone(),
             lease: walk.lease().clone(),
             baseline: walk.base().is_none(),
+            base_objects: walk.base().map(|base| base.objects),
             one_cursor: walk.needs_one_cursor(),
         }
     }
@@ -92,8 +96,12 @@ impl PageReader {
         let mut pages = Pages::new(self.walker.source.clone(), self.walker.cursors, several);
         let mut resumed = checkpoint.pagination.cursor.is_some();
         let mut fetched = self.fetch_next(&mut pages, &checkpoint, None).await;
+        let mut growth = Growth::new(self.base_objects);
         loop {
-            let page = self.check_page(fetched?, &checkpoint, resumed).await?;
+            let page = fetched?;
+            let rows = checkpoint.rows_seen() + page.rows.len() as u64;
+            growth.note(&self.walker.source.namespace, rows, page.total_count);
+            let page = self.check_page(page, &checkpoint, resumed).await?;
             resumed = false;
             let fetch_next = async {
                 match page.is_last {
