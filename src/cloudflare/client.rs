@@ -113,6 +113,15 @@ pub struct NamespaceListing {
     pub requests: u32,
 }
 
+impl NamespaceListing {
+    /// Why an account of which something is recorded may have more than is listed. A null may be what it sends for nothing,
+    /// but does not prove that something is gone.
+    pub fn doubt_for_recorded(&self) -> Option<String> {
+        let null = || self.is_null.then(|| "its result is null, not a list".to_owned());
+        self.doubt.clone().or_else(null)
+    }
+}
+
 /// A parsed page and its cost.
 struct Fetched<T> {
     value: T,

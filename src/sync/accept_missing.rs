@@ -60,8 +60,7 @@ pub async fn accept_missing(
 async fn listed(store: &Store, account: &Account) -> Result<HashSet<NamespaceId>, DecideError> {
     store.require_api(&account.id, &account.base_url).await?;
     let listing = account.client.list_namespaces(&account.id).await?;
-    let null = listing.is_null.then(|| "its result is null, not a list".to_owned());
-    match listing.doubt.or(null) {
+    match listing.doubt_for_recorded() {
         Some(doubt) => Err(DecideError::DoubtfulList {
             account: account.id.to_string(),
             doubt,

@@ -2,7 +2,7 @@
 //!
 //! 1. **Plan** (`plan.rs`): list each account's namespaces, record the list, and select those to walk. Namespaces that are
 //!    recorded but no longer listed are walked as well, to learn whether they are gone.
-//! 2. **Lease** (`namespace.rs`): acquire the lock on one namespace. If another run holds it, the namespace is `busy`.
+//! 2. **Lease** (`leasing.rs`): acquire the lock on one namespace. If another run holds it, the namespace is `busy`.
 //! 3. **Walk** (`walk/`): resume the namespace's unfinished walk after its last committed page, or begin one. `pages/`
 //!    fetches the pages in order, on one cursor or several; each page is checked before anything is concluded from it.
 //! 4. **Diff** (`walk/diff.rs`): merge a page with the recorded rows of the same range of ids. Pages whose ids do not
@@ -34,6 +34,7 @@ mod credentials;
 mod end_walk;
 mod ending;
 mod held;
+mod leasing;
 mod namespace;
 mod outcome;
 mod pages;

@@ -1,8 +1,7 @@
 //! One namespace in a run: acquire its lease, walk, prove, publish or hold, release.
 
-use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use backon::BackoffBuilder;
 use tracing::{info, warn};
@@ -16,14 +15,11 @@ use super::outcome::{NamespaceOutcome, Status};
 use super::pages::PageSource;
 use super::plan::Planned;
 use super::progress::{Progress, WalkProgress};
-use super::relisting::{Relisted, Relisting};
+use super::relisting::Relisting;
 use super::retry_database::database_waits;
 use super::settings::Settings;
 use super::shutdown::Shutdown;
 use super::walk::Walker;
-
-/// How long a stopping run waits for a lock that it has already requested.
-const STOP_GRACE: Duration = Duration::from_secs(5);
 
 /// What all namespaces of a run share.
 pub(super) struct Run<'a> {
@@ -89,7 +85,7 @@ pub(super) async fn sync_namespace(run: &Run<'_>, planned: &Planned<'_>, relisti
 pub(super) struct NamespaceSync<'a> {
     pub(super) run: &'a Run<'a>,
     pub(super) planned: &'a Planned<'a>,
-    relisting: &'a Relisting,
+    pub(super) relisting: &'a Relisting,
     progress: Arc<WalkProgress>,
 }
 
@@ -116,32 +112,6 @@ impl NamespaceSync<'_> {
                 let why = "the database session that holds the namespace's lock is gone".to_owned();
                 AttemptResult { database_lost: true, ..AttemptResult::interrupted(why) }
             }
-        }
-    }
-
-    async fn acquire(&self) -> Result<Lease, AttemptResult> {
-        let failed = |error: StoreError| AttemptResult::of(&error);
-        let connection = self.run.locks.connection().await.map_err(failed)?;
-        let mut acquiring = pin!(connection.try_acquire(self.planned.key));
-        let acquired = tokio::select! {
-            biased;
-            reason = self.run.stop.stopped() => {
-                // The request may still be carried out. The lock would then be held until the server notices that the
-                // session is gone, and a run that starts right away would find the namespace busy.
-                if let Ok(Ok(Some(lease))) = tokio::time::timeout(STOP_GRACE, acquiring).await {
-                    self.release(lease).await;
-                }
-                return Err(AttemptResult::interrupted(format!("{reason} before its walk began")));
-            }
-            acquired = &mut acquiring => acquired.map_err(failed)?,
-        };
-        let busy = || AttemptResult::new(Status::Busy, Some("another run holds this namespace".to_owned()));
-        acquired.ok_or_else(busy)
-    }
-
-    async fn release(&self, lease: Lease) {
-        if let Err(error) = lease.release().await {
-            warn!(namespace = %self.planned.namespace.id, "{}", chain(&error));
         }
     }
 
@@ -185,15 +155,7 @@ impl NamespaceSync<'_> {
                 }
                 Fate::Ended(how) => return Ok(self.end_after(walk, how, &error).await),
                 Fate::Vanished => return self.vanish(walk, &error).await,
-                Fate::NotFound => {
-                    let account = self.planned.account;
-                    let relisted = self.relisting.lacks(account, namespace, self.run.stop).await;
-                    return match relisted {
-                        Relisted::Absent => self.vanish(walk, &error).await,
-                        Relisted::Listed => Ok(self.end_after(walk, Ending::Stalled, &error).await),
-                        Relisted::Unknown => Ok(self.end_after(walk, Ending::Interrupted, &error).await),
-                    };
-                }
+                Fate::NotFound => return self.not_found(walk, &error).await,
                 Fate::Left => return Ok(AttemptResult::interrupted(chain(&error))),
             }
         }

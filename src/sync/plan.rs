@@ -7,7 +7,7 @@ use tracing::warn;
 
 use crate::cloudflare;
 use crate::model::Namespace;
-use crate::store::{LeaseNumber, NamespaceRecord, Store, StoreError};
+use crate::store::{LeaseNumber, Store, StoreError};
 use crate::text::shown;
 
 use super::settings::Account;
@@ -63,10 +63,14 @@ pub(super) async fn plan<'a>(store: &Store, account: &'a Account, stop: &Shutdow
     let account_key = store.register_account(&account.id, &account.base_url).await?;
     store.record_listing(account_key, &listing.namespaces).await?;
     let all_recorded = store.namespaces_of_account(account_key).await?;
-    let doubt = match listing.doubt {
-        None if listing.is_null => doubt_of_null(account, &all_recorded),
-        doubt => doubt,
+    let is_any_present = all_recorded.iter().any(|recorded| recorded.missing_since.is_none());
+    let doubt = match is_any_present {
+        true => listing.doubt_for_recorded(),
+        false => listing.doubt.clone(),
     };
+    if listing.is_null && doubt.is_none() {
+        warn!(account = %account.id, "the API sent null instead of the namespace list, which counts as an empty list");
+    }
     let listed: HashSet<_> = listing.namespaces.iter().map(|namespace| &namespace.id).collect();
     let unmatched = account.selection.unmatched(&listing.namespaces);
     let mut planned = Vec::new();
@@ -97,16 +101,6 @@ pub(super) async fn plan<'a>(store: &Store, account: &'a Account, stop: &Shutdow
         warn!(account = %account.id, "no listed namespace matches {pattern}");
     }
     Ok(Plan { planned, doubt })
-}
-
-/// A null instead of a list: nothing may be what the account has, unless something is recorded of it.
-fn doubt_of_null(account: &Account, recorded: &[NamespaceRecord]) -> Option<String> {
-    const NULL: &str = "its result is null, not a list";
-    if recorded.iter().any(|namespace| namespace.missing_since.is_none()) {
-        return Some(NULL.to_owned());
-    }
-    warn!(account = %account.id, "the namespace list counts as empty: {NULL}");
-    None
 }
 
 /// The least Jaro-Winkler similarity at which a name is suggested.
