@@ -34,7 +34,8 @@ async fn interrupted() -> (Simulator, TestDatabase, String) {
 #[tokio::test]
 async fn a_cursor_that_means_nothing_any_more_costs_one_walk() {
     let faults: [(&str, Vec<(When, Fault)>); 4] = [
-        ("refused", vec![(When::Nth(1), Fault::RefuseCursor)]),
+        // The second refusal is of the cursor before the last id.
+        ("refused", vec![(When::First(2), Fault::RefuseCursor)]),
         ("ignored", vec![(When::Nth(1), Fault::IgnoreCursor)]),
         // The page stays empty on a second request; only the checkpoint contradicts it.
         ("at the end", vec![(When::First(2), Fault::empty_end())]),

@@ -114,11 +114,17 @@ async fn refusals_that_pass_are_tried_again() {
 }
 
 #[tokio::test]
-async fn a_refused_cursor_starts_the_walk_over_once() {
+async fn a_refused_cursor_ends_no_walk() {
     check([
         case("once", |s, n| page_2(s, n, Fault::RefuseCursor))
-            .in_requests(3)
-            .logs("the walk starts over"),
+            .in_requests(4)
+            .logs("continuing after the last id"),
+        case("and the cursor before the last id, too", |s, n| {
+            s.fault(n, When::Nth(2), Fault::RefuseCursor);
+            s.fault(n, When::Nth(3), Fault::RefuseCursor);
+        })
+        .in_requests(3)
+        .logs("the walk starts over"),
         case("always", |s, n| s.fault(n, When::Always, Fault::RefuseCursor)).ends_interrupted(&[
             "page 2",
             "does not go on from the checkpoint",
