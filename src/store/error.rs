@@ -175,16 +175,9 @@ impl StoreError {
         }
     }
 
-    /// Whether a later run may resume from the checkpoint, because the API's responses were not wrong.
+    /// Whether a later run may resume from the checkpoint: nothing says that the stored rows are wrong.
     pub fn leaves_walk_resumable(&self) -> bool {
-        matches!(
-            self,
-            Self::Database { .. }
-                | Self::CheckpointLost
-                | Self::FenceLost
-                | Self::ServerEnded { .. }
-                | Self::OtherDatabase { .. }
-        )
+        !matches!(self, Self::Inconsistent { .. } | Self::Altered { .. })
     }
 }
 

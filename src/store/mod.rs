@@ -3,7 +3,7 @@
 //! - Connecting: `options`, `encryption`, `session` (one session), `connection` (the pool), `identity` (the same database as
 //!   before), `schema` and `owner` (the schema `inventory`), `sequences`; `managed_postgres` runs a server, `psql` opens it.
 //! - Writing: `lease` (one writer per namespace), `walk` with its `checkpoint`, `page_writer`, `publish`, `retirement`,
-//!   `cleanup`, `runs`, `prune`; `packed_rows` reads the rows that a walk is compared with.
+//!   `vanished`, `cleanup`, `runs`, `prune`; `packed_rows` reads the rows that a walk is compared with.
 //! - Reading as of a point in time: `reader` finds the snapshot, `as_of` reads its rows by the statements in
 //!   `as_of_queries`, `unread` checks that none is missing.
 //! - Reading the present: `namespaces`, `listings` (snapshots, the history of an object), `report`, `row_digest`.
@@ -39,6 +39,7 @@ mod schema;
 mod sequences;
 mod session;
 mod unread;
+mod vanished;
 mod walk;
 
 pub use as_of::{Row, Slice, Table};
@@ -57,4 +58,5 @@ pub use reader::{ReadNamespace, Reader, SnapshotAt};
 pub use report::{LastRun, PointRow, ReportRow, UnpublishedSnapshots};
 pub use runs::RunOutcome;
 pub use schema::SchemaState;
+pub use vanished::{PresentNamespace, VanishedNamespace};
 pub use walk::{Base, Ending, Unproven, Walk};

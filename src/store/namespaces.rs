@@ -199,7 +199,7 @@ impl Store {
              on conflict (account_key, namespace_id) do update set
                  name = excluded.name, script = excluded.script, class = excluded.class,
                  use_sqlite = excluded.use_sqlite, preview = excluded.preview,
-                 last_listed_at = excluded.last_listed_at, missing_since = null",
+                 last_listed_at = excluded.last_listed_at, missing_since = null, vanished_since = null",
             account_key,
             ids.as_slice() as &[&str],
             names.as_slice() as &[Option<String>],
@@ -242,19 +242,34 @@ impl Lease {
         remembered.await.map(drop)
     }
 
-    /// Records that the namespace vanished: it is not listed, and its object list answers 404. Its objects stay unchanged.
-    pub async fn mark_missing(&self) -> Result<(), StoreError> {
+    /// Records the largest page that the API serves of this namespace in time; `None` for any size.
+    pub async fn remember_limit(&self, limit: Option<u32>) -> Result<(), StoreError> {
         let key = self.namespace_key;
-        let marked = self.write("record that a namespace vanished", async |connection| {
+        let remembered = self.write("remember a namespace's page size", async |connection| {
             sqlx::query!(
-                "update inventory.namespace set missing_since = pg_catalog.clock_timestamp()
-                 where namespace_key = $1 and missing_since is null",
-                key
+                "update inventory.namespace set page_limit = $2 where namespace_key = $1",
+                key,
+                limit.map(|limit| limit as i32)
             )
             .execute(connection)
             .await
         });
-        marked.await.map(drop)
+        remembered.await.map(drop)
+    }
+
+    /// Replaces a remembered page size.
+    pub async fn raise_limit(&self, limit: Option<u32>) -> Result<(), StoreError> {
+        let key = self.namespace_key;
+        let raised = self.write("raise a namespace's page size", async |connection| {
+            sqlx::query!(
+                "update inventory.namespace set page_limit = $2 where namespace_key = $1 and page_limit is not null",
+                key,
+                limit.map(|limit| limit as i32)
+            )
+            .execute(connection)
+            .await
+        });
+        raised.await.map(drop)
     }
 }
 

@@ -17,6 +17,7 @@ pub struct Walk {
     pub(super) status: String,
     pub(super) base: Option<Base>,
     pub(super) one_cursor: bool,
+    pub(super) page_limit: Option<u32>,
     pub(super) checkpoint: Checkpoint,
 }
 
@@ -33,6 +34,9 @@ pub struct Base {
 pub enum Ending {
     /// A later run may resume it: its checkpoint and its staged changes are kept.
     Interrupted,
+    /// Interrupted by the API's responses. A walk that ends like this in two resumed runs, without a page committed since,
+    /// is not resumed again.
+    Stalled,
     Failed,
     Discarded,
     Superseded,
@@ -41,11 +45,15 @@ pub enum Ending {
 impl Ending {
     fn as_str(self) -> &'static str {
         match self {
-            Self::Interrupted => "interrupted",
+            Self::Interrupted | Self::Stalled => "interrupted",
             Self::Failed => "failed",
             Self::Discarded => "discarded",
             Self::Superseded => "superseded",
         }
+    }
+
+    fn is_resumable(self) -> bool {
+        matches!(self, Self::Interrupted | Self::Stalled)
     }
 }
 
@@ -61,8 +69,8 @@ impl Walk {
     /// deleted first.
     ///
     /// A walk is not resumed if its base is no longer the published snapshot, its last page is older than
-    /// `resume_within`, another digest version began it, it is a retirement, or a crash of the database emptied its
-    /// spool.
+    /// `resume_within`, another digest version began it, it is a retirement, a crash of the database emptied its spool, or
+    /// it was resumed in two runs without committing a page.
     pub async fn open(lease: Lease, run_id: i64, resume_within: Duration) -> Result<Self, StoreError> {
         lease.clear_leftovers().await?;
         if let Some(left) = lease.unfinished().await? {
@@ -105,7 +113,9 @@ impl Walk {
         let resumed = lease.write("resume a snapshot", async |connection| {
             sqlx::query!(
                 "update inventory.snapshot
-                 set status = 'running', run_id = $2, resumed = resumed + 1, error = null
+                 set status = 'running', run_id = $2, resumed = resumed + 1, error = null,
+                     idle_resumes = case when resumed_at_pages = pages then idle_resumes else 0 end,
+                     resumed_at_pages = pages
                  where snapshot_id = $1",
                 snapshot_id,
                 run_id
@@ -138,6 +148,11 @@ impl Walk {
     /// Whether the namespace must be read on one cursor: the API once misread a made-up cursor of it.
     pub fn needs_one_cursor(&self) -> bool {
         self.one_cursor
+    }
+
+    /// The largest page that the API serves of this namespace in time, if it once failed to serve larger ones.
+    pub fn remembered_limit(&self) -> Option<u32> {
+        self.page_limit
     }
 
     /// The committed checkpoint.
@@ -180,19 +195,21 @@ impl Lease {
         why: &str,
         wasted_requests: u64,
     ) -> Result<(), StoreError> {
-        let resumable = how == Ending::Interrupted;
+        let resumable = how.is_resumable();
         let ended = self.write("record a walk's end", async |connection| {
             sqlx::query!(
                 "update inventory.snapshot
                  set status = $2, error = $3, requests = requests + $4,
                      finished_at = case when $5 then finished_at else pg_catalog.clock_timestamp() end,
-                     cursor = case when $5 then cursor end, anchor_cursor = case when $5 then anchor_cursor end
+                     cursor = case when $5 then cursor end, anchor_cursor = case when $5 then anchor_cursor end,
+                     idle_resumes = idle_resumes + case when $6 and resumed_at_pages = pages then 1 else 0 end
                  where snapshot_id = $1",
                 snapshot_id,
                 how.as_str(),
                 why,
                 wasted_requests as i64,
-                resumable
+                resumable,
+                how == Ending::Stalled
             )
             .execute(connection)
             .await
@@ -213,6 +230,7 @@ impl Lease {
                     s.base_snapshot is not distinct from n.published_snapshot
                         and s.snapshot_id > coalesce(n.published_snapshot, 0) as \"base_is_published!\",
                     s.digest_version,
+                    not s.walked and s.pages > 0 and s.idle_resumes >= 2 and s.resumed_at_pages = s.pages as \"idle!\",
                     s.walked and s.compared_to is null and s.spooled is null as \"retirement!\"
              from inventory.snapshot s join inventory.namespace n using (namespace_key)
              where s.namespace_key = $1 and s.status in ('running', 'interrupted')",
@@ -240,6 +258,11 @@ impl Lease {
         } else if left.age_s > resume_within.as_secs_f64() {
             let why = "its last page is older than --resume-within allows";
             Some((Ending::Discarded, why))
+        } else if left.idle {
+            Some((
+                Ending::Discarded,
+                "it was resumed in two runs and committed no page: the walk starts over",
+            ))
         } else if self.lost_its_spool(left).await? {
             Some((Ending::Discarded, "a crash of the database emptied its spool"))
         } else {
@@ -269,6 +292,8 @@ struct Unfinished {
     /// The base is published, and the walk's snapshot id is greater: a lower one comes from a sequence that restarted.
     base_is_published: bool,
     digest_version: i16,
+    /// It was resumed in two runs without committing a page.
+    idle: bool,
     /// A namespace's retirement that was killed before it was published.
     retirement: bool,
 }

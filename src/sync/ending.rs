@@ -15,34 +15,39 @@ pub(super) enum Fate {
     Left,
     /// The record says how the walk ended.
     Ended(Ending),
-    /// The namespace is neither listed nor has an object list: the walk is discarded, and the namespace is missing.
+    /// The namespace is neither listed nor has an object list: it has vanished.
     Vanished,
+    /// A listed namespace has no object list. Whether it has vanished is for a fresh list to say.
+    NotFound,
 }
 
-/// Decides by the error, by whether the account's list is whole and lacks the namespace, and by whether the walk already
-/// started over in this run.
+/// Decides by the error, by whether the account's list is whole and lacks the namespace, and by whether this attempt got
+/// further than the one before it, if the walk has started over in this run.
 ///
-/// `Interrupted` keeps the walk for a later run to resume, so it is right only where the pages so far are.
-pub(super) fn classify(error: &WalkError, is_off_the_list: bool, started_over: bool) -> Fate {
+/// A walk fails only if what the API served contradicts itself, or the stored rows contradict their digest: its pages can't
+/// be trusted. After anything else a later run resumes it.
+pub(super) fn classify(error: &WalkError, is_off_the_list: bool, got_further: bool) -> Fate {
     match error {
         WalkError::OutOfOrder { .. } => Fate::StartOver { unordered: true },
-        WalkError::CursorRefused { .. } | WalkError::SpoolLost if !started_over => Fate::StartOver { unordered: false },
-        WalkError::Stopped(_) => Fate::Ended(Ending::Interrupted),
+        WalkError::CursorRefused { .. } | WalkError::SpoolLost if got_further => Fate::StartOver { unordered: false },
+        WalkError::Contradiction { .. } => Fate::Ended(Ending::Failed),
         WalkError::Store(StoreError::FenceLost) => Fate::Left,
-        WalkError::Store(error) if error.leaves_walk_resumable() => Fate::Ended(Ending::Interrupted),
+        WalkError::Store(error) if !error.leaves_walk_resumable() => Fate::Ended(Ending::Failed),
+        WalkError::Stopped(_) | WalkError::Store(_) | WalkError::SpoolLost => Fate::Ended(Ending::Interrupted),
         WalkError::Api { source, .. } => match source.kind() {
-            ErrorKind::Exhausted | ErrorKind::Unauthorized | ErrorKind::Forbidden => Fate::Ended(Ending::Interrupted),
             ErrorKind::NotFound if is_off_the_list => Fate::Vanished,
-            _ => Fate::Ended(Ending::Failed),
+            ErrorKind::NotFound => Fate::NotFound,
+            ErrorKind::Contradictory => Fate::Ended(Ending::Failed),
+            _ => Fate::Ended(Ending::Stalled),
         },
-        _ => Fate::Ended(Ending::Failed),
+        _ => Fate::Ended(Ending::Stalled),
     }
 }
 
 /// What a namespace's outcome says of a walk that ended.
 pub(super) fn status(ending: Ending) -> Status {
     match ending {
-        Ending::Interrupted => Status::Interrupted,
+        Ending::Interrupted | Ending::Stalled => Status::Interrupted,
         Ending::Failed | Ending::Discarded => Status::Failed,
         Ending::Superseded => Status::Superseded,
     }
@@ -62,8 +67,9 @@ mod tests {
     use crate::cloudflare::Error;
     use crate::sync::shutdown::StopReason;
 
-    const ENDED_INTERRUPTED: Fate = Fate::Ended(Ending::Interrupted);
-    const ENDED_FAILED: Fate = Fate::Ended(Ending::Failed);
+    const INTERRUPTED: Fate = Fate::Ended(Ending::Interrupted);
+    const STALLED: Fate = Fate::Ended(Ending::Stalled);
+    const FAILED: Fate = Fate::Ended(Ending::Failed);
 
     fn api(kind: ErrorKind) -> WalkError {
         let source = Error::of_kind(kind);
@@ -74,7 +80,8 @@ mod tests {
         WalkError::Store(StoreError::while_doing("work")(source))
     }
 
-    /// Each error: what it means for a listed namespace, for one that the list lacks, and once the walk has started over.
+    /// Each error: what it means for a listed namespace, for one that the list lacks, and once the walk has started over and
+    /// got no further.
     #[test]
     fn every_error_has_its_fate() {
         let what = || "what".to_owned();
@@ -85,36 +92,44 @@ mod tests {
             place: what(),
             source: sqlx::Error::PoolClosed.into(),
         };
-        for (error, [listed, off_the_list, started_over]) in [
-            (WalkError::Stopped(StopReason::Signal), always(ENDED_INTERRUPTED)),
-            (WalkError::Stopped(StopReason::Deadline), always(ENDED_INTERRUPTED)),
-            (api(ErrorKind::Setup), always(ENDED_FAILED)),
-            (api(ErrorKind::Unauthorized), always(ENDED_INTERRUPTED)),
-            (api(ErrorKind::Forbidden), always(ENDED_INTERRUPTED)),
-            (api(ErrorKind::NotFound), [ENDED_FAILED, Fate::Vanished, ENDED_FAILED]),
-            (api(ErrorKind::CursorRefused), always(ENDED_FAILED)),
-            (api(ErrorKind::Exhausted), always(ENDED_INTERRUPTED)),
-            (api(ErrorKind::Wrong), always(ENDED_FAILED)),
-            (WalkError::Contradiction { page: 1, what: what() }, always(ENDED_FAILED)),
+        let behind = StoreError::SequencesBehind { statements: what() };
+        for (error, [listed, off_the_list, no_further]) in [
+            (WalkError::Stopped(StopReason::Signal), always(INTERRUPTED)),
+            (WalkError::Stopped(StopReason::Deadline), always(INTERRUPTED)),
+            (api(ErrorKind::Setup), always(STALLED)),
+            (api(ErrorKind::Unauthorized), always(STALLED)),
+            (api(ErrorKind::Forbidden), always(STALLED)),
+            (
+                api(ErrorKind::NotFound),
+                [Fate::NotFound, Fate::Vanished, Fate::NotFound],
+            ),
+            (api(ErrorKind::CursorRefused), always(STALLED)),
+            (api(ErrorKind::Exhausted), always(STALLED)),
+            (api(ErrorKind::PageTooSlow), always(STALLED)),
+            (api(ErrorKind::Contradictory), always(FAILED)),
+            (api(ErrorKind::Wrong), always(STALLED)),
+            (WalkError::Contradiction { page: 1, what: what() }, always(FAILED)),
+            (WalkError::UnprovenEnd { page: 1, other: 9_999 }, always(STALLED)),
             (WalkError::OutOfOrder { page: 1 }, always(start_over(true))),
             (
                 WalkError::CursorRefused { page: 1, what: what() },
-                [start_over(false), start_over(false), ENDED_FAILED],
+                [start_over(false), start_over(false), STALLED],
             ),
             (
                 WalkError::SpoolLost,
-                [start_over(false), start_over(false), ENDED_FAILED],
+                [start_over(false), start_over(false), INTERRUPTED],
             ),
             (WalkError::Store(StoreError::FenceLost), always(Fate::Left)),
-            (WalkError::Store(StoreError::CheckpointLost), always(ENDED_INTERRUPTED)),
-            (database(sqlx::Error::PoolTimedOut), always(ENDED_INTERRUPTED)),
-            (database(sqlx::Error::RowNotFound), always(ENDED_INTERRUPTED)),
-            (WalkError::Store(inconsistent), always(ENDED_FAILED)),
-            (WalkError::Store(unreachable), always(ENDED_FAILED)),
+            (WalkError::Store(StoreError::CheckpointLost), always(INTERRUPTED)),
+            (database(sqlx::Error::PoolTimedOut), always(INTERRUPTED)),
+            (database(sqlx::Error::RowNotFound), always(INTERRUPTED)),
+            (WalkError::Store(unreachable), always(INTERRUPTED)),
+            (WalkError::Store(behind), always(INTERRUPTED)),
+            (WalkError::Store(inconsistent), always(FAILED)),
         ] {
-            assert_eq!(classify(&error, false, false), listed, "{error:?}");
-            assert_eq!(classify(&error, true, false), off_the_list, "{error:?}, off the list");
-            assert_eq!(classify(&error, false, true), started_over, "{error:?}, started over");
+            assert_eq!(classify(&error, false, true), listed, "{error:?}");
+            assert_eq!(classify(&error, true, true), off_the_list, "{error:?}, off the list");
+            assert_eq!(classify(&error, false, false), no_further, "{error:?}, no further");
         }
     }
 }

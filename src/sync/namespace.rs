@@ -8,21 +8,20 @@ use backon::BackoffBuilder;
 use tokio::sync::OnceCell;
 use tracing::{info, warn};
 
-use crate::cloudflare::ErrorKind;
-use crate::model::ChangeKind;
-use crate::store::{Ending, Lease, LeaseNumber, LockManager, ProvenWalk, PublishError, Store, StoreError, Walk};
-use crate::text::{chain, shell_word};
+use crate::store::{Ending, Lease, LeaseNumber, LockManager, Store, StoreError, Walk};
+use crate::text::chain;
 
 use super::attempt::{AttemptResult, log_outcome};
-use super::ending::{Fate, classify, status};
+use super::ending::{Fate, classify};
 use super::outcome::{NamespaceOutcome, Status};
 use super::pages::PageSource;
 use super::plan::Planned;
 use super::progress::{Progress, WalkProgress};
+use super::relisting::{Relisted, Relisting};
 use super::retry_database::{Dropped, database_waits, while_usable};
 use super::settings::Settings;
 use super::shutdown::{Shutdown, StopReason};
-use super::walk::{WalkError, Walker};
+use super::walk::Walker;
 
 /// What all namespaces of a run share.
 pub(super) struct Run<'a> {
@@ -36,13 +35,26 @@ pub(super) struct Run<'a> {
     pub(super) progress: &'a Progress,
 }
 
+/// What became of a namespace.
+pub(super) struct Synced {
+    pub(super) outcome: NamespaceOutcome,
+    /// The newest lease that was acquired for it.
+    pub(super) lease: LeaseNumber,
+    /// The API refused the credentials, which may concern everything that the account has.
+    pub(super) unauthorized: bool,
+}
+
 /// Walks and publishes a namespace, and tries again when the database comes back. It never fails: what went wrong is in
-/// the outcome and in the record. The second value says whether the API refused the credentials, which may concern
-/// everything that the account has.
-pub(super) async fn sync_namespace(run: &Run<'_>, planned: &Planned<'_>) -> (NamespaceOutcome, bool) {
+/// the outcome and in the record. Whether a vanished namespace is missing is decided later, see `vanished.rs`.
+pub(super) async fn sync_namespace(run: &Run<'_>, planned: &Planned<'_>, relisting: &Relisting) -> Synced {
     let begun = Instant::now();
     let progress = run.progress.begin(&planned.namespace.id, planned.namespace.label());
-    let namespace = NamespaceSync { run, planned, progress };
+    let namespace = NamespaceSync {
+        run,
+        planned,
+        relisting,
+        progress,
+    };
     let mut waits = database_waits(run.settings.retry_for).build();
     let mut previous = None;
     let result = loop {
@@ -81,13 +93,21 @@ pub(super) async fn sync_namespace(run: &Run<'_>, planned: &Planned<'_>) -> (Nam
     namespace.progress.end();
     let unauthorized = result.unauthorized;
     let outcome = result.outcome(planned, &namespace.progress, begun);
-    log_outcome(&outcome);
-    (outcome, unauthorized)
+    if outcome.status != Status::Vanished {
+        log_outcome(&outcome);
+    }
+    Synced {
+        outcome,
+        lease: previous.unwrap_or(planned.lease),
+        unauthorized,
+    }
 }
 
-struct NamespaceSync<'a> {
-    run: &'a Run<'a>,
-    planned: &'a Planned<'a>,
+/// One namespace's part of a run.
+pub(super) struct NamespaceSync<'a> {
+    pub(super) run: &'a Run<'a>,
+    pub(super) planned: &'a Planned<'a>,
+    relisting: &'a Relisting,
     progress: Arc<WalkProgress>,
 }
 
@@ -175,15 +195,26 @@ impl NamespaceSync<'_> {
             let (snapshot, pages) = (walk.snapshot_id(), walk.checkpoint().pages);
             info!(%namespace, snapshot, pages, "going on after the last committed page");
         }
-        let mut started_over = false;
+        // The pages of the attempt before, if the walk started over in this run.
+        let mut earlier_pages = None;
         loop {
             let error = match self.walker().walk(&mut walk).await {
-                Ok(()) => return self.publish_or_hold(walk).await,
+                Ok(()) => {
+                    self.try_larger_pages_next(&walk).await?;
+                    if self.planned.is_off_the_list {
+                        walk.lease().clear_vanished().await?;
+                    }
+                    return self.publish_or_hold(walk).await;
+                }
                 Err(error) => error,
             };
-            match classify(&error, self.planned.is_off_the_list, started_over) {
+            let pages = walk.checkpoint().pages;
+            let got_further = earlier_pages.is_none_or(|earlier| pages > earlier);
+            match classify(&error, self.planned.is_off_the_list, got_further) {
                 Fate::StartOver { unordered } => {
-                    started_over |= !unordered;
+                    if !unordered {
+                        earlier_pages = Some(pages);
+                    }
                     let why = format!("{}; the walk starts over", chain(&error));
                     warn!(%namespace, "{why}");
                     let spool = unordered || walk.checkpoint().spooled_rows.is_some();
@@ -193,6 +224,15 @@ impl NamespaceSync<'_> {
                 }
                 Fate::Ended(how) => return Ok(self.end_after(walk, how, &error).await),
                 Fate::Vanished => return self.vanish(walk, &error).await,
+                Fate::NotFound => {
+                    let account = self.planned.account;
+                    let relisted = self.relisting.lacks(account, namespace, self.run.stop).await;
+                    return match relisted {
+                        Relisted::Absent => self.vanish(walk, &error).await,
+                        Relisted::Listed => Ok(self.end_after(walk, Ending::Stalled, &error).await),
+                        Relisted::Unknown => Ok(self.end_after(walk, Ending::Interrupted, &error).await),
+                    };
+                }
                 Fate::Left => return Ok(AttemptResult::interrupted(chain(&error))),
             }
         }
@@ -211,6 +251,18 @@ impl NamespaceSync<'_> {
         Ok(result)
     }
 
+    /// A walk with smaller pages than usual came to its end: the next one tries pages of twice the size.
+    async fn try_larger_pages_next(&self, walk: &Walk) -> Result<(), StoreError> {
+        let largest = self.planned.account.limit;
+        match walk.checkpoint().pagination.limit.filter(|limit| *limit < largest) {
+            Some(limit) => {
+                let twice = Some(limit * 2).filter(|limit| *limit < largest);
+                walk.lease().raise_limit(twice).await
+            }
+            None => Ok(()),
+        }
+    }
+
     fn walker(&self) -> Walker {
         let account = self.planned.account;
         Walker {
@@ -225,123 +277,6 @@ impl NamespaceSync<'_> {
             progress: Arc::clone(&self.progress),
         }
     }
-
-    async fn publish_or_hold(&self, walk: Walk) -> Result<AttemptResult, StoreError> {
-        let (base, id) = (walk.base(), walk.snapshot_id());
-        let mut proven = match walk.prove() {
-            Ok(proven) => proven,
-            Err(unproven) => {
-                let why = unproven.to_string();
-                return Ok(self.end(unproven.walk, Ending::Failed, why, 0).await);
-            }
-        };
-        let changes = &proven.counts().changes;
-        let lost = changes[ChangeKind::Removed] + changes[ChangeKind::DataUnknown];
-        if let Some(base) = base
-            && self.run.settings.removal_guard.holds(lost, base.objects)
-        {
-            let why = self.why_held(id, lost, base.objects);
-            proven.hold(&why).await?;
-            return Ok(AttemptResult::new(Status::Held, Some(why)));
-        }
-        if self.run.settings.rebuild
-            && let Err(error) = proven.base_on_rows().await
-        {
-            return Ok(self.not_published(proven.into_walk(), PublishError::Store(error)).await);
-        }
-        self.publish(proven).await
-    }
-
-    fn why_held(&self, snapshot_id: i32, lost: u64, objects: u64) -> String {
-        let namespace = &self.planned.namespace;
-        // The changes of a rebuild lead from the rows as they are, which a held snapshot's digest says nothing about.
-        let accept = match self.run.settings.rebuild {
-            true => format!("sync --rebuild {} --accept-removals", shell_word(namespace.id.as_str())),
-            false => format!("snapshots accept {snapshot_id}"),
-        };
-        format!(
-            "held back: {lost} of {objects} objects of {} would be removed or turn to unknown; if that is right, run \
-             `durable-inventory {accept}`, else `durable-inventory snapshots discard {snapshot_id}`",
-            namespace.label()
-        )
-    }
-
-    async fn publish(&self, proven: ProvenWalk) -> Result<AttemptResult, StoreError> {
-        match proven.publish().await {
-            Ok(_) => Ok(AttemptResult::new(Status::Complete, None)),
-            Err(unpublished) => Ok(self.not_published(unpublished.walk, unpublished.why).await),
-        }
-    }
-
-    async fn not_published(&self, walk: Walk, why: PublishError) -> AttemptResult {
-        let (how, why) = match why {
-            // What was committed is kept: the next attempt publishes it.
-            PublishError::Store(error) if error.leaves_walk_resumable() => return AttemptResult::of(&error),
-            PublishError::Store(error) => (Ending::Failed, chain(&error)),
-            PublishError::BaseIsStale => (Ending::Superseded, why.to_string()),
-            PublishError::NotMissing => (Ending::Failed, why.to_string()),
-            PublishError::DigestMismatch => {
-                let why = format!(
-                    "{why}, so nothing was published: the record was changed by other means than this program; \
-                     `durable-inventory sync --rebuild {}` mends it",
-                    shell_word(self.planned.namespace.id.as_str())
-                );
-                (Ending::Failed, why)
-            }
-        };
-        self.end(walk, how, why, 0).await
-    }
-
-    async fn end_after(&self, walk: Walk, how: Ending, error: &WalkError) -> AttemptResult {
-        let why = match error {
-            WalkError::Stopped(reason) => format!(
-                "{reason} after page {} ({} objects compared); the next run goes on from there",
-                walk.checkpoint().pages,
-                walk.checkpoint().counts.objects()
-            ),
-            error => chain(error),
-        };
-        let result = self.end(walk, how, why, wasted_requests(error)).await;
-        let refused = |source: &crate::cloudflare::Error| source.kind() == ErrorKind::Unauthorized;
-        AttemptResult {
-            unauthorized: matches!(error, WalkError::Api { source, .. } if refused(source)),
-            database_lost: result.database_lost
-                || matches!(error, WalkError::Store(source) if source.is_connection_error()),
-            ..result
-        }
-    }
-
-    async fn vanish(&self, walk: Walk, error: &WalkError) -> Result<AttemptResult, StoreError> {
-        let why = "the account no longer lists this namespace, and its object list answers 404; its objects stay as \
-                   they were recorded"
-            .to_owned();
-        let wasted_requests = wasted_requests(error);
-        let lease = walk.end(Ending::Discarded, &why, wasted_requests).await?;
-        lease.mark_missing().await?;
-        Ok(AttemptResult {
-            wasted_requests,
-            ..AttemptResult::new(Status::Missing, Some(why))
-        })
-    }
-
-    async fn end(&self, walk: Walk, how: Ending, why: String, wasted_requests: u64) -> AttemptResult {
-        let ended = walk.end(how, &why, wasted_requests).await;
-        let result = match ended {
-            Ok(_) => AttemptResult::new(status(how), Some(why)),
-            Err(error) => {
-                // The walk stays `running` in the record, so the run that next gets the lease resumes it.
-                warn!("{}", chain(&error));
-                match how {
-                    Ending::Interrupted => AttemptResult::interrupted(why),
-                    _ => AttemptResult::of(&error),
-                }
-            }
-        };
-        AttemptResult {
-            wasted_requests,
-            ..result
-        }
-    }
 }
 
 /// The result of a walk that the record says was published or held.
@@ -353,12 +288,5 @@ fn ended_as(status: &str) -> Option<AttemptResult> {
             Some(AttemptResult::new(Status::Held, Some(why)))
         }
         _ => None,
-    }
-}
-
-fn wasted_requests(error: &WalkError) -> u64 {
-    match error {
-        WalkError::Api { source, .. } => u64::from(source.requests()),
-        _ => 0,
     }
 }

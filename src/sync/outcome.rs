@@ -1,4 +1,4 @@
-//! How a run ended: for each namespace, and as a whole.
+//! How a run ended, for each namespace and as a whole, and the exit code of `sync`.
 
 use std::time::Duration;
 
@@ -24,6 +24,8 @@ pub enum Status {
     Busy,
     /// The namespace is neither listed nor has an object list. Its objects stay as they were.
     Missing,
+    /// Like `Missing`, but so many of the account's namespaces are that a person has to accept it first.
+    Vanished,
 }
 
 impl Status {
@@ -36,6 +38,7 @@ impl Status {
             Self::Superseded => "superseded",
             Self::Busy => "busy",
             Self::Missing => "missing",
+            Self::Vanished => "vanished",
         }
     }
 }
@@ -83,13 +86,21 @@ impl NamespaceOutcome {
 pub struct AccountFailure {
     pub account: AccountId,
     pub error: String,
-    /// The account has no namespace that matches the selection: a mistake of the caller.
-    pub nothing_selected: bool,
+    /// A mistake in the arguments or the configuration: no namespace matches the selection, or this machine's settings don't
+    /// lead to the API.
+    pub is_mistake: bool,
 }
 
 /// An account whose namespace list may be cut short. Its listed namespaces were walked.
 #[derive(Debug, Clone)]
 pub struct DoubtfulList {
+    pub account: AccountId,
+    pub why: String,
+}
+
+/// An account whose namespaces vanished in such a number that none was marked as missing.
+#[derive(Debug, Clone)]
+pub struct MassVanishing {
     pub account: AccountId,
     pub why: String,
 }
@@ -100,6 +111,7 @@ pub struct Summary {
     pub namespaces: Vec<NamespaceOutcome>,
     pub failed_accounts: Vec<AccountFailure>,
     pub doubtful_lists: Vec<DoubtfulList>,
+    pub mass_vanishings: Vec<MassVanishing>,
     pub stopped: Option<StopReason>,
 }
 
@@ -109,7 +121,8 @@ impl Summary {
         let count = |wanted: &[Status]| self.namespaces.iter().filter(|n| wanted.contains(&n.status)).count();
         let failed = count(&[Status::Failed, Status::Interrupted, Status::Superseded]);
         let failures = failed + self.failed_accounts.len();
-        let well = count(&[Status::Complete, Status::Held, Status::Missing]);
+        let held = count(&[Status::Held, Status::Vanished]);
+        let well = held + count(&[Status::Complete, Status::Missing]);
         let busy = count(&[Status::Busy]);
         match self.stopped {
             Some(StopReason::Signal) => return (RunOutcome::Interrupted, 130),
@@ -117,7 +130,7 @@ impl Summary {
             _ => {}
         }
         // A usage error comes first, but only if nothing else was selected.
-        let mistaken = self.failed_accounts.iter().all(|failure| failure.nothing_selected);
+        let mistaken = self.failed_accounts.iter().all(|failure| failure.is_mistake);
         let is_sure = self.doubtful_lists.is_empty();
         if self.namespaces.is_empty() && !self.failed_accounts.is_empty() && mistaken && is_sure {
             return (RunOutcome::Failed, 2);
@@ -126,7 +139,7 @@ impl Summary {
             (RunOutcome::Failed, 1)
         } else if failures > 0 || !is_sure {
             (RunOutcome::Partial, 3)
-        } else if count(&[Status::Held]) > 0 {
+        } else if held > 0 {
             (RunOutcome::Held, 5)
         } else if busy > 0 && well == 0 {
             (RunOutcome::Busy, 4)
@@ -162,13 +175,14 @@ mod tests {
         let failure = AccountFailure {
             account,
             error: String::new(),
-            nothing_selected: false,
+            is_mistake: false,
         };
         Summary {
             run_id: 1,
             namespaces,
             failed_accounts: vec![failure; failed_accounts],
             doubtful_lists: Vec::new(),
+            mass_vanishings: Vec::new(),
             stopped,
         }
     }
@@ -176,9 +190,9 @@ mod tests {
     #[test]
     fn what_nobody_has_is_usage() {
         let mut asked = summary(&[], 2, None);
-        asked.failed_accounts[0].nothing_selected = true;
+        asked.failed_accounts[0].is_mistake = true;
         assert_eq!(asked.verdict().1, 1, "another account failed");
-        asked.failed_accounts[1].nothing_selected = true;
+        asked.failed_accounts[1].is_mistake = true;
         assert_eq!(asked.verdict().1, 2);
     }
 
@@ -213,6 +227,8 @@ mod tests {
             (&[Busy, Busy], 0, None, 4),
             (&[Held, Busy], 0, None, 5),
             (&[Held, Complete], 0, None, 5),
+            (&[Vanished, Complete, Busy], 0, None, 5),
+            (&[Vanished, Failed], 0, None, 3),
             (&[Held, Failed], 0, None, 3),
             (&[Complete, Interrupted], 0, None, 3),
             (&[Busy, Failed], 0, None, 3),

@@ -42,9 +42,21 @@ impl From<SyncError> for PlanError {
     }
 }
 
+impl PlanError {
+    /// Whether the arguments or the configuration are wrong, so that no retry helps.
+    pub(super) fn is_mistake(&self) -> bool {
+        match self {
+            Self::NothingSelected { .. } => true,
+            Self::Api(error) => error.kind() == cloudflare::ErrorKind::Setup,
+            Self::Store(_) | Self::Stopped(_) => false,
+        }
+    }
+}
+
 /// A namespace that is to be walked.
 pub(super) struct Planned<'a> {
     pub(super) account: &'a Account,
+    pub(super) account_key: i32,
     pub(super) key: i32,
     /// The newest lease on it when the run was planned.
     pub(super) lease: LeaseNumber,
@@ -82,6 +94,7 @@ pub(super) async fn plan<'a>(store: &Store, account: &'a Account, stop: &Shutdow
         if may_exist && account.selection.selects(&namespace) {
             planned.push(Planned {
                 account,
+                account_key,
                 key: recorded.key,
                 lease: recorded.lease,
                 namespace,

@@ -1,25 +1,28 @@
 //! One run: plan each account, walk its namespaces in parallel, and summarize.
 
-use std::collections::HashMap;
+use std::sync::OnceLock;
 
 use futures_util::StreamExt;
 use futures_util::stream;
 use tokio::sync::OnceCell;
 use tracing::{error, warn};
 
-use crate::model::AccountId;
-use crate::store::{LockManager, Store};
-
+use crate::store::{LeaseNumber, LockManager, Store};
 use crate::text::chain;
 
 use super::credentials::CredentialCheck;
 use super::namespace::{Run, sync_namespace};
-use super::outcome::{AccountFailure, DoubtfulList, NamespaceOutcome, Status, Summary};
+use super::outcome::{AccountFailure, DoubtfulList, MassVanishing, NamespaceOutcome, Status, Summary};
 use super::plan::{Plan, PlanError, Planned, plan};
 use super::progress::Progress;
+use super::relisting::Relisting;
 use super::retry_database::{SyncError, retry_database};
 use super::settings::{Account, Settings};
 use super::shutdown::Shutdown;
+use super::vanished::settle;
+
+/// Accounts whose lists are requested at the same time.
+const MOST_LISTS_AT_ONCE: usize = 16;
 
 /// Walks the accounts and records what they hold. A failed namespace or account does not stop the others. An error means
 /// that nothing could be recorded at all.
@@ -47,16 +50,12 @@ pub async fn sync(
         stop,
         progress,
     };
-    let plans = plan_accounts(store, accounts, settings, stop).await;
-    let (namespaces, refused) = walk_all(&run, plans.planned).await;
-    let mut failed_accounts = plans.failures;
-    failed_accounts.extend(refused);
+    let (mut walked, states) = walk_accounts(&run, store, accounts).await;
+    let mass_vanishings = settle(&run, store, &mut walked).await;
+    let namespaces = walked.into_iter().map(|walked| walked.outcome).collect();
     let summary = Summary {
-        run_id,
-        namespaces,
-        failed_accounts,
-        doubtful_lists: plans.doubtful_lists,
         stopped: stop.reason(),
+        ..summary(run_id, accounts, namespaces, states, mass_vanishings)
     };
     let outcome = summary.verdict().0;
     let finish = async || Ok(store.finish_run(run_id, outcome).await?);
@@ -68,86 +67,171 @@ pub async fn sync(
     Ok(summary)
 }
 
-#[derive(Default)]
-struct Plans<'a> {
-    planned: Vec<Planned<'a>>,
-    failures: Vec<AccountFailure>,
-    doubtful_lists: Vec<DoubtfulList>,
-}
-
-async fn plan_accounts<'a>(store: &Store, accounts: &'a [Account], settings: &Settings, stop: &Shutdown) -> Plans<'a> {
-    let mut plans = Plans::default();
-    for account in accounts {
-        let id = || account.id.clone();
-        let lost = |error: &PlanError| matches!(error, PlanError::Store(error) if error.is_connection_error());
-        match retry_database(store, settings, stop, lost, async || plan(store, account, stop).await).await {
-            Ok(Plan { planned, doubt }) => {
-                plans.planned.extend(planned);
-                if let Some(doubt) = doubt {
-                    let why = format!(
-                        "the namespace list may be cut short: {doubt}; what it lists is walked, and no namespace is marked \
-                         missing: run `durable-inventory check` to look at the list again"
-                    );
-                    warn!(account = %account.id, "{why}");
-                    plans.doubtful_lists.push(DoubtfulList { account: id(), why });
-                }
-            }
-            Err(error) => {
-                let failure = AccountFailure {
-                    account: id(),
-                    error: chain(&error),
-                    nothing_selected: matches!(error, PlanError::NothingSelected { .. }),
-                };
-                error!(account = %failure.account, "{}", failure.error);
-                plans.failures.push(failure);
-            }
+/// The outcomes, and the problems of the accounts in their order.
+fn summary(
+    run_id: i64,
+    accounts: &[Account],
+    namespaces: Vec<NamespaceOutcome>,
+    states: Vec<AccountState>,
+    mass_vanishings: Vec<MassVanishing>,
+) -> Summary {
+    let (mut failed_accounts, mut doubtful_lists) = (Vec::new(), Vec::new());
+    for (account, state) in accounts.iter().zip(states) {
+        match state.problem.into_inner() {
+            Some(Problem::Failed(failure)) => failed_accounts.push(failure),
+            Some(Problem::DoubtfulList(list)) => doubtful_lists.push(list),
+            None => {}
+        }
+        if let Some(error) = state.credentials.refused.into_inner() {
+            failed_accounts.push(AccountFailure {
+                account: account.id.clone(),
+                error,
+                is_mistake: false,
+            });
         }
     }
-    plans
+    Summary {
+        run_id,
+        namespaces,
+        failed_accounts,
+        doubtful_lists,
+        mass_vanishings,
+        stopped: None,
+    }
 }
 
-async fn walk_all(run: &Run<'_>, planned: Vec<Planned<'_>>) -> (Vec<NamespaceOutcome>, Vec<AccountFailure>) {
-    let accounts: HashMap<_, CredentialCheck> = planned
-        .iter()
-        .map(|planned| (&planned.account.id, CredentialCheck::new()))
-        .collect();
-    let mut outcomes: Vec<_> = stream::iter(planned.iter().enumerate())
-        .map(|(index, planned)| {
-            let check = &accounts[&planned.account.id];
-            async move {
-                if check.refused.get().is_some() {
-                    let why = "not walked: the account's credentials were refused";
-                    return (
-                        index,
-                        NamespaceOutcome::of(planned, Status::Interrupted, Some(why.to_owned())),
-                    );
-                }
-                if let Some(reason) = run.stop.reason() {
-                    let why = format!("{reason} before its walk began");
-                    return (index, NamespaceOutcome::of(planned, Status::Interrupted, Some(why)));
-                }
-                let (outcome, unauthorized) = sync_namespace(run, planned).await;
-                if unauthorized {
-                    check.test(planned.account, run.stop).await;
-                }
-                (index, outcome)
+/// What a run did with one account.
+struct AccountState {
+    credentials: CredentialCheck,
+    relisting: Relisting,
+    /// The plan's problem, if there is one.
+    problem: OnceLock<Problem>,
+}
+
+enum Problem {
+    Failed(AccountFailure),
+    DoubtfulList(DoubtfulList),
+}
+
+/// A namespace, and what the run did with it.
+pub(super) struct Walked<'a> {
+    /// The place of its account, and its own in the account's plan.
+    place: (usize, usize),
+    pub(super) planned: Planned<'a>,
+    pub(super) outcome: NamespaceOutcome,
+    /// The newest lease that was acquired for it.
+    pub(super) lease: LeaseNumber,
+}
+
+impl Walked<'_> {
+    /// It is neither listed nor found.
+    pub(super) fn has_vanished(&self) -> bool {
+        self.outcome.status == Status::Vanished
+    }
+
+    /// The list lacks it, and its objects could not be read.
+    pub(super) fn may_be_gone(&self) -> bool {
+        let is_there = matches!(self.outcome.status, Status::Complete | Status::Held | Status::Busy);
+        self.has_vanished() || (self.planned.is_off_the_list && !is_there)
+    }
+}
+
+/// Lists the accounts side by side, and walks each one's namespaces as soon as they are known: a list that is slow to come
+/// keeps no other account waiting.
+async fn walk_accounts<'a>(
+    run: &Run<'_>,
+    store: &Store,
+    accounts: &'a [Account],
+) -> (Vec<Walked<'a>>, Vec<AccountState>) {
+    let states: Vec<AccountState> = accounts.iter().map(|_| AccountState::new()).collect();
+    let planned = stream::iter(accounts.iter().zip(&states).enumerate())
+        .map(|(number, (account, state))| async move {
+            let planned = plan_account(run, store, account, state).await.into_iter().enumerate();
+            stream::iter(planned.map(move |(at, planned)| ((number, at), planned, state)))
+        })
+        .buffer_unordered(MOST_LISTS_AT_ONCE)
+        .flatten();
+    let mut walked: Vec<Walked<'a>> = planned
+        .map(|(place, planned, state)| async move {
+            let (outcome, lease) = walk_one(run, &planned, state).await;
+            Walked {
+                place,
+                planned,
+                outcome,
+                lease,
             }
         })
         .buffer_unordered(run.settings.concurrency)
         .collect()
         .await;
-    outcomes.sort_by_key(|(index, _)| *index);
-    let mut failures: Vec<_> = accounts
-        .iter()
-        .filter_map(|(account, check)| {
-            let error = check.refused.get()?.clone();
-            Some(AccountFailure {
-                account: AccountId::clone(account),
-                error,
-                nothing_selected: false,
-            })
-        })
-        .collect();
-    failures.sort_by(|one, other| one.account.cmp(&other.account));
-    (outcomes.into_iter().map(|(_, outcome)| outcome).collect(), failures)
+    walked.sort_by_key(|walked| walked.place);
+    (walked, states)
+}
+
+impl AccountState {
+    fn new() -> Self {
+        Self {
+            credentials: CredentialCheck::new(),
+            relisting: Relisting::new(),
+            problem: OnceLock::new(),
+        }
+    }
+}
+
+async fn plan_account<'a>(
+    run: &Run<'_>,
+    store: &Store,
+    account: &'a Account,
+    state: &AccountState,
+) -> Vec<Planned<'a>> {
+    let lost = |error: &PlanError| matches!(error, PlanError::Store(error) if error.is_connection_error());
+    let planned = retry_database(store, run.settings, run.stop, lost, async || {
+        plan(store, account, run.stop).await
+    })
+    .await;
+    let (planned, problem) = match planned {
+        Ok(Plan { planned, doubt: None }) => return planned,
+        Ok(Plan {
+            planned,
+            doubt: Some(doubt),
+        }) => {
+            let why = format!(
+                "the namespace list may be cut short: {doubt}; what it lists is walked, and no namespace is marked missing: \
+                 run `durable-inventory check` to look at the list again"
+            );
+            warn!(account = %account.id, "{why}");
+            let account = account.id.clone();
+            (planned, Problem::DoubtfulList(DoubtfulList { account, why }))
+        }
+        Err(error) => {
+            let failure = AccountFailure {
+                account: account.id.clone(),
+                error: chain(&error),
+                is_mistake: error.is_mistake(),
+            };
+            error!(account = %failure.account, "{}", failure.error);
+            (Vec::new(), Problem::Failed(failure))
+        }
+    };
+    // Set once, as an account is planned once.
+    let _first = state.problem.set(problem);
+    planned
+}
+
+async fn walk_one(run: &Run<'_>, planned: &Planned<'_>, state: &AccountState) -> (NamespaceOutcome, LeaseNumber) {
+    let not_walked = |why: String| {
+        let outcome = NamespaceOutcome::of(planned, Status::Interrupted, Some(why));
+        (outcome, planned.lease)
+    };
+    if state.credentials.refused.get().is_some() {
+        return not_walked("not walked: the account's credentials were refused".to_owned());
+    }
+    if let Some(reason) = run.stop.reason() {
+        return not_walked(format!("{reason} before its walk began"));
+    }
+    let synced = sync_namespace(run, planned, &state.relisting).await;
+    if synced.unauthorized {
+        state.credentials.test(planned.account, run.stop).await;
+    }
+    (synced.outcome, synced.lease)
 }

@@ -22,10 +22,11 @@ async fn objects(database: &TestDatabase) -> i64 {
     number(database, "select count(*) from inventory.objects").await
 }
 
-/// A recorded namespace of 100 objects that has since lost 31 of them.
+/// A recorded namespace of 100 objects that has since lost 31 of them, beside an empty one.
 async fn with_mass_removal() -> (Simulator, TestDatabase, String) {
     let (simulator, database) = (simulator().await, fresh_database().await);
     let namespace = simulator.add_namespace(ACCOUNT, "chat_Room");
+    simulator.add_namespace(ACCOUNT, "kept");
     simulator.seed(&namespace, 100, 1);
     assert_eq!(run(sync(&simulator, &database, &[])).code, Some(0));
     let lost: Vec<_> = simulator.truth(&namespace).into_keys().take(31).collect();
@@ -205,7 +206,7 @@ async fn a_vanished_namespace_keeps_its_objects_until_it_is_retired() {
     let removed = "select count(*) from inventory.changes where change = 'removed'";
     assert_eq!(number(&database, removed).await, 100);
     let listed = decide(&simulator, &database, &["namespaces"]);
-    assert!(listed.stdout.trim_end().ends_with("  retired"), "{listed:#?}");
+    assert!(listed.stdout.contains("  retired"), "{listed:#?}");
 }
 
 #[tokio::test]

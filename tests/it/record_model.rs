@@ -161,9 +161,14 @@ impl Bench {
         let endpoint = Endpoint::new(base_url.parse().unwrap(), Credentials::Token(TOKEN.into()));
         Account {
             id: id.parse().unwrap(),
-            client: Client::new(endpoint, Arc::new(Limiter::new(pace)), RetryPolicy::default())
-                .unwrap()
-                .into(),
+            client: Client::new(
+                endpoint,
+                Arc::new(Limiter::new(pace)),
+                Arc::default(),
+                RetryPolicy::default(),
+            )
+            .unwrap()
+            .into(),
             base_url,
             limit: 10,
             selection: Selection::default(),

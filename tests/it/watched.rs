@@ -58,7 +58,7 @@ async fn metrics_tell_of_the_run_and_of_the_record() {
     assert_eq!(sample(&text, "namespace_requests", &[]), 3.0);
     let first = sample(&text, "namespace_last_success_timestamp_seconds", &[]);
 
-    // After a failed walk, the time of the last success and the object count stay the same.
+    // After a walk that was not published, the time of the last success and the object count stay the same.
     simulator.fault(&namespace, When::Always, Fault::Answer(Answer::html(200)));
     let other = simulator.add_namespace(ACCOUNT, "other");
     simulator.seed(&other, 10, 1);
@@ -66,7 +66,11 @@ async fn metrics_tell_of_the_run_and_of_the_record() {
     assert_eq!(ended.code, Some(3), "{ended:#?}");
     assert_eq!(sample(&text, "run_exit_code", &[]), 3.0);
     assert_eq!(
-        sample(&text, "namespace_outcome", &["name=\"room\"", "outcome=\"failed\""]),
+        sample(
+            &text,
+            "namespace_outcome",
+            &["name=\"room\"", "outcome=\"interrupted\""]
+        ),
         1.0
     );
     assert_eq!(sample(&text, "namespace_objects", &["name=\"room\""]), 250.0);

@@ -34,6 +34,9 @@ pub fn text(summary: &Summary, outcome: RunOutcome) -> String {
     for list in &summary.doubtful_lists {
         text.push_str(&format!("account {}: {}\n", list.account, visible(&list.why)));
     }
+    for vanishing in &summary.mass_vanishings {
+        text.push_str(&format!("account {}: {}\n", vanishing.account, visible(&vanishing.why)));
+    }
     text.push_str(&last_line(summary, outcome));
     text
 }
@@ -121,6 +124,8 @@ struct Json<'a> {
     accounts_failed: Vec<JsonAccount<'a>>,
     /// Accounts whose namespace list may be truncated; the listed namespaces were walked.
     lists_doubtful: Vec<JsonAccount<'a>>,
+    /// Accounts of which many namespaces vanished at once; none of these was marked as missing.
+    mass_vanishings: Vec<JsonAccount<'a>>,
 }
 
 #[derive(Serialize)]
@@ -170,6 +175,14 @@ pub fn json(summary: &Summary, outcome: RunOutcome, exit_code: u8) -> Result<Str
             .map(|list| JsonAccount {
                 account_id: list.account.as_str(),
                 error: &list.why,
+            })
+            .collect(),
+        mass_vanishings: summary
+            .mass_vanishings
+            .iter()
+            .map(|vanishing| JsonAccount {
+                account_id: vanishing.account.as_str(),
+                error: &vanishing.why,
             })
             .collect(),
     };

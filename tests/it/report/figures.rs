@@ -1,6 +1,6 @@
 //! Figures compared with the simulator's actual objects, with held, failed and missing walks in between.
 
-use cloudflare_simulator::{Answer, Fault, When};
+use cloudflare_simulator::{Fault, When};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
@@ -58,7 +58,9 @@ async fn real_walks_with_a_held_and_a_failed_one_between() {
     let ids: Vec<_> = simulator.truth(&room).into_keys().collect();
     ids[..60].iter().for_each(|id| simulator.remove_object(&room, id));
     synced(5);
-    simulator.fault(&room, When::Always, Fault::Answer(Answer::html(200)));
+    // The same page for ever.
+    simulator.fault(&room, When::Always, Fault::IgnoreCursor);
+    simulator.fault(&room, When::Always, Fault::edit(|_, page| page.set_next("x")));
     simulator.remove_namespace(&gone);
     synced(3);
     let told = report();

@@ -28,6 +28,7 @@ pub fn check_outcomes(ended: &Result<Summary, SyncError>, snapshots: &[Snapshot]
             Status::Interrupted => matches!(recorded, None | Some("interrupted")),
             Status::Failed => matches!(recorded, None | Some("failed")),
             Status::Missing => recorded == Some("discarded"),
+            Status::Vanished => recorded == Some("interrupted"),
             Status::Superseded | Status::Busy => false,
         };
         ensure!(

@@ -57,7 +57,7 @@ pub fn account(base_url: &str, account: &str, patient: bool) -> Account {
     };
     Account {
         id: account.parse().unwrap(),
-        client: Arc::new(Client::new(endpoint, Arc::new(limiter), retry).unwrap()),
+        client: Arc::new(Client::new(endpoint, Arc::new(limiter), Arc::default(), retry).unwrap()),
         base_url: base_url.to_owned(),
         limit: LIMIT,
         selection: Default::default(),

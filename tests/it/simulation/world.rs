@@ -279,7 +279,7 @@ impl<'a> World<'a> {
                 .map(|n| n.status);
             if watched.gone.is_some() {
                 ensure!(
-                    matches!(status, None | Some(Status::Missing)),
+                    matches!(status, None | Some(Status::Missing | Status::Vanished)),
                     "{status:?}, yet it is gone"
                 );
                 continue;

@@ -23,7 +23,7 @@ fn answer(simulator: &Simulator, namespace: &str, answer: Answer) {
 
 /// Nothing is dropped silently: the error names the namespace, the page and the row.
 fn wrong_row(name: &'static str, odd: fn(&Simulator, &str), error: &'static [&'static str]) -> Case {
-    case(name, odd).fails(error)
+    case(name, odd).ends_interrupted(error)
 }
 
 #[tokio::test]
@@ -120,23 +120,23 @@ async fn an_envelope_that_contradicts_itself_is_an_error() {
         case("result is null", |s, n| {
             page_2(s, n, |page| page["result"] = Value::Null)
         })
-        .fails(&["page 2", "result should be a list, but is null"]),
+        .ends_interrupted(&["page 2", "result should be a list, but is null"]),
         case("result is an object", |s, n| {
             page_2(s, n, |page| page["result"] = json!({"objects": []}))
         })
-        .fails(&["page 2", "result should be a list"]),
+        .ends_interrupted(&["page 2", "result should be a list"]),
         case("no result", |s, n| {
             page_2(s, n, |page| {
                 page.as_object_mut().unwrap().remove("result");
             })
         })
-        .fails(&["page 2", "result should be a list"]),
+        .ends_interrupted(&["page 2", "result should be a list"]),
         case("no success", |s, n| {
             page_2(s, n, |page| {
                 page.as_object_mut().unwrap().remove("success");
             })
         })
-        .fails(&["page 2", "does not say that it succeeded"]),
+        .ends_interrupted(&["page 2", "does not say that it succeeded"]),
         case("success is false", |s, n| {
             page_2(s, n, |page| {
                 page["success"] = false.into();
@@ -146,7 +146,7 @@ async fn an_envelope_that_contradicts_itself_is_an_error() {
                 }]);
             })
         })
-        .fails(&[
+        .ends_interrupted(&[
             "page 2",
             "success: false",
             "No route (code 7003, at /cursor, see https://example.com/doc)",
@@ -154,7 +154,7 @@ async fn an_envelope_that_contradicts_itself_is_an_error() {
         case("errors beside success", |s, n| {
             s.fault(n, When::Nth(2), Fault::success_with_errors())
         })
-        .fails(&["page 2", "yet has errors: message (code 1000)"]),
+        .ends_interrupted(&["page 2", "yet has errors: message (code 1000)"]),
         case("messages", |s, n| {
             page_2(s, n, |page| {
                 page["messages"] = json!([{"code": 42, "message": "moving soon"}])
@@ -169,7 +169,7 @@ async fn an_envelope_that_contradicts_itself_is_an_error() {
         case("cursor is a number", |s, n| {
             page_2(s, n, |page| page["result_info"]["cursor"] = json!(200))
         })
-        .fails(&["page 2", "result_info.cursor should be a text or null, but is 200"]),
+        .ends_interrupted(&["page 2", "result_info.cursor should be a text or null, but is 200"]),
         case("no result_info on a full page", |s, n| {
             page_2(s, n, |page| {
                 page.as_object_mut().unwrap().remove("result_info");
@@ -190,7 +190,7 @@ async fn an_envelope_that_contradicts_itself_is_an_error() {
 #[tokio::test]
 async fn a_body_that_is_no_json_is_quoted() {
     check([
-        case("HTML", |s, n| answer(s, n, Answer::html(200))).fails(&[
+        case("HTML", |s, n| answer(s, n, Answer::html(200))).ends_interrupted(&[
             "page 2",
             "objects of namespace",
             "not JSON: HTTP 200, text/html; charset=UTF-8: \"<html>",
@@ -198,12 +198,12 @@ async fn a_body_that_is_no_json_is_quoted() {
         case("plain text", |s, n| {
             answer(s, n, Answer::new(200, "text/plain", "upstream error\nat line 2"))
         })
-        .fails(&["not JSON: HTTP 200, text/plain: \"upstream error\""]),
-        case("a list", |s, n| answer(s, n, Answer::json(200, "[]"))).fails(&["page 2", "unexpected shape"]),
+        .ends_interrupted(&["not JSON: HTTP 200, text/plain: \"upstream error\""]),
+        case("a list", |s, n| answer(s, n, Answer::json(200, "[]"))).ends_interrupted(&["page 2", "unexpected shape"]),
         case("redirect", |s, n| {
             answer(s, n, Answer::redirect("https://example.com/?token=x"))
         })
-        .fails(&["page 2", "HTTP 302 redirects to example.com, which is not followed"]),
+        .ends_interrupted(&["page 2", "HTTP 302 redirects to example.com, which is not followed"]),
         case("proxy for a while", |s, n| {
             s.fault(n, When::Nth(2), Fault::Answer(Answer::html(502)))
         })
@@ -222,9 +222,9 @@ async fn a_body_that_is_no_json_is_quoted() {
         case("not found, though listed", |s, n| {
             answer(s, n, Answer::new(404, "text/plain", "no such route"))
         })
-        .fails(&["page 2", "HTTP 404, text/plain: \"no such route\""]),
+        .ends_interrupted(&["page 2", "HTTP 404, text/plain: \"no such route\""]),
         case("teapot", |s, n| answer(s, n, Answer::error(418, 1, "short and stout")))
-            .fails(&["page 2", "HTTP 418: short and stout (code 1)"]),
+            .ends_interrupted(&["page 2", "HTTP 418: short and stout (code 1)"]),
     ])
     .await;
 }

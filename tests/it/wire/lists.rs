@@ -105,7 +105,7 @@ async fn an_id_is_any_text() {
         assert_eq!(objects(&database, id).await, truth(&simulator, id), "{id}");
     }
 
-    // These ids would change the URL's path. They fail, and the others continue.
+    // These ids would change the URL's path. They can't be walked, and the others continue.
     for id in [".", ".."] {
         let mut namespace = Namespace::new(ACCOUNT, id);
         namespace.id = id.to_owned();
@@ -113,7 +113,13 @@ async fn an_id_is_any_text() {
     }
     let ended = run(sync(&simulator, &database, &[]));
     assert_eq!(ended.code, Some(3), "{ended:#?}");
-    assert_eq!(statuses(&ended).iter().filter(|status| *status == "failed").count(), 2);
+    assert_eq!(
+        statuses(&ended)
+            .iter()
+            .filter(|status| *status == "interrupted")
+            .count(),
+        2
+    );
     assert!(ended.stdout.contains("can't be a part of a URL"), "{ended:#?}");
 }
 
@@ -273,15 +279,17 @@ async fn only_a_namespace_that_is_neither_listed_nor_there_is_missing() {
 }
 
 #[tokio::test]
-async fn a_namespace_that_is_listed_but_not_found_has_failed() {
+async fn a_namespace_that_is_listed_but_not_found_is_interrupted() {
     let (simulator, database, [one, _]) = recorded().await;
     let before = everything(&database, &one).await;
     let gone = Answer::error(404, 10066, "Durable Object namespace not found");
     simulator.fault(&one, When::Always, Fault::Answer(gone));
     let ended = run(sync(&simulator, &database, &[]));
     assert_eq!(ended.code, Some(3), "{ended:#?}");
+    assert_eq!(statuses(&ended), ["interrupted", "complete"]);
     assert_eq!(missing(&database).await, [""; 0]);
     assert_eq!(everything(&database, &one).await, before);
+    assert_eq!(list_requests(&simulator), 3, "the list was requested once more");
 }
 
 /// Selects the rows and the `result_info` of one page.
@@ -495,7 +503,7 @@ async fn a_list_that_may_be_cut_short_hides_nothing() {
     );
     let ended = run(sync(&simulator, &database, &[]));
     assert_eq!(ended.code, Some(3), "{ended:#?}");
-    assert_eq!(statuses(&ended), ["failed", "complete"]);
+    assert_eq!(statuses(&ended), ["interrupted", "complete"]);
     assert_eq!(missing(&database).await, [""; 0]);
     assert_eq!(everything(&database, &one).await, before);
     assert_eq!(objects(&database, &two).await, truth(&simulator, &two));

@@ -77,7 +77,7 @@ async fn a_cursor_that_is_refused_again_ends_the_run_but_not_the_next() {
     assert_eq!(ended.code, Some(1), "{ended:#?}");
     assert_eq!(
         statuses(&database, &namespace).await,
-        ["complete", "discarded", "failed"]
+        ["complete", "discarded", "interrupted"]
     );
     assert_eq!(everything(&database, &namespace).await, before);
 

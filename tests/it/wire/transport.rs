@@ -119,7 +119,7 @@ async fn a_refused_cursor_starts_the_walk_over_once() {
         case("once", |s, n| page_2(s, n, Fault::RefuseCursor))
             .in_requests(3)
             .logs("the walk starts over"),
-        case("always", |s, n| s.fault(n, When::Always, Fault::RefuseCursor)).fails(&[
+        case("always", |s, n| s.fault(n, When::Always, Fault::RefuseCursor)).ends_interrupted(&[
             "page 2",
             "does not go on from the checkpoint",
             "Invalid cursor",
@@ -131,7 +131,7 @@ async fn a_refused_cursor_starts_the_walk_over_once() {
                 Fault::Answer(Answer::error(400, 10001, "limit is too low")),
             )
         })
-        .fails(&["page 1", "HTTP 400: limit is too low (code 10001)"]),
+        .ends_interrupted(&["page 1", "HTTP 400: limit is too low (code 10001)"]),
     ])
     .await;
 }

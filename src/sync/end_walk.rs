@@ -1,0 +1,76 @@
+//! The end of a walk that is not published.
+
+use tracing::warn;
+
+use crate::cloudflare::ErrorKind;
+use crate::store::{Ending, StoreError, Walk};
+use crate::text::chain;
+
+use super::attempt::AttemptResult;
+use super::ending::status;
+use super::namespace::NamespaceSync;
+use super::outcome::Status;
+use super::walk::WalkError;
+
+/// The reason for the end of a walk whose namespace vanished.
+pub(super) const VANISHED: &str = "the account no longer lists this namespace, and its object list answers 404; its objects \
+                                   stay as they were recorded";
+
+impl NamespaceSync<'_> {
+    pub(super) async fn end_after(&self, walk: Walk, how: Ending, error: &WalkError) -> AttemptResult {
+        let why = match error {
+            WalkError::Stopped(reason) => format!(
+                "{reason} after page {} ({} objects compared); the next run goes on from there",
+                walk.checkpoint().pages,
+                walk.checkpoint().counts.objects()
+            ),
+            error => chain(error),
+        };
+        let result = self.end(walk, how, why, wasted_requests(error)).await;
+        let refused = |source: &crate::cloudflare::Error| source.kind() == ErrorKind::Unauthorized;
+        AttemptResult {
+            unauthorized: matches!(error, WalkError::Api { source, .. } if refused(source)),
+            database_lost: result.database_lost
+                || matches!(error, WalkError::Store(source) if source.is_connection_error()),
+            ..result
+        }
+    }
+
+    /// Ends the walk of a namespace that is neither listed nor found. The run decides at its end whether it is missing; until
+    /// then the walk could be resumed.
+    pub(super) async fn vanish(&self, walk: Walk, error: &WalkError) -> Result<AttemptResult, StoreError> {
+        let wasted_requests = wasted_requests(error);
+        let lease = walk.end(Ending::Interrupted, VANISHED, wasted_requests).await?;
+        lease.note_vanished().await?;
+        Ok(AttemptResult {
+            wasted_requests,
+            ..AttemptResult::new(Status::Vanished, Some(VANISHED.to_owned()))
+        })
+    }
+
+    pub(super) async fn end(&self, walk: Walk, how: Ending, why: String, wasted_requests: u64) -> AttemptResult {
+        let ended = walk.end(how, &why, wasted_requests).await;
+        let result = match ended {
+            Ok(_) => AttemptResult::new(status(how), Some(why)),
+            Err(error) => {
+                // The walk stays `running` in the record, so the run that next gets the lease resumes it.
+                warn!("{}", chain(&error));
+                match how {
+                    Ending::Interrupted | Ending::Stalled => AttemptResult::interrupted(why),
+                    _ => AttemptResult::of(&error),
+                }
+            }
+        };
+        AttemptResult {
+            wasted_requests,
+            ..result
+        }
+    }
+}
+
+fn wasted_requests(error: &WalkError) -> u64 {
+    match error {
+        WalkError::Api { source, .. } => u64::from(source.requests()),
+        _ => 0,
+    }
+}
