@@ -321,8 +321,9 @@ impl Client {
             };
             ApiResponse::receive(response, &self.limiter).await
         };
-        // The connection of a response that is dropped before its end is closed.
-        let received = tokio::time::timeout(self.longest_response, receive).await;
+        // The connection of a response that is dropped before its end is closed. Boxed, because it is large and every walk
+        // has one within its own future.
+        let received = tokio::time::timeout(self.longest_response, Box::pin(receive)).await;
         let response = received.unwrap_or_else(|_| Err(self.too_long()))?;
         match response.read(parse, has_cursor, &self.health) {
             Ok(parsed) if parsed.notices.is_none() => Ok(parsed),
