@@ -1,4 +1,4 @@
-//! `namespaces`: lists the recorded namespaces, or retires one.
+//! `namespaces`: lists the recorded namespaces, or decides about those that vanished.
 
 use clap::{Args, Subcommand};
 
@@ -24,6 +24,19 @@ pub struct NamespacesArgs {
 
 #[derive(Debug, Clone, Subcommand)]
 pub enum NamespaceDecision {
+    /// Mark namespaces as missing after many vanished at once
+    ///
+    /// If many of an account's namespaces vanish at once, sync marks none as missing and exits 5, because the token may see
+    /// less than before. This command marks those that the account's list still lacks and whose object list answers 404.
+    #[command(after_help = "\
+Examples:
+  durable-inventory namespaces accept-missing
+  durable-inventory namespaces accept-missing 5fd1cafff895419c8bcc647fc64ab8f0")]
+    AcceptMissing {
+        /// Only these namespaces [default: all that vanished]
+        #[arg(value_name = "ID")]
+        namespaces: Vec<String>,
+    },
     /// Record the objects of a namespace that is missing as removed
     #[command(after_help = "\
 Examples:

@@ -5,6 +5,7 @@ mod in_between;
 mod response;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use secrecy::ExposeSecret;
@@ -14,10 +15,10 @@ use self::response::ApiResponse;
 use super::addresses::Addresses;
 use super::base_url::BaseUrl;
 use super::credentials::Credentials;
-use super::error::{AttemptError, Error, RetryDecision, Subject};
+use super::error::{AttemptError, Error, ErrorKind, RetryDecision, Subject};
 use super::health::ApiHealth;
 use super::limiter::Limiter;
-use super::listing::{self, NamespaceList};
+use super::listing::{NamespaceList, PER_PAGE};
 use super::proxy::Proxy;
 use super::retry::{self, Request, RetryPolicy};
 use super::route::{Resolver, Route};
@@ -73,8 +74,19 @@ pub struct NamespaceListing {
     pub namespaces: Vec<Namespace>,
     /// Why there may be more; `None` if the list is known to be complete.
     pub doubt: Option<String>,
+    /// The API sent null instead of a list, and nothing is listed.
+    pub is_null: bool,
     /// HTTP requests sent, including retries.
     pub requests: u32,
+}
+
+impl NamespaceListing {
+    /// Why an account of which something is recorded may have more than is listed. A null may be what it sends for nothing,
+    /// but does not prove that something is gone.
+    pub fn doubt_for_recorded(&self) -> Option<String> {
+        let null = || self.is_null.then(|| "its result is null, not a list".to_owned());
+        self.doubt.clone().or_else(null)
+    }
 }
 
 /// A parsed page and its cost.
@@ -97,6 +109,8 @@ pub struct Client {
     limiter: Arc<Limiter>,
     health: Arc<ApiHealth>,
     retry: RetryPolicy,
+    /// The place in [`PER_PAGE`] of the page size that the API accepts.
+    per_page: AtomicUsize,
 }
 
 impl Client {
@@ -150,6 +164,7 @@ impl Client {
             limiter,
             health,
             retry,
+            per_page: AtomicUsize::new(0),
         })
     }
 
@@ -176,16 +191,39 @@ impl Client {
             }
         }
         Ok(NamespaceListing {
+            is_null: list.is_null(),
             namespaces: list.into_namespaces(),
             doubt,
             requests,
         })
     }
 
-    /// Returns the number of requests, too. An error on a later page keeps the pages before it.
+    /// Returns the number of requests, too. If the first page is refused, the page size may be why, so others are tried. If
+    /// all are, the first error is returned.
     async fn list_once(&self, account: &AccountId) -> Result<(NamespaceList, u32), Error> {
+        let (mut refusal, mut refused) = (None, 0);
+        for (place, per_page) in PER_PAGE.iter().enumerate().skip(self.per_page.load(Ordering::Relaxed)) {
+            let mut list = NamespaceList::of(*per_page);
+            match self.read_list(account, &mut list).await {
+                Ok(requests) => {
+                    self.per_page.store(place, Ordering::Relaxed);
+                    return Ok((list, requests + refused));
+                }
+                Err(error) if error.kind() == ErrorKind::Wrong && list.has_no_page() => {
+                    refused += error.requests();
+                    refusal.get_or_insert(error);
+                }
+                Err(error) => return Err(refusal.unwrap_or(error)),
+            }
+        }
         let subject = Subject::Namespaces(account);
-        let (mut list, mut requests) = (NamespaceList::default(), 0);
+        Err(refusal.unwrap_or_else(|| Error::wrong(subject, "no page size is accepted", refused)))
+    }
+
+    /// Reads the list to its end and returns the number of requests. An error on a later page keeps the pages before it.
+    async fn read_list(&self, account: &AccountId, list: &mut NamespaceList) -> Result<u32, Error> {
+        let subject = Subject::Namespaces(account);
+        let mut requests = 0;
         while let Some((page, per_page)) = list.next() {
             if page > MOST_NAMESPACE_PAGES {
                 let message = format!("the list did not end within {MOST_NAMESPACE_PAGES} pages");
@@ -204,12 +242,12 @@ impl Client {
                 }
             }
         }
-        Ok((list, requests))
+        Ok(requests)
     }
 
     /// Checks that the API still accepts the credentials: one request for the namespace list, without a retry.
     pub async fn try_credentials(&self, account: &AccountId) -> Result<(), Error> {
-        let url = self.namespaces_url(account, 1, listing::PER_PAGE)?;
+        let url = self.namespaces_url(account, 1, PER_PAGE[self.per_page.load(Ordering::Relaxed)])?;
         let once = RetryPolicy {
             budget: Duration::ZERO,
             ..self.retry
@@ -258,11 +296,12 @@ impl Client {
         self.limiter.pace()
     }
 
-    fn namespaces_url(&self, account: &AccountId, page: u32, per_page: u32) -> Result<Url, Error> {
+    fn namespaces_url(&self, account: &AccountId, page: u32, per_page: Option<u32>) -> Result<Url, Error> {
         let mut url = self.url(account, &[])?;
-        url.query_pairs_mut()
-            .append_pair("page", &page.to_string())
-            .append_pair("per_page", &per_page.to_string());
+        url.query_pairs_mut().append_pair("page", &page.to_string());
+        if let Some(per_page) = per_page {
+            url.query_pairs_mut().append_pair("per_page", &per_page.to_string());
+        }
         Ok(url)
     }
 

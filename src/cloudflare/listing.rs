@@ -6,15 +6,20 @@ use std::collections::{HashMap, HashSet};
 use super::wire::{NamespacePage, Numbers};
 use crate::model::{Namespace, NamespaceId};
 
-/// The requested number of namespaces per page. A server may send fewer or more.
-pub(super) const PER_PAGE: u32 = 100;
+/// The number of namespaces per page to request, in the order in which they are tried: a server may refuse one, and none is
+/// documented. A server may also send fewer rows, or more. `None` is whatever the server's default is.
+pub(super) const PER_PAGE: [Option<u32>; 4] = [Some(100), None, Some(50), Some(20)];
 
 /// The namespaces listed so far, and what each page reported.
 #[derive(Default)]
 pub(super) struct NamespaceList {
+    per_page: Option<u32>,
     /// In the order in which they were first listed, each id once.
     namespaces: Vec<Namespace>,
     places: HashMap<NamespaceId, usize>,
+    /// The fingerprints of the rows that name no namespace.
+    unusable: HashSet<u64>,
+    first_unusable: Option<String>,
     pages: Vec<ListedPage>,
     /// Whether the server sent fewer rows when a smaller page was requested; `None` if that was not tried.
     cuts_to_size: Option<bool>,
@@ -24,10 +29,12 @@ pub(super) struct NamespaceList {
 /// The counts of one page: of its rows, and as reported by the server.
 struct ListedPage {
     rows: u64,
+    is_null: bool,
     distinct: u64,
     new: u64,
     /// Namespaces listed up to and including this page.
     so_far: u64,
+    requested: Option<u32>,
     reported: Numbers,
 }
 
@@ -40,7 +47,7 @@ enum BrokeOff {
 impl ListedPage {
     /// Whether the page has as many rows as fit, so that there may be more.
     fn is_full(&self) -> bool {
-        self.rows == u64::from(PER_PAGE) || self.reported.per_page == Some(self.rows)
+        self.requested.map(u64::from) == Some(self.rows) || self.reported.per_page == Some(self.rows)
     }
 
     /// Whether both totals agree that page `number` is the last one.
@@ -54,42 +61,62 @@ impl ListedPage {
 }
 
 impl NamespaceList {
+    /// An empty list that requests pages of this size.
+    pub(super) fn of(per_page: Option<u32>) -> Self {
+        Self {
+            per_page,
+            ..Self::default()
+        }
+    }
+
     /// Number and size of the page to request next; `None` at the end.
-    pub(super) fn next(&self) -> Option<(u32, u32)> {
+    pub(super) fn next(&self) -> Option<(u32, Option<u32>)> {
         if self.broke_off.is_some() {
             return None;
         }
         let (Some(first), Some(last)) = (self.pages.first(), self.pages.last()) else {
-            return Some((1, PER_PAGE));
+            return Some((1, self.per_page));
         };
         let number = self.pages.len() as u32;
         if last.new > 0 && (last.is_full() || !last.ends_at(number)) {
-            return Some((number + 1, PER_PAGE));
+            return Some((number + 1, self.per_page));
         }
         // Every page is the first one. A server without paging sends everything, whatever is requested. One that limits
         // pages to the requested size may have cut this one, so a smaller page is tried.
-        let is_open = self.repeats_a_full_page() && self.cuts_to_size.is_none() && first.rows > 1;
-        is_open.then(|| (1, first.rows as u32 - 1))
+        self.needs_trial().then(|| (1, Some(first.rows as u32 - 1)))
+    }
+
+    fn needs_trial(&self) -> bool {
+        let is_open = self.repeats_a_full_page() && self.cuts_to_size.is_none();
+        is_open && self.pages.first().is_some_and(|first| first.rows > 1)
     }
 
     /// Adds the page that was requested.
     pub(super) fn add(&mut self, page: NamespacePage) {
-        let is_trial = self.next().is_some_and(|(_, size)| size != PER_PAGE);
+        let is_trial = self.needs_trial();
         let ids: HashSet<_> = page.namespaces.iter().map(|namespace| namespace.id.clone()).collect();
-        let (rows, before) = (page.namespaces.len() as u64, self.namespaces.len() as u64);
+        let fingerprints: HashSet<_> = page.unusable.iter().map(|row| row.fingerprint).collect();
+        let (rows, before) = ((page.namespaces.len() + page.unusable.len()) as u64, self.listed());
         for namespace in page.namespaces {
             self.merge(namespace);
         }
-        let (distinct, so_far) = (ids.len() as u64, self.namespaces.len() as u64);
+        if let Some(first) = page.unusable.into_iter().next() {
+            self.first_unusable.get_or_insert(first.reason);
+        }
+        let distinct = (ids.len() + fingerprints.len()) as u64;
+        self.unusable.extend(fingerprints);
+        let so_far = self.listed();
         if is_trial {
             self.cuts_to_size = Some(distinct != before || so_far != before);
             return;
         }
         self.pages.push(ListedPage {
             rows,
+            is_null: page.is_null,
             distinct,
             new: so_far - before,
             so_far,
+            requested: self.per_page,
             reported: page.numbers,
         });
     }
@@ -111,16 +138,35 @@ impl NamespaceList {
         self.pages.is_empty()
     }
 
+    /// The different rows so far.
+    fn listed(&self) -> u64 {
+        (self.namespaces.len() + self.unusable.len()) as u64
+    }
+
+    /// Whether the whole list is a null.
+    pub(super) fn is_null(&self) -> bool {
+        self.listed() == 0 && self.pages.iter().any(|page| page.is_null)
+    }
+
     /// Why namespaces may be missing from the list; `None` if it is complete.
     pub(super) fn doubt(&self) -> Option<String> {
         if let Some(BrokeOff::BeforeItsEnd(error)) = &self.broke_off {
             return Some(error.clone());
         }
+        if let Some(reason) = &self.first_unusable {
+            return Some(match self.unusable.len() {
+                1 => format!("it has a row that can't be used: {reason}"),
+                more => format!("it has {more} rows that can't be used, first {reason}"),
+            });
+        }
         if self.repeats_a_full_page() && self.cuts_to_size != Some(false) {
             return Some("every page is the first one, cut to the size of a page".to_owned());
         }
-        let listed = self.namespaces.len() as u64;
+        let listed = self.listed();
         let numbered = || self.pages.iter().zip(1..);
+        if let Some((_, number)) = numbered().find(|(page, _)| page.is_null && listed > 0) {
+            return Some(format!("the result of page {number} is null"));
+        }
         for (page, number) in numbered() {
             // A page beyond the end may report zeros.
             let is_after_end = page.rows == 0 && page.so_far > 0;

@@ -6,6 +6,7 @@ mod structure;
 mod value;
 
 use std::borrow::Cow;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -92,10 +93,22 @@ pub(super) struct Parsed<T> {
     pub(super) notices: Option<String>,
 }
 
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Default, PartialEq)]
 pub(super) struct NamespacePage {
     pub(super) namespaces: Vec<Namespace>,
+    pub(super) unusable: Vec<UnusableRow>,
+    /// The result is null instead of a list.
+    pub(super) is_null: bool,
     pub(super) numbers: Numbers,
+}
+
+/// A row of the namespace list that names no namespace.
+#[derive(Debug, PartialEq)]
+pub(super) struct UnusableRow {
+    /// The same for rows of the same text.
+    pub(super) fingerprint: u64,
+    /// What is wrong with which row.
+    pub(super) reason: String,
 }
 
 /// The sizes of the page and of the whole list that the response states. Values of another type are ignored.
@@ -153,7 +166,7 @@ struct Signature<'a> {
 
 /// One page of a namespace's objects. The caller fills in `requests`, `limit` and `took`.
 pub(super) fn objects(body: &[u8]) -> Result<Parsed<Page>, ParseError> {
-    let (rows, info, notices) = open(body)?;
+    let (RowList(rows), info, notices) = open(body)?;
     let value = Page {
         rows: convert(&rows, observation)?,
         next: next(&info)?,
@@ -169,9 +182,23 @@ pub(super) fn objects(body: &[u8]) -> Result<Parsed<Page>, ParseError> {
 
 /// One page of an account's namespaces.
 pub(super) fn namespaces(body: &[u8]) -> Result<Parsed<NamespacePage>, ParseError> {
-    let (rows, info, notices) = open(body)?;
+    let (list, info, notices) = open::<Option<RowList<&RawValue>>>(body)?;
+    let is_null = list.is_none();
+    let rows = list.map(|RowList(rows)| rows).unwrap_or_default();
+    let (mut namespaces, mut unusable) = (Vec::new(), Vec::new());
+    for (at, row) in rows.iter().enumerate() {
+        match namespace(row) {
+            Ok(namespace) => namespaces.push(namespace),
+            Err(reason) => unusable.push(UnusableRow {
+                fingerprint: fingerprint(row),
+                reason: format!("row {} of {}: {reason}", at + 1, rows.len()),
+            }),
+        }
+    }
     let value = NamespacePage {
-        namespaces: convert(&rows, namespace)?,
+        namespaces,
+        unusable,
+        is_null,
         numbers: Numbers {
             per_page: number(info.per_page).filter(|n| *n > 0),
             count: number(info.count),
@@ -196,20 +223,20 @@ fn envelope<'a, T: Deserialize<'a>>(body: &'a [u8]) -> serde_json::Result<Envelo
     serde_json::from_slice(body).map(|Object(envelope)| envelope)
 }
 
-/// Returns the rows, the `result_info` and the `messages`, if the envelope reports success.
-fn open<'a, R: Deserialize<'a>>(body: &'a [u8]) -> Result<(Vec<R>, Info<'a>, Option<String>), ParseError> {
-    let envelope = envelope::<RowList<R>>(body).map_err(|error| explain::<R>(body, error))?;
+/// Returns the list of rows, the `result_info` and the `messages`, if the envelope reports success.
+fn open<'a, L: Deserialize<'a>>(body: &'a [u8]) -> Result<(L, Info<'a>, Option<String>), ParseError> {
+    let envelope = envelope::<L>(body).map_err(|error| explain::<L>(body, error))?;
     envelope.check()?;
-    let Some(RowList(rows)) = envelope.result else {
+    let Some(list) = envelope.result else {
         return Err(no_list("absent"));
     };
     let info = envelope.result_info.map(|Object(info)| info).unwrap_or_default();
-    Ok((rows, info, complaints(envelope.messages).map(|messages| messages.text)))
+    Ok((list, info, complaints(envelope.messages).map(|messages| messages.text)))
 }
 
 /// Parses a body that failed to parse once more, to find the reason. An envelope that reports a failure has no rows, so
 /// the failure counts for more than their absence.
-fn explain<'a, R: Deserialize<'a>>(body: &'a [u8], error: serde_json::Error) -> ParseError {
+fn explain<'a, L: Deserialize<'a>>(body: &'a [u8], error: serde_json::Error) -> ParseError {
     if let Err(other) = signature(body) {
         let detail = shown(&other.to_string());
         return match other.is_eof() && body.trim_ascii_start().starts_with(b"{") {
@@ -229,7 +256,7 @@ fn explain<'a, R: Deserialize<'a>>(body: &'a [u8], error: serde_json::Error) -> 
             }
         }
     };
-    let place = place::<Object<Envelope<'_, RowList<R>>>>(body, rows).unwrap_or_default();
+    let place = place::<Object<Envelope<'_, L>>>(body, rows).unwrap_or_default();
     let detail = shown(&error.to_string());
     ParseError::Unexpected(format!("the answer has an unexpected shape: {place}{detail}"))
 }
@@ -278,14 +305,24 @@ fn convert<R, T>(rows: &[R], convert: impl Fn(&R) -> Result<T, String>) -> Resul
     converted.collect()
 }
 
-fn observation(row: &ObjectRow<'_>) -> Result<Observation, String> {
+fn observation(Object(row): &Object<ObjectRow<'_>>) -> Result<Observation, String> {
     Ok(Observation {
         id: identifier(row.id)?,
         data: StoredData::from(flag("hasStoredData", row.has_stored_data)?),
     })
 }
 
-fn namespace(row: &NamespaceRow<'_>) -> Result<Namespace, String> {
+fn fingerprint(row: &RawValue) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    row.get().hash(&mut hasher);
+    hasher.finish()
+}
+
+fn namespace(row: &RawValue) -> Result<Namespace, String> {
+    if !row.get().starts_with('{') {
+        return Err(format!("it should be an object, but is {}", quoted(row)));
+    }
+    let row: NamespaceRow<'_> = serde_json::from_str(row.get()).map_err(|error| shown(&error.to_string()))?;
     let id: NamespaceId = identifier(row.id)?;
     let documented = flag("use_sqlite", row.use_sqlite)?;
     let in_typings = flag("useSqlite", row.use_sqlite_in_typings)?;

@@ -1,15 +1,17 @@
-//! `namespaces`: lists the recorded namespaces, or retires one.
+//! `namespaces`: lists the recorded namespaces, or decides about those that vanished.
 
 use comfy_table::CellAlignment::{Left, Right};
-use durable_inventory::cli::{NamespaceDecision, NamespacesArgs, OutputFormat};
+use durable_inventory::cli::{NamespaceDecision, NamespacesArgs, OutputFormat, SyncArgs};
 use durable_inventory::config::Settings;
+use durable_inventory::model::AccountId;
 use durable_inventory::store::NamespaceRecord;
-use durable_inventory::sync;
-use durable_inventory::text::shown;
+use durable_inventory::sync::{self, MissingVerdict};
+use durable_inventory::text::{shown, visible};
 use serde_json::json;
 
 use super::filter::Filter;
 use super::store::with_store;
+use super::sync::accounts;
 use crate::terminal::table::{Heading, number, table};
 use crate::terminal::times::{for_people, for_programs};
 use crate::terminal::{self, Failure};
@@ -95,9 +97,43 @@ fn as_json(row: &NamespaceRecord) -> serde_json::Value {
 }
 
 async fn decide(settings: &Settings<'_>, decision: &NamespaceDecision) -> Result<u8, Failure> {
-    let NamespaceDecision::Retire { namespace, account } = decision;
+    match decision {
+        NamespaceDecision::Retire { namespace, account } => retire(settings, namespace, account.as_ref()).await,
+        NamespaceDecision::AcceptMissing { namespaces } => accept_missing(settings, namespaces).await,
+    }
+}
+
+/// Exits 1 if a namespace was not marked.
+async fn accept_missing(settings: &Settings<'_>, ids: &[String]) -> Result<u8, Failure> {
+    let config = settings.sync(&SyncArgs::default())?;
+    let accounts: Vec<_> = accounts(&config)?.into_iter().map(|(account, _)| account).collect();
+    let decided = with_store(config.store, 3, async |store| {
+        sync::accept_missing(store, &accounts, ids)
+            .await
+            .map_err(|error| Failure::new(error, 1))
+    })
+    .await?;
+    let mut text = String::new();
+    for (name, verdict) in &decided {
+        let name = shown(name);
+        text.push_str(&match verdict {
+            MissingVerdict::Marked => format!("{name} is marked as missing; its objects stay as they were recorded\n"),
+            MissingVerdict::Listed => format!("{name} is not marked: the account lists it again\n"),
+            MissingVerdict::Found => format!("{name} is not marked: it is not listed, but its objects can be read\n"),
+            MissingVerdict::Unknown(why) => format!("{name} is not marked: {}\n", visible(why)),
+        });
+    }
+    if decided.is_empty() {
+        text.push_str("no namespace waits to be marked as missing\n");
+    }
+    terminal::out(&text)?;
+    let is_marked = |(_, verdict): &(String, MissingVerdict)| matches!(verdict, MissingVerdict::Marked);
+    Ok(u8::from(!decided.iter().all(is_marked)))
+}
+
+async fn retire(settings: &Settings<'_>, namespace: &str, account: Option<&AccountId>) -> Result<u8, Failure> {
     let (name, objects) = with_store(settings.store()?, 3, async |store| {
-        sync::retire(store, namespace, account.as_slice())
+        sync::retire(store, namespace, account.cloned().as_slice())
             .await
             .map_err(|error| Failure::new(error, 1))
     })

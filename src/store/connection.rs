@@ -31,7 +31,7 @@ pub struct Store {
 /// How long the pool's sessions may take to close before the server is asked to end them.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long this process's sessions may take to end when the server is asked to.
-const END_TIMEOUT: Duration = Duration::from_secs(2);
+const END_TIMEOUT: Duration = Duration::from_millis(1_500);
 
 impl Store {
     /// Connects with a pool of at most `sessions` sessions; locks have a session of their own.
@@ -142,7 +142,7 @@ impl Store {
     }
 
     /// Ends all sessions of this process at the server, so that a statement that was dropped while it waited is not carried
-    /// out later. Gives up after 2 s: the server may be out of reach.
+    /// out later. Gives up after 1.5 s: the server may be out of reach.
     pub async fn end_sessions(&self) {
         let ended = async {
             let mut session = self.options.connect().await?;

@@ -2,9 +2,8 @@
 //!
 //! An address may lead elsewhere after a reconnect: to another database that took the name or the socket's path, to a
 //! restored backup, or to a standby that lacks the newest commits. Each record has an identity; a copy of it has the same,
-//! but is behind: in the time of its newest publication, or in the numbers of its leases.
+//! but is behind: in the time of its newest publication, or in the number of leases taken.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -14,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::Doing;
 use super::session::{has_code, place};
-use super::{LeaseNumber, Store, StoreError};
+use super::{Store, StoreError};
 
 /// PostgreSQL's code for a missing privilege.
 const INSUFFICIENT_PRIVILEGE: &str = "42501";
@@ -33,7 +32,6 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Seen {
     marks: Option<Marks>,
-    leases: HashMap<i32, LeaseNumber>,
     difference: Option<Difference>,
 }
 
@@ -44,6 +42,8 @@ struct Marks {
     identity: Option<String>,
     /// The time of the newest publication, in microseconds since 1970; `None` if nothing was ever published.
     recorded_at: Option<i64>,
+    /// How often the lock of any namespace was acquired: it only grows.
+    leases: i64,
 }
 
 /// How a database differs from the one that is known.
@@ -61,7 +61,7 @@ impl fmt::Display for Difference {
             Self::NoRecord => "its record is not there or can't be read",
             Self::Identity => "its record has another identity",
             Self::Publications => "its newest publication is older than one that this run has seen",
-            Self::Leases => "a namespace's lock was acquired less often than this run has seen",
+            Self::Leases => "its locks were acquired less often than this run has seen",
         })
     }
 }
@@ -71,7 +71,16 @@ impl Marks {
         if self.identity.is_some() && self.identity != found.identity {
             return Some(Difference::Identity);
         }
-        (found.recorded_at < self.recorded_at).then_some(Difference::Publications)
+        if found.recorded_at < self.recorded_at {
+            return Some(Difference::Publications);
+        }
+        (found.leases < self.leases).then_some(Difference::Leases)
+    }
+
+    /// What is now known of the same database, after another look at it.
+    fn advance_to(&mut self, found: &Self) {
+        self.recorded_at = self.recorded_at.max(found.recorded_at);
+        self.leases = self.leases.max(found.leases);
     }
 }
 
@@ -83,6 +92,7 @@ impl Known {
     /// Compares a new session's database with the known one. Costs one short query; none before there is something to
     /// compare with.
     pub(super) async fn check(&self, session: &mut PgConnection) -> Result<Option<Difference>, sqlx::Error> {
+        // Taken before the database is read: what is published meanwhile may not be in what was read.
         let Some(known) = self.seen().marks.clone() else {
             return Ok(None);
         };
@@ -98,37 +108,22 @@ impl Known {
         };
         match (difference, found) {
             (Some(difference), _) => self.replaced_by(difference),
-            (None, Some(found)) => self.saw_publication_at(found.recorded_at),
+            (None, Some(found)) => {
+                if let Some(marks) = &mut self.seen().marks {
+                    marks.advance_to(&found);
+                }
+            }
             (None, None) => {}
         }
         Ok(difference)
     }
 
-    fn saw_publication_at(&self, recorded_at: Option<i64>) {
-        if let Some(marks) = &mut self.seen().marks {
-            marks.recorded_at = marks.recorded_at.max(recorded_at);
-        }
-    }
-
     /// Notes a publication: a database that lacks it is another one.
     pub(super) fn saw_publication(&self, recorded_at: OffsetDateTime) {
         let micros = recorded_at.unix_timestamp_nanos() / 1_000;
-        self.saw_publication_at(i64::try_from(micros).ok());
-    }
-
-    pub(super) fn saw_lease(&self, namespace_key: i32, number: LeaseNumber) {
-        let mut seen = self.seen();
-        let newest = seen.leases.entry(namespace_key).or_insert(number);
-        *newest = number.max(*newest);
-    }
-
-    /// Whether a namespace's newest lease is older than one that was seen.
-    pub(super) fn is_behind(&self, namespace_key: i32, found: LeaseNumber) -> bool {
-        let behind = self.seen().leases.get(&namespace_key).is_some_and(|seen| found < *seen);
-        if behind {
-            self.replaced_by(Difference::Leases);
+        if let Some(marks) = &mut self.seen().marks {
+            marks.recorded_at = marks.recorded_at.max(i64::try_from(micros).ok());
         }
-        behind
     }
 
     fn replaced_by(&self, difference: Difference) {
@@ -149,8 +144,8 @@ impl Store {
         match read(&mut session).await {
             Ok(marks) => self.known.seen().marks = marks,
             Err(error) if has_code(&error, INSUFFICIENT_PRIVILEGE) => tracing::warn!(
-                "this role may not read inventory.store as a whole, so a reconnect can't tell whether it reaches the same \
-                 database: `grant select on inventory.store` to it"
+                "this role may not read inventory.store and inventory.namespace as a whole, so a reconnect can't tell \
+                 whether it reaches the same database: `grant select on inventory.store, inventory.namespace` to it"
             ),
             Err(error) => return Err(StoreError::while_doing(doing)(error)),
         }
@@ -176,7 +171,8 @@ impl Store {
 async fn read(session: &mut PgConnection) -> Result<Option<Marks>, sqlx::Error> {
     let row = sqlx::raw_sql(
         "select pg_catalog.to_jsonb(s) ->> 'identity',
-                (extract(epoch from nullif(last_recorded_at, '-infinity')) * 1000000)::int8
+                (extract(epoch from nullif(last_recorded_at, '-infinity')) * 1000000)::int8,
+                (select coalesce(pg_catalog.sum(fence), 0)::int8 from inventory.namespace)
          from inventory.store s",
     )
     .fetch_optional(session)
@@ -185,6 +181,7 @@ async fn read(session: &mut PgConnection) -> Result<Option<Marks>, sqlx::Error> 
     Ok(Some(Marks {
         identity: row.try_get(0)?,
         recorded_at: row.try_get(1)?,
+        leases: row.try_get(2)?,
     }))
 }
 
@@ -196,6 +193,7 @@ mod tests {
         Marks {
             identity: identity.map(str::to_owned),
             recorded_at,
+            leases: 5,
         }
     }
 
@@ -212,20 +210,15 @@ mod tests {
         ] {
             assert_eq!(known.difference(&found), difference, "{found:?}");
         }
+        let fewer = Marks {
+            leases: 4,
+            ..known.clone()
+        };
+        assert_eq!(known.difference(&fewer), Some(Difference::Leases));
         assert_eq!(
             marks(None, None).difference(&marks(Some("a"), Some(1))),
             None,
             "migrated meanwhile"
         );
-    }
-
-    #[test]
-    fn a_lease_must_not_be_older_than_one_that_was_seen() {
-        let known = Known::default();
-        assert!(!known.is_behind(1, LeaseNumber(0)));
-        known.saw_lease(1, LeaseNumber(5));
-        assert!(!known.is_behind(1, LeaseNumber(5)) && !known.is_behind(2, LeaseNumber(1)));
-        assert!(known.is_behind(1, LeaseNumber(4)));
-        assert!(known.0.replaced.is_cancelled());
     }
 }

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::Doing;
 use super::session::{SAFE_DEFAULTS, backend, connect};
-use super::{Difference, Store, StoreError};
+use super::{Store, StoreError};
 
 /// "dinv": keeps our advisory locks apart from those of other programs in the same database.
 pub(super) const LOCK_SPACE: i32 = 0x6469_6e76;
@@ -32,7 +32,7 @@ const TERMINATION_MS: i64 = 5_000;
 const SESSION: &str = "set idle_session_timeout = '90s'; set lock_timeout = '90s'; set statement_timeout = '100s'";
 
 /// The fencing token: how often a namespace's lock was acquired.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LeaseNumber(pub(super) i64);
 
 /// The lock on one namespace, with the fencing token that every write checks. Cheap to clone into tasks.
@@ -193,14 +193,6 @@ impl LockConnection {
     async fn try_lock(&self, namespace_key: i32) -> Result<Option<LeaseNumber>, StoreError> {
         let doing = "take the namespace's lock";
         let mut session = self.session.lock().await;
-        let newest = sqlx::query_scalar("select fence from inventory.namespace where namespace_key = $1")
-            .bind(namespace_key)
-            .fetch_one(&mut *session)
-            .await
-            .doing(doing)?;
-        if self.store.known.is_behind(namespace_key, LeaseNumber(newest)) {
-            return Err(self.store.other_database(Difference::Leases));
-        }
         let taken = sqlx::query_scalar!(
             "select pg_catalog.pg_try_advisory_lock($1, $2)",
             LOCK_SPACE,
@@ -235,9 +227,7 @@ impl LockConnection {
         .fetch_one(&mut *session)
         .await
         .doing(doing)?;
-        let number = LeaseNumber(number);
-        self.store.known.saw_lease(namespace_key, number);
-        Ok(Some(number))
+        Ok(Some(LeaseNumber(number)))
     }
 
     async fn end_session(&self, backend: i32) -> Result<(), StoreError> {

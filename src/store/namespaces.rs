@@ -222,11 +222,7 @@ impl Store {
 
     /// All namespaces that were ever listed for an account, by name and id.
     pub async fn namespaces_of_account(&self, account_key: i32) -> Result<Vec<NamespaceRecord>, StoreError> {
-        let records = namespace_records(&self.pool, Some(account_key)).await?;
-        for record in &records {
-            self.known.saw_lease(record.key, record.lease);
-        }
-        Ok(records)
+        namespace_records(&self.pool, Some(account_key)).await
     }
 }
 

@@ -3,6 +3,7 @@
 
 use super::error::Doing;
 use super::{Lease, Store, StoreError};
+use crate::model::label;
 
 /// A namespace that vanished and is not marked as missing.
 #[derive(Debug, Clone)]
@@ -11,6 +12,13 @@ pub struct VanishedNamespace {
     pub account_id: String,
     pub namespace_id: String,
     pub name: Option<String>,
+}
+
+impl VanishedNamespace {
+    /// The name, or else the id, for messages.
+    pub fn label(&self) -> &str {
+        label(self.name.as_deref(), &self.namespace_id)
+    }
 }
 
 /// A recorded namespace that is not missing, as the guard against mass vanishings counts it.

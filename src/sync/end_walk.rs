@@ -10,6 +10,7 @@ use super::attempt::AttemptResult;
 use super::ending::status;
 use super::namespace::NamespaceSync;
 use super::outcome::Status;
+use super::relisting::Relisted;
 use super::walk::WalkError;
 
 /// The reason for the end of a walk whose namespace vanished.
@@ -33,6 +34,17 @@ impl NamespaceSync<'_> {
             database_lost: result.database_lost
                 || matches!(error, WalkError::Store(source) if source.is_connection_error()),
             ..result
+        }
+    }
+
+    /// Ends the walk of a listed namespace whose objects were not found. It has vanished if a fresh list lacks it.
+    pub(super) async fn not_found(&self, walk: Walk, error: &WalkError) -> Result<AttemptResult, StoreError> {
+        let namespace = &self.planned.namespace.id;
+        let relisting = self.relisting.lacks(self.planned.account, namespace, self.run.stop);
+        match relisting.await {
+            Relisted::Absent => self.vanish(walk, error).await,
+            Relisted::Listed => Ok(self.end_after(walk, Ending::Stalled, error).await),
+            Relisted::Unknown => Ok(self.end_after(walk, Ending::Interrupted, error).await),
         }
     }
 

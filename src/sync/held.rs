@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::cloudflare;
 use crate::store::{Ending, Lease, LockConnection, ProvenWalk, PublishError, Store, StoreError};
 
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +28,18 @@ pub enum DecideError {
     SharedName { name: String, ids: Vec<String> },
     #[error("namespace {0} is not missing: only one that is no longer listed, and answers 404, can be retired")]
     NotMissing(String),
+    #[error(
+        "namespace {0} does not wait to be marked as missing: only one that vanished with many others does, and that a run \
+         has reported"
+    )]
+    NotVanished(String),
+    #[error(
+        "the namespace list of account {account} may be cut short, so nothing was marked: {doubt}; try again later, and if \
+         this stays so, check the API base URL"
+    )]
+    DoubtfulList { account: String, doubt: String },
+    #[error(transparent)]
+    Api(#[from] cloudflare::Error),
     #[error("namespace {0} has no objects left to retire")]
     NothingLeft(String),
     #[error(transparent)]

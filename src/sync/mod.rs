@@ -2,7 +2,7 @@
 //!
 //! 1. **Plan** (`plan.rs`): list each account's namespaces, record the list, and select those to walk. Recorded namespaces
 //!    that have just left the list are walked too, to find out whether they are gone.
-//! 2. **Lease** (`namespace.rs`): acquire the lock on one namespace. If another run holds it, the namespace is `busy`.
+//! 2. **Lease** (`leasing.rs`): acquire the lock on one namespace. If another run holds it, the namespace is `busy`.
 //! 3. **Walk** (`walk/`): resume the namespace's unfinished walk after its last committed page, or begin one. `pages/`
 //!    fetches the pages in order, on one cursor or several, and each page is validated before it is used.
 //! 4. **Diff** (`walk/diff.rs`): merge a page with the recorded rows in the same range of ids. If ids are out of order,
@@ -38,11 +38,13 @@
 //! publishes a snapshot without changes. Two runs at the same time share the namespaces; once one of them takes a
 //! namespace over, every write of the other for it fails.
 
+mod accept_missing;
 mod attempt;
 mod credentials;
 mod end_walk;
 mod ending;
 mod held;
+mod leasing;
 mod namespace;
 mod outcome;
 mod pages;
@@ -59,6 +61,7 @@ mod task;
 mod vanished;
 mod walk;
 
+pub use accept_missing::{MissingVerdict, accept_missing};
 pub use held::{DecideError, accept, discard};
 pub use outcome::{AccountFailure, DoubtfulList, MassVanishing, NamespaceOutcome, Status, Summary};
 pub use progress::{Progress, WalkProgress};

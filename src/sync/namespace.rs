@@ -1,6 +1,5 @@
 //! One namespace in a run: acquire its lease, walk, prove, publish or hold, release.
 
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -17,7 +16,7 @@ use super::outcome::{NamespaceOutcome, Status};
 use super::pages::PageSource;
 use super::plan::Planned;
 use super::progress::{Progress, WalkProgress};
-use super::relisting::{Relisted, Relisting};
+use super::relisting::Relisting;
 use super::retry_database::{Dropped, database_waits, while_usable};
 use super::settings::Settings;
 use super::shutdown::{Shutdown, StopReason};
@@ -58,7 +57,9 @@ pub(super) async fn sync_namespace(run: &Run<'_>, planned: &Planned<'_>, relisti
     let mut waits = database_waits(run.settings.retry_for).build();
     let mut previous = None;
     let result = loop {
-        let result = match while_usable(run.store, run.stop, namespace.attempt(&mut previous)).await {
+        // Boxed: it is moved by each of the waits around it, and is large.
+        let attempt = Box::pin(namespace.attempt(&mut previous));
+        let result = match while_usable(run.store, run.stop, attempt).await {
             Ok(result) => result,
             Err(Dropped::ServerEnded) => AttemptResult {
                 database_lost: true,
@@ -105,7 +106,7 @@ pub(super) async fn sync_namespace(run: &Run<'_>, planned: &Planned<'_>, relisti
 pub(super) struct NamespaceSync<'a> {
     pub(super) run: &'a Run<'a>,
     pub(super) planned: &'a Planned<'a>,
-    relisting: &'a Relisting,
+    pub(super) relisting: &'a Relisting,
     progress: Arc<WalkProgress>,
 }
 
@@ -135,26 +136,6 @@ impl NamespaceSync<'_> {
         }
     }
 
-    async fn acquire(&self) -> Result<Lease, AttemptResult> {
-        let failed = |error: StoreError| AttemptResult::of(&error);
-        let connection = self.run.locks.connection().await.map_err(failed)?;
-        let mut acquiring = pin!(connection.try_acquire(self.planned.key));
-        let acquired = tokio::select! {
-            biased;
-            reason = self.run.stop.stopped() => {
-                // The request may still be carried out. The lock would then be held until the server notices that the
-                // session is gone, and a run that starts right away would find the namespace busy.
-                if let Ok(Some(lease)) = acquiring.await {
-                    self.release(lease).await;
-                }
-                return Err(AttemptResult::interrupted(format!("{reason} before its walk began")));
-            }
-            acquired = &mut acquiring => acquired.map_err(failed)?,
-        };
-        let busy = || AttemptResult::new(Status::Busy, Some("another run holds this namespace".to_owned()));
-        acquired.ok_or_else(busy)
-    }
-
     /// The run stops, and the database did not carry out in time what this namespace waits for. Its sessions are ended,
     /// so that this can't happen later, and the record then says whether the walk was published.
     async fn statement_dropped(&self, reason: StopReason) -> AttemptResult {
@@ -172,12 +153,6 @@ impl NamespaceSync<'_> {
             _ => AttemptResult::interrupted(format!(
                 "{why}; the database does not say whether the snapshot was published: the next run finds out"
             )),
-        }
-    }
-
-    async fn release(&self, lease: Lease) {
-        if let Err(error) = lease.release().await {
-            warn!(namespace = %self.planned.namespace.id, "{}", chain(&error));
         }
     }
 
@@ -222,15 +197,7 @@ impl NamespaceSync<'_> {
                 }
                 Fate::Ended(how) => return Ok(self.end_after(walk, how, &error).await),
                 Fate::Vanished => return self.vanish(walk, &error).await,
-                Fate::NotFound => {
-                    let account = self.planned.account;
-                    let relisted = self.relisting.lacks(account, namespace, self.run.stop).await;
-                    return match relisted {
-                        Relisted::Absent => self.vanish(walk, &error).await,
-                        Relisted::Listed => Ok(self.end_after(walk, Ending::Stalled, &error).await),
-                        Relisted::Unknown => Ok(self.end_after(walk, Ending::Interrupted, &error).await),
-                    };
-                }
+                Fate::NotFound => return self.not_found(walk, &error).await,
                 Fate::Left => return Ok(AttemptResult::interrupted(chain(&error))),
             }
         }

@@ -83,10 +83,19 @@ pub(super) async fn plan<'a>(store: &Store, account: &'a Account, stop: &Shutdow
     // Only now: an API that never returned a list must not bind the account's record to itself.
     let account_key = store.register_account(&account.id, &account.base_url).await?;
     store.record_listing(account_key, &listing.namespaces).await?;
+    let all_recorded = store.namespaces_of_account(account_key).await?;
+    let is_any_present = all_recorded.iter().any(|recorded| recorded.missing_since.is_none());
+    let doubt = match is_any_present {
+        true => listing.doubt_for_recorded(),
+        false => listing.doubt.clone(),
+    };
+    if listing.is_null && doubt.is_none() {
+        warn!(account = %account.id, "the API sent null instead of the namespace list, which counts as an empty list");
+    }
     let listed: HashSet<_> = listing.namespaces.iter().map(|namespace| &namespace.id).collect();
     let unmatched = account.selection.unmatched(&listing.namespaces);
     let mut planned = Vec::new();
-    for recorded in store.namespaces_of_account(account_key).await? {
+    for recorded in all_recorded {
         let namespace = recorded.listed()?;
         let listed = listed.contains(&namespace.id);
         // A missing namespace is not requested again. It is back as soon as it is listed.
@@ -98,11 +107,11 @@ pub(super) async fn plan<'a>(store: &Store, account: &'a Account, stop: &Shutdow
                 key: recorded.key,
                 lease: recorded.lease,
                 namespace,
-                is_off_the_list: !listed && listing.doubt.is_none(),
+                is_off_the_list: !listed && doubt.is_none(),
             });
         }
     }
-    if planned.is_empty() && !unmatched.is_empty() && listing.doubt.is_none() {
+    if planned.is_empty() && !unmatched.is_empty() && doubt.is_none() {
         return Err(PlanError::NothingSelected {
             account: account.id.to_string(),
             near: near(&unmatched, &listing.namespaces),
@@ -112,10 +121,7 @@ pub(super) async fn plan<'a>(store: &Store, account: &'a Account, stop: &Shutdow
     for pattern in unmatched {
         warn!(account = %account.id, "no listed namespace matches {pattern}");
     }
-    Ok(Plan {
-        planned,
-        doubt: listing.doubt,
-    })
+    Ok(Plan { planned, doubt })
 }
 
 /// The least Jaro-Winkler similarity at which a name is suggested.

@@ -61,9 +61,9 @@ impl Relisting {
             _ = stop.stopped() => return Relisted::Unknown,
             listing = account.client.list_namespaces(&account.id) => listing,
         };
-        let unknown = match listing {
-            Ok(listing) if listing.doubt.is_none() => {
-                let list: HashSet<_> = listing.namespaces.into_iter().map(|there| there.id).collect();
+        let unknown = match listing.map(|listing| (listing.doubt_for_recorded(), listing.namespaces)) {
+            Ok((None, namespaces)) => {
+                let list: HashSet<_> = namespaces.into_iter().map(|there| there.id).collect();
                 let relisted = if lacks(&list) {
                     Relisted::Absent
                 } else {
@@ -72,7 +72,7 @@ impl Relisting {
                 lists.newest = Some(list);
                 return relisted;
             }
-            Ok(listing) => listing.doubt.unwrap_or_default(),
+            Ok((Some(doubt), _)) => doubt,
             Err(error) => chain(&error),
         };
         warn!(account = %account.id, %namespace, "not found, and the namespace list does not tell whether it is gone: {unknown}");

@@ -69,7 +69,7 @@ pub(super) async fn retry_database<T, E: std::error::Error + From<SyncError>>(
 ) -> Result<T, E> {
     let mut waits = database_waits(settings.retry_for).build();
     loop {
-        let error = match while_usable(store, stop, attempt()).await {
+        let error = match while_usable(store, stop, Box::pin(attempt())).await {
             Ok(Err(error)) if lost(&error) && stop.reason().is_none() => Some(error),
             Ok(ended) => return ended,
             Err(Dropped::ServerEnded) => None,

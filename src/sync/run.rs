@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use futures_util::StreamExt;
 use futures_util::stream;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, mpsc};
 use tracing::{error, warn};
 
 use crate::store::{LeaseNumber, LockManager, Store};
@@ -50,7 +50,8 @@ pub async fn sync(
         stop,
         progress,
     };
-    let (mut walked, states) = walk_accounts(&run, store, accounts).await;
+    let states: Vec<_> = accounts.iter().map(|_| AccountState::new()).collect();
+    let mut walked = walk_accounts(&run, store, accounts, &states).await;
     let mass_vanishings = settle(&run, store, &mut walked).await;
     let namespaces = walked.into_iter().map(|walked| walked.outcome).collect();
     let summary = Summary {
@@ -142,16 +143,23 @@ async fn walk_accounts<'a>(
     run: &Run<'_>,
     store: &Store,
     accounts: &'a [Account],
-) -> (Vec<Walked<'a>>, Vec<AccountState>) {
-    let states: Vec<AccountState> = accounts.iter().map(|_| AccountState::new()).collect();
-    let planned = stream::iter(accounts.iter().zip(&states).enumerate())
-        .map(|(number, (account, state))| async move {
-            let planned = plan_account(run, store, account, state).await.into_iter().enumerate();
-            stream::iter(planned.map(move |(at, planned)| ((number, at), planned, state)))
-        })
-        .buffer_unordered(MOST_LISTS_AT_ONCE)
-        .flatten();
-    let mut walked: Vec<Walked<'a>> = planned
+    states: &[AccountState],
+) -> Vec<Walked<'a>> {
+    let (found, mut planned) = mpsc::unbounded_channel();
+    // Beside the walks, not as a part of their stream: while all of them are busy, that would not look at the lists, and their
+    // timeouts and retries would run out.
+    let planning = async {
+        let found = found;
+        stream::iter(accounts.iter().zip(states).enumerate())
+            .for_each_concurrent(MOST_LISTS_AT_ONCE, async |(number, (account, state))| {
+                for (at, planned) in plan_account(run, store, account, state).await.into_iter().enumerate() {
+                    // The receiver waits until the sender is dropped.
+                    let _received = found.send(((number, at), planned, state));
+                }
+            })
+            .await;
+    };
+    let walking = stream::poll_fn(|context| planned.poll_recv(context))
         .map(|(place, planned, state)| async move {
             let (outcome, lease) = walk_one(run, &planned, state).await;
             Walked {
@@ -162,10 +170,10 @@ async fn walk_accounts<'a>(
             }
         })
         .buffer_unordered(run.settings.concurrency)
-        .collect()
-        .await;
+        .collect();
+    let ((), mut walked): ((), Vec<Walked<'a>>) = tokio::join!(planning, walking);
     walked.sort_by_key(|walked| walked.place);
-    (walked, states)
+    walked
 }
 
 impl AccountState {

@@ -27,7 +27,7 @@ impl fmt::Display for StopReason {
 /// How long a statement in hand may still take when the run stops. It is dropped then.
 const GRACE: Duration = Duration::from_secs(5);
 /// The same of a statement that is begun after the stop, such as the one that records the run's end.
-const LAST_GRACE: Duration = Duration::from_secs(2);
+const LAST_GRACE: Duration = Duration::from_millis(1_500);
 
 /// A handle that stops a run, and that its walks wait on.
 #[derive(Debug, Clone, Default)]
@@ -63,7 +63,7 @@ impl Shutdown {
         self.reason().unwrap_or(StopReason::Signal)
     }
 
-    /// Waits for `work`. If the run stops, work in hand gets 5 s to end, and work that is begun afterwards 2 s.
+    /// Waits for `work`. If the run stops, work in hand gets 5 s to end, and work that is begun afterwards 1.5 s.
     pub async fn finish<T>(&self, work: impl Future<Output = T>) -> Result<T, StopReason> {
         let begun = Instant::now();
         let grace_is_over = async {

@@ -5,11 +5,13 @@ use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use cloudflare_simulator::Simulator;
+use durable_inventory::store::managed_postgres::ManagedServer;
 use rustix::process::{Pid, Signal, kill_process};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
-use crate::support::database::{TestDatabase, fresh_database};
-use crate::support::program::{ACCOUNT, Ended, program, run, simulator, sync};
+use crate::support::database::{TestDatabase, fresh_database, url};
+use crate::support::private::Data;
+use crate::support::program::{ACCOUNT, Ended, bare, program, run, simulator, sync, sync_to};
 
 /// What a program may take to end after it was asked to: 5 s for the statement in hand, and up to 5 s for the rest.
 const PROMPT: Duration = Duration::from_secs(12);
@@ -187,4 +189,146 @@ async fn a_signal_ends_every_command_that_waits_for_a_table() {
         blocked.unlock().await;
     }
     assert!(!std::path::Path::new(file).exists());
+}
+
+/// A server of the test's own, which it may change for all sessions.
+struct OwnServer {
+    data: Data,
+    server: ManagedServer,
+    simulator: Simulator,
+    namespace: String,
+    admin: PgConnection,
+}
+
+impl OwnServer {
+    async fn new() -> Self {
+        let (data, simulator) = (Data::new(), simulator().await);
+        let server = data.join().await;
+        let namespace = simulator.add_namespace(ACCOUNT, "room");
+        simulator.seed(&namespace, 300, 1);
+        let admin = PgConnection::connect_with(&server.connect_options()).await.unwrap();
+        Self {
+            data,
+            server,
+            simulator,
+            namespace,
+            admin,
+        }
+    }
+
+    fn sync(&self) -> Command {
+        sync_to(
+            &self.simulator,
+            &url(&self.server.connect_options()),
+            &["--limit", "100"],
+        )
+    }
+
+    /// Sends SIGTERM, and expects the end soon.
+    fn stops(program: Child) -> Ended {
+        let asked = Instant::now();
+        kill_process(Pid::from_child(&program), Signal::TERM).unwrap();
+        let ended = Ended::from(program.wait_with_output().unwrap());
+        assert!(asked.elapsed() < PROMPT, "{:?}: {ended:#?}", asked.elapsed());
+        assert_eq!(ended.code, Some(130), "{ended:#?}");
+        ended
+    }
+
+    async fn recovers(self) {
+        let ended = run(self.sync());
+        assert_eq!(ended.code, Some(0), "{ended:#?}");
+        drop(self.admin);
+        self.server.leave().await.unwrap();
+    }
+}
+
+/// A synchronous standby that is gone: each commit waits for it.
+#[tokio::test]
+async fn a_signal_ends_a_sync_whose_commit_waits_for_a_standby() {
+    let mut own = OwnServer::new().await;
+    let recorded = run(own.sync());
+    assert_eq!(recorded.code, Some(0), "{recorded:#?}");
+    own.admin
+        .execute("alter system set synchronous_standby_names = 'nobody'")
+        .await
+        .unwrap();
+    own.admin.execute("select pg_reload_conf()").await.unwrap();
+    let mut program = own.sync().spawn().unwrap();
+    let waiting = "select exists(select from pg_stat_activity where wait_event = 'SyncRep')";
+    while !sqlx::query_scalar::<_, bool>(waiting)
+        .fetch_one(&mut own.admin)
+        .await
+        .unwrap()
+    {
+        assert!(program.try_wait().unwrap().is_none(), "it ended before it waited");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    OwnServer::stops(program);
+    own.admin.execute("alter system reset all").await.unwrap();
+    own.admin.execute("select pg_reload_conf()").await.unwrap();
+    own.recovers().await;
+}
+
+/// To the program, a server whose processes are stopped is like one behind a network that is gone.
+#[tokio::test]
+async fn a_signal_ends_a_sync_whose_server_went_silent() {
+    let mut own = OwnServer::new().await;
+    let hold = own.simulator.hold_at(&own.namespace, 3);
+    let program = own.sync().spawn().unwrap();
+    hold.wait_until_held().await;
+    let backends = "select pid from pg_stat_activity where application_name like 'durable-inventory %'";
+    let backends: Vec<i32> = sqlx::query_scalar(backends).fetch_all(&mut own.admin).await.unwrap();
+    let mut processes: Vec<Pid> = backends.into_iter().filter_map(Pid::from_raw).collect();
+    assert!(!processes.is_empty());
+    processes.push(own.data.server_pid());
+    let send = |signal| {
+        processes
+            .iter()
+            .for_each(|process| kill_process(*process, signal).unwrap())
+    };
+    send(Signal::STOP);
+    hold.release();
+    let ended = OwnServer::stops(program);
+    send(Signal::CONT);
+    let namespace = &ended.json()["namespaces"][0];
+    assert_eq!(namespace["status"], "interrupted", "{ended:#?}");
+    own.recovers().await;
+}
+
+/// SIGINT is psql's own only once psql runs.
+#[tokio::test]
+async fn a_signal_ends_psql_that_waits_for_a_table() {
+    let mut own = OwnServer::new().await;
+    let recorded = run(own.sync());
+    assert_eq!(recorded.code, Some(0), "{recorded:#?}");
+    own.admin
+        .execute("begin; lock table inventory._sqlx_migrations in access exclusive mode")
+        .await
+        .unwrap();
+    let mut watching = PgConnection::connect_with(&own.server.connect_options()).await.unwrap();
+    let program = bare(&[
+        "psql",
+        "--data-dir",
+        own.data.dir.to_str().unwrap(),
+        "--",
+        "-c",
+        "select 1",
+    ]);
+    let program = { program }.spawn().unwrap();
+    let waiting = "select exists(select from pg_stat_activity where wait_event_type = 'Lock')";
+    while !sqlx::query_scalar::<_, bool>(waiting)
+        .fetch_one(&mut watching)
+        .await
+        .unwrap()
+    {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let asked = Instant::now();
+    kill_process(Pid::from_child(&program), Signal::INT).unwrap();
+    let ended = Ended::from(program.wait_with_output().unwrap());
+    assert!(asked.elapsed() < PROMPT, "{ended:#?}");
+    assert_eq!(ended.code, Some(130), "{ended:#?}");
+    own.admin.execute("rollback").await.unwrap();
+    watching.close().await.unwrap();
+    own.recovers().await;
 }

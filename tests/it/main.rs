@@ -14,6 +14,7 @@ mod encryption;
 mod escaping;
 mod exit_codes;
 mod export;
+mod fates;
 mod fence;
 mod grants;
 mod hostile_roles;

@@ -1,6 +1,7 @@
 //! Servers with every kind of paging seen so far, and any counts beside it.
 
 use super::*;
+use crate::cloudflare::wire::UnusableRow;
 
 /// How a server understands `per_page` and `page`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -165,15 +166,19 @@ impl Server {
                 ..everything
             },
         };
-        Ok(NamespacePage { namespaces, numbers })
+        Ok(NamespacePage {
+            namespaces,
+            numbers,
+            ..NamespacePage::default()
+        })
     }
 
     fn list(self, all: u64) -> (NamespaceList, u64) {
-        let (mut list, mut requests) = (NamespaceList::default(), 0);
+        let (mut list, mut requests) = (NamespaceList::of(Some(100)), 0);
         while let Some((number, per_page)) = list.next() {
             requests += 1;
             assert!(requests < 1_000, "{self:?}: endless");
-            match self.page(all, number, per_page) {
+            match self.page(all, number, per_page.unwrap()) {
                 Ok(page) => list.add(page),
                 Err(error) => list.break_off(number, error),
             }
@@ -261,6 +266,7 @@ fn page(ids: std::ops::Range<u64>, numbers: Numbers) -> NamespacePage {
     NamespacePage {
         namespaces: rows(ids),
         numbers,
+        ..NamespacePage::default()
     }
 }
 
@@ -316,7 +322,7 @@ fn a_doubt_names_what_disagrees() {
             "page 3 repeats earlier pages instead of being empty",
         ),
     ] {
-        let mut list = NamespaceList::default();
+        let mut list = NamespaceList::of(Some(100));
         for page in served {
             assert!(list.next().is_some(), "{doubt}");
             list.add(page);
@@ -328,7 +334,7 @@ fn a_doubt_names_what_disagrees() {
 
 #[test]
 fn a_repeated_row_on_a_page_raises_no_doubt() {
-    let mut list = NamespaceList::default();
+    let mut list = NamespaceList::of(Some(100));
     let numbers = Numbers {
         count: Some(2),
         total_count: Some(2),
@@ -336,7 +342,71 @@ fn a_repeated_row_on_a_page_raises_no_doubt() {
         ..Numbers::default()
     };
     let namespaces = [rows(0..2), rows(0..1)].concat();
-    list.add(NamespacePage { namespaces, numbers });
+    list.add(NamespacePage {
+        namespaces,
+        numbers,
+        ..NamespacePage::default()
+    });
     assert_eq!((list.next(), list.doubt()), (None, None));
     assert_eq!(list.into_namespaces(), rows(0..2));
+}
+
+fn odd(fingerprint: u64) -> UnusableRow {
+    UnusableRow {
+        fingerprint,
+        reason: format!("row {fingerprint}: odd"),
+    }
+}
+
+#[test]
+fn unusable_rows_count_and_raise_a_doubt() {
+    let served = |ids, unusable: &[u64]| NamespacePage {
+        unusable: unusable.iter().copied().map(odd).collect(),
+        ..page(
+            ids,
+            Numbers {
+                total_count: Some(4),
+                ..Numbers::default()
+            },
+        )
+    };
+    // The second page has nothing but unusable rows, one of them new, and does not end the list.
+    let mut list = NamespaceList::of(Some(100));
+    for page in [served(0..1, &[7]), served(0..0, &[7, 8]), served(1..2, &[])] {
+        assert!(list.next().is_some());
+        list.add(page);
+    }
+    list.add(served(0..0, &[]));
+    assert_eq!(list.next(), None);
+    assert_eq!(
+        list.doubt().as_deref(),
+        Some("it has 2 rows that can't be used, first row 7: odd")
+    );
+    assert_eq!(list.into_namespaces(), rows(0..2));
+}
+
+#[test]
+fn a_null_is_an_empty_list_only_if_nothing_was_listed() {
+    let null = || NamespacePage {
+        is_null: true,
+        ..NamespacePage::default()
+    };
+    let mut list = NamespaceList::of(Some(100));
+    list.add(null());
+    assert_eq!((list.next(), list.is_null(), list.doubt()), (None, true, None));
+    let mut list = NamespaceList::of(Some(100));
+    list.add(page(0..100, Numbers::default()));
+    list.add(null());
+    assert_eq!((list.next(), list.is_null()), (None, false));
+    assert_eq!(list.doubt().as_deref(), Some("the result of page 2 is null"));
+}
+
+#[test]
+fn a_page_of_the_servers_own_size_does_not_end_the_list() {
+    let mut list = NamespaceList::of(None);
+    list.add(page(0..20, Numbers::default()));
+    assert_eq!(list.next(), Some((2, None)));
+    list.add(page(20..30, Numbers::default()));
+    list.add(page(0..0, Numbers::default()));
+    assert_eq!((list.next(), list.doubt()), (None, None));
 }

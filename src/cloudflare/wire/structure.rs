@@ -54,7 +54,7 @@ impl<'de, R: Deserialize<'de>> Visitor<'de> for RowListVisitor<R> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
         let mut rows = Vec::new();
-        while let Some(Object(row)) = seq.next_element()? {
+        while let Some(row) = seq.next_element()? {
             if rows.len() == MOST_ROWS {
                 return Err(A::Error::custom(format_args!("more than {MOST_ROWS} rows")));
             }

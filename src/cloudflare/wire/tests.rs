@@ -279,9 +279,11 @@ fn the_reasons_of_an_error_are_read() {
 
 fn one_namespace(row: &str) -> Result<Namespace, String> {
     let body = body(&format!(r#""result":[{row}],"result_info":{{"total_pages":2}}"#));
-    namespaces(body.as_bytes())
-        .map(|mut read| read.value.namespaces.remove(0))
-        .map_err(words)
+    let mut page = namespaces(body.as_bytes()).map_err(words)?.value;
+    match page.unusable.pop() {
+        Some(unusable) => Err(unusable.reason),
+        None => Ok(page.namespaces.remove(0)),
+    }
 }
 
 #[test]
@@ -320,6 +322,9 @@ fn odd_namespaces_are_refused() {
         (r#"{"id":""}"#, "a namespace id is a non-empty text"),
         (r#"{"id":"a\u0000"}"#, "not \"a\\u{0}\""),
         (r#"{"id":1}"#, "the id should be a text, but is 1"),
+        ("[]", "it should be an object, but is a list"),
+        ("null", "row 1 of 1: it should be an object, but is null"),
+        (r#"{"id":"a","id":"b"}"#, "duplicate field `id`"),
         (r#"{"id":"a","name":1}"#, "name should be a text or null, but is 1"),
         (
             r#"{"id":"a","script":{}}"#,
@@ -341,6 +346,35 @@ fn odd_namespaces_are_refused() {
     for (row, expected) in table {
         let words = one_namespace(row).unwrap_err();
         assert!(words.contains(expected), "{row}: {words}");
+    }
+}
+
+#[test]
+fn a_row_that_can_not_be_used_leaves_the_others() {
+    let rows = r#""result":[{"name":"x"},{"id":"a"},7,{"id":"b"},{"name":"x"}]"#;
+    let page = namespaces(body(rows).as_bytes()).unwrap().value;
+    let ids: Vec<_> = page.namespaces.iter().map(|namespace| namespace.id.as_str()).collect();
+    assert_eq!(ids, ["a", "b"]);
+    let reasons: Vec<_> = page.unusable.iter().map(|row| row.reason.as_str()).collect();
+    assert_eq!(
+        reasons,
+        [
+            "row 1 of 5: it has no id",
+            "row 3 of 5: it should be an object, but is 7",
+            "row 5 of 5: it has no id"
+        ]
+    );
+    assert_eq!(page.unusable[0].fingerprint, page.unusable[2].fingerprint);
+    assert_ne!(page.unusable[0].fingerprint, page.unusable[1].fingerprint);
+}
+
+#[test]
+fn only_the_namespace_list_may_be_null() {
+    let null = body(r#""result":null"#);
+    let page = namespaces(null.as_bytes()).unwrap().value;
+    assert!(page.is_null && page.namespaces.is_empty());
+    for other in [body(r#""result":{}"#), body(r#""result_info":{}"#)] {
+        assert!(words(namespaces(other.as_bytes()).unwrap_err()).contains("should be a list"));
     }
 }
 

@@ -108,6 +108,9 @@ fn namespaces(
         );
         return findings.wrong(what, &why);
     }
+    if listing.is_null {
+        findings.doubtful(what, "the result of the list is null, which counts as an empty list")?;
+    }
     let unmatched = account.selection.unmatched(listed);
     if selected == 0 && !unmatched.is_empty() {
         let why = format!("none of {of} matches {}: check how it is written", unmatched.join(", "));

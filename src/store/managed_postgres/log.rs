@@ -9,7 +9,7 @@ use super::error::Error;
 
 /// A log larger than this, in bytes, is truncated at the next start.
 const LARGEST: u64 = 1 << 20;
-/// More bytes than a failed start writes.
+/// Bytes at the log's end that are searched for a reason.
 const TAIL: u64 = 16 << 10;
 
 pub(super) struct ServerLog {
@@ -48,8 +48,9 @@ impl ServerLog {
     fn text(&self) -> String {
         let mut bytes = Vec::new();
         let mut file = &self.file;
+        let length = self.file.metadata().map_or(0, |meta| meta.len());
         let read = file
-            .seek(SeekFrom::Start(self.begin))
+            .seek(SeekFrom::Start(self.begin.max(length.saturating_sub(TAIL))))
             .and_then(|_| file.take(TAIL).read_to_end(&mut bytes));
         match read {
             Ok(_) => String::from_utf8_lossy(&bytes).into_owned(),
@@ -78,16 +79,25 @@ pub(super) fn last_fatal(data_dir: &DataDir, begin: u64) -> Option<String> {
 
 /// A PANIC counts more than a FATAL after it. What sessions are sent when a server goes down is no reason.
 fn find_fatal(text: &str) -> Option<String> {
-    let consequence = |line: &str| line.contains("terminating connection") || line.contains("the database system is");
     let last = |level: &str| {
         let found = text
             .lines()
             .rev()
-            .find(|line| line.contains(level) && !consequence(line))?;
+            .find(|line| line.contains(level) && !is_consequence(line))?;
         let reason = &found[found.find(level)?..];
         Some(reason.split_whitespace().collect::<Vec<_>>().join(" "))
     };
     last("PANIC:").or_else(|| last("FATAL:"))
+}
+
+/// What a session is told while the server goes down or is not up yet.
+fn is_consequence(line: &str) -> bool {
+    let told = [
+        "terminating connection",
+        "the database system is",
+        "Consistent recovery state has not been yet reached",
+    ];
+    told.iter().any(|words| line.contains(words))
 }
 
 /// The last lines that give a reason, without time and pid, or else the last line.
@@ -95,6 +105,7 @@ fn summarize(text: &str) -> String {
     const LEVELS: [&str; 5] = ["FATAL:", "PANIC:", "ERROR:", "DETAIL:", "HINT:"];
     let reasons: Vec<String> = text
         .lines()
+        .filter(|line| !is_consequence(line))
         .filter_map(|line| LEVELS.iter().find_map(|word| line.find(word)).map(|at| &line[at..]))
         .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
         .collect();
@@ -118,6 +129,11 @@ mod tests {
                    2026-01-01 00:00:00 UTC [7] FATAL:  could not map memory\n\
                    2026-01-01 00:00:00 UTC [7] HINT:  use less\n";
         assert_eq!(summarize(log), "FATAL: could not map memory; HINT: use less");
+        let probed = format!(
+            "{log}UTC [8] FATAL:  the database system is not yet accepting connections\n\
+             UTC [8] DETAIL:  Consistent recovery state has not been yet reached.\n"
+        );
+        assert_eq!(summarize(&probed), summarize(log), "what the probes were told");
         assert_eq!(summarize("postgres: no such option\n\n"), "postgres: no such option");
         assert_eq!(summarize(""), "it said nothing");
     }

@@ -15,8 +15,9 @@ use super::error::Error;
 use super::log;
 use super::server;
 
-/// How often a waiting program looks for the process. A server that runs is never without one.
-const POLL: Duration = Duration::from_millis(500);
+/// How often a waiting program looks for the process. A server that runs is never without one. Elsewhere than on Linux, a
+/// look runs `ps`.
+const POLL: Duration = Duration::from_millis(if cfg!(target_os = "linux") { 500 } else { 2_000 });
 
 /// The process of a managed server. Its clones share one attempt to start the server again.
 #[derive(Debug, Clone)]

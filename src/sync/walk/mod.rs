@@ -4,6 +4,7 @@ mod check_page;
 mod diff;
 mod diff_range;
 mod error;
+mod growth;
 mod ordering;
 mod pipeline;
 mod recorded_rows;
@@ -21,6 +22,7 @@ use crate::units::Cursors;
 use self::check_page::CheckedPage;
 use self::diff_range::RangeDiff;
 pub(super) use self::error::WalkError;
+use self::growth::Growth;
 use super::pages::{FetchError, PageSize, PageSource, Pages, Position, first_limit};
 use super::progress::WalkProgress;
 
@@ -38,6 +40,7 @@ struct PageReader {
     lease: Lease,
     /// The namespace has no published snapshot to compare with.
     baseline: bool,
+    base_objects: Option<u64>,
     /// The API once misread a made-up cursor of this namespace.
     one_cursor: bool,
     /// The size of the first page.
@@ -93,6 +96,7 @@ impl Walker {
             size: PageSize::new(limit, largest),
             lease: walk.lease().clone(),
             baseline: walk.base().is_none(),
+            base_objects: walk.base().map(|base| base.objects),
             one_cursor: walk.needs_one_cursor(),
         }
     }
@@ -106,8 +110,12 @@ impl PageReader {
         let mut pages = Pages::new(self.walker.source.clone(), self.walker.cursors, self.size, several);
         let mut resumed = checkpoint.pagination.cursor.is_some();
         let mut fetched = self.fetch_next(&mut pages, &checkpoint, None).await;
+        let mut growth = Growth::new(self.base_objects);
         loop {
-            let page = self.check_page(fetched?, &checkpoint, resumed).await?;
+            let page = fetched?;
+            let rows = checkpoint.rows_seen() + page.rows.len() as u64;
+            growth.note(&self.walker.source.namespace, rows, page.total_count);
+            let page = self.check_page(page, &checkpoint, resumed).await?;
             resumed = false;
             let fetch_next = async {
                 match page.is_last {

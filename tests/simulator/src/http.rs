@@ -92,6 +92,9 @@ async fn respond(state: &SharedState, request: &Request, account: &str, namespac
 /// The faults of this request. They apply once the caller is authorized and the namespace exists.
 fn faults(state: &mut State, request: &Request, account: &str, namespace: Option<&str>) -> Result<Vec<Fault>, Answer> {
     state.authorize(account, request)?;
+    if let Some(namespace) = namespace {
+        state.authorize_objects(account, namespace, request)?;
+    }
     let plan = match namespace {
         None => state.accounts.get_mut(account).map(|account| &mut account.faults),
         Some(id) => state

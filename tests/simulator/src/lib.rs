@@ -46,7 +46,7 @@ pub use cursor::{CursorStyle, hex, parse_id};
 pub use demo::{ACCOUNT as DEMO_ACCOUNT, TOKEN as DEMO_TOKEN};
 pub use faults::{Fault, Hold, Plan, When};
 pub use objects::{Computed, Flag, Id, Objects, Order, Row};
-pub use state::{Account, CursorKey, Namespace, State};
+pub use state::{Account, CursorKey, Namespace, Sight, State};
 pub use traffic::{Quota, Request, Traffic};
 
 /// A running service. Dropping it stops the service and closes its connections.
@@ -108,6 +108,14 @@ impl Simulator {
     /// Lets a token read an account, and creates the account if it is new.
     pub fn add_account(&self, account: &str, token: &str) {
         self.add_credential(account, format!("Bearer {token}"));
+    }
+
+    /// Limits a token of the account to some of its namespaces.
+    pub fn limit_token(&self, account: &str, token: &str, sight: Sight) {
+        self.with(|state| {
+            let account = state.accounts.entry(account.to_owned()).or_default();
+            account.sights.insert(format!("Bearer {token}"), sight);
+        });
     }
 
     /// Lets the older pair of email and key read an account.

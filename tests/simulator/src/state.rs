@@ -28,10 +28,23 @@ pub struct State {
 pub struct Account {
     /// `Bearer TOKEN`, or `EMAIL KEY` for the older pair.
     pub credentials: Vec<String>,
+    /// What credentials see that are limited to some of the namespaces.
+    pub sights: HashMap<String, Sight>,
     /// Lists all namespaces on whichever page was requested, like Cloudflare's local server.
     pub ignores_paging: bool,
     /// Faults of the namespace list.
     pub faults: Plan,
+}
+
+/// The view of a token that is limited to some of an account's namespaces.
+#[derive(Debug, Clone)]
+pub struct Sight {
+    /// Ids.
+    pub namespaces: Vec<String>,
+    /// Whether the list contains the other namespaces, too.
+    pub lists_others: bool,
+    /// The response to a request for the objects of another namespace.
+    pub others: Answer,
 }
 
 /// The place of the cursor in `result_info`.
@@ -278,8 +291,23 @@ impl State {
         }
     }
 
+    fn sight(&self, account: &str, request: &Request) -> Option<&Sight> {
+        self.accounts.get(account)?.sights.get(request.authorization.as_ref()?)
+    }
+
+    /// Refuses the objects of a namespace that a limited token does not see.
+    pub(crate) fn authorize_objects(&self, account: &str, namespace: &str, request: &Request) -> Result<(), Answer> {
+        match self.sight(account, request) {
+            Some(sight) if !sight.namespaces.iter().any(|seen| seen == namespace) => Err(sight.others.clone()),
+            _ => Ok(()),
+        }
+    }
+
     pub(crate) fn list(&self, account: &str, request: &Request) -> Answer {
+        let sight = self.sight(account, request).filter(|sight| !sight.lists_others);
+        let is_listed = |id: &String| sight.is_none_or(|sight| sight.namespaces.contains(id));
         let rows = self.namespaces.iter().filter(|namespace| namespace.account == account);
+        let rows = rows.filter(|namespace| is_listed(&namespace.id));
         let rows: Vec<Value> = rows.map(Namespace::listed).collect();
         if self.accounts.get(account).is_some_and(|account| account.ignores_paging) {
             return Answer::list(&json!(rows), &json!({ "count": rows.len() }));

@@ -113,6 +113,40 @@ async fn a_list_that_breaks_off_is_doubtful() {
     assert_eq!((error.kind(), error.requests()), (ErrorKind::Forbidden, 1));
 }
 
+#[tokio::test]
+async fn a_refused_page_size_is_changed() {
+    let refused = || refusal(400, 6008, "per_page is out of range");
+    let base = "/client/v4/accounts/acc/workers/durable_objects/namespaces?page=";
+    let last = || namespaces(&["a"], r#"{"total_count":1,"total_pages":1}"#);
+    for (answers, expected) in [
+        (vec![refused(), last()], &["1&per_page=100", "1"][..]),
+        (
+            vec![refused(), refused(), last()],
+            &["1&per_page=100", "1", "1&per_page=50"],
+        ),
+        (
+            vec![refused(), refused(), refused(), last()],
+            &["1&per_page=100", "1", "1&per_page=50", "1&per_page=20"],
+        ),
+    ] {
+        let (listing, paths) = list_namespaces(answers).await;
+        assert_eq!(doubt(&listing), None);
+        assert_eq!(ids(listing), (vec!["a".to_owned()], expected.len() as u32));
+        let expected: Vec<_> = expected.iter().map(|query| format!("{base}{query}")).collect();
+        assert_eq!(paths, expected);
+    }
+    // If all are refused, the first refusal says why.
+    let all = vec![refusal(400, 1, "first"), refused(), refused(), refused()];
+    let (listing, paths) = list_namespaces(all).await;
+    let error = listing.unwrap_err();
+    assert_eq!((error.kind(), paths.len()), (ErrorKind::Wrong, 4));
+    assert!(error.to_string().contains("first"), "{error}");
+    // Nothing else is tried after a refusal of the credentials.
+    let (listing, paths) = list_namespaces(vec![refused(), refusal(403, 9109, "no")]).await;
+    assert!(listing.unwrap_err().to_string().contains("per_page"));
+    assert_eq!(paths.len(), 2);
+}
+
 /// A namespace created or deleted between two pages makes the numbers of one listing disagree.
 #[tokio::test]
 async fn a_doubtful_list_is_requested_again() {
