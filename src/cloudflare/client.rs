@@ -4,18 +4,17 @@
 mod in_between;
 mod response;
 
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use url::Url;
 
 use self::response::ApiResponse;
 use super::addresses::Addresses;
 use super::base_url::BaseUrl;
+use super::credentials::Credentials;
 use super::error::{AttemptError, Error, ErrorKind, RetryDecision, Subject};
 use super::health::ApiHealth;
 use super::limiter::Limiter;
@@ -39,56 +38,6 @@ const SMALL_PAGE: u32 = 100;
 
 /// A list of namespaces with more pages than this is taken for an endless one.
 const MOST_NAMESPACE_PAGES: u32 = 10_000;
-
-/// API credentials.
-#[derive(Clone)]
-pub enum Credentials {
-    Token(SecretString),
-    /// The older pair of `X-Auth-Email` and `X-Auth-Key`.
-    Key {
-        email: String,
-        key: SecretString,
-    },
-}
-
-impl fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Token(_) => "Token(..)",
-            Self::Key { .. } => "Key { .. }",
-        })
-    }
-}
-
-impl Credentials {
-    fn secret(&self) -> &SecretString {
-        match self {
-            Self::Token(secret) | Self::Key { key: secret, .. } => secret,
-        }
-    }
-
-    fn headers(&self) -> Result<HeaderMap, Error> {
-        let unfit = |what: &str| Error::setup(format!("{what} has characters that a header can't carry"), None);
-        let sensitive = |text: &str, what: &str| {
-            let mut value = HeaderValue::from_str(text).map_err(|_| unfit(what))?;
-            value.set_sensitive(true);
-            Ok::<_, Error>(value)
-        };
-        let mut headers = HeaderMap::new();
-        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-        match self {
-            Self::Token(token) => {
-                let bearer = format!("Bearer {}", token.expose_secret());
-                headers.insert(AUTHORIZATION, sensitive(&bearer, "the API token")?);
-            }
-            Self::Key { email, key } => {
-                headers.insert("x-auth-email", sensitive(email, "the e-mail address")?);
-                headers.insert("x-auth-key", sensitive(key.expose_secret(), "the API key")?);
-            }
-        }
-        Ok(headers)
-    }
-}
 
 /// The API's address, credentials and timeouts.
 #[derive(Debug, Clone)]
@@ -411,8 +360,9 @@ impl Client {
             };
             ApiResponse::receive(response, &self.limiter).await
         };
-        // The connection of a response that is dropped before its end is closed.
-        let received = tokio::time::timeout(self.longest_response, receive).await;
+        // The connection of a response that is dropped before its end is closed. Boxed, because it is large and every walk
+        // has one within its own future.
+        let received = tokio::time::timeout(self.longest_response, Box::pin(receive)).await;
         let response = received.unwrap_or_else(|_| Err(self.too_long()))?;
         match response.read(parse, has_cursor, &self.health) {
             Ok(parsed) if parsed.notices.is_none() => Ok(parsed),

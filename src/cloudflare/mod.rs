@@ -4,6 +4,7 @@
 mod addresses;
 mod base_url;
 mod client;
+mod credentials;
 mod error;
 #[cfg(test)]
 mod fuzz;
@@ -17,7 +18,8 @@ mod route;
 mod wire;
 
 pub use base_url::{BaseUrl, BaseUrlError};
-pub use client::{Client, Credentials, Endpoint, NamespaceListing};
+pub use client::{Client, Endpoint, NamespaceListing};
+pub use credentials::Credentials;
 pub use error::{Error, ErrorKind};
 pub use health::ApiHealth;
 pub use limiter::{Limiter, Pace, Stats};

@@ -121,7 +121,8 @@ async fn three_responses_from_elsewhere_are_final_before_the_api_responded() {
         )
     };
     let ray = || with(challenge(), "cf-ray", "8f1e2d3c4b5a6978-FRA");
-    let table: [(fn() -> Response, &str); 9] = [
+    type Elsewhere = fn() -> Response;
+    let table: [(Elsewhere, &str); 9] = [
         (
             || with(reply(200, "<!doctype html>\n<p>"), "content-type", "text/html"),
             "something in between responded, not the API: HTTP 200, text/html: \"<!doctype html>\"",
