@@ -1,17 +1,17 @@
 //! An exact, queryable record of which Cloudflare Durable Objects exist, which hold stored data, and how that changes.
 //!
 //! ```text
-//! config                       options, environment and file become the settings of a command
+//! config                       merge options, environment and configuration file into a command's settings
 //!   -> sync::plan              list the account's namespaces and select
 //!   -> store::Lease            lock one namespace
 //!   -> cloudflare::Client      fetch page after page, within the token's quota
-//!   -> sync::walk              check each page and diff it with the recorded rows of its id range
+//!   -> sync::walk              check each page and diff it against the recorded rows in its range of ids
 //!   -> store::Walk             commit the page's changes with its checkpoint, still hidden
 //!   -> store::ProvenWalk       once the end is proven, publish them all in one transaction
 //!   -> export, diff, report    read the record as of any point in time
 //! ```
 //!
-//! [`sync`] tells the story in detail, and `docs/design.md` lists the promises behind it.
+//! [`sync`] describes each step, and `docs/design.md` lists the guarantees. The tables and views are in `migrations/`.
 
 pub mod cli;
 pub mod cloudflare;

@@ -103,7 +103,8 @@ impl FromStr for ObjectId {
     }
 }
 
-/// A Cloudflare account id: 1 to 32 characters (the schema's `maxLength`; it gives no pattern).
+/// A Cloudflare account id: 1 to 32 characters (the schema's `maxLength`; it gives no pattern). 32 hex digits are held in
+/// lower case, whatever their spelling was.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AccountId(String);
 
@@ -119,7 +120,7 @@ impl FromStr for AccountId {
         if text.is_empty() || text.len() > 32 || !text.chars().all(plain) {
             return Err(InvalidAccountId);
         }
-        Ok(Self(text.to_owned()))
+        Ok(Self(folded(text)))
     }
 }
 
@@ -136,7 +137,7 @@ impl fmt::Display for AccountId {
 }
 
 /// A namespace id: any non-empty text without control characters. It is 32 hex digits in production, by example
-/// only; Cloudflare's local server uses `worker-Class`.
+/// only, which are held in lower case; Cloudflare's local server uses `worker-Class`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NamespaceId(String);
 
@@ -154,6 +155,13 @@ pub fn canonical_id(text: &str) -> Cow<'_, str> {
     }
 }
 
+fn folded(text: &str) -> String {
+    match is_hex_id(text) {
+        true => text.to_ascii_lowercase(),
+        false => text.to_owned(),
+    }
+}
+
 /// Whether a text has the form of an account's or a namespace's id.
 pub fn is_hex_id(text: &str) -> bool {
     text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
@@ -166,7 +174,7 @@ impl FromStr for NamespaceId {
         if text.is_empty() || text.chars().any(char::is_control) {
             return Err(InvalidNamespaceId);
         }
-        Ok(Self(text.to_owned()))
+        Ok(Self(folded(text)))
     }
 }
 
@@ -296,7 +304,9 @@ pub struct Page {
     pub total_count: Option<u64>,
     /// HTTP requests that were sent to get it, retries included.
     pub requests: u32,
-    /// How long the API took to answer the last of them.
+    /// The `limit` of the last request: at most as many rows were asked for.
+    pub limit: u32,
+    /// How long the API took to respond to the last request.
     pub took: Duration,
 }
 
@@ -326,6 +336,18 @@ mod tests {
             if let Ok(id) = text.parse::<ObjectId>() {
                 prop_assert_eq!(id.to_string(), text.to_ascii_lowercase());
             }
+        }
+    }
+
+    #[test]
+    fn ids_of_32_hex_digits_are_folded_and_others_are_not() {
+        for (text, held) in [
+            ("0123456789ABCDEF0123456789abcdef", "0123456789abcdef0123456789abcdef"),
+            ("0123456789ABCDEF0123456789abcdeG", "0123456789ABCDEF0123456789abcdeG"),
+            ("Worker-Class", "Worker-Class"),
+        ] {
+            assert_eq!(text.parse::<AccountId>().unwrap().as_str(), held);
+            assert_eq!(text.parse::<NamespaceId>().unwrap().as_str(), held);
         }
     }
 }

@@ -51,7 +51,8 @@ pub struct SyncArgs {
     #[arg(long, value_name = "auto|N")]
     pub cursors: Option<Cursors>,
 
-    /// Stop after this long, at the end of a page; the next run goes on from there [default: none]
+    /// Stop after this long, at the end of a page; the next run goes on from there. A statement that the database does not
+    /// carry out within 5 s more is dropped [default: none]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub deadline: Option<Duration>,
 

@@ -33,6 +33,21 @@ impl BaseUrl {
         self.0.as_str()
     }
 
+    /// Whether this is Cloudflare's own API, in any version.
+    pub fn is_cloudflare(&self) -> bool {
+        self.0.host_str() == Some("api.cloudflare.com")
+    }
+
+    pub fn is_https(&self) -> bool {
+        self.0.scheme() == "https"
+    }
+
+    /// Host and port.
+    pub(super) fn authority(&self) -> String {
+        let host = self.0.host_str().unwrap_or_default();
+        format!("{host}:{}", self.0.port_or_known_default().unwrap_or_default())
+    }
+
     pub(super) fn as_url(&self) -> &Url {
         &self.0
     }

@@ -1,6 +1,7 @@
 //! The two listings, one page per call. The client sends the credentials to nobody but the API: plain http is limited to
 //! this machine, redirects are not followed, and a secret in a response is redacted before the response is quoted.
 
+mod in_between;
 mod response;
 
 use std::fmt;
@@ -14,16 +15,26 @@ use url::Url;
 
 use self::response::ApiResponse;
 use super::base_url::BaseUrl;
-use super::error::{AttemptError, Error, ErrorKind, Subject};
+use super::error::{AttemptError, Error, ErrorKind, RetryDecision, Subject};
+use super::health::ApiHealth;
 use super::limiter::Limiter;
 use super::listing::{NamespaceList, PER_PAGE};
-use super::retry::{self, RetryPolicy};
+use super::proxy::Proxy;
+use super::retry::{self, Request, RetryPolicy};
+use super::route::{Resolver, Route};
 use super::wire::{self, Parsed, Parser};
 use crate::model::{AccountId, Cursor, Namespace, NamespaceId, Page};
 use crate::text::chain;
 
 /// Servers and firewalls close connections that stay idle for longer.
 const LONGEST_IDLE: Duration = Duration::from_secs(90);
+
+/// The time limit of a whole response, as a multiple of the read timeout: ten minutes by default. Without it, a body that
+/// arrives byte by byte would never end.
+const READS_PER_RESPONSE: u32 = 10;
+
+/// Pages of this size or smaller are never made smaller: shorter pages have been refused.
+const SMALL_PAGE: u32 = 100;
 
 /// A list of namespaces with more pages than this is taken for an endless one.
 const MOST_NAMESPACE_PAGES: u32 = 10_000;
@@ -84,8 +95,12 @@ pub struct Endpoint {
     pub base_url: BaseUrl,
     pub credentials: Credentials,
     pub connect_timeout: Duration,
-    /// Applies to each read: a body that keeps arriving may take longer.
+    /// Applies to each read: a body that keeps arriving may take ten times as long.
     pub read_timeout: Duration,
+    /// Only https goes through it. `None`: as the system's settings have it.
+    pub proxy: Option<Proxy>,
+    /// Whether a person sees the messages. A name that does not resolve is then not retried: the person can correct it.
+    pub is_attended: bool,
 }
 
 impl Endpoint {
@@ -96,6 +111,8 @@ impl Endpoint {
             credentials,
             connect_timeout: Duration::from_secs(10),
             read_timeout: Duration::from_secs(60),
+            proxy: None,
+            is_attended: false,
         }
     }
 }
@@ -134,16 +151,25 @@ struct Fetched<T> {
 /// Fetches one page per call. Share one client: it owns the connection pool.
 pub struct Client {
     http: reqwest::Client,
+    route: Route,
     base_url: BaseUrl,
     credentials: Credentials,
+    longest_response: Duration,
     limiter: Arc<Limiter>,
+    health: Arc<ApiHealth>,
     retry: RetryPolicy,
     /// The place in [`PER_PAGE`] of the page size that the API accepts.
     per_page: AtomicUsize,
 }
 
 impl Client {
-    pub fn new(endpoint: Endpoint, limiter: Arc<Limiter>, retry: RetryPolicy) -> Result<Self, Error> {
+    /// Clients of one token share its `limiter`, and clients of one base URL its `health`.
+    pub fn new(
+        endpoint: Endpoint,
+        limiter: Arc<Limiter>,
+        health: Arc<ApiHealth>,
+        retry: RetryPolicy,
+    ) -> Result<Self, Error> {
         // rustls uses a process-wide provider. If one is installed already, it is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut http = reqwest::Client::builder()
@@ -153,6 +179,7 @@ impl Client {
             // reqwest's own retries would bypass the limiter.
             .retry(reqwest::retry::never())
             .connect_timeout(endpoint.connect_timeout)
+            .dns_resolver(Arc::new(Resolver))
             .read_timeout(endpoint.read_timeout)
             // A retry needs a new connection. Over HTTP/1.1 a timeout closes the connection; an HTTP/2 connection with a
             // silent peer would be used for every retry.
@@ -160,21 +187,29 @@ impl Client {
             // The idle connections of the pool may be dead for the same reason. When a request times out, all connections
             // that were idle when it was sent have been dropped.
             .pool_idle_timeout(endpoint.read_timeout.min(LONGEST_IDLE));
+        let via = match &endpoint.proxy {
+            Some(proxy) => proxy.on_the_way_to(&endpoint.base_url),
+            None => None,
+        };
+        match &via {
+            Some(via) => http = http.proxy(reqwest::Proxy::https(via.as_url().clone()).map_err(unusable)?),
+            None if endpoint.proxy.is_some() => http = http.no_proxy(),
+            None => {}
+        }
         if endpoint.base_url.as_url().scheme() == "http" {
             // A proxy would send the secret off this machine unencrypted. Without TLS, no CA certificates are needed.
             http = http.no_proxy().tls_certs_only([]);
         }
-        let http = http.build().map_err(|error| {
-            Error::setup(
-                "HTTPS is not possible here, check the CA certificates of this machine",
-                Some(Box::new(error)),
-            )
-        })?;
+        let http = http.build().map_err(unusable)?;
+        let (attended, patience) = (endpoint.is_attended, endpoint.connect_timeout);
         Ok(Self {
             http,
+            route: Route::new(endpoint.base_url.clone(), via, attended, patience),
             base_url: endpoint.base_url,
             credentials: endpoint.credentials,
+            longest_response: endpoint.read_timeout.saturating_mul(READS_PER_RESPONSE),
             limiter,
+            health,
             retry,
             per_page: AtomicUsize::new(0),
         })
@@ -242,7 +277,7 @@ impl Client {
                 return Err(Error::wrong(subject, message, requests));
             }
             let url = self.namespaces_url(account, page, per_page)?;
-            match self.get(&self.retry, subject, &url, false, wire::namespaces).await {
+            match self.get(self.request(subject), &url, false, wire::namespaces).await {
                 Ok(fetched) => {
                     requests += fetched.requests;
                     list.add(fetched.value);
@@ -264,12 +299,16 @@ impl Client {
             budget: Duration::ZERO,
             ..self.retry
         };
-        let subject = Subject::Namespaces(account);
-        self.get(&once, subject, &url, false, wire::namespaces).await?;
+        let request = Request {
+            policy: &once,
+            ..self.request(Subject::Namespaces(account))
+        };
+        self.get(request, &url, false, wire::namespaces).await?;
         Ok(())
     }
 
-    /// Fetches a page of at most `limit` objects, after `cursor` or from the start.
+    /// Fetches a page of at most `limit` objects, after `cursor` or from the start. If `limit` is above 100 and the API is
+    /// too slow for the page three times in a row, the error is [`ErrorKind::PageTooSlow`](super::ErrorKind::PageTooSlow).
     pub async fn list_objects(
         &self,
         account: &AccountId,
@@ -286,11 +325,14 @@ impl Client {
         if let Some(cursor) = cursor {
             url.query_pairs_mut().append_pair("cursor", cursor.as_str());
         }
-        let fetched = self
-            .get(&self.retry, subject, &url, cursor.is_some(), wire::objects)
-            .await?;
+        let request = Request {
+            may_shrink: limit > SMALL_PAGE,
+            ..self.request(subject)
+        };
+        let fetched = self.get(request, &url, cursor.is_some(), wire::objects).await?;
         Ok(Page {
             requests: fetched.requests,
+            limit,
             took: fetched.took,
             ..fetched.value
         })
@@ -321,15 +363,25 @@ impl Client {
         Ok(url)
     }
 
+    fn request<'a>(&'a self, subject: Subject<'a>) -> Request<'a> {
+        Request {
+            policy: &self.retry,
+            limiter: &self.limiter,
+            health: &self.health,
+            subject,
+            may_shrink: false,
+        }
+    }
+
     async fn get<T>(
         &self,
-        policy: &RetryPolicy,
-        subject: Subject<'_>,
+        request: Request<'_>,
         url: &Url,
         has_cursor: bool,
         parse: Parser<T>,
     ) -> Result<Fetched<T>, Error> {
-        let ((parsed, took), requests) = retry::run(policy, &self.limiter, subject, || async {
+        let subject = request.subject;
+        let ((parsed, took), requests) = retry::run(request, || async {
             let started = Instant::now();
             let parsed = self.try_once(url.clone(), has_cursor, parse).await?;
             Ok((parsed, started.elapsed()))
@@ -346,22 +398,46 @@ impl Client {
     }
 
     async fn try_once<T>(&self, url: Url, has_cursor: bool, parse: Parser<T>) -> Result<Parsed<T>, AttemptError> {
-        let response = self.http.get(url).send().await.map_err(AttemptError::transport)?;
-        let response = ApiResponse::receive(response, &self.limiter).await?;
-        match response.read(parse, has_cursor) {
+        let receive = async {
+            let response = match self.http.get(url).send().await {
+                Ok(response) => response,
+                Err(error) => return Err(self.route.explain(error).await),
+            };
+            self.route.reached();
+            ApiResponse::receive(response, &self.limiter).await
+        };
+        // The connection of a response that is dropped before its end is closed.
+        let received = tokio::time::timeout(self.longest_response, receive).await;
+        let response = received.unwrap_or_else(|_| Err(self.too_long()))?;
+        match response.read(parse, has_cursor, &self.health) {
             Ok(parsed) if parsed.notices.is_none() => Ok(parsed),
             // Parts of the response will be shown, so parse it again without the secret: a text that was cut first could
             // end in half a secret. Headers and JSON escapes can spell it as well, so the error is redacted too.
             _ => response
                 .redacted(|body| self.redacted(body))
-                .read(parse, has_cursor)
+                .read(parse, has_cursor, &self.health)
                 .map_err(|error| error.redacted(|text| self.redacted(text))),
+        }
+    }
+
+    fn too_long(&self) -> AttemptError {
+        let seconds = self.longest_response.as_secs_f64();
+        AttemptError {
+            decision: RetryDecision::TIMEOUT,
+            ..AttemptError::wrong(format!("the response did not end within {seconds:.0} s"))
         }
     }
 
     fn redacted(&self, text: &str) -> String {
         without(text, self.credentials.secret().expose_secret())
     }
+}
+
+fn unusable(error: reqwest::Error) -> Error {
+    Error::setup(
+        "HTTPS is not possible here, check the CA certificates of this machine",
+        Some(Box::new(error)),
+    )
 }
 
 /// Replaces the secret, ignoring ASCII case: host names, for example, come back in lower case.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::route::find;
 use crate::model::{AccountId, NamespaceId};
 use crate::text::{chain, shown};
 
@@ -13,17 +14,21 @@ type Source = Box<dyn std::error::Error + Send + Sync>;
 pub enum ErrorKind {
     /// The base URL or the credentials can't be used. Nothing was sent.
     Setup,
-    /// 401, or a 400 about the credentials: any other request may be refused too.
+    /// 401, or a 400 about the credentials: any other request may be refused too. Like the next three kinds, it is the
+    /// API's own refusal, in its envelope. If the token was accepted earlier in the run, it was repeated three times.
     Unauthorized,
     /// 403: the credentials have no access to this resource. Others may still be accessible.
     Forbidden,
     /// 404: the namespace or account does not exist, or this token can't see it.
     NotFound,
-    /// 400 for a request with a cursor.
+    /// 400, 410 or 422 for a request with a cursor.
     CursorRefused,
-    /// A transient error lasted longer than the retry budget.
+    /// A transient error lasted longer than the retry budget, or the API never responded in this run and three attempts
+    /// brought responses from elsewhere.
     Exhausted,
-    /// What the API served contradicts itself.
+    /// A page of more than 100 objects took too long three times in a row. A smaller one may work.
+    PageTooSlow,
+    /// The response contradicts itself, so that no part of it can be used.
     Contradictory,
     /// Any other response that can't be right. A retry would not help.
     Wrong,
@@ -82,16 +87,9 @@ impl Error {
     /// An attempt that no retry can help.
     pub(super) fn of(kind: ErrorKind, subject: Subject<'_>, attempt: AttemptError, requests: u32) -> Self {
         let advice = match kind {
-            ErrorKind::Forbidden if matches!(subject, Subject::Objects(..)) => {
-                ": the token needs the permission \"Workers Scripts Read\" for this account; to skip a namespace that it \
-                 may not read, add the namespace to `exclude` in the configuration file"
-            }
-            ErrorKind::Unauthorized | ErrorKind::Forbidden => {
-                ": the token needs the permission \"Workers Scripts Read\" for this account, and must not have expired"
-            }
             ErrorKind::NotFound => ": check the account, the namespace and the API base URL",
             ErrorKind::CursorRefused => ": the listing can't go on from here and must start over",
-            ErrorKind::Setup | ErrorKind::Exhausted | ErrorKind::Contradictory | ErrorKind::Wrong => "",
+            _ => "",
         };
         Self {
             kind,
@@ -101,14 +99,60 @@ impl Error {
         }
     }
 
-    /// The last of `requests` attempts in `elapsed`, if the wait before the next would exceed the retry budget. `wait`
-    /// is the subject and verb of that clause.
+    /// A refusal of the credentials. `permission` says whether a missing permission may be the reason.
+    pub(super) fn refused(
+        kind: ErrorKind,
+        permission: bool,
+        subject: Subject<'_>,
+        attempt: AttemptError,
+        requests: u32,
+    ) -> Self {
+        let mut message = format!("{subject}: {}", attempt.message);
+        if permission {
+            message.push_str(
+                ": the token needs the permission \"Content Read-Only\" for the Workers product (older tokens: \
+                 \"Workers Scripts Read\") in this account",
+            );
+            message.push_str(match (kind, subject) {
+                (ErrorKind::Forbidden, Subject::Objects(..)) => {
+                    "; to skip a namespace that it may not read, add the namespace to `exclude` in the configuration file"
+                }
+                _ => ", and must not have expired",
+            });
+        }
+        Self {
+            kind,
+            message,
+            requests,
+            source: attempt.source,
+        }
+    }
+
+    /// The last of `requests` attempts, all with responses that are not the API's, before the API ever responded.
+    pub(super) fn not_the_api(kind: ErrorKind, subject: Subject<'_>, last: AttemptError, requests: u32) -> Self {
+        let attempts = match requests {
+            1 => "1 attempt".to_owned(),
+            n => format!("{n} attempts"),
+        };
+        Self {
+            kind,
+            message: format!(
+                "{subject}: {}: the API did not respond in {attempts}: check the API base URL, the proxy and the \
+                 certificates of this machine",
+                last.message
+            ),
+            requests,
+            source: last.source,
+        }
+    }
+
+    /// The last of `requests` attempts in `elapsed`. `reason` is a clause that says why there will be no other.
     pub(super) fn exhausted(
         subject: Subject<'_>,
         last: AttemptError,
         requests: u32,
         elapsed: Duration,
-        wait: impl fmt::Display,
+        reason: impl fmt::Display,
     ) -> Self {
         let seconds = elapsed.as_secs_f64();
         let tried = match requests {
@@ -119,7 +163,7 @@ impl Error {
         Self {
             kind: ErrorKind::Exhausted,
             message: format!(
-                "{subject}: {}: gave up {tried}, as {wait} beyond the retry budget: try again later",
+                "{subject}: {}: gave up {tried}, as {reason}: try again later",
                 last.message
             ),
             requests,
@@ -164,6 +208,22 @@ pub(super) enum RetryDecision {
     Retry {
         not_before: Duration,
     },
+    /// The same, after a timeout or a gateway's: if the page is large, a smaller one may be faster.
+    Slow {
+        not_before: Duration,
+    },
+    /// Something in between responded, not the API. As long as the API did not respond in this run, the base URL or the
+    /// proxy may be wrong, and the error is final after this many attempts. Otherwise it is transient.
+    NotTheApi {
+        not_before: Duration,
+        attempts: u32,
+        kind: ErrorKind,
+    },
+    /// The API refused the credentials. If it accepted them earlier in the run, a few more attempts are worth it.
+    Refused {
+        kind: ErrorKind,
+        permission: bool,
+    },
     /// 429: the limiter keeps the pause.
     Throttled,
     Final(ErrorKind),
@@ -171,6 +231,9 @@ pub(super) enum RetryDecision {
 
 impl RetryDecision {
     pub(super) const NOW: Self = Self::Retry {
+        not_before: Duration::ZERO,
+    };
+    pub(super) const TIMEOUT: Self = Self::Slow {
         not_before: Duration::ZERO,
     };
 }
@@ -186,28 +249,37 @@ impl AttemptError {
 
     /// A transport error. Only the host of the URL is shown: the subject says the rest.
     pub(super) fn transport(error: reqwest::Error) -> Self {
-        let (message, is_transient) = if error.is_timeout() {
-            ("the API did not answer in time", true)
+        let wrong = RetryDecision::Final(ErrorKind::Wrong);
+        let (message, decision) = if error.is_timeout() && error.is_connect() {
+            ("the API did not answer in time", RetryDecision::NOW)
+        } else if error.is_timeout() {
+            ("the API did not answer in time", RetryDecision::TIMEOUT)
         } else if is_untrusted(&error) {
-            ("the certificate of the API is not trusted here", false)
+            // In the middle of a run it may be a captive portal's.
+            let decision = RetryDecision::NotTheApi {
+                not_before: Duration::ZERO,
+                attempts: 1,
+                kind: ErrorKind::Wrong,
+            };
+            (
+                "the certificate of the API is not trusted here (if a proxy inspects TLS, SSL_CERT_FILE has to name its CA)",
+                decision,
+            )
         } else if error.is_connect() {
-            ("no connection to the API", true)
+            ("no connection to the API", RetryDecision::NOW)
         } else if error.is_builder() {
-            ("the request can't be built", false)
+            ("the request can't be built", wrong)
         } else if error.is_body() || error.is_decode() {
-            ("the answer was cut short or is damaged", true)
+            ("the answer was cut short or is damaged", RetryDecision::NOW)
         } else {
-            ("the connection to the API broke", true)
+            ("the connection to the API broke", RetryDecision::NOW)
         };
         let host = error.url().filter(|_| error.is_connect()).and_then(|url| {
             let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
             Some(format!(" ({}{port})", url.host_str()?))
         });
         Self {
-            decision: match is_transient {
-                true => RetryDecision::NOW,
-                false => RetryDecision::Final(ErrorKind::Wrong),
-            },
+            decision,
             message: format!("{message}{}", host.unwrap_or_default()),
             source: Some(Box::new(error.without_url())),
         }
@@ -234,15 +306,7 @@ impl AttemptError {
 
 /// Whether the certificate was the problem, which no retry can change.
 fn is_untrusted(error: &(dyn std::error::Error + 'static)) -> bool {
-    if let Some(rustls::Error::InvalidCertificate(_)) = error.downcast_ref() {
-        return true;
-    }
-    // The `source` of an I/O error skips the error that it wraps.
-    let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-    match wrapped {
-        Some(wrapped) => is_untrusted(wrapped),
-        None => error.source().is_some_and(is_untrusted),
-    }
+    matches!(find(error), Some(rustls::Error::InvalidCertificate(_)))
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use reqwest::header::{HeaderMap, HeaderValue};
 
 use super::rate_limit_headers;
-use super::wire::{self, ParseError};
+use super::wire::{self, ApiErrors, ParseError};
 use crate::units::Quota;
 
 /// SplitMix64: short, and the same on every platform.
@@ -103,7 +103,11 @@ fn read(body: &[u8]) {
 }
 
 fn is_explained(error: &ParseError) {
-    let (ParseError::Unexpected(text) | ParseError::NotJson(text) | ParseError::CutShort(text)) = error;
+    let (ParseError::Unexpected(text)
+    | ParseError::Contradictory(text)
+    | ParseError::NotTheApi(text)
+    | ParseError::CutShort(text)
+    | ParseError::Refused(ApiErrors { text, .. })) = error;
     is_fit_to_show(text);
 }
 

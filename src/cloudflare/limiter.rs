@@ -1,5 +1,5 @@
-//! Keeps a token within its share of the quota. All requests of a token go through one [`Limiter`]. No window sees more
-//! requests than the share, whatever the tasks do and however often the program restarts, and a 429 stops all tasks.
+//! Keeps a token within its share of the quota, and pauses it after a 429. All requests of a token go through one
+//! [`Limiter`]. No window sees more requests than the share, whatever the tasks do and however often the program restarts.
 
 use std::num::NonZeroU32;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -58,7 +58,18 @@ pub struct Stats {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct LongPause {
     pub(super) left: Duration,
+    /// Who asked for it, as a sentence.
+    pub(super) why: &'static str,
 }
+
+/// The sentence about a 429.
+const PAUSED: &str = "the API asked this token to pause";
+/// The sentence about the `Ratelimit` headers.
+const HELD: &str =
+    "the token's quota is nearly used up and the rest is left to others: see who else uses it, or raise --quota-share";
+
+/// Longer times between two requests are worth a warning.
+const LONG_SPACING: Duration = Duration::from_secs(60);
 
 /// The limiter of one token, shared by all tasks that use it.
 pub struct Limiter {
@@ -83,12 +94,13 @@ struct Gate {
     spacing: Duration,
     spaced_until: Instant,
     last_sent: Option<Instant>,
+    accepted: bool,
     stats: Stats,
 }
 
 enum Closed {
     /// By the API, possibly for longer than the caller is willing to wait.
-    Paused(Instant),
+    Paused { until: Instant, why: &'static str },
     /// By our own pace.
     NotYet(Instant),
 }
@@ -122,11 +134,11 @@ impl Limiter {
             match closed {
                 Ok(()) => return Ok(()),
                 Err(Closed::NotYet(at)) => sleep_until(at).await,
-                Err(Closed::Paused(until)) => {
+                Err(Closed::Paused { until, why }) => {
                     // Time in the queue does not count, only the pause does.
                     let left = until.saturating_duration_since(Instant::now());
                     if left > patience {
-                        return Err(LongPause { left });
+                        return Err(LongPause { left, why });
                     }
                     sleep_until(until).await;
                 }
@@ -157,6 +169,16 @@ impl Limiter {
         gate.slow_down(backpressure);
     }
 
+    /// Notes that the API accepted the token.
+    pub(super) fn note_accepted(&self) {
+        self.gate().accepted = true;
+    }
+
+    /// Whether the API accepted the token in this run.
+    pub(super) fn has_accepted(&self) -> bool {
+        self.gate().accepted
+    }
+
     pub(super) fn note_clock(&self, ahead_s: i64) {
         self.gate().stats.clock_ahead_s = Some(ahead_s);
     }
@@ -184,6 +206,7 @@ impl Gate {
             spacing: Duration::ZERO,
             spaced_until: now,
             last_sent: None,
+            accepted: false,
             stats: Stats::default(),
         }
     }
@@ -191,7 +214,10 @@ impl Gate {
     fn try_pass(&mut self) -> Result<(), Closed> {
         let now = Instant::now();
         if now < self.paused_until {
-            return Err(Closed::Paused(self.paused_until));
+            return Err(Closed::Paused {
+                until: self.paused_until,
+                why: PAUSED,
+            });
         }
         let spaced = self
             .last_sent
@@ -199,7 +225,10 @@ impl Gate {
             .map(|sent| sent + self.spacing);
         let opens = spaced.unwrap_or(now).max(self.held_until);
         if now < opens {
-            return Err(Closed::NotYet(opens));
+            return Err(Closed::Paused {
+                until: opens,
+                why: HELD,
+            });
         }
         if let Err(not_until) = self.bucket.check() {
             return Err(Closed::NotYet(
@@ -217,12 +246,14 @@ impl Gate {
             // Responses already in flight move the end slightly, which is not worth another line.
             if self.held_until <= now {
                 let hold_s = asked.hold.as_secs();
-                tracing::info!(
-                    hold_s,
-                    "what is left of the token's quota is for others: waiting for the next window"
-                );
+                tracing::warn!(hold_s, "{HELD}: no requests until the next window");
             }
             self.held_until = now + asked.hold;
+        }
+        let is_spaced = now < self.spaced_until && self.spacing >= LONG_SPACING;
+        if asked.spacing >= LONG_SPACING && !is_spaced {
+            let wait_s = asked.spacing.as_secs();
+            tracing::warn!(wait_s, "{HELD}: few requests until the next window");
         }
         // The newest response counts. Spacing below our own pace is ignored, as it would only prevent bursts.
         self.spacing = asked.spacing;

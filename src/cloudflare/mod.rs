@@ -6,14 +6,19 @@ mod client;
 mod error;
 #[cfg(test)]
 mod fuzz;
+mod health;
 mod limiter;
 mod listing;
+mod proxy;
 mod rate_limit_headers;
 mod retry;
+mod route;
 mod wire;
 
 pub use base_url::{BaseUrl, BaseUrlError};
 pub use client::{Client, Credentials, Endpoint, NamespaceListing};
 pub use error::{Error, ErrorKind};
+pub use health::ApiHealth;
 pub use limiter::{Limiter, Pace, Stats};
+pub use proxy::{Proxy, ProxyError};
 pub use retry::RetryPolicy;

@@ -7,7 +7,8 @@ use std::time::Duration;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use tokio::time::{Instant, sleep};
 
-use super::error::{AttemptError, Error, RetryDecision, Subject};
+use super::error::{AttemptError, Error, ErrorKind, RetryDecision, Subject};
+use super::health::ApiHealth;
 use super::limiter::Limiter;
 
 /// How long and how often to retry a transient error.
@@ -46,44 +47,110 @@ impl RetryPolicy {
     }
 }
 
-/// Sends until an attempt succeeds, fails for good, or the budget is used up. Returns the number of requests, too.
-pub(super) async fn run<T, F>(
-    policy: &RetryPolicy,
-    limiter: &Limiter,
-    subject: Subject<'_>,
-    mut send: impl FnMut() -> F,
-) -> Result<(T, u32), Error>
+/// How often refused credentials are tried again that were accepted earlier in the run.
+const MOST_REFUSALS: u32 = 3;
+
+/// The number of slow attempts in a row after which a smaller page is worth trying.
+const MOST_SLOW: u32 = 3;
+
+/// What a request shares with all others to the API, and what is its own.
+pub(super) struct Request<'a> {
+    pub(super) policy: &'a RetryPolicy,
+    pub(super) limiter: &'a Limiter,
+    pub(super) health: &'a ApiHealth,
+    pub(super) subject: Subject<'a>,
+    /// Whether the caller could ask for a smaller page instead.
+    pub(super) may_shrink: bool,
+}
+
+/// Sends until an attempt succeeds, fails for good, or the budget is used up: by this request, or by an outage that began
+/// before it. Returns the number of requests, too.
+pub(super) async fn run<T, F>(request: Request<'_>, mut send: impl FnMut() -> F) -> Result<(T, u32), Error>
 where
     F: Future<Output = Result<T, AttemptError>>,
 {
+    let Request {
+        policy,
+        limiter,
+        health,
+        subject,
+        may_shrink,
+    } = request;
     let mut delays = policy.delays();
     let mut first_sent = None;
-    let mut requests = 0;
+    let (mut requests, mut not_the_api, mut refusals, mut slow) = (0, 0, 0, 0);
     loop {
         let elapsed = first_sent.map_or(Duration::ZERO, |at: Instant| at.elapsed());
         if let Err(pause) = limiter.acquire(policy.budget.saturating_sub(elapsed)).await {
-            let asked = AttemptError::wrong("the API asked this token to pause");
-            let wait = format_args!("the {:.0} s that are left go", pause.left.as_secs_f64());
-            return Err(Error::exhausted(subject, asked, requests, elapsed, wait));
+            let asked = AttemptError::wrong(pause.why);
+            let reason = format_args!(
+                "the {:.0} s that are left go beyond the retry budget",
+                pause.left.as_secs_f64()
+            );
+            return Err(Error::exhausted(subject, asked, requests, elapsed, reason));
         }
-        let first_sent = *first_sent.get_or_insert_with(Instant::now);
+        let sent = Instant::now();
+        let first_sent = *first_sent.get_or_insert(sent);
         requests += 1;
         let failed = match send().await {
-            Ok(response) => return Ok((response, requests)),
+            Ok(response) => {
+                limiter.note_accepted();
+                health.note_response();
+                return Ok((response, requests));
+            }
             Err(failed) => failed,
         };
-        let floor = match failed.decision {
-            RetryDecision::Final(kind) => return Err(Error::of(kind, subject, failed, requests)),
-            RetryDecision::Retry { not_before } => not_before,
+        slow = if matches!(failed.decision, RetryDecision::Slow { .. }) {
+            slow + 1
+        } else {
+            0
+        };
+        let mut floor = match failed.decision {
+            RetryDecision::Final(kind) => {
+                health.note_response();
+                return Err(Error::of(kind, subject, failed, requests));
+            }
+            RetryDecision::Refused { .. } => {
+                health.note_response();
+                refusals += 1;
+                Duration::ZERO
+            }
+            RetryDecision::NotTheApi {
+                not_before,
+                attempts,
+                kind,
+            } => {
+                not_the_api += 1;
+                if !health.has_responded() && not_the_api >= attempts {
+                    return Err(Error::not_the_api(kind, subject, failed, requests));
+                }
+                not_before
+            }
+            RetryDecision::Retry { not_before } | RetryDecision::Slow { not_before } => not_before,
             // The token's pause is the wait. The delay below is its minimum, because some servers send
             // "Retry-After: 0" every time.
             RetryDecision::Throttled => limiter.pause_left(),
         };
-        let wait = floor.max(delays.next().unwrap_or(policy.max_delay));
-        let elapsed = first_sent.elapsed();
-        if elapsed.saturating_add(wait) > policy.budget {
-            let wait = format_args!("the next wait of {:.1} s goes", wait.as_secs_f64());
-            return Err(Error::exhausted(subject, failed, requests, elapsed, wait));
+        floor = floor.max(delays.next().unwrap_or(policy.max_delay));
+        let (wait, elapsed) = (floor, first_sent.elapsed());
+        let is_beyond = |elapsed: Duration| elapsed.saturating_add(wait) > policy.budget;
+        if let RetryDecision::Refused { kind, permission } = failed.decision {
+            if refusals > MOST_REFUSALS || is_beyond(elapsed) || !limiter.has_accepted() {
+                return Err(Error::refused(kind, permission, subject, failed, requests));
+            }
+        } else {
+            let outage = health.note_failure(sent);
+            if is_beyond(elapsed) || is_beyond(outage) {
+                if let RetryDecision::NotTheApi { kind, .. } = failed.decision
+                    && !health.has_responded()
+                {
+                    return Err(Error::not_the_api(kind, subject, failed, requests));
+                }
+                return Err(gave_up(subject, failed, requests, elapsed, outage, wait));
+            }
+        }
+        if may_shrink && slow == MOST_SLOW {
+            return Err(Error::of(ErrorKind::PageTooSlow, subject, failed, requests));
         }
         // Tenths are enough in a log.
         let (wait_s, cause) = ((wait.as_secs_f64() * 10.0).round() / 10.0, failed.root_cause());
@@ -98,12 +165,34 @@ where
     }
 }
 
+/// The error of a request whose next wait would go beyond the budget.
+fn gave_up(
+    subject: Subject<'_>,
+    last: AttemptError,
+    requests: u32,
+    elapsed: Duration,
+    outage: Duration,
+    wait: Duration,
+) -> Error {
+    let wait = wait.as_secs_f64();
+    // The outage began with another request.
+    if outage > elapsed + Duration::from_secs(1) {
+        let outage = outage.as_secs_f64();
+        let reason = format_args!(
+            "no request to the API has succeeded for {outage:.1} s and the next wait of {wait:.1} s goes beyond the retry \
+             budget"
+        );
+        return Error::exhausted(subject, last, requests, elapsed, reason);
+    }
+    let reason = format_args!("the next wait of {wait:.1} s goes beyond the retry budget");
+    Error::exhausted(subject, last, requests, elapsed, reason)
+}
+
 #[cfg(test)]
 mod tests {
     use std::cell::{Cell, RefCell};
 
     use super::*;
-    use crate::cloudflare::ErrorKind;
     use crate::cloudflare::limiter::Pace;
     use crate::model::AccountId;
 
@@ -127,7 +216,14 @@ mod tests {
         });
         let (start, sent, count) = (Instant::now(), RefCell::new(Vec::new()), Cell::new(0));
         let account: AccountId = "a".parse().unwrap();
-        let result = run(&policy, &limiter, Subject::Namespaces(&account), || {
+        let request = Request {
+            policy: &policy,
+            limiter: &limiter,
+            health: &ApiHealth::default(),
+            subject: Subject::Namespaces(&account),
+            may_shrink: false,
+        };
+        let result = run(request, || {
             sent.borrow_mut().push(start.elapsed().as_secs_f64());
             count.set(count.get() + 1);
             std::future::ready(send(count.get(), &limiter).map_err(failed))

@@ -120,13 +120,18 @@ pub(super) struct Numbers {
     pub(super) total_pages: Option<u64>,
 }
 
-/// Why a body was not understood, sanitized: the parser quotes the body.
+/// Why a body has no page, sanitized: the parser quotes the body.
 #[derive(Debug)]
 pub(super) enum ParseError {
-    NotJson(String),
-    /// JSON that stops in the middle, or before its first character.
+    /// Not the API's envelope, so something in between sent it.
+    NotTheApi(String),
+    /// JSON that stops in the middle.
     CutShort(String),
-    /// JSON with a different meaning or shape than it should have.
+    /// The API reports a failure.
+    Refused(ApiErrors),
+    /// The cursors contradict each other.
+    Contradictory(String),
+    /// The API's envelope, with a different meaning or shape than it should have.
     Unexpected(String),
 }
 
@@ -136,19 +141,40 @@ pub(super) type Parser<T> = fn(&[u8]) -> Result<Parsed<T>, ParseError>;
 #[derive(Debug, PartialEq)]
 pub(super) struct ApiErrors {
     pub(super) text: String,
+    /// Codes of the errors and of their `error_chain`.
     pub(super) codes: Vec<u64>,
 }
 
-/// One page of a namespace's objects. The caller fills in `requests` and `took`.
+impl Default for ApiErrors {
+    fn default() -> Self {
+        Self {
+            text: "it names no error".to_owned(),
+            codes: Vec::new(),
+        }
+    }
+}
+
+/// What distinguishes the API's envelope from any other body: it is a JSON object whose `success` is true or false.
+/// Cloudflare's schema requires the key in every response, and proxies and portals don't imitate it.
+#[derive(Deserialize)]
+struct Signature<'a> {
+    #[serde(rename = "success")]
+    _success: bool,
+    #[serde(borrow)]
+    errors: Raw<'a>,
+}
+
+/// One page of a namespace's objects. The caller fills in `requests`, `limit` and `took`.
 pub(super) fn objects(body: &[u8]) -> Result<Parsed<Page>, ParseError> {
     let (RowList(rows), info, notices) = open(body)?;
     let value = Page {
         rows: convert(&rows, observation)?,
-        next: next(&info).map_err(ParseError::Unexpected)?,
+        next: next(&info)?,
         per_page: number(info.per_page).filter(|n| *n > 0),
         total_count: number(info.total_count),
         count: number(info.count),
         requests: 0,
+        limit: 0,
         took: Duration::ZERO,
     };
     Ok(Parsed { value, notices })
@@ -183,9 +209,14 @@ pub(super) fn namespaces(body: &[u8]) -> Result<Parsed<NamespacePage>, ParseErro
     Ok(Parsed { value, notices })
 }
 
-/// The API's own errors in a body that came with an error status.
+/// The API's own errors in a body that came with an error status; `None` if the API did not send it.
 pub(super) fn api_errors(body: &[u8]) -> Option<ApiErrors> {
-    complaints(envelope::<IgnoredAny>(body).ok()?.errors)
+    let signature = signature(body).ok()?;
+    Some(complaints(signature.errors).unwrap_or_default())
+}
+
+fn signature(body: &[u8]) -> serde_json::Result<Signature<'_>> {
+    serde_json::from_slice(body).map(|Object(signature)| signature)
 }
 
 fn envelope<'a, T: Deserialize<'a>>(body: &'a [u8]) -> serde_json::Result<Envelope<'a, T>> {
@@ -206,6 +237,13 @@ fn open<'a, L: Deserialize<'a>>(body: &'a [u8]) -> Result<(L, Info<'a>, Option<S
 /// Parses a body that failed to parse once more, to find the reason. An envelope that reports a failure has no rows, so
 /// the failure counts for more than their absence.
 fn explain<'a, L: Deserialize<'a>>(body: &'a [u8], error: serde_json::Error) -> ParseError {
+    if let Err(other) = signature(body) {
+        let detail = shown(&other.to_string());
+        return match other.is_eof() && body.trim_ascii_start().starts_with(b"{") {
+            true => ParseError::CutShort(detail),
+            false => ParseError::NotTheApi(detail),
+        };
+    }
     let (error, rows) = match envelope::<&RawValue>(body) {
         Err(error) => (error, None),
         Ok(envelope) => {
@@ -218,15 +256,9 @@ fn explain<'a, L: Deserialize<'a>>(body: &'a [u8], error: serde_json::Error) -> 
             }
         }
     };
+    let place = place::<Object<Envelope<'_, L>>>(body, rows).unwrap_or_default();
     let detail = shown(&error.to_string());
-    if error.is_data() {
-        let place = place::<Object<Envelope<'_, L>>>(body, rows).unwrap_or_default();
-        ParseError::Unexpected(format!("the answer has an unexpected shape: {place}{detail}"))
-    } else if error.is_eof() && matches!(body.trim_ascii_start().first(), None | Some(b'{')) {
-        ParseError::CutShort(detail)
-    } else {
-        ParseError::NotJson(detail)
-    }
+    ParseError::Unexpected(format!("the answer has an unexpected shape: {place}{detail}"))
 }
 
 /// The place where parsing fails, as `row 3 of 100: ` or by the path of keys.
@@ -245,18 +277,19 @@ fn place<'a, T: Deserialize<'a>>(body: &'a [u8], rows: Raw<'_>) -> Option<String
 
 impl<T> Envelope<'_, T> {
     fn check(&self) -> Result<(), ParseError> {
-        let errors = complaints(self.errors).map(|errors| errors.text);
-        let success = self.success.map_or("null", RawValue::get);
-        let message = match (success, errors) {
-            ("true", None) => return Ok(()),
-            ("true", Some(errors)) => format!("the answer says that it succeeded, yet has errors: {errors}"),
-            (_, errors) => format!(
-                "the answer does not say that it succeeded (success: {}): {}",
-                self.success.map_or_else(|| "null".to_owned(), quoted),
-                errors.as_deref().unwrap_or("it names no error")
-            ),
-        };
-        Err(ParseError::Unexpected(message))
+        let errors = complaints(self.errors);
+        match (self.success.map(RawValue::get), errors) {
+            (Some("true"), None) => Ok(()),
+            (Some("true"), Some(errors)) => Err(ParseError::Unexpected(format!(
+                "the answer says that it succeeded, yet has errors: {}",
+                errors.text
+            ))),
+            (Some("false"), errors) => Err(ParseError::Refused(errors.unwrap_or_default())),
+            _ => Err(ParseError::NotTheApi(format!(
+                "`success` should be true or false, but is {}",
+                self.success.map_or_else(|| "absent".to_owned(), quoted)
+            ))),
+        }
     }
 }
 
@@ -314,7 +347,8 @@ fn namespace(row: &RawValue) -> Result<Namespace, String> {
 
 /// The documents and Cloudflare's SDKs disagree on where the cursor stands, so both places are read. To believe one
 /// against the other could end a walk early.
-fn next(info: &Info<'_>) -> Result<Next, String> {
+fn next(info: &Info<'_>) -> Result<Next, ParseError> {
+    let position = |key, value| position(key, value).map_err(ParseError::Unexpected);
     let here = position("result_info.cursor", info.cursor)?;
     let there = info.cursors.as_ref().and_then(|Object(cursors)| cursors.after);
     let there = position("result_info.cursors.after", there)?;
@@ -322,9 +356,9 @@ fn next(info: &Info<'_>) -> Result<Next, String> {
         && a != b
     {
         let (a, b) = (shown(a), shown(b));
-        return Err(format!(
+        return Err(ParseError::Contradictory(format!(
             "result_info.cursor is \"{a}\", but result_info.cursors.after is \"{b}\""
-        ));
+        )));
     }
     Ok(here.or(there).map_or(Next::NoCursorKey, |text| {
         Cursor::new(text).map_or(Next::End, Next::Cursor)
@@ -345,14 +379,17 @@ fn complaints(value: Raw<'_>) -> Option<ApiErrors> {
         Ok(one) => vec![one],
         Err(reason) => vec![serde_json::json!({ "message": reason })],
     };
-    let text: Vec<String> = all.iter().map(complaint).collect();
+    let mut codes = Vec::new();
+    let text: Vec<String> = all.iter().map(|one| complaint(one, &mut codes)).collect();
     (!all.is_empty()).then(|| ApiErrors {
         text: shown(&text.join("; ")),
-        codes: all.iter().filter_map(|one| one.get("code")?.as_u64()).collect(),
+        codes,
     })
 }
 
-fn complaint(value: &Value) -> String {
+/// An error with its `error_chain`, which has the reasons. Adds their codes.
+fn complaint(value: &Value, codes: &mut Vec<u64>) -> String {
+    codes.extend(value.get("code").and_then(Value::as_u64));
     let Some(message) = value.get("message").and_then(Value::as_str) else {
         return value.to_string();
     };
@@ -365,10 +402,15 @@ fn complaint(value: &Value) -> String {
         url.map(|url| format!("see {url}")),
     ];
     let notes: Vec<_> = notes.into_iter().flatten().collect();
-    match notes.is_empty() {
+    let mut text = match notes.is_empty() {
         true => message.to_owned(),
         false => format!("{message} ({})", notes.join(", ")),
+    };
+    for reason in value.get("error_chain").and_then(Value::as_array).into_iter().flatten() {
+        text.push_str(": ");
+        text.push_str(&complaint(reason, codes));
     }
+    text
 }
 
 #[cfg(test)]

@@ -28,6 +28,7 @@ pub async fn run(settings: &Settings<'_>, args: &ExportArgs) -> Result<u8, Failu
         ExportCommand::History(args) => (Table::History, period(args.since, args.until), &args.rows, false),
         ExportCommand::Verify(args) => return verify(settings, &args.path).await,
     };
+    check_network(settings, &rows.output)?;
     let format = if ids_only { Format::Ids } else { format(rows) };
     check_format_fits(rows, format)?;
     let columns = columns::chosen(table, &rows.columns).map_err(|error| Failure::new(error, 2))?;
@@ -106,7 +107,8 @@ impl Job<'_> {
 
     async fn write(&self, store: &Store) -> Result<(), ExportError> {
         let filter = Filter::new(&self.rows.filter);
-        let mut reader = store.reader().await?;
+        let reader = self.stopped.run_until_cancelled(store.reader()).await;
+        let mut reader = reader.ok_or(ExportError::Stopped)??;
         let plan = export::plan(&mut reader, self.period, |namespace| {
             filter.selects(
                 &namespace.account_id,
@@ -171,6 +173,14 @@ pub fn failure(error: ExportError) -> Failure {
     Failure::new(error, exit_code)
 }
 
+/// Refuses mistakes in the proxy and the CA certificates on the way to an object store.
+pub fn check_network(settings: &Settings<'_>, place: &Location) -> Result<(), Failure> {
+    match place {
+        Location::Remote(_) => Ok(settings.check_network()?),
+        Location::Stdout | Location::File(_) | Location::Folder(_) => Ok(()),
+    }
+}
+
 /// Opens a dataset for writing, and creates its folder if it is missing.
 pub async fn dataset(
     place: &Location,
@@ -207,6 +217,7 @@ pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stat
 }
 
 async fn verify(settings: &Settings<'_>, path: &Location) -> Result<u8, Failure> {
+    check_network(settings, path)?;
     let dataset = dataset_store(path).map_err(failure)?;
     let place = path.to_string();
     let mut verified = blocking(move || export::verify(&*dataset, &place))

@@ -7,7 +7,7 @@ use durable_inventory::store::psql;
 use tokio::signal::unix::SignalKind;
 
 use super::signals::Signals;
-use super::store::{StoreServer, open, stopped_by_a_signal};
+use super::store::{StoreServer, prepare_only, stopped_by_a_signal};
 use crate::terminal::Failure;
 
 /// A private store's schema is brought up to date first, so that its views exist.
@@ -24,10 +24,14 @@ pub async fn run(settings: &Settings<'_>, args: &PsqlArgs) -> Result<u8, Failure
     let withheld = settings.secret_variables();
     server
         .during(async |server| {
+            if server.private.is_some() {
+                // Until psql runs, SIGINT is ours.
+                let stopped = async {
+                    signals.next().await;
+                };
+                prepare_only(server, stopped).await?;
+            }
             let session = async {
-                if server.private.is_some() {
-                    open(server, 1).await?.close().await;
-                }
                 let ended = psql::run_without(&withheld, &server.options, beside.as_deref(), &args.args).await;
                 ended.map_err(|error| Failure::new(error, 1))
             };

@@ -1,6 +1,7 @@
 //! Reaches the configured store for a command, and leaves it afterwards.
 
 use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::pin::pin;
 
 use durable_inventory::config::{StoreConfig, StoreLocation};
 use durable_inventory::store::managed_postgres::ManagedServer;
@@ -81,13 +82,24 @@ pub async fn hold_store<T>(
     let server = StoreServer::find(config).await?;
     server
         .during(async |server| {
-            let store = until(stopped, open(server, sessions)).await?;
-            let done = work(&store).await;
-            // After a signal, a query may still be running, and closing would wait for it.
-            stopped.run_until_cancelled(store.close()).await;
+            let store = until(stopped, connect(server, sessions)).await?;
+            let done = match until(stopped, prepare(server, &store)).await {
+                Ok(()) => work(&store).await,
+                Err(failure) => Err(failure),
+            };
+            leave(store, stopped).await;
             done
         })
         .await
+}
+
+/// Closes the store. After a stop, a statement that was dropped may still be running: it is ended, as waiting for it may
+/// take minutes.
+pub async fn leave(store: Store, stopped: &CancellationToken) {
+    match stopped.is_cancelled() {
+        true => store.end_sessions().await,
+        false => store.close().await,
+    }
 }
 
 /// Runs `work` until it ends, or drops it as soon as a signal stops the program.
@@ -106,15 +118,39 @@ pub fn stopped_by_a_signal() -> Failure {
     }
 }
 
-pub async fn open(server: &StoreServer, sessions: u32) -> Result<Store, Failure> {
-    let failed = |error| Failure::new(error, 1);
-    let store = Store::connect(server.options.clone(), sessions).await.map_err(failed)?;
-    if server.migrate {
-        store.migrate().await.map_err(failed)?;
-    } else {
-        store.require_schema().await.map_err(failed)?;
+async fn connect(server: &StoreServer, sessions: u32) -> Result<Store, Failure> {
+    let store = Store::connect(server.options.clone(), sessions)
+        .await
+        .map_err(|error| Failure::new(error, 1))?;
+    Ok(store.on_server(server.private.as_ref().map(ManagedServer::process)))
+}
+
+/// Makes sure that the schema is up to date.
+async fn prepare(server: &StoreServer, store: &Store) -> Result<(), Failure> {
+    let prepared = match server.migrate {
+        true => store.migrate().await,
+        false => store.require_schema().await,
+    };
+    prepared.map_err(|error| Failure::new(error, 1))
+}
+
+/// Brings the schema up to date and keeps no session.
+pub async fn prepare_only(server: &StoreServer, stopped: impl Future<Output = ()>) -> Result<(), Failure> {
+    let mut stopped = pin!(stopped);
+    let store = tokio::select! {
+        connected = connect(server, 1) => connected?,
+        () = &mut stopped => return Err(stopped_by_a_signal()),
+    };
+    tokio::select! {
+        prepared = prepare(server, &store) => {
+            store.close().await;
+            prepared
+        }
+        () = stopped => {
+            store.end_sessions().await;
+            Err(stopped_by_a_signal())
+        }
     }
-    Ok(store)
 }
 
 #[cfg(test)]

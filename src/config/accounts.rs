@@ -5,9 +5,11 @@ use super::environment::Environment;
 use super::error::{ConfigError, Origin};
 use super::file::{AccountTable, ConfigFile};
 use crate::cli::SyncArgs;
-use crate::cloudflare::{BaseUrl, Credentials, Endpoint, Pace};
-use crate::model::AccountId;
+use crate::cloudflare::{BaseUrl, Credentials, Endpoint, Pace, Proxy};
+use crate::model::{AccountId, is_hex_id};
 use crate::select::{Pattern, Selection};
+
+const ACCOUNT_VARIABLE: &str = "CLOUDFLARE_ACCOUNT_ID";
 
 pub(super) fn resolve(
     file: &ConfigFile,
@@ -15,11 +17,25 @@ pub(super) fn resolve(
     args: &SyncArgs,
 ) -> Result<Vec<AccountConfig>, ConfigError> {
     let base_url = api_base_url(file, environment)?;
-    let configured = |id| configure(id, file, environment, args, &base_url);
-    wanted(file, environment, &args.account)?
-        .into_iter()
-        .map(configured)
-        .collect()
+    let mut proxy = None;
+    if base_url.is_https() {
+        proxy = environment.proxy()?;
+        environment.check_ca_certificates()?;
+    }
+    let configured = |id| configure(id, file, environment, args, &base_url, &proxy);
+    let wanted = wanted(file, environment, &args.account)?;
+    // Other APIs, such as a simulator, may have ids of another form.
+    let is_foreign = |id: &&AccountId| base_url.is_cloudflare() && !is_hex_id(id.as_str());
+    if let Some(foreign) = wanted.iter().find(is_foreign) {
+        let origin = match file.account(foreign) {
+            _ if !args.account.is_empty() => Origin::Option("--account"),
+            _ if variable_account(environment)?.is_some() => Origin::variable(ACCOUNT_VARIABLE),
+            Some(own) => file.origin("accounts.id", own.id_span()),
+            None => Origin::variable(ACCOUNT_VARIABLE),
+        };
+        return Err(ConfigError::NotCloudflaresAccount { origin });
+    }
+    wanted.into_iter().map(configured).collect()
 }
 
 /// Options select among the file's accounts. The variable may also name an account that the file lacks: it is often set
@@ -59,10 +75,9 @@ fn wanted(
 }
 
 fn variable_account(environment: &Environment<'_>) -> Result<Option<AccountId>, ConfigError> {
-    const VARIABLE: &str = "CLOUDFLARE_ACCOUNT_ID";
-    let parsed = environment.text(VARIABLE)?.map(|text| text.parse()).transpose();
+    let parsed = environment.text(ACCOUNT_VARIABLE)?.map(|text| text.parse()).transpose();
     parsed.map_err(|source| ConfigError::MalformedAccount {
-        origin: Origin::variable(VARIABLE),
+        origin: Origin::variable(ACCOUNT_VARIABLE),
         source,
     })
 }
@@ -73,6 +88,7 @@ fn configure(
     environment: &Environment<'_>,
     args: &SyncArgs,
     base_url: &BaseUrl,
+    proxy: &Option<Proxy>,
 ) -> Result<AccountConfig, ConfigError> {
     let own = file.account(&account);
     let default = Pace::default();
@@ -98,7 +114,11 @@ fn configure(
             share: pace.share_percent,
         });
     }
-    let mut endpoint = Endpoint::new(base_url.clone(), credentials(&account, own, file, environment)?);
+    let mut endpoint = Endpoint::new(
+        base_url.clone(),
+        credentials(&account, own, file, environment, base_url)?,
+    );
+    endpoint.proxy = proxy.clone();
     endpoint.read_timeout = args.read_timeout.unwrap_or(endpoint.read_timeout);
     endpoint.connect_timeout = args.connect_timeout.unwrap_or(endpoint.connect_timeout);
     let patterns = match args.rebuild.as_slice() {
@@ -139,13 +159,14 @@ fn credentials(
     own: Option<&AccountTable>,
     file: &ConfigFile,
     environment: &Environment<'_>,
+    api: &BaseUrl,
 ) -> Result<Credentials, ConfigError> {
     if let Some(own) = own
-        && let Some(credentials) = file_credentials(own, file, environment)?
+        && let Some(credentials) = file_credentials(own, file, environment, api)?
     {
         return Ok(credentials);
     }
-    environment_credentials(environment)?.ok_or_else(|| ConfigError::NoCredentials {
+    environment_credentials(environment, api)?.ok_or_else(|| ConfigError::NoCredentials {
         account: account.clone(),
     })
 }
@@ -155,6 +176,7 @@ fn file_credentials(
     own: &AccountTable,
     file: &ConfigFile,
     environment: &Environment<'_>,
+    api: &BaseUrl,
 ) -> Result<Option<Credentials>, ConfigError> {
     let email = own
         .email
@@ -162,10 +184,14 @@ fn file_credentials(
         .map(|email| (file.origin("accounts.email", email.span()), email.as_ref()));
     match (file.api_token(own)?, email, file.api_key(own)?) {
         (None, None, None) => Ok(None),
-        (Some(token), None, None) => token.read(environment)?.into_token().map(Credentials::Token).map(Some),
+        (Some(token), None, None) => token
+            .read(environment)?
+            .into_token(api)
+            .map(Credentials::Token)
+            .map(Some),
         (None, Some((origin, email)), Some(key)) => {
             let email = checked_email(origin, email.clone())?;
-            let key = key.read(environment)?.into_token()?;
+            let key = key.read(environment)?.into_token(api)?;
             Ok(Some(Credentials::Key { email, key }))
         }
         (Some(token), email, key) => Err(ConfigError::BothGiven {
@@ -188,17 +214,17 @@ fn file_credentials(
 }
 
 /// Prefers a token, and then ignores an incomplete pair beside it: it may be meant for another program.
-fn environment_credentials(environment: &Environment<'_>) -> Result<Option<Credentials>, ConfigError> {
+fn environment_credentials(environment: &Environment<'_>, api: &BaseUrl) -> Result<Option<Credentials>, ConfigError> {
     const EMAIL: &str = "CLOUDFLARE_EMAIL";
     const KEY: &str = "CLOUDFLARE_API_KEY";
     if let Some(token) = environment.secret("CLOUDFLARE_API_TOKEN")? {
-        return token.into_token().map(Credentials::Token).map(Some);
+        return token.into_token(api).map(Credentials::Token).map(Some);
     }
     match (environment.text(EMAIL)?, environment.secret(KEY)?) {
         (None, None) => Ok(None),
         (Some(email), Some(key)) => Ok(Some(Credentials::Key {
             email: checked_email(Origin::variable(EMAIL), email)?,
-            key: key.into_token()?,
+            key: key.into_token(api)?,
         })),
         (Some(_), None) => Err(ConfigError::HalfAPair {
             origin: Origin::variable(EMAIL),
@@ -212,7 +238,8 @@ fn environment_credentials(environment: &Environment<'_>) -> Result<Option<Crede
 }
 
 fn checked_email(origin: Origin, email: String) -> Result<String, ConfigError> {
-    match email.contains('@') && email.bytes().all(|b| b.is_ascii_graphic()) {
+    let is_quoted = email.contains(['"', '\\']) || email.starts_with('\'');
+    match email.contains('@') && email.bytes().all(|b| b.is_ascii_graphic()) && !is_quoted {
         true => Ok(email),
         false => Err(ConfigError::MalformedEmail { origin }),
     }

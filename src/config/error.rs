@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use crate::cloudflare::BaseUrlError;
+use crate::cloudflare::{BaseUrlError, ProxyError};
 use crate::model::{AccountId, InvalidAccountId};
 use crate::units::Quota;
 
@@ -59,11 +59,15 @@ pub enum ConfigError {
     EmptySecret { origin: Origin },
     #[error("{origin}: names a file, but looks like the secret itself: write that into a file of its own")]
     SecretForName { origin: Origin },
-    #[error(
-        "{origin}: the secret holds white space, control characters or characters beyond ASCII, which none does: check what was pasted"
-    )]
-    MalformedSecret { origin: Origin },
-    #[error("{origin}: not an e-mail address: it has an '@' and no white space")]
+    #[error("{origin}: {what} is {form}, not UTF-8 text: write the file again as UTF-8, without a byte order mark")]
+    NotUtf8 {
+        origin: Origin,
+        what: String,
+        form: &'static str,
+    },
+    #[error("{origin}: a token or key has only letters, digits, '-' and '_', but this value {what}")]
+    MalformedSecret { origin: Origin, what: &'static str },
+    #[error("{origin}: not an e-mail address: it has an '@', no white space and no quotation marks")]
     MalformedEmail { origin: Origin },
     #[error("{origin}: not the URL of a PostgreSQL database: it starts with postgres:// and is one line")]
     MalformedDatabaseUrl { origin: Origin },
@@ -94,12 +98,23 @@ pub enum ConfigError {
     },
     #[error("{origin}: not the id of an account: copy it from the dashboard's address, or from Account home")]
     MalformedAccount { origin: Origin, source: InvalidAccountId },
+    #[error(
+        "{origin}: not the id of an account at Cloudflare, which has 32 hex digits: copy it from the dashboard's address, or from \
+         Account home"
+    )]
+    NotCloudflaresAccount { origin: Origin },
     #[error("{origin}: {account} stands in line {first} already: put both tables into one")]
     AccountTwice {
         origin: Origin,
         account: AccountId,
         first: usize,
     },
+    #[error("{origin}: {problem}")]
+    Proxy { origin: Origin, problem: ProxyError },
+    #[error(
+        "{origin}: {what} has no CA certificate that can be used: it takes PEM, which has -----BEGIN CERTIFICATE-----"
+    )]
+    NoCertificate { origin: Origin, what: String },
     #[error("{origin}: {problem}")]
     BaseUrl { origin: Origin, problem: BaseUrlError },
     #[error(

@@ -11,7 +11,7 @@ use serde::de::{Deserialize, Deserializer, Error as _};
 use toml::Spanned;
 
 use super::error::{ConfigError, Origin};
-use super::secret::SecretSource;
+use super::secret::{SecretSource, utf8};
 use crate::model::{AccountId, NamespaceId};
 use crate::select::{InvalidPattern, Parts, Pattern};
 use crate::text::{is_address, may_hold_a_secret};
@@ -76,6 +76,10 @@ impl AccountTable {
     pub fn id(&self) -> &AccountId {
         &self.id.as_ref().0
     }
+
+    pub fn id_span(&self) -> Range<usize> {
+        self.id.span()
+    }
 }
 
 impl ConfigFile {
@@ -85,14 +89,15 @@ impl ConfigFile {
         if is_address(&named) {
             return Err(ConfigError::AddressForPath { origin });
         }
-        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
-            origin,
-            what: match may_hold_a_secret(&named) {
-                true => "the file that it names".to_owned(),
-                false => path.display().to_string(),
-            },
-            source,
-        })?;
+        let what = match may_hold_a_secret(&named) {
+            true => "the file that it names".to_owned(),
+            false => path.display().to_string(),
+        };
+        let read = match std::fs::read(path) {
+            Ok(read) => read,
+            Err(source) => return Err(ConfigError::Unreadable { origin, what, source }),
+        };
+        let text = utf8(read).map_err(|form| ConfigError::NotUtf8 { origin, what, form })?;
         Self::parse(path, &text)
     }
 

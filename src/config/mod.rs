@@ -9,6 +9,7 @@ mod environment;
 mod error;
 mod exposed;
 mod file;
+mod network;
 mod secret;
 #[cfg(test)]
 mod tests;
@@ -16,7 +17,7 @@ mod tests;
 use std::ffi::OsString;
 use std::time::Duration;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 pub use self::environment::Environment;
 pub use self::error::{ConfigError, Origin};
@@ -112,15 +113,29 @@ impl<'a> Settings<'a> {
         self.file.variables().map(OsString::from).collect()
     }
 
+    /// Checks the variables about proxies and CA certificates. For other services than the API: they are read by libraries,
+    /// which ignore what they can't use.
+    pub fn check_network(&self) -> Result<(), ConfigError> {
+        self.environment.proxy()?;
+        self.environment.check_ca_certificates()
+    }
+
     /// The address that is notified when a job begins and ends.
     pub fn ping_url(&self, args: &SyncArgs) -> Result<Option<SecretString>, ConfigError> {
-        match &args.ping_url {
-            Some(url) => Ok(Some(url.clone())),
-            None => Ok(self
+        let url = match &args.ping_url {
+            Some(url) => Some(url.clone()),
+            None => self
                 .environment
                 .secret("DURABLE_INVENTORY_PING_URL")?
-                .map(secret::GivenSecret::into_value)),
+                .map(secret::GivenSecret::into_value),
+        };
+        if url
+            .as_ref()
+            .is_some_and(|url| !url.expose_secret().starts_with("http://"))
+        {
+            self.check_network()?;
         }
+        Ok(url)
     }
 
     pub fn sync(&self, args: &SyncArgs) -> Result<SyncConfig, ConfigError> {
@@ -132,7 +147,6 @@ impl<'a> Settings<'a> {
             run: sync::Settings {
                 concurrency: usize::from(args.concurrency.or(file.concurrency).unwrap_or(4)),
                 cursors: args.cursors.or(file.cursors).unwrap_or_default(),
-                deadline: args.deadline,
                 resume_within: args.resume_within.or(file.resume_within).unwrap_or(36 * 60 * MINUTE),
                 retry_for: args.retry_for.or(file.retry_for).unwrap_or(15 * MINUTE),
                 removal_guard: sync::RemovalGuard {

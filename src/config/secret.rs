@@ -6,6 +6,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::environment::Environment;
 use super::error::{ConfigError, Origin};
+use crate::cloudflare::BaseUrl;
 use crate::text::{is_address, is_ambiguous, may_hold_a_secret};
 
 /// A secret, and where it was given.
@@ -28,12 +29,16 @@ impl GivenSecret {
         self.origin
     }
 
-    /// Returns a token or key, which is sent as a header; other characters are pasting errors.
-    pub fn into_token(self) -> Result<SecretString, ConfigError> {
-        if self.value.expose_secret().bytes().all(|b| b.is_ascii_graphic()) {
-            Ok(self.value)
-        } else {
-            Err(ConfigError::MalformedSecret { origin: self.origin })
+    /// Returns a token or key. Cloudflare's have letters, digits, `-` and `_` only; other characters are pasting errors. A
+    /// gateway in front of the API may use tokens of its own, so at its address the rest of RFC 6750's alphabet passes too.
+    pub fn into_token(self, api: &BaseUrl) -> Result<SecretString, ConfigError> {
+        let others = if api.is_cloudflare() { "-_" } else { "-_.~+/" };
+        match unlike_a_token(self.value.expose_secret(), others) {
+            None => Ok(self.value),
+            Some(what) => Err(ConfigError::MalformedSecret {
+                origin: self.origin,
+                what,
+            }),
         }
     }
 
@@ -53,6 +58,33 @@ impl GivenSecret {
         }
         Ok(self.value)
     }
+}
+
+/// How a text differs from a token of letters, digits and these other characters; `None` if it does not. The text itself is
+/// never quoted.
+fn unlike_a_token(text: &str, others: &str) -> Option<&'static str> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || others.contains(c);
+    if text.chars().all(fits) {
+        return None;
+    }
+    if text.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("bearer ")) {
+        return Some("begins with \"Bearer\": leave that out, it is added by this program");
+    }
+    let has = |wanted: &[char]| text.contains(wanted);
+    Some(match text {
+        _ if has(&['"', '\'', '`', '‘', '’', '“', '”']) => {
+            "has quotation marks: leave them out; env files of docker and systemd units may keep them as part of the value"
+        }
+        _ if has(&['$']) => "has a '$': the name of a variable was not replaced by its value",
+        _ if has(&['=']) => "has a '=': write the token alone, without the name of a variable",
+        _ if has(&['*']) => "has a '*': it is a masked copy, so copy the token where it was created",
+        _ if has(&['\\']) => "has a backslash: leave out what escapes a line's end or a character",
+        _ if has(&['\u{feff}']) => "begins with a byte order mark: write the file again as UTF-8 without one",
+        _ if text.contains(char::is_whitespace) => "has white space or several lines: check what was pasted",
+        _ if text.contains(char::is_control) => "has control characters: check what was pasted",
+        _ if !text.is_ascii() => "has characters beyond ASCII: check what was pasted",
+        _ => "has punctuation: check what was pasted",
+    })
 }
 
 impl Environment<'_> {
@@ -118,18 +150,30 @@ fn read_file(origin: Origin, written: &Path, base: Option<&Path>) -> Result<Give
         return Err(ConfigError::SecretForName { origin });
     }
     let path = base.map_or_else(|| written.to_owned(), |base| base.join(written));
-    let mut text = match std::fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(source) => {
-            let what = printable_path(written, &path);
-            return Err(ConfigError::Unreadable { origin, what, source });
-        }
-    };
+    let read = std::fs::read(&path).map_err(|source| ConfigError::Unreadable {
+        origin: origin.clone(),
+        what: printable_path(written, &path),
+        source,
+    })?;
+    let mut text = utf8(read).map_err(|form| ConfigError::NotUtf8 {
+        origin: origin.clone(),
+        what: printable_path(written, &path),
+        form,
+    })?;
     text.truncate(text.trim_end_matches(['\r', '\n']).len());
     if text.is_empty() {
         return Err(ConfigError::EmptySecret { origin });
     }
     Ok(GivenSecret::new(origin, text))
+}
+
+/// Returns the bytes as text, or what they are instead. ASCII in UTF-16 without a byte order mark is valid UTF-8 with a NUL
+/// beside every character.
+pub(super) fn utf8(bytes: Vec<u8>) -> Result<String, &'static str> {
+    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") || bytes.contains(&0) {
+        return Err("UTF-16");
+    }
+    String::from_utf8(bytes).map_err(|_| "binary or in another encoding")
 }
 
 /// Returns the path if it cannot be the secret itself. Tokens and keys have no `/`; a database URL without its scheme

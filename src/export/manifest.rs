@@ -11,7 +11,7 @@ use super::destination::{DatasetStore, stays_inside};
 use super::error::ExportError;
 use super::format::Format;
 use crate::digest;
-use crate::model::label;
+use crate::model::{canonical_id, label};
 use crate::store::{Slice, Table};
 use crate::times::for_programs;
 
@@ -180,9 +180,10 @@ impl ManifestNamespace {
         label(self.name.as_deref(), &self.namespace_id)
     }
 
-    /// The ids of the account and of the namespace.
+    /// The ids of the account and of the namespace, as the record spells them: older datasets may have capitals.
     pub fn key(&self) -> (String, String) {
-        (self.account_id.clone(), self.namespace_id.clone())
+        let spelled = |id: &str| canonical_id(id).into_owned();
+        (spelled(&self.account_id), spelled(&self.namespace_id))
     }
 
     /// The folder of the snapshot's parts, named in Hive style.

@@ -204,9 +204,10 @@ pub async fn against_record(store: &Store, manifest: &Manifest) -> Result<Record
     let mut check = RecordCheck::default();
     for exported in &manifest.namespaces {
         let (label, id) = (shown(&exported.namespace_id), exported.snapshot_id);
+        let (account_id, namespace_id) = exported.key();
         let recorded = namespaces
             .iter()
-            .find(|there| there.account_id == exported.account_id && there.namespace_id == exported.namespace_id);
+            .find(|there| there.account_id == account_id && there.namespace_id == namespace_id);
         let snapshot = match recorded {
             // A dataset may be kept for longer than the history in the database.
             Some(namespace) if namespace.is_pruned(id) => {

@@ -1,4 +1,5 @@
-//! The state of a walk over the pages, and the rules for its end. Pure: it decides, the walk acts.
+//! The position of a walk over the pages: cursors, and which page is the last. Pure. The walk (`sync/walk/check_page.rs`)
+//! doubts an empty end before it believes it.
 //!
 //! The API calls its cursors "opaque" and says little else about them, so nothing is believed that could lose objects: a
 //! full page without a cursor key is checked, a repeated cursor is an error, and empty pages in the middle are followed
@@ -18,6 +19,8 @@ pub struct Pagination {
     /// Empty pages since the last page with rows.
     pub empty_pages: u32,
     pub cycle: CycleSearch,
+    /// The `limit` of the last page's request. A cursor may mean something else with another one.
+    pub limit: Option<u32>,
 }
 
 /// What to do after a page.
@@ -43,12 +46,13 @@ pub enum PaginationError {
 }
 
 impl Pagination {
-    /// Moves on past a page. `limit` is the limit of its request, `seen` the number of objects before it.
-    pub fn advance(&mut self, page: &Page, limit: u32, seen: u64) -> Result<Step, PaginationError> {
+    /// Moves past a page. `seen` is the number of objects before it.
+    pub fn advance(&mut self, page: &Page, seen: u64) -> Result<Step, PaginationError> {
+        self.limit = Some(page.limit);
         let next = match &page.next {
             Next::Cursor(next) => next,
             Next::End => return Ok(Step::End),
-            Next::NoCursorKey => return Ok(last_without_key(page, limit, seen)),
+            Next::NoCursorKey => return Ok(last_without_key(page, seen)),
         };
         if self.cursor.as_ref() == Some(next) {
             return Err(PaginationError::RepeatedCursor);
@@ -67,9 +71,9 @@ impl Pagination {
 
 /// A short page without a cursor key is the last one. A full one may have its cursor under another name: that is how
 /// Cloudflare's own SDKs came to stop after the first page.
-fn last_without_key(page: &Page, limit: u32, seen: u64) -> Step {
+fn last_without_key(page: &Page, seen: u64) -> Step {
     let rows = page.rows.len() as u64;
-    let full = rows >= u64::from(limit)
+    let full = rows >= u64::from(page.limit)
         || page.per_page.is_some_and(|per_page| rows >= per_page)
         || page.total_count.is_some_and(|total| seen + rows < total);
     match page.rows.iter().map(|row| row.id).max() {
@@ -135,6 +139,7 @@ mod tests {
             per_page: None,
             total_count: None,
             requests: 1,
+            limit: 10,
             took: std::time::Duration::ZERO,
         }
     }
@@ -148,6 +153,7 @@ mod tests {
             cursor: None,
             empty_pages: 0,
             cycle: CycleSearch::default(),
+            limit: None,
         }
     }
 
@@ -175,16 +181,17 @@ mod tests {
             (page(10, cursor("x")), 10, Step::Continue),
             (page(0, cursor("x")), 10, Step::Continue),
         ] {
-            assert_eq!(start().advance(&page, limit, 5), Ok(expected), "{page:?}");
+            let page = Page { limit, ..page };
+            assert_eq!(start().advance(&page, 5), Ok(expected), "{page:?}");
         }
     }
 
     #[test]
     fn the_same_cursor_twice_is_an_error() {
         let mut pagination = start();
-        assert_eq!(pagination.advance(&page(1, cursor("a")), 10, 0), Ok(Step::Continue));
+        assert_eq!(pagination.advance(&page(1, cursor("a")), 0), Ok(Step::Continue));
         assert_eq!(
-            pagination.advance(&page(1, cursor("a")), 10, 0),
+            pagination.advance(&page(1, cursor("a")), 0),
             Err(PaginationError::RepeatedCursor)
         );
     }
@@ -193,16 +200,13 @@ mod tests {
     fn empty_pages_are_followed_a_bounded_number_of_times() {
         let mut pagination = start();
         for n in 0..MAX_EMPTY_PAGES - 1 {
-            assert_eq!(pagination.advance(&page(0, cursor(n)), 10, 0), Ok(Step::Continue));
+            assert_eq!(pagination.advance(&page(0, cursor(n)), 0), Ok(Step::Continue));
         }
         let mut after_a_row = pagination.clone();
-        assert_eq!(after_a_row.advance(&page(1, cursor("row")), 10, 0), Ok(Step::Continue));
+        assert_eq!(after_a_row.advance(&page(1, cursor("row")), 0), Ok(Step::Continue));
+        assert_eq!(after_a_row.advance(&page(0, cursor("again")), 0), Ok(Step::Continue));
         assert_eq!(
-            after_a_row.advance(&page(0, cursor("again")), 10, 0),
-            Ok(Step::Continue)
-        );
-        assert_eq!(
-            pagination.advance(&page(0, cursor("last")), 10, 0),
+            pagination.advance(&page(0, cursor("last")), 0),
             Err(PaginationError::OnlyEmptyPages)
         );
     }
@@ -214,13 +218,13 @@ mod tests {
             let mut pagination = start();
             let found = (0..).find(|n| {
                 let at = if *n < tail { *n } else { tail + (n - tail) % circle };
-                pagination.advance(&page(1, cursor(at)), 10, 0).is_err()
+                pagination.advance(&page(1, cursor(at)), 0).is_err()
             });
             prop_assert!(found.is_some_and(|n: usize| n >= tail + circle && n <= 4 * (tail + circle) + 4));
 
             let mut straight = start();
             for n in 0..1_000 {
-                prop_assert_eq!(straight.advance(&page(1, cursor(n)), 10, 0), Ok(Step::Continue));
+                prop_assert_eq!(straight.advance(&page(1, cursor(n)), 0), Ok(Step::Continue));
             }
         }
     }

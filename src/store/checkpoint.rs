@@ -68,8 +68,8 @@ impl Checkpoint {
                  empty_pages = $6, anchor_cursor = $7, anchor_steps = $8, anchor_limit = $9,
                  pages = $10, requests = $11, with_data = $12, without_data = $13, unknown = $14,
                  created = $15, removed = $16, data_gained = $17, data_lost = $18, data_known = $19,
-                 data_unknown = $20, digest = $21, change_digest = $22, carried_id = $23, carried_flag = $24
-             where snapshot_id = $1 and pages = $25 and compared_to is not distinct from $26",
+                 data_unknown = $20, digest = $21, change_digest = $22, carried_id = $23, carried_flag = $24, page_limit = $25
+             where snapshot_id = $1 and pages = $26 and compared_to is not distinct from $27",
             snapshot_id,
             self.all_pages_read,
             pagination.cursor.as_ref().map(Cursor::as_str),
@@ -94,6 +94,7 @@ impl Checkpoint {
             change_digest.as_slice(),
             self.pending_row.as_ref().map(|row| row.id.as_bytes().as_slice()),
             self.pending_row.and_then(|row| Option::<bool>::from(row.data)),
+            pagination.limit.map(|limit| limit as i32),
             before.pages as i64,
             bytes(&before.compared_through)
         )
@@ -115,7 +116,7 @@ impl Walk {
     /// Reads a walk from the record.
     pub async fn load(lease: Lease, snapshot_id: i32) -> Result<Self, StoreError> {
         let row = sqlx::query!(
-            "select s.*, n.one_cursor, b.snapshot_id as \"base_id?\",
+            "select s.*, n.one_cursor, n.page_limit as remembered_limit, b.snapshot_id as \"base_id?\",
                     b.with_data + b.without_data + b.unknown as base_objects, b.digest as \"base_digest?\"
              from inventory.snapshot s
              join inventory.namespace n using (namespace_key)
@@ -151,6 +152,7 @@ impl Walk {
                     steps: row.anchor_steps as u64,
                     limit: row.anchor_limit as u64,
                 },
+                limit: row.page_limit.map(|limit| limit as u32),
             },
             compared_through: row.compared_to.as_deref().map(id_from).transpose()?,
             pending_row,
@@ -180,6 +182,7 @@ impl Walk {
             status: row.status,
             base,
             one_cursor: row.one_cursor,
+            page_limit: row.remembered_limit.map(|limit| limit as u32),
             checkpoint,
         })
     }

@@ -2,11 +2,14 @@
 
 use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions, Executor, PgConnection, PgPool};
+use sqlx::{ConnectOptions, Connection, Executor, PgConnection, PgPool};
 
 use super::error::Doing;
+use super::identity::Known;
+use super::managed_postgres::ProcessHandle;
 use super::session::{
     CONNECT_TIMEOUT, LIMITS, SAFE_DEFAULTS, answers_in_step, connect, place, refuse_transaction_pooler, unreachable,
 };
@@ -20,7 +23,15 @@ pub struct Store {
     /// The `application_name` of this process's sessions. It is unique, so that the next holder of a lock can end the
     /// sessions of a dead one.
     pub(super) session_name: String,
+    pub(super) known: Known,
+    /// The private server's process.
+    server: Option<ProcessHandle>,
 }
+
+/// How long the pool's sessions may take to close before the server is asked to end them.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long this process's sessions may take to end when the server is asked to.
+const END_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Store {
     /// Connects with a pool of at most `sessions` sessions; locks have a session of their own.
@@ -32,17 +43,24 @@ impl Store {
             .await
             .map_err(|source| unreachable(&options, source))?;
         refuse_transaction_pooler(first, &options).await?;
+        let known = Known::default();
+        let check = known.clone();
         let pool = PgPoolOptions::new()
             .max_connections(sessions)
             .acquire_timeout(CONNECT_TIMEOUT)
             // The pool's own ping would be answered by a session that is out of step, too.
             .test_before_acquire(false)
             .before_acquire(|session, _| Box::pin(answers_in_step(session)))
-            .after_connect(|session, _| {
+            .after_connect(move |session, _| {
+                let check = check.clone();
                 Box::pin(async move {
                     session.execute(SAFE_DEFAULTS).await?;
                     session.execute(LIMITS).await?;
-                    Ok(())
+                    match check.check(session).await? {
+                        None => Ok(()),
+                        // The pool tries again until its timeout; `Store::replaced` is there at once.
+                        Some(difference) => Err(sqlx::Error::Protocol(difference.to_string())),
+                    }
                 })
             })
             .connect_with(options.clone())
@@ -52,9 +70,35 @@ impl Store {
             pool,
             options,
             session_name,
+            known,
+            server: None,
         };
         store.require_server().await?;
         Ok(store)
+    }
+
+    /// Names the process of the private server that this database is on.
+    pub fn on_server(self, server: Option<ProcessHandle>) -> Self {
+        Self { server, ..self }
+    }
+
+    /// Waits until the private server has ended. Never returns for another server, whose processes can't be seen.
+    pub async fn server_ended(&self) {
+        match &self.server {
+            Some(server) => server.ended().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Starts the private server again if it has ended, once. An error is final.
+    pub async fn restart_server(&self) -> Result<(), StoreError> {
+        match &self.server {
+            Some(server) => server
+                .restart_once()
+                .await
+                .map_err(|source| StoreError::ServerEnded { source }),
+            None => Ok(()),
+        }
     }
 
     /// Locks need `idle_session_timeout`, which came with version 14.
@@ -90,9 +134,33 @@ impl Store {
         Ok(session)
     }
 
-    /// Closes the sessions of the pool.
+    /// Closes the sessions of the pool. If one of them still waits for a statement that was dropped, all are ended.
     pub async fn close(self) {
-        self.pool.close().await;
+        if tokio::time::timeout(CLOSE_TIMEOUT, self.pool.close()).await.is_err() {
+            self.end_sessions().await;
+        }
+    }
+
+    /// Ends all sessions of this process at the server, so that a statement that was dropped while it waited is not carried
+    /// out later. Gives up after 2 s: the server may be out of reach.
+    pub async fn end_sessions(&self) {
+        let ended = async {
+            let mut session = self.options.connect().await?;
+            sqlx::query(
+                "select pg_catalog.pg_terminate_backend(pid, 1000) from pg_catalog.pg_stat_activity
+                 where application_name = $1 and usename = current_user
+                   and datname = pg_catalog.current_database() and pid <> pg_catalog.pg_backend_pid()",
+            )
+            .bind(&self.session_name)
+            .execute(&mut session)
+            .await?;
+            session.close().await
+        };
+        match tokio::time::timeout(END_TIMEOUT, ended).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "the sessions could not be ended"),
+            Err(_) => tracing::debug!("the sessions could not be ended in time"),
+        }
     }
 }
 

@@ -5,6 +5,8 @@ use time::{OffsetDateTime, UtcOffset};
 
 use std::fmt;
 
+use super::identity::Difference;
+use super::managed_postgres;
 use crate::model::{AccountId, NamespaceId};
 use crate::moment::Moment;
 use crate::text::{shell_word, shown};
@@ -53,6 +55,16 @@ pub enum StoreError {
     /// The database lost commits: after a crash, or a failover to a server that lagged behind.
     #[error("the database lost pages of this walk that it had committed")]
     CheckpointLost,
+
+    /// The private server ended, and could not be started again: waiting does not help.
+    #[error("the database is gone")]
+    ServerEnded { source: managed_postgres::Error },
+
+    #[error(
+        "the database at {place} is not the one that this run began with ({difference}), so nothing was written to it: find \
+         out what took its place, and sync again when the right one is back"
+    )]
+    OtherDatabase { place: String, difference: Difference },
 
     /// Another process acquired the namespace's lock in the meantime, so nothing may be written.
     #[error("this run no longer holds the namespace's lock, so nothing more was written: another run took it over")]

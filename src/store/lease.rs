@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::Doing;
 use super::session::{SAFE_DEFAULTS, backend, connect};
-use super::{Store, StoreError};
+use super::{Difference, Store, StoreError};
 
 /// "dinv": keeps our advisory locks apart from those of other programs in the same database.
 pub(super) const LOCK_SPACE: i32 = 0x6469_6e76;
@@ -32,7 +32,7 @@ const TERMINATION_MS: i64 = 5_000;
 const SESSION: &str = "set idle_session_timeout = '90s'; set lock_timeout = '90s'; set statement_timeout = '100s'";
 
 /// The fencing token: how often a namespace's lock was acquired.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LeaseNumber(pub(super) i64);
 
 /// The lock on one namespace, with the fencing token that every write checks. Cheap to clone into tasks.
@@ -142,6 +142,9 @@ impl LockConnection {
         let mut session = connect(&store.options).await.doing(doing)?;
         session.execute(SAFE_DEFAULTS).await.doing(doing)?;
         session.execute(SESSION).await.doing(doing)?;
+        if let Some(difference) = store.known.check(&mut session).await.doing(doing)? {
+            return Err(store.other_database(difference));
+        }
         let backend = backend(&mut session).await.doing(doing)?;
         let session = Arc::new(Mutex::new(session));
         let lost = CancellationToken::new();
@@ -190,6 +193,14 @@ impl LockConnection {
     async fn try_lock(&self, namespace_key: i32) -> Result<Option<LeaseNumber>, StoreError> {
         let doing = "take the namespace's lock";
         let mut session = self.session.lock().await;
+        let newest = sqlx::query_scalar("select fence from inventory.namespace where namespace_key = $1")
+            .bind(namespace_key)
+            .fetch_one(&mut *session)
+            .await
+            .doing(doing)?;
+        if self.store.known.is_behind(namespace_key, LeaseNumber(newest)) {
+            return Err(self.store.other_database(Difference::Leases));
+        }
         let taken = sqlx::query_scalar!(
             "select pg_catalog.pg_try_advisory_lock($1, $2)",
             LOCK_SPACE,
@@ -224,7 +235,9 @@ impl LockConnection {
         .fetch_one(&mut *session)
         .await
         .doing(doing)?;
-        Ok(Some(LeaseNumber(number)))
+        let number = LeaseNumber(number);
+        self.store.known.saw_lease(namespace_key, number);
+        Ok(Some(number))
     }
 
     async fn end_session(&self, backend: i32) -> Result<(), StoreError> {

@@ -1,7 +1,7 @@
 //! The record in Postgres. All SQL of the program is in this folder.
 //!
-//! - Connecting: `options`, `encryption`, `session` (one session), `connection` (the pool), `schema` and `owner` (the schema
-//!   `inventory`), `sequences`; `managed_postgres` runs a server, `psql` opens it.
+//! - Connecting: `options`, `encryption`, `session` (one session), `connection` (the pool), `identity` (the same database as
+//!   before), `schema` and `owner` (the schema `inventory`), `sequences`; `managed_postgres` runs a server, `psql` opens it.
 //! - Writing: `lease` (one writer per namespace), `walk` with its `checkpoint`, `page_writer`, `publish`, `retirement`,
 //!   `vanished`, `cleanup`, `runs`, `prune`; `packed_rows` reads the rows that a walk is compared with.
 //! - Reading as of a point in time: `reader` finds the snapshot, `as_of` reads its rows by the statements in
@@ -18,6 +18,7 @@ mod copy_binary;
 mod decode;
 mod encryption;
 mod error;
+mod identity;
 mod lease;
 mod listings;
 pub mod managed_postgres;
@@ -45,6 +46,7 @@ pub use as_of::{Row, Slice, Table};
 pub use checkpoint::Checkpoint;
 pub use connection::Store;
 pub use error::StoreError;
+pub use identity::Difference;
 pub use lease::{Lease, LeaseNumber, LockConnection, LockManager};
 pub use listings::{FoundSnapshots, IntervalRow, SnapshotRow};
 pub use namespaces::{NamespaceRecord, PublishedRecord};

@@ -222,7 +222,11 @@ impl Store {
 
     /// All namespaces that were ever listed for an account, by name and id.
     pub async fn namespaces_of_account(&self, account_key: i32) -> Result<Vec<NamespaceRecord>, StoreError> {
-        namespace_records(&self.pool, Some(account_key)).await
+        let records = namespace_records(&self.pool, Some(account_key)).await?;
+        for record in &records {
+            self.known.saw_lease(record.key, record.lease);
+        }
+        Ok(records)
     }
 }
 
@@ -240,6 +244,36 @@ impl Lease {
             .await
         });
         remembered.await.map(drop)
+    }
+
+    /// Records the largest page that the API serves of this namespace in time; `None` for any size.
+    pub async fn remember_limit(&self, limit: Option<u32>) -> Result<(), StoreError> {
+        let key = self.namespace_key;
+        let remembered = self.write("remember a namespace's page size", async |connection| {
+            sqlx::query!(
+                "update inventory.namespace set page_limit = $2 where namespace_key = $1",
+                key,
+                limit.map(|limit| limit as i32)
+            )
+            .execute(connection)
+            .await
+        });
+        remembered.await.map(drop)
+    }
+
+    /// Replaces a remembered page size.
+    pub async fn raise_limit(&self, limit: Option<u32>) -> Result<(), StoreError> {
+        let key = self.namespace_key;
+        let raised = self.write("raise a namespace's page size", async |connection| {
+            sqlx::query!(
+                "update inventory.namespace set page_limit = $2 where namespace_key = $1 and page_limit is not null",
+                key,
+                limit.map(|limit| limit as i32)
+            )
+            .execute(connection)
+            .await
+        });
+        raised.await.map(drop)
     }
 }
 

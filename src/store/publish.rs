@@ -100,6 +100,7 @@ impl ProvenWalk {
     pub async fn publish(self) -> Result<OffsetDateTime, Box<Unpublished>> {
         match self.try_publish().await {
             Ok(recorded_at) => {
+                self.walk.lease.store.known.saw_publication(recorded_at);
                 // The publication is done: what can't be cleared now is cleared by the namespace's next walk.
                 if let Err(error) = self.walk.lease.clear_leftovers().await {
                     tracing::warn!("{}", chain(&error));

@@ -1,4 +1,4 @@
-//! The schema `inventory`: its migrations, its version, and whether this role may change it.
+//! The schema `inventory`: applying the files in `migrations/`, its version, and whether this role may change it.
 
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::{AssertSqlSafe, Executor};

@@ -17,6 +17,7 @@ pub struct Walk {
     pub(super) status: String,
     pub(super) base: Option<Base>,
     pub(super) one_cursor: bool,
+    pub(super) page_limit: Option<u32>,
     pub(super) checkpoint: Checkpoint,
 }
 
@@ -147,6 +148,11 @@ impl Walk {
     /// Whether the namespace must be read on one cursor: the API once misread a made-up cursor of it.
     pub fn needs_one_cursor(&self) -> bool {
         self.one_cursor
+    }
+
+    /// The largest page that the API serves of this namespace in time, if it once failed to serve larger ones.
+    pub fn remembered_limit(&self) -> Option<u32> {
+        self.page_limit
     }
 
     /// The committed checkpoint.

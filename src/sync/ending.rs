@@ -105,9 +105,11 @@ mod tests {
             ),
             (api(ErrorKind::CursorRefused), always(STALLED)),
             (api(ErrorKind::Exhausted), always(STALLED)),
+            (api(ErrorKind::PageTooSlow), always(STALLED)),
             (api(ErrorKind::Contradictory), always(FAILED)),
             (api(ErrorKind::Wrong), always(STALLED)),
             (WalkError::Contradiction { page: 1, what: what() }, always(FAILED)),
+            (WalkError::UnprovenEnd { page: 1, other: 9_999 }, always(STALLED)),
             (WalkError::OutOfOrder { page: 1 }, always(start_over(true))),
             (
                 WalkError::CursorRefused { page: 1, what: what() },

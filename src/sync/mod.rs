@@ -1,32 +1,42 @@
 //! A run: what `sync` does, from the list of namespaces to the published snapshots.
 //!
-//! 1. **Plan** (`plan.rs`): list each account's namespaces, record the list, and select those to walk. Namespaces that are
-//!    recorded but no longer listed are walked as well, to learn whether they are gone.
+//! 1. **Plan** (`plan.rs`): list each account's namespaces, record the list, and select those to walk. Recorded namespaces
+//!    that have just left the list are walked too, to find out whether they are gone.
 //! 2. **Lease** (`leasing.rs`): acquire the lock on one namespace. If another run holds it, the namespace is `busy`.
 //! 3. **Walk** (`walk/`): resume the namespace's unfinished walk after its last committed page, or begin one. `pages/`
-//!    fetches the pages in order, on one cursor or several; each page is checked before anything is concluded from it.
-//! 4. **Diff** (`walk/diff.rs`): merge a page with the recorded rows of the same range of ids. Pages whose ids do not
-//!    ascend are spooled first and compared when the database has sorted them.
+//!    fetches the pages in order, on one cursor or several, and each page is validated before it is used.
+//! 4. **Diff** (`walk/diff.rs`): merge a page with the recorded rows in the same range of ids. If ids are out of order,
+//!    pages go to a spool table first, which the database sorts before the comparison.
 //! 5. **Stage** (`walk/pipeline.rs`): commit a page's changes together with the checkpoint after it. Readers do not see
 //!    them yet. One page is committed while the next is compared and the one after that is fetched.
-//! 6. **Prove** ([`Walk::prove`](crate::store::Walk::prove)): the last page was read to a believed end, and every id was
-//!    compared. Nothing else can close an interval.
+//! 6. **Prove** ([`Walk::prove`](crate::store::Walk::prove)): the list of objects provably ended, and every recorded id
+//!    was compared. Without this proof no object is recorded as removed or changed. (A retirement is the exception: a
+//!    person orders it.)
 //! 7. **Publish** ([`ProvenWalk::publish`](crate::store::ProvenWalk::publish)): make all changes visible in one
-//!    transaction, or hold them back for a person to decide if they would remove much of the namespace.
+//!    transaction. If they would remove too much of the namespace, hold them until a person accepts or discards them.
 //!
-//! What a walk finds, and what it records:
+//! An object's history is a row of intervals, each with one flag: it holds data, it does not, or that is unknown. A page
+//! opens and closes intervals by what it says about an id:
 //!
-//! - only the page has the id: `created` (in a first snapshot, the baseline, nothing: the object was there before);
+//! - only the page has the id: `created` (except in the first snapshot, the baseline: those objects may be older, so no
+//!   change is recorded);
 //! - only the record has it: `removed`;
-//! - both have it, with different flags: `data_gained`, `data_lost`, `data_known` or `data_unknown`;
-//! - both have it with the same flag: nothing, not even a "last seen".
+//! - both have it, with different flags: `data_gained`, `data_lost`, `data_known` (it was unknown before) or
+//!   `data_unknown`;
+//! - both have it with the same flag: nothing is written. There is no "last seen" column.
 //!
-//! A walk that does not come to a proven end removes nothing. `ending::classify` decides what becomes of it: interrupted
-//! (the next run resumes it), failed (the next run begins again) or started over at once. A namespace that vanished is
-//! `missing`, unless many did at once (`vanished.rs`).
+//! When something fails:
 //!
-//! A second run resumes what was interrupted and requests no committed page again. It changes nothing if the API lists
-//! the same objects. If the first run lost its lease, every later write of it fails, whatever it still finds.
+//! - **the network or the API**: the request is retried for `--retry-for`. After that the walk is `interrupted`.
+//! - **the database**: the run waits for it for `--retry-for` and resumes the walk after its last committed page.
+//! - **the walk itself**: `ending::classify` decides whether it is interrupted (the next run resumes it), failed (the
+//!   next run begins again), or started over at once. A namespace that vanished is `missing`, unless many did at once
+//!   (`vanished.rs`). None of these removes an object.
+//!
+//! A second run resumes what was interrupted and does not request committed pages again, unless the walk can't be resumed
+//! ([`Walk::open`](crate::store::Walk::open) lists the reasons). If the API lists the same objects with the same flags, it
+//! publishes a snapshot without changes. Two runs at the same time share the namespaces; once one of them takes a
+//! namespace over, every write of the other for it fails.
 
 mod accept_missing;
 mod attempt;
@@ -56,6 +66,7 @@ pub use held::{DecideError, accept, discard};
 pub use outcome::{AccountFailure, DoubtfulList, MassVanishing, NamespaceOutcome, Status, Summary};
 pub use progress::{Progress, WalkProgress};
 pub use retire::retire;
+pub use retry_database::SyncError;
 pub use run::sync;
 pub use settings::{Account, RemovalGuard, Settings};
 pub use shutdown::{Shutdown, StopReason};

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use backon::BackoffBuilder;
+use tokio::sync::OnceCell;
 use tracing::{info, warn};
 
-use crate::store::{Ending, Lease, LeaseNumber, LockManager, StoreError, Walk};
+use crate::store::{Ending, Lease, LeaseNumber, LockManager, Store, StoreError, Walk};
 use crate::text::chain;
 
 use super::attempt::{AttemptResult, log_outcome};
@@ -16,7 +17,7 @@ use super::pages::PageSource;
 use super::plan::Planned;
 use super::progress::{Progress, WalkProgress};
 use super::relisting::Relisting;
-use super::retry_database::database_waits;
+use super::retry_database::{Dropped, database_waits, while_usable};
 use super::settings::Settings;
 use super::shutdown::Shutdown;
 use super::walk::Walker;
@@ -24,6 +25,9 @@ use super::walk::Walker;
 /// What all namespaces of a run share.
 pub(super) struct Run<'a> {
     pub(super) id: i64,
+    pub(super) store: &'a Store,
+    /// Done once, when the run has stopped and a statement in hand did not end.
+    pub(super) sessions_ended: OnceCell<()>,
     pub(super) locks: &'a LockManager<'a>,
     pub(super) settings: &'a Settings,
     pub(super) stop: &'a Shutdown,
@@ -53,11 +57,26 @@ pub(super) async fn sync_namespace(run: &Run<'_>, planned: &Planned<'_>, relisti
     let mut waits = database_waits(run.settings.retry_for).build();
     let mut previous = None;
     let result = loop {
-        let result = namespace.attempt(&mut previous).await;
+        let result = match while_usable(run.store, run.stop, namespace.attempt(&mut previous)).await {
+            Ok(result) => result,
+            Err(Dropped::ServerEnded) => AttemptResult {
+                database_lost: true,
+                ..AttemptResult::interrupted("the private PostgreSQL ended".to_owned())
+            },
+            Err(Dropped::Replaced(other)) => break AttemptResult::of(&other),
+            Err(Dropped::Stopped(reason)) => break namespace.statement_dropped(reason).await,
+        };
         // The first attempt takes any lease. A later one must follow the lease before it, or the one of the plan.
         previous.get_or_insert(planned.lease);
-        let wait = result.database_lost.then(|| waits.next()).flatten();
-        let Some(wait) = wait else { break result };
+        if !result.database_lost {
+            break result;
+        }
+        match run.stop.finish(run.store.restart_server()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(gone)) => break AttemptResult::of(&gone),
+            Err(_) => break result,
+        }
+        let Some(wait) = waits.next() else { break result };
         warn!(
             namespace = %planned.namespace.id, wait_s = wait.as_secs_f64(),
             "{}; going on when the database is back", result.error.as_deref().unwrap_or_default()
@@ -86,7 +105,7 @@ pub(super) struct NamespaceSync<'a> {
     pub(super) run: &'a Run<'a>,
     pub(super) planned: &'a Planned<'a>,
     pub(super) relisting: &'a Relisting,
-    progress: Arc<WalkProgress>,
+    pub(super) progress: Arc<WalkProgress>,
 }
 
 impl NamespaceSync<'_> {
@@ -132,6 +151,7 @@ impl NamespaceSync<'_> {
         loop {
             let error = match self.walker().walk(&mut walk).await {
                 Ok(()) => {
+                    self.try_larger_pages_next(&walk).await?;
                     if self.planned.is_off_the_list {
                         walk.lease().clear_vanished().await?;
                     }
@@ -167,16 +187,23 @@ impl NamespaceSync<'_> {
             return Ok(None);
         };
         let walk = Walk::load(lease.clone(), reached.snapshot_id).await?;
-        let result = match walk.status() {
-            "complete" => AttemptResult::new(Status::Complete, None),
-            "held" => {
-                let why = "held back: see `durable-inventory snapshots`".to_owned();
-                AttemptResult::new(Status::Held, Some(why))
+        let result = ended_as(walk.status());
+        if result.is_some() {
+            self.progress.reached(&walk);
+        }
+        Ok(result)
+    }
+
+    /// A walk with smaller pages than usual came to its end: the next one tries pages of twice the size.
+    async fn try_larger_pages_next(&self, walk: &Walk) -> Result<(), StoreError> {
+        let largest = self.planned.account.limit;
+        match walk.checkpoint().pagination.limit.filter(|limit| *limit < largest) {
+            Some(limit) => {
+                let twice = Some(limit * 2).filter(|limit| *limit < largest);
+                walk.lease().raise_limit(twice).await
             }
-            _ => return Ok(None),
-        };
-        self.progress.reached(&walk);
-        Ok(Some(result))
+            None => Ok(()),
+        }
     }
 
     fn walker(&self) -> Walker {
@@ -192,5 +219,17 @@ impl NamespaceSync<'_> {
             cursors: self.run.settings.cursors,
             progress: Arc::clone(&self.progress),
         }
+    }
+}
+
+/// The result of a walk that the record says was published or held.
+pub(super) fn ended_as(status: &str) -> Option<AttemptResult> {
+    match status {
+        "complete" => Some(AttemptResult::new(Status::Complete, None)),
+        "held" => {
+            let why = "held back: see `durable-inventory snapshots`".to_owned();
+            Some(AttemptResult::new(Status::Held, Some(why)))
+        }
+        _ => None,
     }
 }

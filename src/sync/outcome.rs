@@ -1,4 +1,4 @@
-//! How a run ended: for each namespace, and as a whole.
+//! How a run ended, for each namespace and as a whole, and the exit code of `sync`.
 
 use std::time::Duration;
 
@@ -86,8 +86,9 @@ impl NamespaceOutcome {
 pub struct AccountFailure {
     pub account: AccountId,
     pub error: String,
-    /// The account has no namespace that matches the selection: a mistake of the caller.
-    pub nothing_selected: bool,
+    /// A mistake in the arguments or the configuration: no namespace matches the selection, or this machine's settings don't
+    /// lead to the API.
+    pub is_mistake: bool,
 }
 
 /// An account whose namespace list may be cut short. Its listed namespaces were walked.
@@ -129,7 +130,7 @@ impl Summary {
             _ => {}
         }
         // A usage error comes first, but only if nothing else was selected.
-        let mistaken = self.failed_accounts.iter().all(|failure| failure.nothing_selected);
+        let mistaken = self.failed_accounts.iter().all(|failure| failure.is_mistake);
         let is_sure = self.doubtful_lists.is_empty();
         if self.namespaces.is_empty() && !self.failed_accounts.is_empty() && mistaken && is_sure {
             return (RunOutcome::Failed, 2);
@@ -174,7 +175,7 @@ mod tests {
         let failure = AccountFailure {
             account,
             error: String::new(),
-            nothing_selected: false,
+            is_mistake: false,
         };
         Summary {
             run_id: 1,
@@ -189,9 +190,9 @@ mod tests {
     #[test]
     fn what_nobody_has_is_usage() {
         let mut asked = summary(&[], 2, None);
-        asked.failed_accounts[0].nothing_selected = true;
+        asked.failed_accounts[0].is_mistake = true;
         assert_eq!(asked.verdict().1, 1, "another account failed");
-        asked.failed_accounts[1].nothing_selected = true;
+        asked.failed_accounts[1].is_mistake = true;
         assert_eq!(asked.verdict().1, 2);
     }
 

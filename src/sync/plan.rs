@@ -10,6 +10,7 @@ use crate::model::Namespace;
 use crate::store::{LeaseNumber, Store, StoreError};
 use crate::text::shown;
 
+use super::retry_database::SyncError;
 use super::settings::Account;
 use super::shutdown::{Shutdown, StopReason};
 
@@ -30,6 +31,26 @@ pub(super) enum PlanError {
         patterns: String,
         near: String,
     },
+}
+
+impl From<SyncError> for PlanError {
+    fn from(error: SyncError) -> Self {
+        match error {
+            SyncError::Store(error) => Self::Store(error),
+            SyncError::Stopped(reason) => Self::Stopped(reason),
+        }
+    }
+}
+
+impl PlanError {
+    /// Whether the arguments or the configuration are wrong, so that no retry helps.
+    pub(super) fn is_mistake(&self) -> bool {
+        match self {
+            Self::NothingSelected { .. } => true,
+            Self::Api(error) => error.kind() == cloudflare::ErrorKind::Setup,
+            Self::Store(_) | Self::Stopped(_) => false,
+        }
+    }
 }
 
 /// A namespace that is to be walked.

@@ -1,6 +1,6 @@
 //! Retirement: all objects of a namespace that vanished are recorded as removed, because a person says so.
 
-use crate::model::{AccountId, ChangeKind};
+use crate::model::{AccountId, ChangeKind, canonical_id};
 use crate::store::{Ending, Lease, LockConnection, NamespaceRecord, RunOutcome, Store};
 
 use super::held::{DecideError, acquire, publish};
@@ -33,7 +33,7 @@ async fn the_one(store: &Store, asked: &str, accounts: &[AccountId]) -> Result<N
     let mut all = store.namespaces().await?;
     all.retain(|there| accounts.is_empty() || accounts.iter().any(|account| account.as_str() == there.account_id));
     let with = |is: &dyn Fn(&NamespaceRecord) -> bool| all.iter().filter(|there| is(there)).collect::<Vec<_>>();
-    let by_id = with(&|there| there.namespace_id == asked);
+    let by_id = with(&|there| there.namespace_id == canonical_id(asked));
     let by_name = with(&|there| there.name.as_deref() == Some(asked));
     match (by_id.as_slice(), by_name.as_slice()) {
         ([one], _) | ([], [one]) => Ok((*one).clone()),

@@ -1,14 +1,25 @@
-//! Retries while the database is out of reach, with growing waits, for `--retry-for` in all.
+//! Retries while the database is out of reach, with growing waits, for `--retry-for` in all; and ends what waits for a
+//! database that will not respond.
 
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use tracing::warn;
 
+use crate::store::{Store, StoreError};
 use crate::text::chain;
 
 use super::settings::Settings;
-use super::shutdown::Shutdown;
+use super::shutdown::{Shutdown, StopReason};
+
+/// Why nothing could be recorded.
+#[derive(Debug, thiserror::Error)]
+pub enum SyncError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("{0} while the database was waited for")]
+    Stopped(StopReason),
+}
 
 pub(super) fn database_waits(budget: Duration) -> ExponentialBuilder {
     ExponentialBuilder::default()
@@ -19,8 +30,38 @@ pub(super) fn database_waits(budget: Duration) -> ExponentialBuilder {
         .with_jitter()
 }
 
+/// Why work on the database was dropped.
+pub(super) enum Dropped {
+    /// The run stops, and the work had its time to end.
+    Stopped(StopReason),
+    /// The private server has no process any more.
+    ServerEnded,
+    /// A session reached another database.
+    Replaced(StoreError),
+}
+
+/// Waits for `work` on the database, as long as waiting can help.
+pub(super) async fn while_usable<T>(
+    store: &Store,
+    stop: &Shutdown,
+    work: impl Future<Output = T>,
+) -> Result<T, Dropped> {
+    let work = async {
+        tokio::select! {
+            biased;
+            other = store.replaced() => Err(Dropped::Replaced(other)),
+            done = work => Ok(done),
+            () = store.server_ended() => Err(Dropped::ServerEnded),
+        }
+    };
+    stop.finish(work)
+        .await
+        .unwrap_or_else(|reason| Err(Dropped::Stopped(reason)))
+}
+
 /// Retries what failed because the database was `lost`. Returns the last error when the time is over or the run stops.
-pub(super) async fn retry_database<T, E: std::error::Error>(
+pub(super) async fn retry_database<T, E: std::error::Error + From<SyncError>>(
+    store: &Store,
     settings: &Settings,
     stop: &Shutdown,
     lost: impl Fn(&E) -> bool,
@@ -28,10 +69,19 @@ pub(super) async fn retry_database<T, E: std::error::Error>(
 ) -> Result<T, E> {
     let mut waits = database_waits(settings.retry_for).build();
     loop {
-        let error = match attempt().await {
-            Err(error) if lost(&error) && stop.reason().is_none() => error,
-            ended => return ended,
+        let error = match while_usable(store, stop, attempt()).await {
+            Ok(Err(error)) if lost(&error) && stop.reason().is_none() => Some(error),
+            Ok(ended) => return ended,
+            Err(Dropped::ServerEnded) => None,
+            Err(Dropped::Replaced(other)) => return Err(SyncError::Store(other).into()),
+            Err(Dropped::Stopped(reason)) => return Err(SyncError::Stopped(reason).into()),
         };
+        match stop.finish(store.restart_server()).await {
+            Ok(running) => running.map_err(SyncError::Store)?,
+            Err(reason) => return Err(SyncError::Stopped(reason).into()),
+        }
+        // It was started again just now, or ends again, which is final.
+        let Some(error) = error else { continue };
         let Some(wait) = waits.next() else { return Err(error) };
         warn!(wait_s = wait.as_secs_f64(), "{}; trying again", chain(&error));
         tokio::select! {

@@ -4,10 +4,10 @@ use std::sync::OnceLock;
 
 use futures_util::StreamExt;
 use futures_util::stream;
-use tokio::sync::mpsc;
+use tokio::sync::{OnceCell, mpsc};
 use tracing::{error, warn};
 
-use crate::store::{LeaseNumber, LockManager, Store, StoreError};
+use crate::store::{LeaseNumber, LockManager, Store};
 use crate::text::chain;
 
 use super::credentials::CredentialCheck;
@@ -16,9 +16,9 @@ use super::outcome::{AccountFailure, DoubtfulList, MassVanishing, NamespaceOutco
 use super::plan::{Plan, PlanError, Planned, plan};
 use super::progress::Progress;
 use super::relisting::Relisting;
-use super::retry_database::retry_database;
+use super::retry_database::{SyncError, retry_database};
 use super::settings::{Account, Settings};
-use super::shutdown::{Shutdown, StopReason};
+use super::shutdown::Shutdown;
 use super::vanished::settle;
 
 /// Accounts whose lists are requested at the same time.
@@ -32,34 +32,35 @@ pub async fn sync(
     settings: &Settings,
     stop: &Shutdown,
     progress: &Progress,
-) -> Result<Summary, StoreError> {
-    let lost = StoreError::is_connection_error;
-    let run_id = retry_database(settings, stop, lost, async || store.begin_run().await).await?;
-    let locks = retry_database(settings, stop, lost, async || LockManager::open(store).await).await?;
+) -> Result<Summary, SyncError> {
+    let lost = |error: &SyncError| matches!(error, SyncError::Store(error) if error.is_connection_error());
+    let begin = async || {
+        store.remember_database().await?;
+        Ok(store.begin_run().await?)
+    };
+    let run_id = retry_database(store, settings, stop, lost, begin).await?;
+    let open = async || Ok(LockManager::open(store).await?);
+    let locks = retry_database(store, settings, stop, lost, open).await?;
     let run = Run {
         id: run_id,
+        store,
+        sessions_ended: OnceCell::new(),
         locks: &locks,
         settings,
         stop,
         progress,
     };
-    let all = async {
-        let states: Vec<_> = accounts.iter().map(|_| AccountState::new()).collect();
-        let mut walked = walk_accounts(&run, store, accounts, &states).await;
-        let mass_vanishings = settle(&run, store, &mut walked).await;
-        let namespaces = walked.into_iter().map(|walked| walked.outcome).collect();
-        summary(run_id, accounts, namespaces, states, mass_vanishings)
-    };
-    let summary = tokio::select! {
-        ended = all => ended,
-        never = stop_at(settings.deadline, stop) => match never {},
-    };
+    let states: Vec<_> = accounts.iter().map(|_| AccountState::new()).collect();
+    let mut walked = walk_accounts(&run, store, accounts, &states).await;
+    let mass_vanishings = settle(&run, store, &mut walked).await;
+    let namespaces = walked.into_iter().map(|walked| walked.outcome).collect();
     let summary = Summary {
         stopped: stop.reason(),
-        ..summary
+        ..summary(run_id, accounts, namespaces, states, mass_vanishings)
     };
     let outcome = summary.verdict().0;
-    let finished = retry_database(settings, stop, lost, async || store.finish_run(run_id, outcome).await).await;
+    let finish = async || Ok(store.finish_run(run_id, outcome).await?);
+    let finished = retry_database(store, settings, stop, lost, finish).await;
     if let Err(error) = finished {
         // The snapshots are published all the same, so the summary is returned.
         warn!("{}", chain(&error));
@@ -86,7 +87,7 @@ fn summary(
             failed_accounts.push(AccountFailure {
                 account: account.id.clone(),
                 error,
-                nothing_selected: false,
+                is_mistake: false,
             });
         }
     }
@@ -98,15 +99,6 @@ fn summary(
         mass_vanishings,
         stopped: None,
     }
-}
-
-/// Stops the run at its deadline. The walks end by themselves.
-async fn stop_at(deadline: Option<std::time::Duration>, stop: &Shutdown) -> std::convert::Infallible {
-    if let Some(deadline) = deadline {
-        tokio::time::sleep(deadline).await;
-        stop.stop(StopReason::Deadline);
-    }
-    std::future::pending().await
 }
 
 /// What a run did with one account.
@@ -201,7 +193,7 @@ async fn plan_account<'a>(
     state: &AccountState,
 ) -> Vec<Planned<'a>> {
     let lost = |error: &PlanError| matches!(error, PlanError::Store(error) if error.is_connection_error());
-    let planned = retry_database(run.settings, run.stop, lost, async || {
+    let planned = retry_database(store, run.settings, run.stop, lost, async || {
         plan(store, account, run.stop).await
     })
     .await;
@@ -223,7 +215,7 @@ async fn plan_account<'a>(
             let failure = AccountFailure {
                 account: account.id.clone(),
                 error: chain(&error),
-                nothing_selected: matches!(error, PlanError::NothingSelected { .. }),
+                is_mistake: error.is_mistake(),
             };
             error!(account = %failure.account, "{}", failure.error);
             (Vec::new(), Problem::Failed(failure))

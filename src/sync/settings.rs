@@ -25,7 +25,6 @@ pub struct Settings {
     pub concurrency: usize,
     /// Per namespace.
     pub cursors: Cursors,
-    pub deadline: Option<Duration>,
     /// A walk whose last page is older than this starts over.
     pub resume_within: Duration,
     /// How long to wait for a lost database before its namespaces are left to the next run.

@@ -13,7 +13,7 @@ use super::attempt::log_outcome;
 use super::end_walk::VANISHED;
 use super::namespace::Run;
 use super::outcome::{MassVanishing, Status};
-use super::retry_database::retry_database;
+use super::retry_database::{SyncError, retry_database};
 use super::run::Walked;
 
 /// Up to so many namespaces of an account may vanish at once, unless they are all.
@@ -42,9 +42,9 @@ pub(super) async fn settle(run: &Run<'_>, store: &Store, walked: &mut [Walked<'_
             .filter(|one| one.planned.account_key == account_key && one.may_be_gone())
             .map(|one| one.planned.key)
             .collect();
-        let lost = StoreError::is_connection_error;
-        let present = async || store.present_namespaces(account_key).await;
-        let present = retry_database(run.settings, run.stop, lost, present).await;
+        let lost = |error: &SyncError| matches!(error, SyncError::Store(error) if error.is_connection_error());
+        let present = async || Ok(store.present_namespaces(account_key).await?);
+        let present = retry_database(store, run.settings, run.stop, lost, present).await;
         let mut vanished: Vec<_> = walked
             .iter_mut()
             .filter(|one| one.planned.account_key == account_key && one.has_vanished())
@@ -55,7 +55,8 @@ pub(super) async fn settle(run: &Run<'_>, store: &Store, walked: &mut [Walked<'_
             }
             Ok(_) => {
                 for one in vanished {
-                    let marked = retry_database(run.settings, run.stop, lost, async || mark(run, one).await).await;
+                    let mark = async || Ok(mark(run, one).await?);
+                    let marked = retry_database(store, run.settings, run.stop, lost, mark).await;
                     (one.outcome.status, one.outcome.error) = match marked {
                         Ok((status, why)) => (status, Some(why)),
                         Err(error) => (Status::Interrupted, Some(chain(&error))),

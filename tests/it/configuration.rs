@@ -12,7 +12,7 @@ use crate::support::ledger::{objects, texts, truth};
 use crate::support::program::{ACCOUNT, Ended, TOKEN, bare, program, run, simulator, sync_by_file};
 
 const OTHER: &str = "fedcba9876543210fedcba9876543210";
-const OTHER_TOKEN: &str = "the-other-account's-token";
+const OTHER_TOKEN: &str = "the-other-accounts-token";
 
 /// A folder with a configuration and the files that it names.
 struct Files(TempDir);

@@ -308,7 +308,7 @@ async fn after_a_kill_the_next_run_resumes() {
 async fn the_deadline_is_3_and_the_next_run_resumes() {
     let (simulator, database, namespace) = service().await;
     let _hold = simulator.hold_at(&namespace, 3);
-    let ended = end(start(&simulator, &database, &["--deadline", "1s"]));
+    let ended = end(start(&simulator, &database, &["--deadline", "3s"]));
     assert_eq!(
         (ended.code, &ended.json()["outcome"]),
         (Some(3), &"partial".into()),
@@ -331,7 +331,7 @@ async fn a_deadline_while_namespaces_are_listed_is_3_too() {
     let (simulator, database, namespace) = service().await;
     let slow = Fault::Delay(std::time::Duration::from_secs(600));
     simulator.list_fault(ACCOUNT, When::Nth(1), slow);
-    let ended = end(start(&simulator, &database, &["--deadline", "500ms"]));
+    let ended = end(start(&simulator, &database, &["--deadline", "3s"]));
     assert_eq!(
         (ended.code, &ended.json()["outcome"]),
         (Some(3), &"partial".into()),

@@ -3,9 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod benches;
+mod blocked;
 mod check;
 mod configuration;
 mod cursors;
+mod dead_server;
 mod decide;
 mod diff;
 mod encryption;
@@ -18,8 +20,11 @@ mod grants;
 mod hostile_roles;
 mod kills;
 mod large;
+mod liveness;
 mod manual;
+mod mistakes;
 mod operations;
+mod other_database;
 mod output;
 mod pooler;
 mod private_folder;

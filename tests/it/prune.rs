@@ -287,7 +287,7 @@ async fn leftovers_go_too() {
     let cut = run(sync(
         &recorded.simulator,
         &recorded.database,
-        &["--limit", "100", "--deadline", "1s"],
+        &["--limit", "100", "--deadline", "3s"],
     ));
     assert_eq!(cut.code, Some(3), "{cut:#?}");
     let staged = "select count(*)::text from inventory.staged_change where $1 <> ''";

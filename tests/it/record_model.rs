@@ -32,7 +32,6 @@ use crate::support::program::TOKEN;
 const SETTINGS: Settings = Settings {
     concurrency: 1,
     cursors: Cursors::Exactly(1),
-    deadline: None,
     resume_within: Duration::from_secs(3600),
     retry_for: Duration::ZERO,
     rebuild: false,
@@ -162,9 +161,14 @@ impl Bench {
         let endpoint = Endpoint::new(base_url.parse().unwrap(), Credentials::Token(TOKEN.into()));
         Account {
             id: id.parse().unwrap(),
-            client: Client::new(endpoint, Arc::new(Limiter::new(pace)), RetryPolicy::default())
-                .unwrap()
-                .into(),
+            client: Client::new(
+                endpoint,
+                Arc::new(Limiter::new(pace)),
+                Arc::default(),
+                RetryPolicy::default(),
+            )
+            .unwrap()
+            .into(),
             base_url,
             limit: 10,
             selection: Selection::default(),

@@ -53,7 +53,7 @@ fn client_with(base_url: Url, limiter: Arc<Limiter>, retry: RetryPolicy) -> Clie
         read_timeout: Duration::from_secs(1),
         ..Endpoint::new(base_url.as_str().parse().unwrap(), Credentials::Token(TOKEN.into()))
     };
-    Client::new(endpoint, limiter, retry).unwrap()
+    Client::new(endpoint, limiter, Arc::default(), retry).unwrap()
 }
 
 fn client(base_url: Url) -> Client {
@@ -133,6 +133,7 @@ async fn the_older_pair_of_headers_is_sent_alone() {
     let client = Client::new(
         Endpoint::new(url.as_str().parse().unwrap(), credentials),
         Arc::new(Limiter::new(quick())),
+        Arc::default(),
         short(),
     )
     .unwrap();

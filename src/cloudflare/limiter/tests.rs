@@ -263,7 +263,8 @@ fn a_pause_beyond_the_patience_fails_all_waiting_tasks_at_once() {
             assert_eq!(
                 waiting.await,
                 Err(LongPause {
-                    left: Duration::from_secs(1000)
+                    left: Duration::from_secs(1000),
+                    why: PAUSED
                 })
             );
         }
@@ -329,6 +330,28 @@ fn the_reserve_of_others_is_not_used() {
             }
         );
     });
+}
+
+/// A hold and a long time between two requests are pauses like that of a 429.
+#[test]
+fn headers_do_not_ask_for_more_patience_than_there_is() {
+    let day = |remaining| RateLimitStatus {
+        remaining,
+        reset: Duration::from_secs(43_200),
+        policy: Some((10_000, PATIENT)),
+    };
+    for (remaining, least) in [(100, 43_200), (2_001, 43_200), (2_010, 4_320)] {
+        paused_clock(async {
+            let limiter = generous();
+            limiter.acquire(PATIENT).await.unwrap();
+            limiter.observe(&[day(remaining)]);
+            let refused = limiter.acquire(Duration::from_secs(900)).await.unwrap_err();
+            assert_eq!((refused.left.as_secs(), refused.why), (least, HELD));
+            let start = Instant::now();
+            assert_eq!(limiter.acquire(PATIENT).await, Ok(()));
+            assert_eq!(start.elapsed().as_secs(), least);
+        });
+    }
 }
 
 #[test]

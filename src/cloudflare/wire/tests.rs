@@ -20,7 +20,9 @@ fn row(rest: &str) -> String {
 fn words(error: ParseError) -> String {
     match error {
         ParseError::Unexpected(message) => message,
-        ParseError::NotJson(detail) => format!("not JSON: {detail}"),
+        ParseError::Contradictory(message) => format!("contradictory: {message}"),
+        ParseError::Refused(errors) => format!("refused: {}", errors.text),
+        ParseError::NotTheApi(detail) => format!("not the API: {detail}"),
         ParseError::CutShort(detail) => format!("cut short: {detail}"),
     }
 }
@@ -49,6 +51,7 @@ fn the_documented_response_is_read() {
         total_count: Some(2000),
         count: Some(1),
         requests: 0,
+        limit: 0,
         took: std::time::Duration::ZERO,
     };
     assert_eq!(
@@ -132,7 +135,11 @@ fn two_cursors_must_agree() {
         ("null", "\"b\""),
     ] {
         let info = format!(r#""result":[],"result_info":{{"cursor":{a},"cursors":{{"after":{b}}}}}"#);
-        assert_refused(&body(&info), "but result_info.cursors.after is");
+        let words = refused(&body(&info));
+        assert!(
+            words.starts_with("contradictory: ") && words.contains("but result_info.cursors.after is"),
+            "{words}"
+        );
     }
 }
 
@@ -151,8 +158,8 @@ fn odd_responses_are_refused_with_a_reason() {
         (body(r#""result":"x""#), "result should be a list, but is \"x\""),
         (body(r#""result":7"#), "result should be a list, but is 7"),
         (body(r#""result_info":{}"#), "result should be a list, but is absent"),
-        (r#"{"result":[]}"#.into(), "(success: null): it names no error"),
-        (r#"{"success":"true","errors":[],"result":[]}"#.into(), "(success: \"true\")"),
+        (r#"{"result":[]}"#.into(), "not the API: `success` should be true or false, but is absent"),
+        (r#"{"success":"true","errors":[],"result":[]}"#.into(), "not the API: `success` should be true or false, but is \"true\""),
         (
             r#"{"success":false,"errors":[{"code":10001,"message":"bad\u001b[2J","documentation_url":"https://d","source":{"pointer":"/limit"}},{"code":1}],"result":null}"#.into(),
             "bad\\u{1b}[2J (code 10001, at /limit, see https://d); {\"code\":1}",
@@ -178,18 +185,21 @@ fn odd_responses_are_refused_with_a_reason() {
         (body(r#""result":[],"result_info":{"cursors":{"after":[]}}"#), "result_info.cursors.after should be a text or null, but is a list"),
         (body(r#""result":[],"result_info":[]"#), "shape: result_info: invalid type: sequence, expected an object"),
         (body(r#""result":[],"result_info":{"cursor":"a","cursor":""}"#), "shape: result_info: duplicate field `cursor`"),
-        (body(r#""result":null"#).replacen("\"success\":true", "\"success\":false", 1), "(success: false): it names no error"),
+        (body(r#""result":null"#).replacen("\"success\":true", "\"success\":false", 1), "refused: it names no error"),
         (format!(r#"{{"success":true,"errors":{}1{},"result":[]}}"#, "[".repeat(200), "]".repeat(200)), "yet has errors: recursion limit exceeded"),
         (format!(r#"{{"result":[1],{}"#, r#""success":true,"x":"#), "cut short: EOF"),
-        ("[]".into(), "shape: invalid type: sequence, expected an object"),
-        ("null".into(), "shape: "),
-        ("".into(), "cut short: EOF"),
-        (" \r\n\t".into(), "cut short: EOF"),
-        ("\u{feff}".into(), "not JSON: "),
-        ("\"".into(), "not JSON: EOF"),
-        ("<html>".into(), "not JSON: expected value"),
-        ("Not found".into(), "not JSON: "),
-        (format!("{} x", body(r#""result":[]"#)), "not JSON: trailing characters"),
+        ("[]".into(), "not the API: invalid type: sequence, expected an object"),
+        ("null".into(), "not the API: "),
+        (r#"{"message":"no"}"#.into(), "not the API: "),
+        (r#"{"success":null,"result":[{}]}"#.into(), "not the API: "),
+        (r#"{"success":1,"result":null}"#.into(), "not the API: "),
+        ("".into(), "not the API: EOF"),
+        (" \r\n\t".into(), "not the API: EOF"),
+        ("\u{feff}".into(), "not the API: "),
+        ("\"".into(), "not the API: EOF"),
+        ("<html>".into(), "not the API: expected value"),
+        ("Not found".into(), "not the API: "),
+        (format!("{} x", body(r#""result":[]"#)), "not the API: trailing characters"),
         (row("{}")[..100].into(), "cut short: EOF"),
     ];
     for (body, expected) in table {
@@ -241,11 +251,30 @@ fn errors_are_read_from_envelopes_only() {
         "",
         "<html>",
         "[]",
-        r#"{"success":false,"errors":[]}"#,
+        r#"{"errors":[{"code":1,"message":"m"}]}"#,
+        r#"{"success":"false","errors":[{"code":1,"message":"m"}]}"#,
         r#"{"error":"x"}"#,
     ] {
         assert_eq!(api_errors(other.as_bytes()), None, "{other}");
     }
+}
+
+#[test]
+fn the_reasons_of_an_error_are_read() {
+    let body = br#"{"success":false,"errors":[{"code":6003,"message":"Invalid request headers","error_chain":[
+        {"code":6111,"message":"Invalid format for Authorization header","error_chain":[{"message":"too\nlong"}]},{"code":7}]}]}"#;
+    let expected = ApiErrors {
+        text:
+            "Invalid request headers (code 6003): Invalid format for Authorization header (code 6111): too\\u{a}long: \
+               {\"code\":7}"
+                .into(),
+        codes: vec![6003, 6111, 7],
+    };
+    assert_eq!(api_errors(body), Some(expected));
+    assert_eq!(
+        api_errors(br#"{"success":false,"errors":[]}"#),
+        Some(ApiErrors::default())
+    );
 }
 
 fn one_namespace(row: &str) -> Result<Namespace, String> {
@@ -393,7 +422,7 @@ fn a_body_can_not_fill_the_memory() {
     assert!(words(most.unwrap_err()).contains("row 1 of 20000"), "read to its end");
     let zeros = vec!["0"; 10_000].join(",");
     let too_long = "bytes, more than the 16384 that are read";
-    assert_refused(&format!(r#"{{"success":[{zeros}],"result":[]}}"#), "(success: a list)");
+    assert_refused(&format!(r#"{{"success":[{zeros}],"result":[]}}"#), "but is a list");
     let errors = format!(r#"{{"success":true,"errors":[{zeros}],"result":[]}}"#);
     assert_refused(&errors, &format!("yet has errors: 20001 {too_long}"));
     let messages = format!(r#"{{"success":true,"messages":[{zeros}],"result":[]}}"#);

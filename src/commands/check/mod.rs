@@ -10,7 +10,7 @@ use durable_inventory::text::{chain, shell_word, shown, visible};
 use tokio_util::sync::CancellationToken;
 
 use super::signals::stopped;
-use super::store::{StoreServer, until};
+use super::store::{StoreServer, leave, until};
 use crate::terminal::{self, Failure};
 
 /// Larger differences between clocks would misdate the record noticeably.
@@ -87,7 +87,7 @@ async fn reach_database(
     match StoreServer::find(config).await {
         Ok(server) => {
             server
-                .during(async |server| until(stopped, database(server, sync, deep, findings)).await)
+                .during(async |server| database(server, sync, deep, stopped, findings).await)
                 .await
         }
         Err(failure) => {
@@ -109,9 +109,11 @@ async fn database(
     server: &StoreServer,
     sync: Option<&SyncConfig>,
     deep: bool,
+    stopped: &CancellationToken,
     findings: &mut Findings,
 ) -> Result<Option<f64>, Failure> {
-    let store = match Store::connect(server.options.clone(), 2).await {
+    let connected = until(stopped, async { Ok(Store::connect(server.options.clone(), 2).await) });
+    let store = match connected.await? {
         Ok(store) => store,
         Err(error) => {
             findings.wrong("database", &chain(&error))?;
@@ -123,9 +125,9 @@ async fn database(
     let checked = async {
         migrations(&store, sync, deep, findings).await?;
         Ok(store.clock_ahead_s().await.ok())
-    }
-    .await;
-    store.close().await;
+    };
+    let checked = until(stopped, checked).await;
+    leave(store, stopped).await;
     checked
 }
 

@@ -16,7 +16,7 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::export::dataset_store;
+use super::export::{check_network, dataset_store};
 use super::filter::Filter;
 use super::signals::stopped;
 use super::store::hold_store;
@@ -26,6 +26,11 @@ use crate::terminal::Failure;
 const TROUBLE: u8 = 2;
 
 pub async fn run(settings: &Settings<'_>, args: &DiffArgs) -> Result<u8, Failure> {
+    for operand in [&args.from, &args.to] {
+        if let Operand::Place(place) = operand {
+            check_network(settings, place)?;
+        }
+    }
     let job = Job {
         args,
         stopped: stopped()?,

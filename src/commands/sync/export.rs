@@ -54,9 +54,16 @@ pub async fn published(store: &Store, summary: &Summary, target: Dataset, stop: 
         return Ok(());
     }
     let rows = async {
-        let mut reader = store.reader().await?;
-        let mut plan = export::plan_of_snapshots(&mut reader, &snapshots).await?;
-        plan.retired = retired(store).await?;
+        let planned = async {
+            let mut reader = store.reader().await?;
+            let mut plan = export::plan_of_snapshots(&mut reader, &snapshots).await?;
+            plan.retired = retired(store).await?;
+            Ok::<_, ExportError>((reader, plan))
+        };
+        let (mut reader, plan) = tokio::select! {
+            planned = planned => planned?,
+            () = signalled(stop) => return Err(ExportError::Stopped),
+        };
         export::export(
             &mut reader,
             Table::Objects,

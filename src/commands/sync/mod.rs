@@ -1,22 +1,25 @@
-//! `sync`: walks the namespaces, records what changed, and reports the outcome.
+//! `sync`: walks the namespaces, records what changed, and reports the outcome, which also decides the exit code.
 
 mod export;
 mod observer;
 mod report;
 
+use std::collections::HashMap;
+use std::io::IsTerminal;
 use std::sync::Arc;
 
 use durable_inventory::cli::{OutputFormat, SyncArgs};
-use durable_inventory::cloudflare::{Client, Credentials, Limiter, RetryPolicy};
+use durable_inventory::cloudflare::{ApiHealth, Client, Credentials, Endpoint, Limiter, RetryPolicy};
 use durable_inventory::config::{Settings, SyncConfig};
-use durable_inventory::sync::{self, Account, Progress, Shutdown, StopReason};
+use durable_inventory::sync::{self, Account, Progress, Shutdown, StopReason, SyncError};
 use secrecy::ExposeSecret;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
 use self::observer::RunObserver;
+use super::export::check_network;
 use super::signals::stopped;
-use super::store::hold_store;
+use super::store::{hold_store, stopped_by_a_signal};
 use crate::terminal::progress::Screen;
 use crate::terminal::{self, Failure};
 
@@ -38,7 +41,10 @@ async fn record(
     let config = settings.sync(args)?;
     let stop = Shutdown::default();
     let stopped = stopped()?;
-    tokio::spawn(stop_when(stopped.clone(), stop.clone()));
+    tokio::spawn(stop_when(stopped, stop.clone()));
+    if let Some(deadline) = args.deadline {
+        tokio::spawn(stop.clone().stop_after(deadline));
+    }
     let (accounts, limiters): (Vec<_>, Vec<_>) = accounts(&config)?.into_iter().unzip();
     observer.limiters(limiters);
     // Each walk needs up to three: its open transaction, the recorded rows and, for unordered ids, the spool.
@@ -46,22 +52,37 @@ async fn record(
     let progress = Arc::new(Progress::default());
     // Before the walk, so that an unusable place is reported at once and not after hours.
     let target = match &args.export {
-        Some(place) => Some(export::target(place, args, &config).await?),
+        Some(place) => {
+            check_network(settings, place)?;
+            Some(export::target(place, args, &config).await?)
+        }
         None => None,
     };
-    let (summary, exported) = hold_store(config.store, sessions, &stopped, async |store| {
+    let recorded = hold_store(config.store, sessions, stop.token(), async |store| {
         let shown = screen.show(progress.clone(), settings.global);
         let summary = sync::sync(store, &accounts, &config.run, &stop, &progress).await;
         shown.end();
-        let summary = summary.map_err(|error| Failure::new(error, 1))?;
+        let summary = summary.map_err(|error| match error {
+            SyncError::Stopped(_) => stopped_by_a_signal(),
+            error => Failure::new(error, 1),
+        })?;
         let exported = match target {
             Some(target) => export::published(store, &summary, target, &stop).await,
             None => Ok(()),
         };
-        observer.recorded(store).await;
+        if stop.finish(observer.recorded(store)).await.is_err() {
+            warn!("the database did not give the record's figures for the metrics file in time");
+        }
         Ok((summary, exported))
     })
-    .await?;
+    .await;
+    let (summary, exported) = recorded.map_err(|failure| match (failure.exit_code, stop.reason()) {
+        (130, Some(StopReason::Deadline)) => Failure {
+            message: "the deadline came before the run could be recorded".to_owned(),
+            exit_code: 3,
+        },
+        _ => failure,
+    })?;
     let summary = observer.summary.insert(summary);
     let (outcome, mut exit_code) = summary.verdict();
     if let Err(failure) = exported {
@@ -78,13 +99,14 @@ async fn record(
 }
 
 /// Connects the configured accounts to the API. Those with the same credentials share a limiter, because the quota is
-/// that of a token.
+/// that of a token. Those with the same base URL share its health.
 pub fn accounts(config: &SyncConfig) -> Result<Vec<(Account, Arc<Limiter>)>, Failure> {
     let retry = RetryPolicy {
         budget: config.run.retry_for,
         ..RetryPolicy::default()
     };
     let mut limiters: Vec<(&Credentials, Arc<Limiter>)> = Vec::new();
+    let mut health: HashMap<&str, Arc<ApiHealth>> = HashMap::new();
     let mut accounts = Vec::new();
     for account in &config.accounts {
         let credentials = &account.endpoint.credentials;
@@ -96,7 +118,12 @@ pub fn accounts(config: &SyncConfig) -> Result<Vec<(Account, Arc<Limiter>)>, Fai
                 limiter
             }
         };
-        let client = Client::new(account.endpoint.clone(), limiter.clone(), retry);
+        let health = health.entry(account.endpoint.base_url.as_str()).or_default().clone();
+        let endpoint = Endpoint {
+            is_attended: std::io::stderr().is_terminal(),
+            ..account.endpoint.clone()
+        };
+        let client = Client::new(endpoint, limiter.clone(), health, retry);
         let connected = Account {
             id: account.id.clone(),
             client: Arc::new(client.map_err(|error| Failure::new(error, 2))?),

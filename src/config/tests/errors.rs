@@ -44,7 +44,7 @@ fn of_the_environment() {
             bare()
                 .variable("CLOUDFLARE_EMAIL", "a")
                 .variable("CLOUDFLARE_API_KEY", "k"),
-            "CLOUDFLARE_EMAIL: not an e-mail address: it has an '@' and no white space",
+            "CLOUDFLARE_EMAIL: not an e-mail address: it has an '@', no white space and no quotation marks",
         ),
         (
             given_account().variable("CLOUDFLARE_API_TOKEN_FILE", "f"),
@@ -70,7 +70,7 @@ fn of_the_environment() {
         ),
         (
             bare().variable("CLOUDFLARE_API_TOKEN", "Bearer x"),
-            "CLOUDFLARE_API_TOKEN: the secret holds white space, control characters or characters beyond ASCII, which none does: check what was pasted",
+            "CLOUDFLARE_API_TOKEN: a token or key has only letters, digits, '-' and '_', but this value begins with \"Bearer\": leave that out, it is added by this program",
         ),
         (
             given_account().variable("DATABASE_URL", "h/db"),
@@ -101,6 +101,172 @@ fn of_the_environment() {
             "account 0123456789abcdef0123456789abcdef: 19 % of the quota 5/1s is less than one request: raise the quota or the quota share",
         ),
     ]);
+}
+
+#[test]
+fn of_a_token_by_its_form() {
+    let by_file = given()
+        .variable("CLOUDFLARE_ACCOUNT_ID", A)
+        .variable("CLOUDFLARE_API_TOKEN_FILE", "$DIR/f");
+    for (value, what) in [
+        ("\"abc123\"", "has quotation marks"),
+        ("'abc123'", "has quotation marks"),
+        ("“abc123”", "has quotation marks"),
+        ("${CLOUDFLARE_API_TOKEN}", "has a '$'"),
+        ("$TOKEN", "has a '$'"),
+        ("***", "has a '*'"),
+        ("abc\\n", "has a backslash"),
+        ("CLOUDFLARE_API_TOKEN=abc123", "has a '='"),
+        ("bearer abc", "begins with \"Bearer\""),
+        ("abc 123", "has white space"),
+        (" abc", "has white space"),
+        ("abc\nabc", "has white space"),
+        ("\u{feff}abc", "begins with a byte order mark"),
+        ("abc\u{7}", "has control characters"),
+        ("abc…", "has characters beyond ASCII"),
+        ("<token>", "has punctuation"),
+        ("abc.", "has punctuation"),
+    ] {
+        let by_variable = given()
+            .variable("CLOUDFLARE_ACCOUNT_ID", A)
+            .variable("CLOUDFLARE_API_TOKEN", value);
+        let by_file = by_file.with_file("f", value);
+        let by_name = given()
+            .variable("MINE", value)
+            .toml(&format!("[[accounts]]\nid = '{A}'\napi_token_env = 'MINE'"));
+        for (given, origin) in [
+            (by_variable, "CLOUDFLARE_API_TOKEN: "),
+            (by_file, "CLOUDFLARE_API_TOKEN_FILE: "),
+            (by_name, "MINE: "),
+        ] {
+            let error = given.error();
+            assert!(error.starts_with(origin) && error.contains(what), "{value}: {error}");
+        }
+    }
+    // A gateway in front of the API may use tokens of its own.
+    let elsewhere = given()
+        .variable("CLOUDFLARE_ACCOUNT_ID", "elsewhere")
+        .variable("CLOUDFLARE_API_TOKEN", "ab.c~d+e/f")
+        .variable("CLOUDFLARE_API_BASE_URL", "https://gateway.example");
+    assert_eq!(token(&elsewhere.sync().unwrap().accounts[0]), "ab.c~d+e/f");
+}
+
+#[test]
+fn of_files_that_are_not_utf8() {
+    let utf16 = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>();
+    let marked = [b"\xff\xfe".as_slice(), &utf16("abc\r\n")].concat();
+    for (content, form) in [
+        (marked, "UTF-16"),
+        (utf16("abc"), "UTF-16"),
+        (b"abc\xe9".to_vec(), "binary or in another encoding"),
+    ] {
+        let token = given()
+            .variable("CLOUDFLARE_ACCOUNT_ID", A)
+            .variable("CLOUDFLARE_API_TOKEN_FILE", "$DIR/f")
+            .with_file("f", &content);
+        let advice = "write the file again as UTF-8, without a byte order mark";
+        let expected = format!("CLOUDFLARE_API_TOKEN_FILE: f is {form}, not UTF-8 text: {advice}");
+        assert_eq!(token.error(), expected);
+        let file = given_account()
+            .options(&["--config", "$DIR/f"])
+            .with_file("f", &content);
+        assert_eq!(file.error(), format!("--config: f is {form}, not UTF-8 text: {advice}"));
+    }
+}
+
+#[test]
+fn of_the_way_to_the_api() {
+    const PEM: &str = "-----BEGIN CERTIFICATE-----\nbm8gY2VydGlmaWNhdGU=\n-----END CERTIFICATE-----\n";
+    let quoted = "takes PEM, which has -----BEGIN CERTIFICATE-----";
+    let cases = [
+        (
+            given_account().variable("https_proxy", "ftp://h"),
+            "https_proxy: no proxy can be used by this scheme",
+        ),
+        (
+            given_account().variable("ALL_PROXY", "http://[bad"),
+            "ALL_PROXY: not the URL of a proxy",
+        ),
+        (
+            given_account().variable("HTTPS_PROXY", "http://u:a#b@h:1"),
+            "HTTPS_PROXY: a character of the password",
+        ),
+        (
+            given_account().variable("HTTPS_PROXY", "http://u:a/b@h:1"),
+            "write '@' as %40, '/' as %2F",
+        ),
+        (
+            given_account().variable("SSL_CERT_FILE", "$DIR/gone"),
+            "SSL_CERT_FILE: cannot read",
+        ),
+        (
+            given_account().variable("SSL_CERT_FILE", ""),
+            "SSL_CERT_FILE: cannot read \"\"",
+        ),
+        (
+            given_account().variable("SSL_CERT_FILE", "$DIR"),
+            "SSL_CERT_FILE: cannot read",
+        ),
+        (
+            given_account()
+                .variable("SSL_CERT_FILE", "$DIR/f")
+                .with_file("f", "no PEM"),
+            quoted,
+        ),
+        (
+            given_account().variable("SSL_CERT_FILE", "$DIR/f").with_file("f", PEM),
+            quoted,
+        ),
+        (
+            given_account().variable("SSL_CERT_DIR", "$DIR/gone"),
+            "SSL_CERT_DIR: cannot read",
+        ),
+        (
+            given_account()
+                .variable("SSL_CERT_DIR", "$DIR")
+                .with_file("f", "no PEM"),
+            quoted,
+        ),
+    ];
+    for (given, expected) in cases {
+        let error = given.error();
+        assert!(error.contains(expected), "{error}");
+        // Plain http goes neither through a proxy nor through TLS.
+        let plain = given.variable("CLOUDFLARE_API_BASE_URL", "http://127.0.0.1:1");
+        assert!(plain.sync().is_ok());
+    }
+    // The first that is set counts, as with curl; a blank one is not set.
+    let chosen = given_account()
+        .variable("HTTPS_PROXY", " ")
+        .variable("https_proxy", "http://h:1")
+        .variable("all_proxy", "ftp://h");
+    let proxy = chosen.sync().unwrap().accounts[0].endpoint.proxy.clone();
+    assert_eq!(format!("{proxy:?}"), "Some(Proxy(https_proxy))");
+}
+
+#[test]
+fn of_an_account_that_cloudflare_cannot_have() {
+    let form = "not the id of an account at Cloudflare, which has 32 hex digits";
+    let token = || given().variable("CLOUDFLARE_API_TOKEN", "t");
+    for (given, origin) in [
+        (
+            token().variable("CLOUDFLARE_ACCOUNT_ID", "mine"),
+            "CLOUDFLARE_ACCOUNT_ID",
+        ),
+        (token().options(&["--account", "mine"]), "--account"),
+        (
+            token().toml("\n[[accounts]]\nid = 'mine'"),
+            "inventory.toml:3: accounts.id",
+        ),
+    ] {
+        assert!(
+            given.error().starts_with(&format!("{origin}: {form}")),
+            "{}",
+            given.error()
+        );
+        let elsewhere = given.variable("CLOUDFLARE_API_BASE_URL", "http://127.0.0.1:1");
+        assert_eq!(ids(&elsewhere.sync().unwrap()), ["mine"]);
+    }
 }
 
 #[test]

@@ -56,6 +56,15 @@ impl Given {
         self
     }
 
+    fn with_file(&self, name: &str, content: impl AsRef<[u8]>) -> Self {
+        Self {
+            variables: self.variables.clone(),
+            options: self.options.clone(),
+            files: self.files.clone(),
+        }
+        .file(name, content)
+    }
+
     fn toml(self, content: &str) -> Self {
         self.file("inventory.toml", content)
             .options(&["--config", "$DIR/inventory.toml"])

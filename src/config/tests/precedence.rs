@@ -51,7 +51,6 @@ fn the_defaults_are_the_documented_ones() {
     let config = given_account().sync().unwrap();
     let seconds = |duration: Duration| duration.as_secs();
     assert_eq!(config.run.concurrency, 4);
-    assert_eq!(config.run.deadline, None);
     assert_eq!(seconds(config.accounts[0].pace.pause_without_retry_after), 300);
     assert_eq!(seconds(config.run.retry_for), 900);
     assert_eq!(seconds(config.accounts[0].endpoint.read_timeout), 60);
@@ -142,7 +141,6 @@ fn options_win_over_the_file() {
     ];
     assert_eq!(durations.map(|d| d.as_secs()), [7, 8, 9, 11]);
     assert_eq!(config.accounts[0].endpoint.connect_timeout.as_millis(), 10);
-    assert_eq!(config.run.deadline, Some(Duration::from_secs(14)));
     assert_eq!(
         (
             config.run.concurrency,
@@ -198,13 +196,14 @@ fn the_files_name_comes_by_option_or_variable() {
 
 #[test]
 fn accounts_are_selected() {
+    const ELSEWHERE: &str = "eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee";
     let cases: [(Option<&str>, &[&str], &[&str]); 6] = [
         (None, &[], &[A, B]),
         (Some(B), &[], &[B]),
-        (Some("elsewhere"), &[], &["elsewhere"]),
+        (Some(ELSEWHERE), &[], &[ELSEWHERE]),
         (Some(B), &["--account", A], &[A]),
         (None, &["--account", B, "--account", A, "--account", B], &[B, A]),
-        (Some("elsewhere"), &["--account", B], &[B]),
+        (Some(ELSEWHERE), &["--account", B], &[B]),
     ];
     for (variable, options, expected) in cases {
         let given = two_accounts()
@@ -213,7 +212,7 @@ fn accounts_are_selected() {
         assert_eq!(ids(&given.sync().unwrap()), expected, "{variable:?} {options:?}");
     }
     let elsewhere = two_accounts()
-        .variable("CLOUDFLARE_ACCOUNT_ID", "elsewhere")
+        .variable("CLOUDFLARE_ACCOUNT_ID", ELSEWHERE)
         .sync()
         .unwrap();
     assert_eq!(
@@ -222,8 +221,10 @@ fn accounts_are_selected() {
     );
     let without_file = given()
         .variable("CLOUDFLARE_API_TOKEN", "t")
-        .options(&["--account", "x", "--account", "y"]);
-    assert_eq!(ids(&without_file.sync().unwrap()), ["x", "y"]);
+        .options(&["--account", B, "--account", A]);
+    assert_eq!(ids(&without_file.sync().unwrap()), [B, A]);
+    let capitals = two_accounts().options(&["--account", &B.to_uppercase()]);
+    assert_eq!(ids(&capitals.sync().unwrap()), [B]);
 }
 
 #[test]

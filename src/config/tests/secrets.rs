@@ -12,8 +12,10 @@ fn tokens_and_keys_come_by_variable_or_file() {
     let account = || given().variable("CLOUDFLARE_ACCOUNT_ID", A);
     let by_file = account().variable("CLOUDFLARE_API_TOKEN_FILE", "$DIR/t");
     for content in ["abc", "abc\n", "abc\r\n", "abc\n\n"] {
-        let config = by_file_with(&by_file, content).sync().unwrap();
-        assert_eq!(token(&config.accounts[0]), "abc", "{content:?}");
+        let by_variable = account().variable("CLOUDFLARE_API_TOKEN", content);
+        for config in [by_file.with_file("t", content).sync(), by_variable.sync()] {
+            assert_eq!(token(&config.unwrap().accounts[0]), "abc", "{content:?}");
+        }
     }
     let pair = || account().variable("CLOUDFLARE_EMAIL", "a@example.com");
     let pairs = [
@@ -27,15 +29,6 @@ fn tokens_and_keys_come_by_variable_or_file() {
         };
         assert_eq!((email.as_str(), key.expose_secret()), ("a@example.com", "k"));
     }
-}
-
-fn by_file_with(given: &Given, content: &str) -> Given {
-    Given {
-        variables: given.variables.clone(),
-        options: given.options.clone(),
-        files: Vec::new(),
-    }
-    .file("t", content)
 }
 
 #[test]
@@ -112,7 +105,11 @@ fn errors_show_no_secret() {
     let url = "postgres://u:s3cr3t@h/db";
     let refused = [
         account().variable("CLOUDFLARE_API_TOKEN", "s3cr3t token"),
-        account().variable("CLOUDFLARE_API_TOKEN", "s3cr3t\n"),
+        account().variable("CLOUDFLARE_API_TOKEN", "s3cr3t\ns3cr3t"),
+        account().variable("CLOUDFLARE_API_TOKEN", "\"s3cr3t\""),
+        account().variable("CLOUDFLARE_API_TOKEN", "CLOUDFLARE_API_TOKEN=s3cr3t"),
+        given_account().variable("HTTPS_PROXY", "http://u:s3cr3t#@proxy.example"),
+        given_account().variable("all_proxy", "s3cr3t://u:s3cr3t@proxy.example"),
         account().variable("CLOUDFLARE_API_TOKEN", "“s3cr3t”"),
         account()
             .variable("CLOUDFLARE_API_TOKEN", "s3cr3t")
@@ -126,7 +123,7 @@ fn errors_show_no_secret() {
         given_account().variable("CLOUDFLARE_API_BASE_URL", "https://u:s3cr3t@example.com"),
         given_account().variable("CLOUDFLARE_API_BASE_URL", "s3cr3t"),
         given_account().variable("DATABASE_URL", "mysql://u:s3cr3t@h/db"),
-        given_account().variable("DATABASE_URL", format!("{url}\n")),
+        given_account().variable("DATABASE_URL", format!("{url}\n{url}")),
         given_account().variable("DATABASE_URL_FILE", url),
         given_account().variable("DATABASE_URL_FILE", "host=/run password=s3cr3t"),
         given_account().toml(&format!("database_url = '{url}'")),

@@ -167,6 +167,20 @@ pub enum Error {
     )]
     Busy { folder: PathBuf, seconds: u64 },
 
+    #[error(
+        "the private PostgreSQL in {} ended again after it had been started again: {said}; its log is {}",
+        folder.display(), log.display()
+    )]
+    EndedAgain {
+        folder: PathBuf,
+        log: PathBuf,
+        said: String,
+    },
+
+    /// The same server was found dead before, and starting it failed: with that message.
+    #[error("{why}")]
+    NotRestarted { why: String },
+
     #[error("could not create the database in the private PostgreSQL in {}", folder.display())]
     CreateDatabase { folder: PathBuf, source: sqlx::Error },
 }

@@ -58,6 +58,38 @@ impl ServerLog {
     }
 }
 
+/// The length of the server's log in bytes.
+pub(super) fn length(data_dir: &DataDir) -> u64 {
+    std::fs::metadata(data_dir.log()).map_or(0, |meta| meta.len())
+}
+
+/// Why a server ended by itself: the last PANIC or FATAL in its log after `begin`.
+pub(super) fn last_fatal(data_dir: &DataDir, begin: u64) -> Option<String> {
+    let mut file = File::open(data_dir.log()).ok()?;
+    let length = file.metadata().ok()?.len();
+    // A log that was truncated meanwhile is shorter.
+    let begin = if begin <= length { begin } else { 0 };
+    file.seek(SeekFrom::Start(begin.max(length.saturating_sub(TAIL))))
+        .ok()?;
+    let mut bytes = Vec::new();
+    file.take(TAIL).read_to_end(&mut bytes).ok()?;
+    find_fatal(&String::from_utf8_lossy(&bytes))
+}
+
+/// A PANIC counts more than a FATAL after it. What sessions are sent when a server goes down is no reason.
+fn find_fatal(text: &str) -> Option<String> {
+    let consequence = |line: &str| line.contains("terminating connection") || line.contains("the database system is");
+    let last = |level: &str| {
+        let found = text
+            .lines()
+            .rev()
+            .find(|line| line.contains(level) && !consequence(line))?;
+        let reason = &found[found.find(level)?..];
+        Some(reason.split_whitespace().collect::<Vec<_>>().join(" "))
+    };
+    last("PANIC:").or_else(|| last("FATAL:"))
+}
+
 /// The last lines that give a reason, without time and pid, or else the last line.
 fn summarize(text: &str) -> String {
     const LEVELS: [&str; 5] = ["FATAL:", "PANIC:", "ERROR:", "DETAIL:", "HINT:"];
@@ -88,5 +120,19 @@ mod tests {
         assert_eq!(summarize(log), "FATAL: could not map memory; HINT: use less");
         assert_eq!(summarize("postgres: no such option\n\n"), "postgres: no such option");
         assert_eq!(summarize(""), "it said nothing");
+    }
+
+    #[test]
+    fn a_server_ended_by_its_last_panic() {
+        let log = "UTC [7] PANIC:  could not write to file \"pg_wal/xlogtemp\": No space left on device\n\
+                   UTC [8] FATAL:  the database system is in recovery mode\n\
+                   UTC [9] FATAL:  terminating connection because of crash of another server process\n";
+        let reason = "PANIC: could not write to file \"pg_wal/xlogtemp\": No space left on device";
+        assert_eq!(find_fatal(log).as_deref(), Some(reason));
+        assert_eq!(
+            find_fatal("UTC [7] FATAL:  out of memory\n").as_deref(),
+            Some("FATAL: out of memory")
+        );
+        assert_eq!(find_fatal("UTC [8] FATAL:  the database system is starting up\n"), None);
     }
 }

@@ -12,20 +12,20 @@ mod initdb;
 mod log;
 mod os_user;
 mod postmaster;
+mod process;
 mod server;
 mod socket;
 mod trust;
 
 use std::path::{Path, PathBuf};
-use std::process::Child;
 
 use sqlx::postgres::PgConnectOptions;
 
-use binaries::Binaries;
 pub(super) use binaries::find_program;
 use client_lock::{ClientLock, StartLock};
 use data_dir::DataDir;
 pub use error::Error;
+pub use process::ProcessHandle;
 use trust::is_trusted;
 
 const DATABASE: &str = "durable_inventory";
@@ -45,11 +45,8 @@ pub struct Settings {
 /// server; call [`ManagedServer::leave`] instead.
 #[derive(Debug)]
 pub struct ManagedServer {
-    data_dir: DataDir,
-    binaries: Binaries,
     client_lock: ClientLock,
-    /// The server's process if this program started it: it must be waited for when it ends.
-    child: Option<Child>,
+    process: ProcessHandle,
 }
 
 /// Whether the data directory holds a record yet. Creates nothing.
@@ -71,20 +68,23 @@ impl ManagedServer {
         }
         let child = server::start_or_share(&data_dir, &binaries, &lock).await?;
         Ok(Self {
-            data_dir,
-            binaries,
             client_lock,
-            child,
+            process: ProcessHandle::new(data_dir, binaries, child),
         })
     }
 
     pub fn connect_options(&self) -> PgConnectOptions {
-        server::connect_options(&self.data_dir)
+        server::connect_options(self.process.data_dir())
+    }
+
+    /// The server's process, to notice its end and to start it again.
+    pub fn process(&self) -> ProcessHandle {
+        self.process.clone()
     }
 
     /// The folder of the server's programs.
     pub fn bin_dir(&self) -> &Path {
-        &self.binaries.dir
+        self.process.bin_dir()
     }
 
     /// The folder of the server's programs, if it holds a psql that nobody else may change.
@@ -94,14 +94,15 @@ impl ManagedServer {
 
     /// The data directory, for messages.
     pub fn data_dir(&self) -> &Path {
-        self.data_dir.path()
+        self.process.data_dir().path()
     }
 
     /// Releases the client lock. The last client stops the server, and waits until everything is on disk.
     pub async fn leave(self) -> Result<(), Error> {
-        let lock = StartLock::take(&self.data_dir).await?;
-        if self.client_lock.was_last(&self.data_dir, &lock)? {
-            server::stop(&self.data_dir, self.child, &lock).await?;
+        let data_dir = self.process.data_dir();
+        let lock = StartLock::take(data_dir).await?;
+        if self.client_lock.was_last(data_dir, &lock)? {
+            self.process.stop(&lock).await?;
         }
         Ok(())
     }

@@ -188,7 +188,7 @@ fn quote(path: &Path) -> OsString {
 /// pid file names it.
 async fn wait_until_ready(data_dir: &DataDir, child: &mut Child, deadline: Instant) -> Result<bool, Error> {
     loop {
-        if has_ended(data_dir, child)? {
+        if reap(data_dir, child)? {
             return Ok(false);
         }
         let mut error = None;
@@ -226,7 +226,7 @@ pub(super) async fn stop(data_dir: &DataDir, mut child: Option<Child>, _: &Start
         }
     }
     if let Some(child) = &mut child {
-        has_ended(data_dir, child)?;
+        reap(data_dir, child)?;
     }
     let socket_folder = data_dir.socket();
     if socket::is_elsewhere(&socket_folder, data_dir.path()) {
@@ -237,8 +237,14 @@ pub(super) async fn stop(data_dir: &DataDir, mut child: Option<Child>, _: &Start
     Ok(())
 }
 
+/// Whether no process runs the server. One that can't be determined counts as running: the database itself shows what
+/// it is.
+pub(super) fn has_ended(data_dir: &DataDir) -> bool {
+    matches!(look(data_dir), Ok(ServerProcess::None | ServerProcess::Gone(_)))
+}
+
 /// Whether the child has ended. Reaps it if so.
-fn has_ended(data_dir: &DataDir, child: &mut Child) -> Result<bool, Error> {
+pub(super) fn reap(data_dir: &DataDir, child: &mut Child) -> Result<bool, Error> {
     let status = child
         .try_wait()
         .map_err(Error::io("watch the server of", data_dir.path()))?;

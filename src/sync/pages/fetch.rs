@@ -27,7 +27,7 @@ pub struct PageSource {
     pub client: Arc<Client>,
     pub account: AccountId,
     pub namespace: NamespaceId,
-    /// Objects per page: 10 to 10,000.
+    /// Objects per page: 10 to 10,000. Smaller than the account's limit if the API was too slow for larger pages.
     pub limit: u32,
     pub stop: Shutdown,
 }

@@ -8,13 +8,14 @@ mod fetch;
 mod parallel;
 mod partition;
 mod range;
+mod size;
 
 use std::time::Duration;
 
-use tracing::info;
+use tracing::{info, warn};
 
-use crate::model::Pagination;
-use crate::model::{Cursor, ObjectId, Page};
+use crate::cloudflare::ErrorKind;
+use crate::model::{Cursor, ObjectId, Page, Pagination};
 use crate::units::Cursors;
 
 use self::boundary::PastBoundary;
@@ -23,12 +24,16 @@ pub use self::fetch::{FetchError, PageSource};
 use self::parallel::{Fallback, ParallelPages};
 pub use self::partition::Position;
 use self::partition::plan;
+pub use self::size::{PageSize, SMALLEST, first_limit};
 
 pub struct Pages {
     source: PageSource,
     cursors: Cursors,
     reading: Reading,
     fallback: Option<Fallback>,
+    size: PageSize,
+    /// The size to remember for the namespace, if it changed since this was last taken; `None` for any.
+    to_remember: Option<Option<u32>>,
 }
 
 enum Reading {
@@ -40,7 +45,7 @@ enum Reading {
 
 impl Pages {
     /// `several` says whether more than one cursor may be used.
-    pub fn new(source: PageSource, cursors: Cursors, several: bool) -> Self {
+    pub fn new(source: PageSource, cursors: Cursors, size: PageSize, several: bool) -> Self {
         let reading = match several {
             true => Reading::OneCursorYet(None),
             false => Reading::OneCursor,
@@ -50,11 +55,48 @@ impl Pages {
             cursors,
             reading,
             fallback: None,
+            size,
+            to_remember: None,
         }
     }
 
-    /// The page after those that the walk has seen. `reached` decides how it is read.
+    /// The page after those that the walk has seen. `reached` decides how it is read. If the API is too slow for it, a
+    /// smaller page is requested at the same cursor.
     pub async fn next(&mut self, pagination: &Pagination, reached: Option<Position>) -> Result<Page, FetchError> {
+        let mut spent = 0;
+        loop {
+            self.source.limit = self.size.limit;
+            match self.read(pagination, reached).await {
+                Ok(page) => {
+                    if self.size.recover(&page) {
+                        self.to_remember = Some(None);
+                    }
+                    return Ok(charged(page, spent));
+                }
+                Err(error) => spent += self.reduce(error)?,
+            }
+        }
+    }
+
+    /// Makes pages smaller if they were too slow. Returns the number of requests that this took; any other error comes
+    /// back.
+    fn reduce(&mut self, error: FetchError) -> Result<u32, FetchError> {
+        let error = match error {
+            FetchError::Api(error) if error.kind() == ErrorKind::PageTooSlow => error,
+            other => return Err(other),
+        };
+        if !self.size.reduce() {
+            return Err(FetchError::Api(error));
+        }
+        let limit = self.size.limit;
+        warn!("{error}: requesting pages of {limit} objects, on one cursor");
+        // Made-up cursors are checked against pages of one size.
+        self.reading = Reading::OneCursor;
+        self.to_remember = Some(Some(limit));
+        Ok(error.requests())
+    }
+
+    async fn read(&mut self, pagination: &Pagination, reached: Option<Position>) -> Result<Page, FetchError> {
         let mut spent = 0;
         if let (Reading::OneCursorYet(last), Some(reached)) = (&mut self.reading, reached)
             && let (Some(last), Some(cursor)) = (last.take(), &pagination.cursor)
@@ -64,8 +106,11 @@ impl Pages {
         if let Reading::ParallelPages(ahead) = &mut self.reading {
             let page = ahead.next().await;
             self.fallback = self.fallback.take().or(ahead.fallback.take());
-            if let Some(page) = page? {
-                return Ok(charged(page, spent));
+            match page {
+                Ok(Some(page)) => return Ok(charged(page, spent)),
+                // A reader's cursor expired. The walk's own may still be good.
+                Ok(None) | Err(FetchError::CursorRefused(_)) => {}
+                Err(error) => return Err(error),
             }
             self.reading = Reading::OneCursor;
         }
@@ -76,9 +121,34 @@ impl Pages {
         Ok(charged(served.page, spent))
     }
 
+    /// Continues after the last id that the walk has, because its cursor is refused: requests what follows the id before
+    /// it. Only a response that begins with that last id shows that the API reads such a cursor as it is meant.
+    pub async fn after_expired(&mut self, last: &ObjectId) -> Result<Option<Page>, FetchError> {
+        let Some(before) = last.predecessor() else {
+            return Ok(None);
+        };
+        let mut spent = 0;
+        loop {
+            self.source.limit = self.size.limit;
+            match self.source.page(Some(&Cursor::after(&before))).await {
+                Err(FetchError::CursorRefused(_)) => return Ok(None),
+                Err(error) => spent += self.reduce(error)?,
+                Ok(page) => {
+                    let follows = page.rows.first().is_some_and(|row| row.id == *last);
+                    return Ok(follows.then(|| charged(page, spent)));
+                }
+            }
+        }
+    }
+
     /// Why the walk fell back to one cursor, if it did since the last call.
     pub fn take_fallback(&mut self) -> Option<Fallback> {
         self.fallback.take()
+    }
+
+    /// The page size to remember for the namespace, if it changed since the last call; `None` for any.
+    pub fn take_size_to_remember(&mut self) -> Option<Option<u32>> {
+        self.to_remember.take()
     }
 
     /// Switches to several cursors, if that is worth it and the API reads a made-up cursor as it is meant. Returns the

@@ -1,10 +1,11 @@
-//! What a page means for the walk: whether it follows the checkpoint, and which end is believed.
+//! What a page means for the walk: whether it follows the checkpoint, and whether an empty or full last page is believed.
 
 use tracing::{info, warn};
 
 use super::{PageReader, WalkError};
 use crate::model::{Cursor, Next, ObjectId, Observation, Page, Step};
 use crate::store::Checkpoint;
+use crate::sync::pages::{PageSource, SMALLEST};
 
 /// A page that was checked against the checkpoint before it.
 pub(super) struct CheckedPage {
@@ -25,7 +26,9 @@ impl PageReader {
     /// - an empty page that would end the walk and lose objects is requested once more;
     /// - the first page after a resume must list only ids above the checkpoint, else its cursor counts as refused;
     /// - a cursor that was there before, or too many empty pages in a row, contradict the walk;
-    /// - a full last page without a cursor key is the end only if the API says that nothing follows its last id.
+    /// - the first page of another size than the one before it is checked like one after a resume;
+    /// - a full last page without a cursor key is the end only if the API says that nothing follows its last id, or if
+    ///   it serves the same rows as two pages, the first of them with a cursor.
     pub(super) async fn check_page(
         &self,
         mut page: Page,
@@ -39,19 +42,21 @@ impl PageReader {
         if is_empty_end(&page) && self.would_lose(before).await? {
             let namespace = &self.walker.source.namespace;
             info!(%namespace, page = number, "an empty page would end the walk: asked once more");
-            page = self.fetch(before.pagination.cursor.as_ref(), number).await?;
+            page = self
+                .fetch(before.pagination.cursor.as_ref(), page.limit, number)
+                .await?;
             checkpoint.requests += u64::from(page.requests);
             if resumed && is_empty_end(&page) {
                 let what = "it says that nothing follows, which would lose everything above it".to_owned();
                 return Err(WalkError::CursorRefused { page: number, what });
             }
         }
-        if resumed {
+        let is_resized = before.pagination.limit.is_some_and(|limit| limit != page.limit);
+        if resumed || is_resized {
             follows_checkpoint(&page, before, number)?;
         }
         self.warn_of_counts(&page, seen, number);
-        let limit = self.walker.source.limit;
-        let step = checkpoint.pagination.advance(&page, limit, seen).map_err(|error| {
+        let step = checkpoint.pagination.advance(&page, seen).map_err(|error| {
             let what = error.to_string();
             // The order of ids does not show a spooled walk that it was sent back behind its checkpoint. A cursor
             // that repeats is the first sign of it.
@@ -61,7 +66,7 @@ impl PageReader {
             }
         })?;
         let rows_past_end = match step {
-            Step::CheckAfter(last) => self.rows_after(last, &mut checkpoint).await?,
+            Step::CheckAfter(last) => self.rows_after(last, &page, before, &mut checkpoint).await?,
             Step::Continue | Step::End => Vec::new(),
         };
         checkpoint.all_pages_read = step != Step::Continue;
@@ -85,24 +90,76 @@ impl PageReader {
     }
 
     /// The rows after a full page without a cursor key: the API may hand out the cursor under another name.
-    async fn rows_after(&self, last: ObjectId, checkpoint: &mut Checkpoint) -> Result<Vec<Observation>, WalkError> {
+    async fn rows_after(
+        &self,
+        last: ObjectId,
+        full: &Page,
+        before: &Checkpoint,
+        checkpoint: &mut Checkpoint,
+    ) -> Result<Vec<Observation>, WalkError> {
         let number = checkpoint.pages;
         let namespace = &self.walker.source.namespace;
-        info!(%namespace, page = number, "a full page without a cursor: asked what comes after it");
-        let page = match self.fetch(Some(&Cursor::after(&last)), number).await {
-            Err(WalkError::CursorRefused { .. }) => return Err(WalkError::unproven_end(number)),
-            fetched => fetched?,
-        };
-        checkpoint.requests += u64::from(page.requests);
-        match says_what_follows(&page, last) {
-            true => Ok(page.rows),
-            false => Err(WalkError::unproven_end(number)),
+        info!(%namespace, page = number, "a full page without a cursor: requesting what follows it");
+        match self.fetch(Some(&Cursor::after(&last)), full.limit, number).await {
+            Err(WalkError::CursorRefused { .. }) => checkpoint.requests += 1,
+            fetched => {
+                let page = fetched?;
+                checkpoint.requests += u64::from(page.requests);
+                if says_what_follows(&page, last) {
+                    return Ok(page.rows);
+                }
+            }
+        }
+        match self.is_whole_in_two_pages(full, before, checkpoint).await? {
+            true => Ok(Vec::new()),
+            false => Err(WalkError::unproven_end(number, full.limit)),
         }
     }
 
+    /// Whether the API serves the rows of a full page without a cursor key as two pages: one row fewer with a cursor, and
+    /// the one that is left without. It hands out cursors where rows follow, then, and hands none out at this end.
+    async fn is_whole_in_two_pages(
+        &self,
+        full: &Page,
+        before: &Checkpoint,
+        checkpoint: &mut Checkpoint,
+    ) -> Result<bool, WalkError> {
+        let number = checkpoint.pages;
+        let Some(limit) = u32::try_from(full.rows.len() - 1)
+            .ok()
+            .filter(|limit| *limit >= SMALLEST)
+        else {
+            return Ok(false);
+        };
+        let mut cursor = before.pagination.cursor.clone();
+        let mut served = Vec::with_capacity(full.rows.len());
+        for expected in [full.rows.len() - 1, 1] {
+            let page = match self.fetch(cursor.as_ref(), limit, number).await {
+                Err(WalkError::CursorRefused { .. }) => return Ok(false),
+                fetched => fetched?,
+            };
+            checkpoint.requests += u64::from(page.requests);
+            let is_first = served.is_empty();
+            let next = match page.next {
+                Next::Cursor(next) => Some(next),
+                Next::End | Next::NoCursorKey => None,
+            };
+            if page.rows.len() != expected || next.is_some() != is_first {
+                return Ok(false);
+            }
+            served.extend(page.rows.into_iter().map(|row| row.id));
+            cursor = next;
+        }
+        Ok(served.into_iter().eq(full.rows.iter().map(|row| row.id)))
+    }
+
     /// Fetches one page outside of the walk's sequence.
-    async fn fetch(&self, cursor: Option<&Cursor>, page: u64) -> Result<Page, WalkError> {
-        let fetched = self.walker.source.page(cursor).await;
+    async fn fetch(&self, cursor: Option<&Cursor>, limit: u32, page: u64) -> Result<Page, WalkError> {
+        let source = PageSource {
+            limit,
+            ..self.walker.source.clone()
+        };
+        let fetched = source.page(cursor).await;
         fetched.map_err(|error| WalkError::not_fetched(error, page))
     }
 

@@ -2,7 +2,7 @@
 
 use crate::cloudflare;
 use crate::store::StoreError;
-use crate::sync::pages::FetchError;
+use crate::sync::pages::{FetchError, SMALLEST};
 use crate::sync::shutdown::StopReason;
 
 /// None of these publishes or removes anything (promise 2). [`classify`](crate::sync::ending::classify) says what becomes
@@ -16,6 +16,11 @@ pub(in crate::sync) enum WalkError {
     /// What the API served can't all be true.
     #[error("page {page}: {what}")]
     Contradiction { page: u64, what: String },
+    #[error(
+        "page {page}: it is full and has no cursor key, and the API does not say what follows its last id, so the end can't \
+         be proven: try --limit {other}"
+    )]
+    UnprovenEnd { page: u64, other: u32 },
     #[error("page {page}: the API's ids do not ascend")]
     OutOfOrder { page: u64 },
     #[error("page {page}: the API does not go on from the checkpoint: {what}")]
@@ -49,10 +54,10 @@ impl WalkError {
         Self::Contradiction { page, what }
     }
 
-    pub(super) fn unproven_end(page: u64) -> Self {
-        let what = "it is full and has no cursor key, and the API does not say what comes after its last id: the end \
-                    can't be proven"
-            .to_owned();
-        Self::Contradiction { page, what }
+    /// `limit` is that of the page. With another one, the last page is not full, unless the number of objects is a multiple
+    /// of that as well.
+    pub(super) fn unproven_end(page: u64, limit: u32) -> Self {
+        let other = if limit > SMALLEST { limit - 1 } else { SMALLEST + 1 };
+        Self::UnprovenEnd { page, other }
     }
 }

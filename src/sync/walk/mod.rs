@@ -12,9 +12,10 @@ mod unordered;
 
 use std::sync::Arc;
 
-use tracing::warn;
+use tracing::{info, warn};
 
-use crate::model::Page;
+use crate::cloudflare;
+use crate::model::{ObjectId, Page};
 use crate::store::{Checkpoint, Lease, Walk};
 use crate::units::Cursors;
 
@@ -22,7 +23,7 @@ use self::check_page::CheckedPage;
 use self::diff_range::RangeDiff;
 pub(super) use self::error::WalkError;
 use self::growth::Growth;
-use super::pages::{PageSource, Pages, Position};
+use super::pages::{FetchError, PageSize, PageSource, Pages, Position, first_limit};
 use super::progress::WalkProgress;
 
 /// What one walk needs besides its record.
@@ -40,7 +41,10 @@ struct PageReader {
     /// The namespace has no published snapshot to compare with.
     baseline: bool,
     base_objects: Option<u64>,
+    /// The API once misread a made-up cursor of this namespace.
     one_cursor: bool,
+    /// The size of the first page.
+    size: PageSize,
 }
 
 /// The destination of a page's rows.
@@ -79,8 +83,17 @@ impl Walker {
     }
 
     fn reader(&self, walk: &Walk) -> PageReader {
+        let checkpoint = walk.checkpoint();
+        let last = checkpoint.pending_row.map(|row| row.id);
+        let largest = self.source.limit;
+        let limit = first_limit(largest, walk.remembered_limit(), &checkpoint.pagination, last.as_ref());
+        if limit < largest {
+            let namespace = &self.source.namespace;
+            info!(%namespace, limit, "requesting smaller pages, on one cursor, as before in this namespace");
+        }
         PageReader {
             walker: self.clone(),
+            size: PageSize::new(limit, largest),
             lease: walk.lease().clone(),
             baseline: walk.base().is_none(),
             base_objects: walk.base().map(|base| base.objects),
@@ -92,8 +105,9 @@ impl Walker {
 impl PageReader {
     /// Reads from `checkpoint` to the end. The next page is fetched while this one is compared.
     async fn read(&self, mut checkpoint: Checkpoint, mut destination: Destination<'_>) -> Result<(), WalkError> {
-        let several = checkpoint.spooled_rows.is_none() && !self.one_cursor;
-        let mut pages = Pages::new(self.walker.source.clone(), self.walker.cursors, several);
+        let full_size = self.size.limit == self.walker.source.limit;
+        let several = checkpoint.spooled_rows.is_none() && !self.one_cursor && full_size;
+        let mut pages = Pages::new(self.walker.source.clone(), self.walker.cursors, self.size, several);
         let mut resumed = checkpoint.pagination.cursor.is_some();
         let mut fetched = self.fetch_next(&mut pages, &checkpoint, None).await;
         let mut growth = Growth::new(self.base_objects);
@@ -144,7 +158,17 @@ impl PageReader {
                 last: last.id,
             })
         });
-        let fetched = pages.next(&checkpoint.pagination, position).await;
+        let fetched = match pages.next(&checkpoint.pagination, position).await {
+            Err(FetchError::CursorRefused(refusal)) => {
+                let last = position.map(|position| position.last);
+                let last = last.or(checkpoint.pending_row.map(|row| row.id));
+                self.after_expired(pages, checkpoint, last, refusal).await
+            }
+            fetched => fetched,
+        };
+        if let Some(limit) = pages.take_size_to_remember() {
+            self.lease.remember_limit(limit).await?;
+        }
         if let Some(fallback) = pages.take_fallback() {
             let namespace = &self.walker.source.namespace;
             warn!(%namespace, "going on with one cursor: {}", fallback.why);
@@ -153,5 +177,29 @@ impl PageReader {
             }
         }
         fetched.map_err(|error| WalkError::not_fetched(error, checkpoint.pages + 1))
+    }
+
+    /// Continues after `last` where the cursor after it has expired, if the API shows that it can. Never without order, and
+    /// never for a namespace whose made-up cursors were misread before.
+    async fn after_expired(
+        &self,
+        pages: &mut Pages,
+        checkpoint: &Checkpoint,
+        last: Option<ObjectId>,
+        refusal: cloudflare::Error,
+    ) -> Result<Page, FetchError> {
+        let last = last.filter(|_| checkpoint.spooled_rows.is_none() && !self.one_cursor);
+        let Some(last) = last else {
+            return Err(FetchError::CursorRefused(refusal));
+        };
+        match pages.after_expired(&last).await? {
+            Some(page) => {
+                let (namespace, page_number) = (&self.walker.source.namespace, checkpoint.pages + 1);
+                info!(%namespace, page = page_number, "the cursor was refused: continuing after the last id");
+                let requests = page.requests + refusal.requests();
+                Ok(Page { requests, ..page })
+            }
+            None => Err(FetchError::CursorRefused(refusal)),
+        }
     }
 }

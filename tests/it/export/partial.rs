@@ -125,9 +125,9 @@ async fn a_sync_that_could_not_publish_all_leaves_the_dataset_alone() {
         lake.simulator.put_object(&lake.other, id, flag);
     }
     // The deadline interrupted the namespace.
-    let slow = Fault::Delay(std::time::Duration::from_secs(2));
+    let slow = Fault::Delay(std::time::Duration::from_secs(10));
     lake.simulator.fault(&lake.other, When::Always, slow);
-    lake.refuses(&["--deadline", "1s", "--limit", "10"], &["other_Room"]);
+    lake.refuses(&["--deadline", "3s", "--limit", "10"], &["other_Room"]);
     well();
     // The namespace is busy in another run.
     let hold = lake.simulator.hold_at(&lake.other, 1);

@@ -1,20 +1,19 @@
 //! Compares a run's outcomes with the record.
 
 use anyhow::ensure;
-use durable_inventory::store::StoreError;
-use durable_inventory::sync::{NamespaceOutcome, Status, Summary};
+use durable_inventory::sync::{NamespaceOutcome, Status, Summary, SyncError};
 use durable_inventory::text::chain;
 
 use super::record::Snapshot;
 
 /// Whether the run walked this namespace.
-pub fn has_walked(ended: &Result<Summary, StoreError>, id: &str) -> bool {
+pub fn has_walked(ended: &Result<Summary, SyncError>, id: &str) -> bool {
     let of = |outcome: &NamespaceOutcome| outcome.namespace.as_str() == id && outcome.snapshot_id.is_some();
     ended.as_ref().is_ok_and(|summary| summary.namespaces.iter().any(of))
 }
 
 /// Checks that the outcome of each walk matches its snapshot in the record.
-pub fn check_outcomes(ended: &Result<Summary, StoreError>, snapshots: &[Snapshot]) -> anyhow::Result<()> {
+pub fn check_outcomes(ended: &Result<Summary, SyncError>, snapshots: &[Snapshot]) -> anyhow::Result<()> {
     let summary = ended
         .as_ref()
         .map_err(|error| anyhow::anyhow!("nothing broke, yet: {}", chain(error)))?;

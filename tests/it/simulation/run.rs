@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use durable_inventory::cloudflare::{Client, Credentials, Endpoint, Limiter, Pace, RetryPolicy};
-use durable_inventory::store::{Store, StoreError};
-use durable_inventory::sync::{self, Account, Progress, RemovalGuard, Settings, Shutdown, StopReason, Summary};
+use durable_inventory::store::Store;
+use durable_inventory::sync::{
+    self, Account, Progress, RemovalGuard, Settings, Shutdown, StopReason, Summary, SyncError,
+};
 use sqlx::{Connection, PgConnection};
 
 use super::model::{MAX_REMOVED_FLOOR, MAX_REMOVED_PERCENT};
@@ -21,7 +23,7 @@ const CONCURRENCY: usize = 2;
 
 /// How a run ended.
 pub enum Left {
-    Ended(Box<Result<Summary, StoreError>>),
+    Ended(Box<Result<Summary, SyncError>>),
     /// The run was dropped, as if its process had died.
     Dropped,
 }
@@ -55,7 +57,7 @@ pub fn account(base_url: &str, account: &str, patient: bool) -> Account {
     };
     Account {
         id: account.parse().unwrap(),
-        client: Arc::new(Client::new(endpoint, Arc::new(limiter), retry).unwrap()),
+        client: Arc::new(Client::new(endpoint, Arc::new(limiter), Arc::default(), retry).unwrap()),
         base_url: base_url.to_owned(),
         limit: LIMIT,
         selection: Default::default(),
@@ -67,7 +69,6 @@ pub async fn run(store: &Store, account: Account, planned: &PlannedRun, seat: &m
     let settings = Settings {
         concurrency: CONCURRENCY,
         cursors: planned.cursors,
-        deadline: None,
         resume_within: if planned.resume_expired {
             Duration::ZERO
         } else {

@@ -4,6 +4,7 @@ pub mod bench;
 pub mod database;
 pub mod ledger;
 pub mod memory;
+pub mod network;
 pub mod polled;
 pub mod private;
 pub mod program;

@@ -80,3 +80,39 @@ async fn a_retry_after_a_timeout_uses_a_new_connection() {
         );
     }
 }
+
+/// Sends a byte every 20 ms, forever, on the first connection. Counts the connections.
+async fn start_dripping() -> (Arc<AtomicUsize>, Url) {
+    let connections = Arc::new(AtomicUsize::new(0));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let accepted = connections.clone();
+    tokio::spawn(async move {
+        while let Ok((mut socket, _)) = listener.accept().await {
+            let number = accepted.fetch_add(1, Ordering::SeqCst);
+            tokio::spawn(async move {
+                let mut request = Vec::new();
+                while !request.ends_with(b"\r\n\r\n") && socket.read_buf(&mut request).await.unwrap() > 0 {}
+                let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", ROWS.len());
+                socket.write_all(head.as_bytes()).await.unwrap();
+                if number > 0 {
+                    return socket.write_all(ROWS.as_bytes()).await.unwrap();
+                }
+                while socket.write_all(b" ").await.is_ok() {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            });
+        }
+    });
+    (connections, url.parse().unwrap())
+}
+
+/// Each byte arrives in time, so only a limit for the whole response ends it.
+#[tokio::test]
+async fn a_response_that_never_ends_is_given_up_with_its_connection() {
+    let (connections, url) = start_dripping().await;
+    let mut client = client(url);
+    client.longest_response = Duration::from_millis(500);
+    let page = list(&client, None).await.unwrap();
+    assert_eq!((page.requests, connections.load(Ordering::SeqCst)), (2, 2));
+}

@@ -94,10 +94,10 @@ async fn a_later_row_of_a_namespace_counts() {
 
 #[tokio::test]
 async fn a_list_that_breaks_off_is_doubtful() {
-    let (listing, paths) = list_namespaces(vec![namespaces(&["a"], "{}"), refusal(403, 9109, "no")]).await;
+    let (listing, paths) = list_namespaces(vec![namespaces(&["a"], "{}"), refusal(400, 6008, "no")]).await;
     assert!(
         doubt(&listing)
-            .is_some_and(|why| why.starts_with("page 2 could not be read: namespaces of account acc: HTTP 403")),
+            .is_some_and(|why| why.starts_with("page 2 could not be read: namespaces of account acc: HTTP 400")),
         "{listing:?}"
     );
     assert_eq!((ids(listing), paths.len()), ((vec!["a".to_owned()], 2), 2));
@@ -174,7 +174,7 @@ async fn a_doubtful_list_is_requested_again() {
     assert_eq!(ids(listing), (["a", "b", "c"].map(str::to_owned).to_vec(), 4));
 
     let mut answers = moving();
-    answers.push(refusal(403, 9109, "no"));
+    answers.push(refusal(400, 6008, "no"));
     let (listing, _) = list_namespaces(answers).await;
     assert!(
         doubt(&listing).is_some_and(|why| why.contains("count of page 1")),

@@ -21,7 +21,7 @@ pub(super) type ReceivedRequest = (String, HeaderMap, Instant);
 /// Sends the given responses in order, and keeps the requests.
 #[derive(Clone, Default)]
 pub(super) struct Server {
-    answers: Arc<Mutex<VecDeque<Response>>>,
+    pub(super) answers: Arc<Mutex<VecDeque<Response>>>,
     pub(super) asked: Arc<Mutex<Vec<ReceivedRequest>>>,
 }
 

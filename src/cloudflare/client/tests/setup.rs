@@ -4,7 +4,7 @@ use super::*;
 
 fn setup(url: &str, token: &str) -> Result<(), String> {
     let endpoint = Endpoint::new(url.parse().unwrap(), Credentials::Token(token.into()));
-    let made = Client::new(endpoint, Arc::new(Limiter::new(quick())), short());
+    let made = Client::new(endpoint, Arc::new(Limiter::new(quick())), Arc::default(), short());
     made.map(drop).map_err(|error| {
         assert_eq!((error.kind(), error.requests()), (ErrorKind::Setup, 0));
         error.to_string()

@@ -1,0 +1,231 @@
+//! Whether a new session reaches the database that the process has worked with so far.
+//!
+//! An address may lead elsewhere after a reconnect: to another database that took the name or the socket's path, to a
+//! restored backup, or to a standby that lacks the newest commits. Each record has an identity; a copy of it has the same,
+//! but is behind: in the time of its newest publication, or in the numbers of its leases.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use sqlx::{PgConnection, Row};
+use time::OffsetDateTime;
+use tokio_util::sync::CancellationToken;
+
+use super::error::Doing;
+use super::session::{has_code, place};
+use super::{LeaseNumber, Store, StoreError};
+
+/// PostgreSQL's code for a missing privilege.
+const INSUFFICIENT_PRIVILEGE: &str = "42501";
+
+/// What this process knows of its database. Empty until [`Store::remember_database`]: before, there may be no schema.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Known(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    seen: Mutex<Seen>,
+    /// Cancelled when a session reached another database.
+    replaced: CancellationToken,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    marks: Option<Marks>,
+    leases: HashMap<i32, LeaseNumber>,
+    difference: Option<Difference>,
+}
+
+/// What a database says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Marks {
+    /// `None` if the schema is older than identities.
+    identity: Option<String>,
+    /// The time of the newest publication, in microseconds since 1970; `None` if nothing was ever published.
+    recorded_at: Option<i64>,
+}
+
+/// How a database differs from the one that is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Difference {
+    NoRecord,
+    Identity,
+    Publications,
+    Leases,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoRecord => "its record is not there or can't be read",
+            Self::Identity => "its record has another identity",
+            Self::Publications => "its newest publication is older than one that this run has seen",
+            Self::Leases => "a namespace's lock was acquired less often than this run has seen",
+        })
+    }
+}
+
+impl Marks {
+    fn difference(&self, found: &Self) -> Option<Difference> {
+        if self.identity.is_some() && self.identity != found.identity {
+            return Some(Difference::Identity);
+        }
+        (found.recorded_at < self.recorded_at).then_some(Difference::Publications)
+    }
+}
+
+impl Known {
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.0.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Compares a new session's database with the known one. Costs one short query; none before there is something to
+    /// compare with.
+    pub(super) async fn check(&self, session: &mut PgConnection) -> Result<Option<Difference>, sqlx::Error> {
+        let Some(known) = self.seen().marks.clone() else {
+            return Ok(None);
+        };
+        let found = match read(session).await {
+            Ok(found) => found,
+            // A statement refused by the database, such as for a missing table; anything else is a fault of the connection.
+            Err(sqlx::Error::Database(error)) if error.code().is_some_and(|code| code.starts_with("42")) => None,
+            Err(error) => return Err(error),
+        };
+        let difference = match &found {
+            None => Some(Difference::NoRecord),
+            Some(found) => known.difference(found),
+        };
+        match (difference, found) {
+            (Some(difference), _) => self.replaced_by(difference),
+            (None, Some(found)) => self.saw_publication_at(found.recorded_at),
+            (None, None) => {}
+        }
+        Ok(difference)
+    }
+
+    fn saw_publication_at(&self, recorded_at: Option<i64>) {
+        if let Some(marks) = &mut self.seen().marks {
+            marks.recorded_at = marks.recorded_at.max(recorded_at);
+        }
+    }
+
+    /// Notes a publication: a database that lacks it is another one.
+    pub(super) fn saw_publication(&self, recorded_at: OffsetDateTime) {
+        let micros = recorded_at.unix_timestamp_nanos() / 1_000;
+        self.saw_publication_at(i64::try_from(micros).ok());
+    }
+
+    pub(super) fn saw_lease(&self, namespace_key: i32, number: LeaseNumber) {
+        let mut seen = self.seen();
+        let newest = seen.leases.entry(namespace_key).or_insert(number);
+        *newest = number.max(*newest);
+    }
+
+    /// Whether a namespace's newest lease is older than one that was seen.
+    pub(super) fn is_behind(&self, namespace_key: i32, found: LeaseNumber) -> bool {
+        let behind = self.seen().leases.get(&namespace_key).is_some_and(|seen| found < *seen);
+        if behind {
+            self.replaced_by(Difference::Leases);
+        }
+        behind
+    }
+
+    fn replaced_by(&self, difference: Difference) {
+        self.seen().difference.get_or_insert(difference);
+        self.0.replaced.cancel();
+    }
+}
+
+impl Store {
+    /// Remembers what tells this database from another one, for all sessions that are opened from now on. A role that may
+    /// not read it is warned once; its sessions are then not compared.
+    pub async fn remember_database(&self) -> Result<(), StoreError> {
+        if self.known.seen().marks.is_some() {
+            return Ok(());
+        }
+        let doing = "tell which record it holds";
+        let mut session = self.pool.acquire().await.doing(doing)?;
+        match read(&mut session).await {
+            Ok(marks) => self.known.seen().marks = marks,
+            Err(error) if has_code(&error, INSUFFICIENT_PRIVILEGE) => tracing::warn!(
+                "this role may not read inventory.store as a whole, so a reconnect can't tell whether it reaches the same \
+                 database: `grant select on inventory.store` to it"
+            ),
+            Err(error) => return Err(StoreError::while_doing(doing)(error)),
+        }
+        Ok(())
+    }
+
+    /// Waits until a session reaches another database than the known one. Nothing more may be written then.
+    pub async fn replaced(&self) -> StoreError {
+        self.known.0.replaced.cancelled().await;
+        let difference = self.known.seen().difference;
+        self.other_database(difference.unwrap_or(Difference::NoRecord))
+    }
+
+    pub(super) fn other_database(&self, difference: Difference) -> StoreError {
+        StoreError::OtherDatabase {
+            place: place(&self.options),
+            difference,
+        }
+    }
+}
+
+/// `None` if the record is not there. A row as a whole, so that a schema without the column can be read too.
+async fn read(session: &mut PgConnection) -> Result<Option<Marks>, sqlx::Error> {
+    let row = sqlx::raw_sql(
+        "select pg_catalog.to_jsonb(s) ->> 'identity',
+                (extract(epoch from nullif(last_recorded_at, '-infinity')) * 1000000)::int8
+         from inventory.store s",
+    )
+    .fetch_optional(session)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    Ok(Some(Marks {
+        identity: row.try_get(0)?,
+        recorded_at: row.try_get(1)?,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn marks(identity: Option<&str>, recorded_at: Option<i64>) -> Marks {
+        Marks {
+            identity: identity.map(str::to_owned),
+            recorded_at,
+        }
+    }
+
+    #[test]
+    fn another_identity_or_an_older_record_is_another_database() {
+        let known = marks(Some("a"), Some(7));
+        for (found, difference) in [
+            (marks(Some("a"), Some(7)), None),
+            (marks(Some("a"), Some(8)), None),
+            (marks(Some("b"), Some(8)), Some(Difference::Identity)),
+            (marks(None, Some(8)), Some(Difference::Identity)),
+            (marks(Some("a"), Some(6)), Some(Difference::Publications)),
+            (marks(Some("a"), None), Some(Difference::Publications)),
+        ] {
+            assert_eq!(known.difference(&found), difference, "{found:?}");
+        }
+        assert_eq!(
+            marks(None, None).difference(&marks(Some("a"), Some(1))),
+            None,
+            "migrated meanwhile"
+        );
+    }
+
+    #[test]
+    fn a_lease_must_not_be_older_than_one_that_was_seen() {
+        let known = Known::default();
+        assert!(!known.is_behind(1, LeaseNumber(0)));
+        known.saw_lease(1, LeaseNumber(5));
+        assert!(!known.is_behind(1, LeaseNumber(5)) && !known.is_behind(2, LeaseNumber(1)));
+        assert!(known.is_behind(1, LeaseNumber(4)));
+        assert!(known.0.replaced.is_cancelled());
+    }
+}

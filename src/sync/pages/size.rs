@@ -1,0 +1,167 @@
+//! How many objects a page is requested with. Pure.
+//!
+//! A response that takes the API longer than a proxy waits fails each time, however often it is requested. Half as many
+//! objects may be fast enough. A cursor may mean something else with another page size, so the first page after a change
+//! is checked like the first one after a resume.
+
+use crate::model::{Cursor, Next, ObjectId, Page, Pagination};
+
+/// Pages are not made smaller than this: the API was seen to refuse 25 with "limit is too low".
+pub const SMALLEST: u32 = 100;
+
+/// The number of objects that the next page is requested with.
+#[derive(Debug, Clone, Copy)]
+pub struct PageSize {
+    pub limit: u32,
+    largest: u32,
+    /// The size is larger than one that was fast enough, to find out whether it is fast enough by now.
+    is_trial: bool,
+    /// No page has come since the size was reduced: the API may be too slow for any page.
+    may_be_an_outage: bool,
+}
+
+impl PageSize {
+    /// Begins with `limit` objects of at most `largest`.
+    pub fn new(limit: u32, largest: u32) -> Self {
+        Self {
+            limit,
+            largest,
+            is_trial: limit < largest,
+            may_be_an_outage: false,
+        }
+    }
+
+    /// Halves the size, because a page was too slow. Returns false if it must not become smaller.
+    pub fn reduce(&mut self) -> bool {
+        if self.limit <= SMALLEST {
+            return false;
+        }
+        self.limit = (self.limit / 2).max(SMALLEST);
+        self.may_be_an_outage = !self.is_trial;
+        self.is_trial = false;
+        true
+    }
+
+    /// Doubles the size after a page, as long as no page after an outage was too slow: it was the API, not the size. A
+    /// walk on other cursors than its last id keeps its size, because those may count pages. Returns whether the size is
+    /// back at the largest.
+    pub fn recover(&mut self, page: &Page) -> bool {
+        let last = page.rows.last().map(|row| Next::Cursor(Cursor::after(&row.id)));
+        if !self.may_be_an_outage || last.is_none_or(|last| last != page.next) {
+            return false;
+        }
+        self.limit = self.limit.saturating_mul(2).min(self.largest);
+        self.is_trial = true;
+        self.may_be_an_outage = self.limit < self.largest;
+        !self.may_be_an_outage
+    }
+}
+
+/// The size that a walk begins or resumes with, at most `largest`. `remembered` is the largest that was fast enough for
+/// the namespace.
+///
+/// A walk that is resumed at a cursor other than its last id keeps its page size if that was smaller: an opaque cursor may
+/// count pages, and larger ones would skip objects.
+pub fn first_limit(largest: u32, remembered: Option<u32>, pagination: &Pagination, last: Option<&ObjectId>) -> u32 {
+    let limit = remembered.map_or(largest, |remembered| remembered.min(largest));
+    let is_last_id = match (&pagination.cursor, last) {
+        (Some(cursor), Some(last)) => *cursor == Cursor::after(last),
+        (cursor, _) => cursor.is_none(),
+    };
+    match pagination.limit {
+        Some(before) if !is_last_id => limit.min(before),
+        _ => limit,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Observation, StoredData};
+
+    #[test]
+    fn pages_are_halved_down_to_the_smallest() {
+        let mut size = PageSize::new(10_000, 10_000);
+        let mut sizes = Vec::new();
+        while size.reduce() {
+            sizes.push(size.limit);
+        }
+        assert_eq!(sizes, [5_000, 2_500, 1_250, 625, 312, 156, 100]);
+        assert!(
+            !PageSize::new(10, 10).reduce(),
+            "a user's own small limit is never raised"
+        );
+    }
+
+    fn page(cursor: &str) -> Page {
+        Page {
+            rows: vec![Observation {
+                id: ObjectId::from_bytes([7; 32]),
+                data: StoredData::With,
+            }],
+            next: Next::Cursor(Cursor::new(cursor).unwrap()),
+            count: None,
+            per_page: None,
+            total_count: None,
+            requests: 1,
+            limit: 0,
+            took: std::time::Duration::ZERO,
+        }
+    }
+
+    #[test]
+    fn after_an_outage_pages_grow_again() {
+        let mut size = PageSize::new(1_000, 1_000);
+        while size.reduce() {}
+        let mut sizes = vec![size.limit];
+        while !size.recover(&page(&"07".repeat(32))) {
+            sizes.push(size.limit);
+        }
+        assert_eq!((sizes, size.limit), (vec![100, 200, 400, 800], 1_000));
+        assert!(!size.recover(&page(&"07".repeat(32))), "it is there once");
+    }
+
+    #[test]
+    fn a_size_that_is_too_slow_again_is_not_tried_again() {
+        let mut size = PageSize::new(1_000, 1_000);
+        assert!(size.reduce());
+        size.recover(&page(&"07".repeat(32)));
+        assert_eq!(size.limit, 1_000);
+        assert!(size.reduce());
+        size.recover(&page(&"07".repeat(32)));
+        assert_eq!(size.limit, 500);
+    }
+
+    #[test]
+    fn an_opaque_cursor_keeps_the_size_after_an_outage() {
+        let mut size = PageSize::new(1_000, 1_000);
+        assert!(size.reduce());
+        size.recover(&page("op_2"));
+        assert_eq!(size.limit, 500);
+    }
+
+    #[test]
+    fn an_opaque_cursor_keeps_the_size_of_its_pages() {
+        let last = ObjectId::from_bytes([7; 32]);
+        let at = |cursor: Option<Cursor>, limit| Pagination {
+            cursor,
+            limit,
+            ..Pagination::default()
+        };
+        let opaque = || Cursor::new("op_3");
+        let id = || Some(Cursor::after(&last));
+        for (largest, remembered, pagination, expected) in [
+            (10_000, None, at(None, None), 10_000),
+            (10_000, Some(625), at(None, None), 625),
+            (100, Some(625), at(None, None), 100),
+            (10_000, None, at(id(), Some(100)), 10_000),
+            (10_000, None, at(opaque(), Some(100)), 100),
+            (100, None, at(opaque(), Some(10_000)), 100),
+            (10_000, Some(625), at(opaque(), Some(1_250)), 625),
+            (10_000, None, at(opaque(), None), 10_000), // begun before page sizes were recorded
+        ] {
+            let limit = first_limit(largest, remembered, &pagination, Some(&last));
+            assert_eq!(limit, expected, "{largest} {remembered:?} {pagination:?}");
+        }
+    }
+}
