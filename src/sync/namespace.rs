@@ -19,7 +19,7 @@ use super::progress::{Progress, WalkProgress};
 use super::relisting::Relisting;
 use super::retry_database::{Dropped, database_waits, while_usable};
 use super::settings::Settings;
-use super::shutdown::{Shutdown, StopReason};
+use super::shutdown::Shutdown;
 use super::walk::Walker;
 
 /// What all namespaces of a run share.
@@ -107,7 +107,7 @@ pub(super) struct NamespaceSync<'a> {
     pub(super) run: &'a Run<'a>,
     pub(super) planned: &'a Planned<'a>,
     pub(super) relisting: &'a Relisting,
-    progress: Arc<WalkProgress>,
+    pub(super) progress: Arc<WalkProgress>,
 }
 
 impl NamespaceSync<'_> {
@@ -133,26 +133,6 @@ impl NamespaceSync<'_> {
                 let why = "the database session that holds the namespace's lock is gone".to_owned();
                 AttemptResult { database_lost: true, ..AttemptResult::interrupted(why) }
             }
-        }
-    }
-
-    /// The run stops, and the database did not carry out in time what this namespace waits for. Its sessions are ended,
-    /// so that this can't happen later, and the record then says whether the walk was published.
-    async fn statement_dropped(&self, reason: StopReason) -> AttemptResult {
-        let run = self.run;
-        run.sessions_ended.get_or_init(|| run.store.end_sessions()).await;
-        let why = format!("{reason}, and the database did not carry out a statement in time");
-        let Some(reached) = self.progress.last_reached() else {
-            return AttemptResult::interrupted(format!("{why}, before its walk began"));
-        };
-        match run.stop.finish(run.store.snapshot_status(reached.snapshot_id)).await {
-            Ok(Ok(Some((_, status)))) => ended_as(&status).unwrap_or_else(|| {
-                let pages = reached.checkpoint.pages;
-                AttemptResult::interrupted(format!("{why}; the next run goes on after page {pages}"))
-            }),
-            _ => AttemptResult::interrupted(format!(
-                "{why}; the database does not say whether the snapshot was published: the next run finds out"
-            )),
         }
     }
 
@@ -245,7 +225,7 @@ impl NamespaceSync<'_> {
 }
 
 /// The result of a walk that the record says was published or held.
-fn ended_as(status: &str) -> Option<AttemptResult> {
+pub(super) fn ended_as(status: &str) -> Option<AttemptResult> {
     match status {
         "complete" => Some(AttemptResult::new(Status::Complete, None)),
         "held" => {
