@@ -6,6 +6,7 @@
 //! `one` replays.
 
 pub mod coverage;
+mod liveness;
 pub mod model;
 mod outcomes;
 pub mod random;
@@ -35,7 +36,7 @@ use crate::support::database::{TestDatabase, fresh_database};
 const WORKERS: u64 = 6;
 
 /// Every event that a schedule can contain, by its name in `Coverage`.
-const ALL: [&str; 55] = [
+const ALL: [&str; 57] = [
     "a namespace goes",
     "a namespace returns",
     "churn: Create",
@@ -85,6 +86,8 @@ const ALL: [&str; 55] = [
     "outcome: failed",
     "outcome: missing",
     "walks resumed",
+    "walks resumed once faults had stopped",
+    "namespaces beside faulty ones",
     "finished walks that must equal the service's truth",
     "finished walks that must equal the pages served",
     "snapshots: superseded",

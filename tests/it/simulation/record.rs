@@ -19,6 +19,7 @@ pub struct Snapshot {
     pub changes: [i64; 6],
     pub digest: Option<String>,
     pub resumed: i64,
+    pub pages: i64,
     /// The next page's cursor, from the checkpoint.
     pub cursor: Option<String>,
     pub walked: bool,
@@ -62,7 +63,7 @@ pub struct Record {
 
 pub async fn snapshots(session: &mut PgConnection, account: &str) -> sqlx::Result<Vec<Snapshot>> {
     let rows = sqlx::query(
-        "select v.snapshot_id, v.namespace_id, v.status, v.base_snapshot_id, v.recorded_at, v.objects, v.digest, v.resumed,
+        "select v.snapshot_id, v.namespace_id, v.status, v.base_snapshot_id, v.recorded_at, v.objects, v.digest, v.resumed, v.pages,
                 array[v.created, v.removed, v.data_gained, v.data_lost, v.data_known, v.data_unknown] as changes,
                 s.cursor, s.walked
          from inventory.snapshots v join inventory.snapshot s on s.snapshot_id = v.snapshot_id
@@ -81,6 +82,7 @@ pub async fn snapshots(session: &mut PgConnection, account: &str) -> sqlx::Resul
         changes: row.get::<Vec<i64>, _>("changes").try_into().unwrap(),
         digest: row.get("digest"),
         resumed: row.get("resumed"),
+        pages: row.get("pages"),
         cursor: row.get("cursor"),
         walked: row.get("walked"),
     };

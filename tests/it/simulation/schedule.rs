@@ -108,6 +108,23 @@ impl Trouble {
     }
 }
 
+impl Trouble {
+    /// Whether the fault concerns one namespace alone and takes no time, so that it can't excuse another namespace.
+    pub fn is_local(self) -> bool {
+        matches!(
+            self,
+            Self::WrongShape
+                | Self::ErrorsBesideSuccess
+                | Self::Forbidden
+                | Self::NotFound
+                | Self::RepeatCursor
+                | Self::CursorCycle
+                | Self::CursorsDiffer
+                | Self::OutOfOrder
+        )
+    }
+}
+
 /// Interrupts the run after its future was polled this many times, which may be at any point where it waits.
 #[derive(Debug, Clone, Copy)]
 pub struct Interruption {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use anyhow::{Context, ensure};
-use cloudflare_simulator::{Fault, Flag, Id};
+use cloudflare_simulator::{Fault, Flag, Id, hex};
 
 pub type Objects = BTreeMap<Id, Flag>;
 
@@ -46,9 +46,11 @@ impl Log {
         let by_cursor: HashMap<_, _> = walk.iter().map(|page| (page.cursor.as_deref(), page)).collect();
         let (mut objects, mut cursor, mut steps) = (Objects::new(), None, 0);
         loop {
-            let page = by_cursor
-                .get(&cursor)
-                .with_context(|| format!("the page at {cursor:?} was never served"))?;
+            // After an expired cursor the walk continues at the id before the last one that it has.
+            let before_last = objects.keys().next_back().map(|last| hex(&predecessor(*last)));
+            let pages = [cursor, before_last.as_deref().filter(|_| cursor.is_some())].map(|at| by_cursor.get(&at));
+            let page = pages.into_iter().flatten().max_by_key(|page| page.at);
+            let page = page.with_context(|| format!("the page at {cursor:?} was never served"))?;
             objects.extend(page.rows.iter().copied());
             match page.next.as_deref() {
                 None => return Ok(objects),
@@ -58,4 +60,16 @@ impl Log {
             ensure!(steps <= by_cursor.len(), "the pages go in a circle");
         }
     }
+}
+
+/// The greatest id below this one; ids of simulated objects are never zero.
+fn predecessor(mut id: Id) -> Id {
+    for byte in id.iter_mut().rev() {
+        let (less, borrow) = byte.overflowing_sub(1);
+        *byte = less;
+        if !borrow {
+            break;
+        }
+    }
+    id
 }

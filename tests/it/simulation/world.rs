@@ -4,12 +4,13 @@
 use std::sync::Arc;
 
 use anyhow::{Context, bail, ensure};
-use cloudflare_simulator::{CursorKey, Namespace, Objects as Served, Simulator, When};
+use cloudflare_simulator::{Namespace, Objects as Served, Simulator, When};
 use durable_inventory::store::Store;
 use durable_inventory::sync::Status;
 use sqlx::postgres::PgConnectOptions;
 
 use super::coverage::Coverage;
+use super::liveness::{check_independence, check_lists, check_requests, is_unprovable};
 use super::model::Model;
 use super::outcomes::{check_outcomes, has_walked};
 use super::random::Random;
@@ -81,19 +82,21 @@ impl<'a> World<'a> {
     }
 
     async fn play_runs(&mut self, seat: &mut Seat) -> anyhow::Result<()> {
-        let last = self.schedule.runs.len() - 1;
+        let runs = self.schedule.runs.len();
         for (number, planned) in self.schedule.runs.iter().enumerate() {
-            let played = self.play_run(planned, number == last, seat).await;
+            let played = self.play_run(planned, runs - number, seat).await;
             played.with_context(|| format!("run {number}"))?;
         }
         Ok(())
     }
 
-    async fn play_run(&mut self, planned: &PlannedRun, last: bool, seat: &mut Seat) -> anyhow::Result<()> {
+    /// `runs_left` runs are left, this one included. The last two have no faults.
+    async fn play_run(&mut self, planned: &PlannedRun, runs_left: usize, seat: &mut Seat) -> anyhow::Result<()> {
         let before = record::snapshots(&mut seat.admin, &self.account).await?;
         self.prepare(planned, &before);
         let store = self.store().await?;
-        let patient = planned.faults.is_empty() && planned.list.is_none();
+        let local = planned.faults.iter().all(|(.., trouble)| trouble.is_local());
+        let patient = local && planned.list.is_none();
         let account = account(&self.simulator.base_url(), &self.account, patient);
         let left = run(&store, account, planned, seat).await;
         drop(store);
@@ -113,7 +116,27 @@ impl<'a> World<'a> {
                 "rows are left (snapshot, status, staged, spooled): {leaked:?}"
             );
         }
-        if last {
+        if let Left::Ended(ended) = &left
+            && let (true, None, Ok(summary)) = (patient, planned.interruption, ended.as_ref())
+        {
+            for (at, watched) in self.namespaces.iter().enumerate() {
+                let is_faulty = planned.faults.iter().any(|(of, ..)| *of == at);
+                let unprovable = || self.simulator.with_namespace(&watched.id, |n| is_unprovable(n));
+                if watched.gone.is_none() && !is_faulty && !unprovable() {
+                    check_independence(&summary.namespaces, &watched.id)?;
+                    self.coverage.count("namespaces beside faulty ones");
+                }
+            }
+        }
+        if runs_left == 2 {
+            check_lists(&self.simulator, &self.account)?;
+            for watched in self.namespaces.iter().filter(|watched| watched.gone.is_none()) {
+                let (session, id) = (&mut seat.admin, &watched.id);
+                let checked = check_requests(session, &self.simulator, id, &before, &after, self.coverage).await;
+                checked.with_context(|| id.clone())?;
+            }
+        }
+        if runs_left == 1 {
             self.check_end(&left)?;
         }
         Ok(())
@@ -284,12 +307,8 @@ impl<'a> World<'a> {
                 );
                 continue;
             }
-            let unprovable = self.simulator.with_namespace(&watched.id, |n| {
-                n.cursor_key == CursorKey::AbsentAtEnd
-                    && !n.objects().is_empty()
-                    && n.objects().len().is_multiple_of(10)
-            });
-            if unprovable && status == Some(Status::Failed) {
+            let unprovable = self.simulator.with_namespace(&watched.id, |n| is_unprovable(n));
+            if unprovable && status == Some(Status::Interrupted) {
                 self.coverage.count("an end that can't be proven");
                 continue;
             }
