@@ -42,6 +42,11 @@ impl ApiHealth {
         since.elapsed()
     }
 
+    /// Ends an outage whose failures have another cause.
+    pub(super) fn forgive(&self) {
+        self.state().failing_since = None;
+    }
+
     /// Whether the API's envelope was received in this run.
     pub(super) fn has_responded(&self) -> bool {
         self.state().responded

@@ -71,97 +71,26 @@ pub(super) async fn run<T, F>(request: Request<'_>, mut send: impl FnMut() -> F)
 where
     F: Future<Output = Result<T, AttemptError>>,
 {
-    let Request {
-        policy,
-        limiter,
-        health,
-        subject,
-        may_shrink,
-        by_token,
-    } = request;
+    let (subject, limiter, policy) = (request.subject, request.limiter, request.policy);
     let mut delays = policy.delays();
-    let mut first_sent = None;
-    let (mut requests, mut not_the_api, mut refusals, mut slow) = (0, 0, 0, 0);
+    let mut attempts = Attempts::new(request);
     loop {
-        let elapsed = first_sent.map_or(Duration::ZERO, |at: Instant| at.elapsed());
-        if let Err(pause) = limiter.acquire(policy.budget.saturating_sub(elapsed)).await {
-            let asked = AttemptError::wrong(pause.why);
-            let reason = format_args!(
-                "the {:.0} s that are left go beyond the retry budget",
-                pause.left.as_secs_f64()
-            );
-            return Err(Error::exhausted(subject, asked, requests, elapsed, reason));
-        }
-        let sent = Instant::now();
-        let first_sent = *first_sent.get_or_insert(sent);
-        requests += 1;
+        attempts.acquire().await?;
+        let sent = attempts.begin();
         let failed = match send().await {
             Ok(response) => {
                 limiter.note_accepted();
-                health.note_response();
-                return Ok((response, requests));
+                attempts.request.health.note_response();
+                return Ok((response, attempts.count));
             }
             Err(failed) => failed,
         };
-        slow = if matches!(failed.decision, RetryDecision::Slow { .. }) {
-            slow + 1
-        } else {
-            0
-        };
-        let mut floor = match failed.decision {
-            RetryDecision::Final(kind) => {
-                // The others are found on this machine.
-                if !matches!(kind, ErrorKind::Setup | ErrorKind::Exhausted) {
-                    health.note_response();
-                }
-                return Err(Error::of(kind, subject, failed, requests));
-            }
-            RetryDecision::Refused { .. } => {
-                health.note_response();
-                refusals += 1;
-                Duration::ZERO
-            }
-            RetryDecision::NotTheApi {
-                not_before,
-                attempts,
-                kind,
-            } => {
-                not_the_api += 1;
-                if !health.has_responded() && not_the_api >= attempts {
-                    return Err(Error::not_the_api(kind, subject, failed, requests));
-                }
-                not_before
-            }
-            RetryDecision::Retry { not_before } | RetryDecision::Slow { not_before } => not_before,
-            // The token's pause is the wait. The delay below is its minimum, because some servers send
-            // "Retry-After: 0" every time.
-            RetryDecision::Throttled => limiter.pause_left(),
-        };
-        floor = floor.max(delays.next().unwrap_or(policy.max_delay));
-        let (wait, elapsed) = (floor, first_sent.elapsed());
-        let is_beyond = |elapsed: Duration| elapsed.saturating_add(wait) > policy.budget;
-        if let RetryDecision::Refused { kind, permission } = failed.decision {
-            if refusals > MOST_REFUSALS || is_beyond(elapsed) || !limiter.has_accepted() {
-                return Err(Error::refused(kind, permission && by_token, subject, failed, requests));
-            }
-        } else {
-            let outage = health.note_failure(sent);
-            if is_beyond(elapsed) || is_beyond(outage) {
-                if let RetryDecision::NotTheApi { kind, .. } = failed.decision
-                    && !health.has_responded()
-                {
-                    return Err(Error::not_the_api(kind, subject, failed, requests));
-                }
-                return Err(gave_up(subject, failed, requests, elapsed, outage, wait));
-            }
-        }
-        if may_shrink && slow == MOST_SLOW {
-            return Err(Error::of(ErrorKind::PageTooSlow, subject, failed, requests));
-        }
+        let delay = delays.next().unwrap_or(policy.max_delay);
+        let (failed, wait) = attempts.wait_after(failed, sent, delay)?;
         // Tenths are enough in a log.
         let (wait_s, cause) = ((wait.as_secs_f64() * 10.0).round() / 10.0, failed.root_cause());
         tracing::warn!(
-            attempt = requests,
+            attempt = attempts.count,
             wait_s,
             cause,
             "{subject}: {}: trying again",
@@ -171,27 +100,169 @@ where
     }
 }
 
-/// The error of a request whose next wait would go beyond the budget.
-fn gave_up(
-    subject: Subject<'_>,
-    last: AttemptError,
-    requests: u32,
-    elapsed: Duration,
-    outage: Duration,
-    wait: Duration,
-) -> Error {
-    let wait = wait.as_secs_f64();
-    // The outage began with another request.
-    if outage > elapsed + Duration::from_secs(1) {
-        let outage = outage.as_secs_f64();
-        let reason = format_args!(
-            "no request to the API has succeeded for {outage:.1} s and the next wait of {wait:.1} s goes beyond the retry \
-             budget"
-        );
-        return Error::exhausted(subject, last, requests, elapsed, reason);
+/// The attempts of one request so far.
+struct Attempts<'a> {
+    request: Request<'a>,
+    first_sent: Option<Instant>,
+    count: u32,
+    /// Responses that did not come from the API.
+    not_the_api: u32,
+    /// Refusals of the credentials.
+    refusals: u32,
+    /// Attempts in a row that were too slow.
+    slow: u32,
+}
+
+impl<'a> Attempts<'a> {
+    fn new(request: Request<'a>) -> Self {
+        Self {
+            request,
+            first_sent: None,
+            count: 0,
+            not_the_api: 0,
+            refusals: 0,
+            slow: 0,
+        }
     }
-    let reason = format_args!("the next wait of {wait:.1} s goes beyond the retry budget");
-    Error::exhausted(subject, last, requests, elapsed, reason)
+
+    fn elapsed(&self) -> Duration {
+        self.first_sent.map_or(Duration::ZERO, |at| at.elapsed())
+    }
+
+    /// Waits until the quota allows another request, or fails if that takes longer than the budget.
+    async fn acquire(&self) -> Result<(), Error> {
+        let Request {
+            policy,
+            limiter,
+            subject,
+            ..
+        } = self.request;
+        let elapsed = self.elapsed();
+        let acquired = limiter.acquire(policy.budget.saturating_sub(elapsed)).await;
+        acquired.map_err(|pause| {
+            let asked = AttemptError::wrong(pause.why);
+            let left = pause.left.as_secs_f64();
+            let reason = format_args!("the {left:.0} s that are left go beyond the retry budget");
+            Error::exhausted(subject, asked, self.count, elapsed, reason)
+        })
+    }
+
+    /// Counts an attempt. Returns when it was sent.
+    fn begin(&mut self) -> Instant {
+        let sent = Instant::now();
+        self.first_sent.get_or_insert(sent);
+        self.count += 1;
+        sent
+    }
+
+    /// How long to wait before the next attempt, at least `delay`; an error if there must not be another one.
+    fn wait_after(
+        &mut self,
+        failed: AttemptError,
+        sent: Instant,
+        delay: Duration,
+    ) -> Result<(AttemptError, Duration), Error> {
+        let Request {
+            limiter,
+            health,
+            subject,
+            ..
+        } = self.request;
+        let is_slow = matches!(failed.decision, RetryDecision::Slow { .. });
+        self.slow = if is_slow { self.slow + 1 } else { 0 };
+        let not_before = match failed.decision {
+            RetryDecision::Final(kind) => {
+                // The others are found on this machine.
+                if !matches!(kind, ErrorKind::Setup | ErrorKind::Exhausted) {
+                    health.note_response();
+                }
+                return Err(Error::of(kind, subject, failed, self.count));
+            }
+            RetryDecision::Refused { kind, permission } => {
+                health.note_response();
+                self.refusals += 1;
+                let is_worth_it = limiter.has_accepted() && self.refusals <= MOST_REFUSALS;
+                if !is_worth_it || self.is_beyond_budget(self.elapsed(), delay) {
+                    let permission = permission && self.request.by_token;
+                    return Err(Error::refused(kind, permission, subject, failed, self.count));
+                }
+                return Ok((failed, delay));
+            }
+            RetryDecision::NotTheApi {
+                not_before,
+                attempts,
+                kind,
+            } => {
+                self.not_the_api += 1;
+                if !health.has_responded() && self.not_the_api >= attempts {
+                    return Err(Error::not_the_api(kind, subject, failed, self.count));
+                }
+                not_before
+            }
+            RetryDecision::Retry { not_before } | RetryDecision::Slow { not_before } => not_before,
+            // The token's pause is the wait. The delay is its minimum, because some servers send "Retry-After: 0" every
+            // time.
+            RetryDecision::Throttled => limiter.pause_left(),
+        };
+        let wait = not_before.max(delay);
+        match self.is_over(sent, wait) {
+            None => Ok((failed, wait)),
+            Some(GiveUp::TooSlow) => Err(Error::of(ErrorKind::PageTooSlow, subject, failed, self.count)),
+            Some(GiveUp::Budget { outage }) => Err(self.gave_up(failed, outage, wait)),
+        }
+    }
+
+    /// Whether there must be no attempt after `wait`. `sent` is when the last one was sent, which failed.
+    fn is_over(&self, sent: Instant, wait: Duration) -> Option<GiveUp> {
+        let health = self.request.health;
+        let outage = health.note_failure(sent);
+        // Read later than the outage, so that it is not shorter than an outage that began with this request.
+        let elapsed = self.elapsed();
+        let is_beyond = self.is_beyond_budget(elapsed, wait);
+        let is_own = outage <= elapsed;
+        if self.request.may_shrink && is_own && (self.slow >= MOST_SLOW || (is_beyond && self.slow > 1)) {
+            // Nothing but this page says that the API is out of order.
+            health.forgive();
+            return Some(GiveUp::TooSlow);
+        }
+        (is_beyond || self.is_beyond_budget(outage, wait)).then_some(GiveUp::Budget { outage })
+    }
+
+    fn is_beyond_budget(&self, elapsed: Duration, wait: Duration) -> bool {
+        elapsed.saturating_add(wait) > self.request.policy.budget
+    }
+
+    /// The error of a request whose next wait would go beyond the budget.
+    fn gave_up(&self, last: AttemptError, outage: Duration, wait: Duration) -> Error {
+        let (subject, elapsed) = (self.request.subject, self.elapsed());
+        if let RetryDecision::NotTheApi { kind, .. } = last.decision
+            && !self.request.health.has_responded()
+        {
+            return Error::not_the_api(kind, subject, last, self.count);
+        }
+        let wait = wait.as_secs_f64();
+        // The outage began with another request.
+        if outage > elapsed + Duration::from_secs(1) {
+            let outage = outage.as_secs_f64();
+            let reason = format_args!(
+                "no request to the API has succeeded for {outage:.1} s and the next wait of {wait:.1} s goes beyond the retry \
+                 budget"
+            );
+            return Error::exhausted(subject, last, self.count, elapsed, reason);
+        }
+        let reason = format_args!("the next wait of {wait:.1} s goes beyond the retry budget");
+        Error::exhausted(subject, last, self.count, elapsed, reason)
+    }
+}
+
+/// Why there is no further attempt.
+enum GiveUp {
+    /// A smaller page may be faster.
+    TooSlow,
+    Budget {
+        /// How long no request to the API has succeeded.
+        outage: Duration,
+    },
 }
 
 #[cfg(test)]

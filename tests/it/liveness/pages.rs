@@ -140,7 +140,8 @@ fn too_slow_above(most: u64) -> Fault {
 async fn pages_that_are_too_large_for_the_api_become_smaller() {
     let (simulator, database, namespace) = room(2_000).await;
     simulator.fault(&namespace, When::From(2), too_slow_above(300));
-    let ended = run(sync(&simulator, &database, &["--limit", "1000"]));
+    // The slow pages take longer than that together, and each size has a budget of its own.
+    let ended = run(sync(&simulator, &database, &["--limit", "1000", "--retry-for", "4s"]));
     assert_recorded(&ended, &simulator, &database, &namespace).await;
     assert_eq!(statuses(&database, &namespace).await, ["complete"]);
     assert!(ended.stderr.contains("requesting pages of 250 objects"), "{ended:#?}");

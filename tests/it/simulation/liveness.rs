@@ -44,7 +44,10 @@ pub async fn check_requests(
     coverage: &Coverage,
 ) -> anyhow::Result<()> {
     let newest = before.iter().map(|snapshot| snapshot.id).max().unwrap_or(0);
-    let begun = after.iter().filter(|s| s.namespace == namespace && s.id > newest).count() as u64;
+    let begun = after
+        .iter()
+        .filter(|s| s.namespace == namespace && s.id > newest)
+        .count() as u64;
     let unfinished = before.iter().find(|s| s.namespace == namespace && s.is_unfinished());
     let mut committed = 0;
     if let Some(old) = unfinished {
@@ -78,7 +81,11 @@ pub async fn check_requests(
 
 pub fn check_lists(simulator: &Simulator, account: &str) -> anyhow::Result<()> {
     let list = format!("/accounts/{account}/workers/durable_objects/namespaces");
-    let lists = simulator.requests().iter().filter(|request| request.path.ends_with(&list)).count();
+    let lists = simulator
+        .requests()
+        .iter()
+        .filter(|request| request.path.ends_with(&list))
+        .count();
     ensure!(lists <= MOST_LISTS, "{lists} requests for the namespace list");
     Ok(())
 }
