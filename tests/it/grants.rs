@@ -15,7 +15,7 @@ pub fn grants(role: &str) -> String {
 }
 
 /// Roles outlive a test's database.
-async fn drop_role(mut owner: PgConnection, role: &str) {
+pub async fn drop_role(mut owner: PgConnection, role: &str) {
     owner
         .execute(AssertSqlSafe(format!("drop owned by {role}; drop role {role}")))
         .await

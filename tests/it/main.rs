@@ -48,6 +48,7 @@ mod support;
 mod sync;
 mod terminal;
 mod two_programs;
+mod upgrade;
 mod watched;
 mod wire;
 mod workerd;

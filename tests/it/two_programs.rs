@@ -10,6 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use sqlx::{Connection, PgConnection};
 
 use crate::support::database::{TestDatabase, fresh_database};
+use crate::support::figures::report;
 use crate::support::program::{ACCOUNT, Ended, run, simulator, sync};
 use crate::support::witness::Witness;
 
@@ -228,11 +229,6 @@ async fn rounds(rounds: u64) -> (u64, u64) {
 
 fn number(variable: &str, default: u64) -> u64 {
     std::env::var(variable).map_or(default, |text| text.parse().unwrap())
-}
-
-#[expect(clippy::print_stdout, reason = "the figures of a large test are its result")]
-fn report(text: &str) {
-    println!("{text}");
 }
 
 #[tokio::test]

@@ -9,14 +9,14 @@ use crate::support::database::{TestDatabase, fresh_database};
 use crate::support::ledger::{objects, statuses, texts, truth};
 use crate::support::program::{ACCOUNT, Ended, run, simulator, sync};
 
-async fn room(count: usize) -> (Simulator, TestDatabase, String) {
+pub async fn room(count: usize) -> (Simulator, TestDatabase, String) {
     let (simulator, database) = (simulator().await, fresh_database().await);
     let namespace = simulator.add_namespace(ACCOUNT, "room");
     simulator.seed(&namespace, count, 1);
     (simulator, database, namespace)
 }
 
-async fn assert_recorded(ended: &Ended, simulator: &Simulator, database: &TestDatabase, namespace: &str) {
+pub async fn assert_recorded(ended: &Ended, simulator: &Simulator, database: &TestDatabase, namespace: &str) {
     assert_eq!(ended.code, Some(0), "{ended:#?}");
     assert_eq!(objects(database, namespace).await, truth(simulator, namespace));
 }

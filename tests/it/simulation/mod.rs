@@ -32,6 +32,7 @@ use self::run::Seat;
 use self::schedule::Schedule;
 use self::world::World;
 use crate::support::database::{TestDatabase, fresh_database};
+use crate::support::figures::report;
 
 const WORKERS: u64 = 6;
 
@@ -122,11 +123,6 @@ async fn one() {
     if let Some(seed) = number("SIMULATION_SEED") {
         simulate(seed..seed + 1).await;
     }
-}
-
-#[expect(clippy::print_stdout, reason = "the figures of a large test are its result")]
-fn report(text: &str) {
-    println!("{text}");
 }
 
 fn number(variable: &str) -> Option<u64> {

@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod database;
+pub mod figures;
 pub mod ledger;
 pub mod memory;
 pub mod network;

@@ -3,13 +3,15 @@
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use cloudflare_simulator::Simulator;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 /// The CA of [`tls`], for `SSL_CERT_FILE`.
@@ -20,7 +22,13 @@ fn listen<F>(serve: impl Fn(TcpStream) -> F + Send + 'static) -> SocketAddr
 where
     F: Future<Output = io::Result<()>> + Send + 'static,
 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listen_on(std::net::TcpListener::bind("127.0.0.1:0").unwrap(), serve)
+}
+
+fn listen_on<F>(listener: std::net::TcpListener, serve: impl Fn(TcpStream) -> F + Send + 'static) -> SocketAddr
+where
+    F: Future<Output = io::Result<()>> + Send + 'static,
+{
     listener.set_nonblocking(true).unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
@@ -39,8 +47,13 @@ where
     address
 }
 
-fn acceptor() -> TlsAcceptor {
-    let certificate = CertificateDer::from(&include_bytes!("tls/server.der")[..]);
+const SERVER: &[u8] = include_bytes!("tls/server.der");
+/// Signed by itself.
+const PORTAL: &[u8] = include_bytes!("tls/portal.der");
+
+/// Both certificates are for the same key, and valid for 127.0.0.1.
+fn acceptor(certificate: &'static [u8]) -> TlsAcceptor {
+    let certificate = CertificateDer::from(certificate);
     let key = PrivatePkcs8KeyDer::from(&include_bytes!("tls/server.key.der")[..]);
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ServerConfig::builder_with_provider(provider)
@@ -54,10 +67,18 @@ fn acceptor() -> TlsAcceptor {
 
 /// Puts TLS in front of a simulator. Returns its address on this machine, for which the certificate is valid.
 pub fn tls(simulator: &Simulator) -> SocketAddr {
+    tls_behind_portal(simulator, |_| false)
+}
+
+/// The same, but the connections of which `is_caught` is true, by their number from 1, get the certificate of a captive
+/// portal.
+pub fn tls_behind_portal(simulator: &Simulator, is_caught: impl Fn(usize) -> bool + Send + 'static) -> SocketAddr {
     let simulator = address(simulator);
-    let acceptor = acceptor();
+    let (server, portal) = (acceptor(SERVER), acceptor(PORTAL));
+    let connections = AtomicUsize::new(0);
     listen(move |client| {
-        let acceptor = acceptor.clone();
+        let number = 1 + connections.fetch_add(1, Ordering::Relaxed);
+        let acceptor = if is_caught(number) { &portal } else { &server }.clone();
         async move {
             let mut client = acceptor.accept(client).await?;
             let mut server = TcpStream::connect(simulator).await?;
@@ -65,6 +86,50 @@ pub fn tls(simulator: &Simulator) -> SocketAddr {
             Ok(())
         }
     })
+}
+
+/// A further address of a simulator, which can fall silent.
+pub struct Address {
+    pub socket: SocketAddr,
+    is_silent: watch::Sender<bool>,
+    accepted: Arc<AtomicUsize>,
+}
+
+impl Address {
+    /// Listens on `at`, and passes everything on to the simulator.
+    pub fn listen(simulator: &Simulator, at: (IpAddr, u16)) -> Self {
+        let (simulator, is_silent, accepted) = (address(simulator), watch::Sender::new(false), Arc::default());
+        let (silence, count) = (is_silent.clone(), Arc::<AtomicUsize>::clone(&accepted));
+        let socket = listen_on(std::net::TcpListener::bind(at).unwrap(), move |mut client| {
+            count.fetch_add(1, Ordering::Relaxed);
+            let mut silence = silence.subscribe();
+            async move {
+                let mut server = TcpStream::connect(simulator).await?;
+                tokio::select! {
+                    biased;
+                    _ = silence.wait_for(|is_silent| *is_silent) => {}
+                    passed = copy_bidirectional(&mut client, &mut server) => return passed.map(drop),
+                }
+                // The client's side stays open.
+                std::future::pending().await
+            }
+        });
+        Self {
+            socket,
+            is_silent,
+            accepted,
+        }
+    }
+
+    /// From now on no connection gets a response, though each is accepted.
+    pub fn fall_silent(&self) {
+        self.is_silent.send_replace(true);
+    }
+
+    /// The number of connections so far.
+    pub fn accepted(&self) -> usize {
+        self.accepted.load(Ordering::Relaxed)
+    }
 }
 
 pub fn address(simulator: &Simulator) -> SocketAddr {
@@ -89,7 +154,7 @@ impl Proxy {
 
     /// The same behind TLS.
     pub fn https(respond: impl Fn(usize) -> Option<&'static str> + Send + Sync + Copy + 'static) -> Self {
-        let acceptor = acceptor();
+        let acceptor = acceptor(SERVER);
         Self::start(move |client, heads| {
             let acceptor = acceptor.clone();
             async move { tunnel(&mut acceptor.accept(client).await?, &heads, respond).await }

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::{case, check};
 use crate::support::database::{TestDatabase, fresh_database};
+use crate::support::figures::report;
 use crate::support::ledger::{objects, truth};
 use crate::support::program::{ACCOUNT, Ended, run, simulator, sync};
 
@@ -165,6 +166,9 @@ async fn a_long_walk_through_odd_responses_completes_in_one_run() {
     assert_eq!(objects(&database, &odd).await, truth(&simulator, &odd));
     // The first delay of the back-off is at most a second, and a pause as long.
     let delays = Duration::from_secs(2) * count as u32;
+    report(&format!(
+        "1,000 pages: {without:.1?}; with {count} odd responses: {with:.1?}, of which delays are at most {delays:?}"
+    ));
     assert!(with < without * 2 + delays, "{with:?} instead of {without:?}");
 }
 
