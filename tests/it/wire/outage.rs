@@ -46,7 +46,9 @@ async fn an_outage_costs_one_budget_however_many_namespaces_there_are() {
     assert!(took < Duration::from_secs(15), "{took:?}");
     // Each is tried, because the fault may be another's.
     for namespace in &namespaces[10..] {
-        assert_eq!(simulator.requests_to(namespace).len(), 1, "{ended:#?}");
+        // Twice if the first four gave up because their next wait was long, and the budget has a second left.
+        let sent = simulator.requests_to(namespace).len();
+        assert!((1..=2).contains(&sent), "{sent} requests: {ended:#?}");
     }
     assert!(
         ended.stdout.contains("no request to the API has succeeded for"),
