@@ -29,6 +29,7 @@ pub(super) enum Fate {
 pub(super) fn classify(error: &WalkError, is_off_the_list: bool, got_further: bool) -> Fate {
     match error {
         WalkError::OutOfOrder { .. } => Fate::StartOver { unordered: true },
+        WalkError::UnprovenEnd { resumed: true, .. } => Fate::StartOver { unordered: false },
         WalkError::CursorRefused { .. } | WalkError::SpoolLost if got_further => Fate::StartOver { unordered: false },
         WalkError::Contradiction { .. } => Fate::Ended(Ending::Failed),
         WalkError::Store(StoreError::FenceLost) => Fate::Left,
@@ -80,6 +81,14 @@ mod tests {
         WalkError::Store(StoreError::while_doing("work")(source))
     }
 
+    fn unproven(resumed: bool) -> WalkError {
+        WalkError::UnprovenEnd {
+            page: 1,
+            other: 9_999,
+            resumed,
+        }
+    }
+
     /// Each error: what it means for a listed namespace, for one that the list lacks, and once the walk has started over and
     /// got no further.
     #[test]
@@ -109,7 +118,8 @@ mod tests {
             (api(ErrorKind::Contradictory), always(FAILED)),
             (api(ErrorKind::Wrong), always(STALLED)),
             (WalkError::Contradiction { page: 1, what: what() }, always(FAILED)),
-            (WalkError::UnprovenEnd { page: 1, other: 9_999 }, always(STALLED)),
+            (unproven(false), always(STALLED)),
+            (unproven(true), always(start_over(false))),
             (WalkError::OutOfOrder { page: 1 }, always(start_over(true))),
             (
                 WalkError::CursorRefused { page: 1, what: what() },

@@ -112,7 +112,7 @@ impl PageReader {
         }
         match self.is_whole_in_two_pages(full, before, checkpoint).await? {
             true => Ok(Vec::new()),
-            false => Err(WalkError::unproven_end(number, full.limit)),
+            false => Err(WalkError::unproven_end(number, full.limit, checkpoint.resumed > 0)),
         }
     }
 

@@ -20,7 +20,13 @@ pub(in crate::sync) enum WalkError {
         "page {page}: it is full and has no cursor key, and the API does not say what follows its last id, so the end can't \
          be proven: try --limit {other}"
     )]
-    UnprovenEnd { page: u64, other: u32 },
+    UnprovenEnd {
+        page: u64,
+        /// A page size to try.
+        other: u32,
+        /// The walk was resumed. One from the start may have a last page that is not full.
+        resumed: bool,
+    },
     #[error("page {page}: the API's ids do not ascend")]
     OutOfOrder { page: u64 },
     #[error("page {page}: the API does not go on from the checkpoint: {what}")]
@@ -56,8 +62,8 @@ impl WalkError {
 
     /// `limit` is that of the page. With another one, the last page is not full, unless the number of objects is a multiple
     /// of that as well.
-    pub(super) fn unproven_end(page: u64, limit: u32) -> Self {
+    pub(super) fn unproven_end(page: u64, limit: u32, resumed: bool) -> Self {
         let other = if limit > SMALLEST { limit - 1 } else { SMALLEST + 1 };
-        Self::UnprovenEnd { page, other }
+        Self::UnprovenEnd { page, other, resumed }
     }
 }

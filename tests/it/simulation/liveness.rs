@@ -18,7 +18,8 @@ const SPARE: u64 = 5;
 const MOST_LISTS: usize = 4;
 
 /// The only reasons for which a walk may begin again instead of being resumed. Each is written by the program.
-const MAY_BEGIN_AGAIN: [&str; 7] = [
+const MAY_BEGIN_AGAIN: [&str; 8] = [
+    "the end can't be proven",
     "the API's ids do not ascend",
     "does not go on from the checkpoint",
     "a crash of the database emptied",
