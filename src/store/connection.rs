@@ -8,7 +8,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, Executor, PgConnection, PgPool};
 
 use super::error::Doing;
-use super::identity::Known;
+use super::identity::SeenDatabase;
 use super::managed_postgres::ProcessHandle;
 use super::session::{
     CONNECT_TIMEOUT, LIMITS, SAFE_DEFAULTS, answers_in_step, connect, place, refuse_transaction_pooler, unreachable,
@@ -23,7 +23,7 @@ pub struct Store {
     /// The `application_name` of this process's sessions. It is unique, so that the next holder of a lock can end the
     /// sessions of a dead one.
     pub(super) session_name: String,
-    pub(super) known: Known,
+    pub(super) known: SeenDatabase,
     /// The private server's process.
     server: Option<ProcessHandle>,
 }
@@ -43,7 +43,7 @@ impl Store {
             .await
             .map_err(|source| unreachable(&options, source))?;
         refuse_transaction_pooler(first, &options).await?;
-        let known = Known::default();
+        let known = SeenDatabase::default();
         let check = known.clone();
         let pool = PgPoolOptions::new()
             .max_connections(sessions)

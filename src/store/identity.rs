@@ -20,7 +20,7 @@ const INSUFFICIENT_PRIVILEGE: &str = "42501";
 
 /// What this process knows of its database. Empty until [`Store::remember_database`]: before, there may be no schema.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Known(Arc<Shared>);
+pub(super) struct SeenDatabase(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
@@ -84,7 +84,7 @@ impl Marks {
     }
 }
 
-impl Known {
+impl SeenDatabase {
     fn seen(&self) -> MutexGuard<'_, Seen> {
         self.0.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }

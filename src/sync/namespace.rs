@@ -17,7 +17,7 @@ use super::pages::PageSource;
 use super::plan::Planned;
 use super::progress::{Progress, WalkProgress};
 use super::relisting::Relisting;
-use super::retry_database::{Dropped, database_waits, while_usable};
+use super::retry_database::{Unusable, database_waits, while_usable};
 use super::settings::Settings;
 use super::shutdown::Shutdown;
 use super::walk::Walker;
@@ -61,12 +61,12 @@ pub(super) async fn sync_namespace(run: &Run<'_>, planned: &Planned<'_>, relisti
         let attempt = Box::pin(namespace.attempt(&mut previous));
         let result = match while_usable(run.store, run.stop, attempt).await {
             Ok(result) => result,
-            Err(Dropped::ServerEnded) => AttemptResult {
+            Err(Unusable::ServerEnded) => AttemptResult {
                 database_lost: true,
                 ..AttemptResult::interrupted("the private PostgreSQL ended".to_owned())
             },
-            Err(Dropped::Replaced(other)) => break AttemptResult::of(&other),
-            Err(Dropped::Stopped(reason)) => break namespace.statement_dropped(reason).await,
+            Err(Unusable::Replaced(other)) => break AttemptResult::of(&other),
+            Err(Unusable::Stopped(reason)) => break namespace.statement_dropped(reason).await,
         };
         // The first attempt takes any lease. A later one must follow the lease before it, or the one of the plan.
         previous.get_or_insert(planned.lease);

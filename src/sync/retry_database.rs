@@ -31,7 +31,7 @@ pub(super) fn database_waits(budget: Duration) -> ExponentialBuilder {
 }
 
 /// Why work on the database was dropped.
-pub(super) enum Dropped {
+pub(super) enum Unusable {
     /// The run stops, and the work had its time to end.
     Stopped(StopReason),
     /// The private server has no process any more.
@@ -45,18 +45,18 @@ pub(super) async fn while_usable<T>(
     store: &Store,
     stop: &Shutdown,
     work: impl Future<Output = T>,
-) -> Result<T, Dropped> {
+) -> Result<T, Unusable> {
     let work = async {
         tokio::select! {
             biased;
-            other = store.replaced() => Err(Dropped::Replaced(other)),
+            other = store.replaced() => Err(Unusable::Replaced(other)),
             done = work => Ok(done),
-            () = store.server_ended() => Err(Dropped::ServerEnded),
+            () = store.server_ended() => Err(Unusable::ServerEnded),
         }
     };
     stop.finish(work)
         .await
-        .unwrap_or_else(|reason| Err(Dropped::Stopped(reason)))
+        .unwrap_or_else(|reason| Err(Unusable::Stopped(reason)))
 }
 
 /// Retries what failed because the database was `lost`. Returns the last error when the time is over or the run stops.
@@ -72,9 +72,9 @@ pub(super) async fn retry_database<T, E: std::error::Error + From<SyncError>>(
         let error = match while_usable(store, stop, Box::pin(attempt())).await {
             Ok(Err(error)) if lost(&error) && stop.reason().is_none() => Some(error),
             Ok(ended) => return ended,
-            Err(Dropped::ServerEnded) => None,
-            Err(Dropped::Replaced(other)) => return Err(SyncError::Store(other).into()),
-            Err(Dropped::Stopped(reason)) => return Err(SyncError::Stopped(reason).into()),
+            Err(Unusable::ServerEnded) => None,
+            Err(Unusable::Replaced(other)) => return Err(SyncError::Store(other).into()),
+            Err(Unusable::Stopped(reason)) => return Err(SyncError::Stopped(reason).into()),
         };
         match stop.finish(store.restart_server()).await {
             Ok(running) => running.map_err(SyncError::Store)?,

@@ -8,14 +8,14 @@ use crate::model::NamespaceId;
 const LEAST_ROWS: u64 = 10_000;
 
 /// How many rows a walk may expect to read.
-pub(super) struct Growth {
+pub(super) struct GrowthWatch {
     /// The objects that the base has, or the first `total_count` of the API if that is greater. `None` if neither is known.
     expected: Option<u64>,
     has_total: bool,
     has_warned: bool,
 }
 
-impl Growth {
+impl GrowthWatch {
     /// `base` is the number of objects in the snapshot that the walk is compared with.
     pub(super) fn new(base: Option<u64>) -> Self {
         Self {
@@ -66,7 +66,7 @@ mod tests {
             (Some(0), &[None], LEAST_ROWS + 1, true),
             (Some(u64::MAX), &[None], u64::MAX, false),
         ] {
-            let mut growth = Growth::new(base);
+            let mut growth = GrowthWatch::new(base);
             totals.iter().for_each(|total| growth.note(&id, 0, *total));
             growth.note(&id, rows, None);
             assert_eq!(growth.has_warned, warned, "{base:?} {totals:?} {rows}");

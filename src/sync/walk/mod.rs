@@ -22,7 +22,7 @@ use crate::units::Cursors;
 use self::check_page::CheckedPage;
 use self::diff_range::RangeDiff;
 pub(super) use self::error::WalkError;
-use self::growth::Growth;
+use self::growth::GrowthWatch;
 use super::pages::{FetchError, PageSize, PageSource, Pages, Position, first_limit};
 use super::progress::WalkProgress;
 
@@ -110,7 +110,7 @@ impl PageReader {
         let mut pages = Pages::new(self.walker.source.clone(), self.walker.cursors, self.size, several);
         let mut resumed = checkpoint.pagination.cursor.is_some();
         let mut fetched = self.fetch_next(&mut pages, &checkpoint, None).await;
-        let mut growth = Growth::new(self.base_objects);
+        let mut growth = GrowthWatch::new(self.base_objects);
         loop {
             let page = fetched?;
             let rows = checkpoint.rows_seen() + page.rows.len() as u64;
