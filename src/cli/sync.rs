@@ -20,8 +20,9 @@ Exit codes, the first that applies:
   2    usage or configuration; no namespace is like those asked for
   130  ended by a signal; the next run goes on from there
   1    every namespace failed, or nothing could be recorded
-  3    some namespaces failed, the deadline came, or --export failed
-  5    a mass removal was held back
+  3    some namespaces failed, the namespace list may be cut short, the
+       deadline came, or --export failed
+  5    a mass removal was held back, or many namespaces vanished at once
   4    another run holds every namespace asked for
   0    done
 

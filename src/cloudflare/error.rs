@@ -87,7 +87,10 @@ impl Error {
     /// An attempt that no retry can help.
     pub(super) fn of(kind: ErrorKind, subject: Subject<'_>, attempt: AttemptError, requests: u32) -> Self {
         let advice = match kind {
-            ErrorKind::NotFound => ": check the account, the namespace and the API base URL",
+            ErrorKind::NotFound if matches!(subject, Subject::Objects(..)) => {
+                ": the token may not see it, or it was deleted: `durable-inventory check` shows what the token sees"
+            }
+            ErrorKind::NotFound => ": check the account id and the API base URL",
             ErrorKind::CursorRefused => ": the listing can't go on from here and must start over",
             _ => "",
         };

@@ -10,6 +10,9 @@ use crate::model::{Namespace, NamespaceId};
 /// documented. A server may also send fewer rows, or more. `None` is whatever the server's default is.
 pub(super) const PER_PAGE: [Option<u32>; 4] = [Some(100), None, Some(50), Some(20)];
 
+/// Page sizes that services use. A server without paging that sends as many rows may have cut them to its own size.
+const USUAL_PAGE_SIZES: [u64; 4] = [20, 25, 50, 100];
+
 /// The namespaces listed so far, and what each page reported.
 #[derive(Default)]
 pub(super) struct NamespaceList {
@@ -204,6 +207,16 @@ impl NamespaceList {
         let overlap = |page: &ListedPage| page.new > 0 && page.new < page.distinct;
         if let Some(at) = self.pages.iter().position(overlap) {
             return Some(format!("page {} repeats some namespaces of earlier pages", at + 1));
+        }
+        if let [first, second] = self.pages.as_slice()
+            && second.rows > 0
+            && second.new == 0
+            && USUAL_PAGE_SIZES.contains(&first.rows)
+        {
+            let rows = first.rows;
+            return Some(format!(
+                "page 2 is page 1 again, and its {rows} rows may be one page of a longer list"
+            ));
         }
         let [first, .., before, last] = self.pages.as_slice() else {
             return None;

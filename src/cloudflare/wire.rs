@@ -324,6 +324,9 @@ fn namespace(row: &RawValue) -> Result<Namespace, String> {
     }
     let row: NamespaceRow<'_> = serde_json::from_str(row.get()).map_err(|error| shown(&error.to_string()))?;
     let id: NamespaceId = identifier(row.id)?;
+    if matches!(id.as_str(), "." | "..") {
+        return Err(format!("its id {} can't be a part of a URL", id.as_str()));
+    }
     let documented = flag("use_sqlite", row.use_sqlite)?;
     let in_typings = flag("useSqlite", row.use_sqlite_in_typings)?;
     if let (Some(a), Some(b)) = (documented, in_typings)

@@ -247,7 +247,7 @@ impl Lease {
         let key = self.namespace_key;
         let remembered = self.write("remember a namespace's page size", async |connection| {
             sqlx::query!(
-                "update inventory.namespace set page_limit = $2 where namespace_key = $1",
+                "update inventory.namespace set page_limit = $2, page_limit_walks = 0 where namespace_key = $1",
                 key,
                 limit.map(|limit| limit as i32)
             )
@@ -257,14 +257,20 @@ impl Lease {
         remembered.await.map(drop)
     }
 
-    /// Replaces a remembered page size.
-    pub async fn raise_limit(&self, limit: Option<u32>) -> Result<(), StoreError> {
+    /// Counts a walk that came to its end with pages of `limit` objects, if a page size is remembered for the namespace. The
+    /// third in a row doubles the size, up to `largest`, where it is forgotten.
+    pub async fn raise_limit(&self, limit: u32, largest: u32) -> Result<(), StoreError> {
         let key = self.namespace_key;
+        let twice = Some(limit * 2).filter(|twice| *twice < largest);
         let raised = self.write("raise a namespace's page size", async |connection| {
             sqlx::query!(
-                "update inventory.namespace set page_limit = $2 where namespace_key = $1 and page_limit is not null",
+                "update inventory.namespace
+                 set page_limit = case when page_limit_walks >= 2 then $3 else greatest(page_limit, $2) end,
+                     page_limit_walks = case when page_limit_walks >= 2 then 0 else page_limit_walks + 1 end
+                 where namespace_key = $1 and page_limit is not null",
                 key,
-                limit.map(|limit| limit as i32)
+                limit as i32,
+                twice.map(|twice| twice as i32)
             )
             .execute(connection)
             .await

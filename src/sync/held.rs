@@ -29,8 +29,8 @@ pub enum DecideError {
     #[error("namespace {0} is not missing: only one that is no longer listed, and answers 404, can be retired")]
     NotMissing(String),
     #[error(
-        "namespace {0} does not wait to be marked as missing: only one that vanished with many others does, and that a run \
-         has reported"
+        "namespace {0} is not waiting to be marked as missing: `accept-missing` is for namespaces that a run reported as \
+         vanished together with many others"
     )]
     NotVanished(String),
     #[error(

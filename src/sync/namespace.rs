@@ -153,7 +153,7 @@ impl NamespaceSync<'_> {
         loop {
             let error = match self.walker().walk(&mut walk).await {
                 Ok(()) => {
-                    self.try_larger_pages_next(&walk).await?;
+                    self.note_small_pages(&walk).await?;
                     if self.planned.is_off_the_list {
                         walk.lease().clear_vanished().await?;
                     }
@@ -196,14 +196,11 @@ impl NamespaceSync<'_> {
         Ok(result)
     }
 
-    /// A walk with smaller pages than usual came to its end: the next one tries pages of twice the size.
-    async fn try_larger_pages_next(&self, walk: &Walk) -> Result<(), StoreError> {
+    /// A walk with smaller pages than usual came to its end. After some of these, larger pages are tried again.
+    async fn note_small_pages(&self, walk: &Walk) -> Result<(), StoreError> {
         let largest = self.planned.account.limit;
         match walk.checkpoint().pagination.limit.filter(|limit| *limit < largest) {
-            Some(limit) => {
-                let twice = Some(limit * 2).filter(|limit| *limit < largest);
-                walk.lease().raise_limit(twice).await
-            }
+            Some(limit) => walk.lease().raise_limit(limit, largest).await,
             None => Ok(()),
         }
     }

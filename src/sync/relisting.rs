@@ -11,7 +11,7 @@ use crate::text::chain;
 use super::settings::Account;
 use super::shutdown::Shutdown;
 
-/// How often a run requests one account's list again at most.
+/// Maximum number of repeated namespace lists per account and run.
 const MOST_LISTS: u8 = 3;
 
 /// What the newest list of a run says about a namespace.

@@ -16,7 +16,7 @@ use super::outcome::{MassVanishing, Status};
 use super::retry_database::{SyncError, retry_database};
 use super::run::Walked;
 
-/// Up to so many namespaces of an account may vanish at once, unless they are all.
+/// Number of an account's namespaces that may vanish at once, unless they are all of them.
 const MOST_AT_ONCE: usize = 2;
 /// Above this share of an account's namespaces, more than [`MOST_AT_ONCE`] are held.
 const MOST_PERCENT: usize = 30;

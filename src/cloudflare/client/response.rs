@@ -28,7 +28,10 @@ const CREDENTIAL_CODES: [u64; 3] = [6003, 6111, 9106];
 /// An unknown email address, or a key that is not that user's.
 const WRONG_EMAIL_OR_KEY: u64 = 9103;
 
-/// No access, or none from this address: the message tells which.
+/// A token that the API does not know, with status 401: "Invalid API Token". Other services use the code for anything.
+const UNKNOWN_TOKEN: u64 = 1000;
+
+/// No access, or none from this address: the message says which.
 const NO_ACCESS: u64 = 9109;
 
 /// The error code of a fault in Cloudflare's own services, sent with any status: "An unknown error has occurred". Source:
@@ -227,6 +230,7 @@ impl ApiResponse {
         let text = errors.text.to_ascii_lowercase();
         let is_servers_fault = has(&SERVER_CODE) || SERVER_WORDS.into_iter().any(|words| text.contains(words));
         let is_by_address = has(&NO_ACCESS) && text.contains("location");
+        let is_unknown = status == 401 && has(&UNKNOWN_TOKEN);
         let not_before = self.retry_after.unwrap_or_default();
         let decision = match status {
             429 => RetryDecision::Throttled,
@@ -238,7 +242,10 @@ impl ApiResponse {
                     401 => ErrorKind::Unauthorized,
                     _ => ErrorKind::Forbidden,
                 },
-                permission: !is_by_address && !has(&WRONG_EMAIL_OR_KEY) && !CREDENTIAL_CODES.iter().any(has),
+                permission: !is_by_address
+                    && !is_unknown
+                    && !has(&WRONG_EMAIL_OR_KEY)
+                    && !CREDENTIAL_CODES.iter().any(has),
             },
             400 if CREDENTIAL_CODES.iter().any(has) => RetryDecision::Refused {
                 kind: ErrorKind::Unauthorized,
@@ -252,6 +259,8 @@ impl ApiResponse {
             ": the email address or the API key is wrong; an API token belongs in CLOUDFLARE_API_TOKEN"
         } else if is_by_address {
             ": the token may only be used from other IP addresses: change its client IP address filter"
+        } else if is_unknown {
+            ": the token is revoked, expired or mistyped"
         } else if CREDENTIAL_CODES.iter().any(has) {
             ": the API can't read the credentials: copy the token or the key again, without quotes or other text"
         } else {

@@ -192,7 +192,7 @@ impl Server {
         let says_that_this_is_all = matches!(self.says, Says::TotalOfThePage | Says::TotalTooSmall);
         match (self.page, self.size) {
             (Page::EmptyAfter(_), _) => says_nothing_of_all || says_that_this_is_all,
-            (Page::Ignored, Size::Capped(20, echoes)) => says_nothing_of_all || says_that_this_is_all && !echoes,
+            (Page::Ignored, Size::Capped(20, echoes)) => says_that_this_is_all && !echoes,
             _ => false,
         }
     }
@@ -237,8 +237,10 @@ fn a_consistent_server_is_believed() {
         for all in COUNTS {
             let (list, requests) = server.list(all);
             let (doubt, listed) = (list.doubt(), list.into_namespaces().len() as u64);
+            // Without a total, as many rows as a usual page has may be one page of more.
+            let may_be_cut = server.page == Page::Ignored && USUAL_PAGE_SIZES.contains(&all);
             assert!(
-                listed == all && doubt.is_none(),
+                listed == all && (doubt.is_none() || (may_be_cut && server.says != Says::Everything)),
                 "{server:?} has {all}, listed {listed} in {requests} requests: {doubt:?}"
             );
         }

@@ -68,7 +68,7 @@ impl Pages {
             self.source.limit = self.size.limit;
             match self.read(pagination, reached).await {
                 Ok(page) => {
-                    if self.size.recover(&page) {
+                    if self.size.note(&page) {
                         self.to_remember = Some(None);
                     }
                     return Ok(charged(page, spent));

@@ -9,6 +9,9 @@ use crate::model::{Cursor, Next, ObjectId, Page, Pagination};
 /// Pages are not made smaller than this: the API was seen to refuse 25 with "limit is too low".
 pub const SMALLEST: u32 = 100;
 
+/// Pages in a row that must come before a larger one is tried. A failed trial costs three slow responses.
+const GOOD_PAGES: u32 = 8;
+
 /// The number of objects that the next page is requested with.
 #[derive(Debug, Clone, Copy)]
 pub struct PageSize {
@@ -16,8 +19,10 @@ pub struct PageSize {
     largest: u32,
     /// The size is larger than one that was fast enough, to find out whether it is fast enough by now.
     is_trial: bool,
-    /// No page has come since the size was reduced: the API may be too slow for any page.
+    /// The API may have been too slow for any page when the size was reduced.
     may_be_an_outage: bool,
+    /// Pages since the size changed.
+    good_pages: u32,
 }
 
 impl PageSize {
@@ -28,6 +33,7 @@ impl PageSize {
             largest,
             is_trial: limit < largest,
             may_be_an_outage: false,
+            good_pages: 0,
         }
     }
 
@@ -39,21 +45,28 @@ impl PageSize {
         self.limit = (self.limit / 2).max(SMALLEST);
         self.may_be_an_outage = !self.is_trial;
         self.is_trial = false;
+        self.good_pages = 0;
         true
     }
 
-    /// Doubles the size after a page, as long as no page after an outage was too slow: it was the API, not the size. A
-    /// walk on other cursors than its last id keeps its size, because those may count pages. Returns whether the size is
-    /// back at the largest.
-    pub fn recover(&mut self, page: &Page) -> bool {
-        let last = page.rows.last().map(|row| Next::Cursor(Cursor::after(&row.id)));
-        if !self.may_be_an_outage || last.is_none_or(|last| last != page.next) {
-            return false;
+    /// Takes note of a page that came in time. After some of them a larger one is tried, unless one was too slow already:
+    /// the API was slow then, not the page too large. A walk on other cursors than its last id keeps its size, because
+    /// those may count pages. Returns whether a page of the largest size has come again.
+    pub fn note(&mut self, page: &Page) -> bool {
+        if self.is_trial && self.limit == self.largest {
+            self.is_trial = false;
+            return true;
         }
-        self.limit = self.limit.saturating_mul(2).min(self.largest);
-        self.is_trial = true;
-        self.may_be_an_outage = self.limit < self.largest;
-        !self.may_be_an_outage
+        self.good_pages += 1;
+        let last = page.rows.last().map(|row| Next::Cursor(Cursor::after(&row.id)));
+        let continues_at_its_last_id = last.is_some_and(|last| last == page.next);
+        if self.may_be_an_outage && continues_at_its_last_id && self.good_pages >= GOOD_PAGES {
+            self.limit = self.limit.saturating_mul(2).min(self.largest);
+            self.is_trial = true;
+            self.may_be_an_outage = self.limit < self.largest;
+            self.good_pages = 0;
+        }
+        false
     }
 }
 
@@ -109,35 +122,42 @@ mod tests {
         }
     }
 
+    /// The sizes of the next pages, until one of the largest size has come.
+    fn sizes(size: &mut PageSize, cursor: &str, pages: usize) -> Vec<u32> {
+        let mut sizes = Vec::new();
+        for _ in 0..pages {
+            sizes.push(size.limit);
+            if size.note(&page(cursor)) {
+                break;
+            }
+        }
+        sizes
+    }
+
     #[test]
     fn after_an_outage_pages_grow_again() {
-        let mut size = PageSize::new(1_000, 1_000);
+        let mut size = PageSize::new(300, 300);
         while size.reduce() {}
-        let mut sizes = vec![size.limit];
-        while !size.recover(&page(&"07".repeat(32))) {
-            sizes.push(size.limit);
-        }
-        assert_eq!((sizes, size.limit), (vec![100, 200, 400, 800], 1_000));
-        assert!(!size.recover(&page(&"07".repeat(32))), "it is there once");
+        let expected = [&[100; 8][..], &[200; 8], &[300]].concat();
+        assert_eq!(sizes(&mut size, &"07".repeat(32), 100), expected);
+        assert_eq!(sizes(&mut size, &"07".repeat(32), 9), [300; 9], "it is back once");
     }
 
     #[test]
     fn a_size_that_is_too_slow_again_is_not_tried_again() {
         let mut size = PageSize::new(1_000, 1_000);
         assert!(size.reduce());
-        size.recover(&page(&"07".repeat(32)));
+        assert_eq!(sizes(&mut size, &"07".repeat(32), 8), [500; 8]);
         assert_eq!(size.limit, 1_000);
         assert!(size.reduce());
-        size.recover(&page(&"07".repeat(32)));
-        assert_eq!(size.limit, 500);
+        assert_eq!(sizes(&mut size, &"07".repeat(32), 100), [500; 100]);
     }
 
     #[test]
     fn an_opaque_cursor_keeps_the_size_after_an_outage() {
         let mut size = PageSize::new(1_000, 1_000);
         assert!(size.reduce());
-        size.recover(&page("op_2"));
-        assert_eq!(size.limit, 500);
+        assert_eq!(sizes(&mut size, "op_2", 20), [500; 20]);
     }
 
     #[test]

@@ -125,7 +125,7 @@ async fn many_that_vanish_at_once_wait_for_a_person() {
     // Only those that were noted are marked.
     let never = accept(&simulator, &database, &[&namespaces[5]]);
     assert_eq!(never.code, Some(1), "{never:#?}");
-    assert!(never.stderr.contains("does not wait"), "{never:#?}");
+    assert!(never.stderr.contains("is not waiting"), "{never:#?}");
     let one = accept(&simulator, &database, &[&namespaces[0]]);
     assert_eq!(one.code, Some(0), "{one:#?}");
     assert_eq!(missing(&database).await, ["n0"]);

@@ -305,7 +305,7 @@ async fn permanent_errors_are_not_retried() {
             refusal(404, 10066, "not found"),
             Some("c"),
             NotFound,
-            "HTTP 404: not found (code 10066): check the account".into(),
+            "HTTP 404: not found (code 10066): the token may not see it".into(),
         ),
         (
             refusal(400, 10001, "bad cursor"),
