@@ -261,7 +261,7 @@ impl Client {
     }
 
     /// Fetches a page of at most `limit` objects, after `cursor` or from the start. If `limit` is above 100 and the API is
-    /// too slow for the page three times in a row, the error is [`ErrorKind::PageTooSlow`](super::ErrorKind::PageTooSlow).
+    /// too slow for the page three times in a row, the error is [`ErrorKind::PageTooSlow`].
     pub async fn list_objects(
         &self,
         account: &AccountId,
