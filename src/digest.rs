@@ -1,6 +1,6 @@
 //! A digest of a set of objects: the sum, modulo 2^256, of one hash for each (id, stored data). It does not depend on
-//! order and is updated by adding and subtracting, so the record, its changes and a walk can be compared without reading
-//! rows. Version 1 hashes with SHA-256.
+//! order and is updated by adding and subtracting, so the record, its changes and a walk can be compared without
+//! reading rows. Version 1 hashes with SHA-256.
 
 use sha2::{Digest, Sha256};
 

@@ -1,5 +1,5 @@
-//! Files that are replaced atomically: a file is written under a temporary name and renamed, so readers see the old file
-//! or the whole new one.
+//! Files that are replaced atomically: a file is written under a temporary name and renamed, so readers see the old
+//! file or the whole new one.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
@@ -26,8 +26,8 @@ struct Names {
 }
 
 impl FileOutput {
-    /// Opens a file that the user named. A link is followed, as a rename would replace the link itself. A pipe or a device
-    /// is written to directly.
+    /// Opens a file that the user named. A link is followed, as a rename would replace the link itself. A pipe or a
+    /// device is written to directly.
     pub fn create(path: &Path) -> io::Result<Self> {
         refuse_planted_links(path)?;
         let place = match fs::canonicalize(path) {
@@ -44,8 +44,8 @@ impl FileOutput {
         Self::open(folder, name, replaced)
     }
 
-    /// Opens a file in a folder to which others may write. A link is replaced and never followed, because it may lead to a
-    /// file that its owner may not write.
+    /// Opens a file in a folder to which others may write. A link is replaced and never followed, because it may lead
+    /// to a file that its owner may not write.
     pub fn replace(path: &Path) -> io::Result<Self> {
         if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
             return Err(not_plain(path));
@@ -56,8 +56,8 @@ impl FileOutput {
         Self::open(folder, name, replaced)
     }
 
-    /// Opens a file in a folder where only this program chooses names. A link or anything else that is not a plain file is
-    /// an error, which names it by `path`.
+    /// Opens a file in a folder where only this program chooses names. A link or anything else that is not a plain file
+    /// is an error, which names it by `path`.
     pub fn in_folder(folder: File, name: &str, path: &Path) -> io::Result<Self> {
         let replaced = match statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(there) => match FileType::from_raw_mode(there.st_mode) {
@@ -143,8 +143,8 @@ fn plain_file(folder: &File, name: &OsString) -> Option<Stat> {
     there.filter(|there| FileType::from_raw_mode(there.st_mode) == FileType::RegularFile)
 }
 
-/// Refuses another user's link in a folder to which everybody may write, such as /tmp. Linux refuses to open such a link
-/// (`fs.protected_symlinks`), but this module resolves links and renames, so the kernel's rule does not apply.
+/// Refuses another user's link in a folder to which everybody may write, such as /tmp. Linux refuses to open such a
+/// link (`fs.protected_symlinks`), but this module resolves links and renames, so the kernel's rule does not apply.
 fn refuse_planted_links(path: &Path) -> io::Result<()> {
     const WRITABLE_BY_ALL: u32 = 0o1002; // and sticky
     let own = rustix::process::geteuid().as_raw();

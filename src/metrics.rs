@@ -40,8 +40,8 @@ const OF_RECORD: [&str; 4] = [
     "durable_inventory_namespace_missing",
 ];
 
-/// Replaces the file atomically. If the record could not be read, its metrics are kept from the previous file. No link is
-/// followed, because services may share the collector's folder.
+/// Replaces the file atomically. If the record could not be read, its metrics are kept from the previous file. No link
+/// is followed, because services may share the collector's folder.
 pub fn write(path: &Path, run: &RunMetrics<'_>) -> io::Result<()> {
     let mut file = FileOutput::replace(path)?;
     let mut text = render(run);

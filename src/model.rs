@@ -103,8 +103,8 @@ impl FromStr for ObjectId {
     }
 }
 
-/// A Cloudflare account id: 1 to 32 characters (the schema's `maxLength`; it gives no pattern). 32 hex digits are held in
-/// lower case, whatever their spelling was.
+/// A Cloudflare account id: 1 to 32 characters (the schema's `maxLength`; it gives no pattern). 32 hex digits are held
+/// in lower case, whatever their spelling was.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AccountId(String);
 
@@ -145,8 +145,8 @@ pub struct NamespaceId(String);
 #[error("a namespace id is a non-empty text without control characters")]
 pub struct InvalidNamespaceId;
 
-/// An account's or a namespace's id as Cloudflare writes it: other programs write its 32 hex digits in capitals, or pad it
-/// with spaces.
+/// An account's or a namespace's id as Cloudflare writes it: other programs write its 32 hex digits in capitals, or pad
+/// it with spaces.
 pub fn canonical_id(text: &str) -> Cow<'_, str> {
     let text = text.trim_ascii();
     match is_hex_id(text) && text.bytes().any(|byte| byte.is_ascii_uppercase()) {

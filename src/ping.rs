@@ -1,7 +1,7 @@
 //! Notifies a monitor such as healthchecks.io that the job began and how it ended: `URL/start`, then `URL/EXIT_CODE`.
 //!
-//! A monitor that is slow or down neither delays nor fails the job. Anyone with the URL can report for the job, so it is
-//! treated as a secret.
+//! A monitor that is slow or down neither delays nor fails the job. Anyone with the URL can report for the job, so it
+//! is treated as a secret.
 
 use std::time::Duration;
 

@@ -58,8 +58,8 @@ impl Dropped {
     }
 }
 
-/// Prunes the selected namespaces, each under its lock. A prune that was killed has moved some horizons and deleted some
-/// batches; the next one deletes the rest.
+/// Prunes the selected namespaces, each under its lock. A prune that was killed has moved some horizons and deleted
+/// some batches; the next one deletes the rest.
 pub async fn prune(
     store: &Store,
     settings: &Settings,

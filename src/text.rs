@@ -64,8 +64,8 @@ pub fn is_address(text: &str) -> bool {
     text.contains("://") || text.contains("password=")
 }
 
-/// Whether a URL may be parsed in two ways. An unescaped `@`, `/`, `?` or `#` in a password ends the password early; the
-/// rest of it would be taken for the host, looked up in DNS and shown.
+/// Whether a URL may be parsed in two ways. An unescaped `@`, `/`, `?` or `#` in a password ends the password early;
+/// the rest of it would be taken for the host, looked up in DNS and shown.
 pub fn is_ambiguous(url: &str) -> bool {
     let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
     // In http URLs a backslash is a slash, as in browsers.

@@ -26,8 +26,9 @@ pub struct NamespacesArgs {
 pub enum NamespaceDecision {
     /// Mark namespaces as missing after many vanished at once
     ///
-    /// If many of an account's namespaces vanish at once, sync marks none as missing and exits 5, because the token may see
-    /// less than before. This command marks those that the account's list still lacks and whose object list answers 404.
+    /// If many of an account's namespaces vanish at once, sync marks none as missing and exits 5, because the token may
+    /// see less than before. This command marks those that the account's list still lacks and whose object list answers
+    /// 404.
     #[command(after_help = "\
 Examples:
   durable-inventory namespaces accept-missing

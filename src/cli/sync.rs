@@ -52,8 +52,8 @@ pub struct SyncArgs {
     #[arg(long, value_name = "auto|N")]
     pub cursors: Option<Cursors>,
 
-    /// Stop after this long, at the end of a page; the next run goes on from there. A statement that the database does not
-    /// carry out within 5 s more is dropped [default: none]
+    /// Stop after this long, at the end of a page; the next run goes on from there. A statement that the database does
+    /// not carry out within 5 s more is dropped [default: none]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub deadline: Option<Duration>,
 
@@ -69,7 +69,8 @@ pub struct SyncArgs {
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub pause_without_retry_after: Option<Duration>,
 
-    /// How long to retry a request, and to wait out an outage in all, before a namespace is given up for this run [default: 15m]
+    /// How long to retry a request, and to wait out an outage in all, before a namespace is given up for this run
+    /// [default: 15m]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub retry_for: Option<Duration>,
 

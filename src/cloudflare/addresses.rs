@@ -1,5 +1,5 @@
-//! The addresses of a host. Each new connection resolves the name anew, and a retry begins with the address after the one
-//! that failed: a server that accepts connections but does not respond would otherwise be used for every retry.
+//! The addresses of a host. Each new connection resolves the name anew, and a retry begins with the address after the
+//! one that failed: a server that accepts connections but does not respond would otherwise be used for every retry.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! The two listings, one page per call. The client sends the credentials to nobody but the API: plain http is limited to
-//! this machine, redirects are not followed, and a secret in a response is redacted before the response is quoted.
+//! The two listings, one page per call. The client sends the credentials to nobody but the API: plain http is limited
+//! to this machine, redirects are not followed, and a secret in a response is redacted before the response is quoted.
 
 mod in_between;
 mod response;
@@ -29,8 +29,8 @@ use crate::text::chain;
 /// Servers and firewalls close connections that stay idle for longer.
 const LONGEST_IDLE: Duration = Duration::from_secs(90);
 
-/// The time limit of a whole response, as a multiple of the read timeout: ten minutes by default. Without it, a body that
-/// arrives byte by byte would never end.
+/// The time limit of a whole response, as a multiple of the read timeout: ten minutes by default. Without it, a body
+/// that arrives byte by byte would never end.
 const READS_PER_RESPONSE: u32 = 10;
 
 /// Pages of this size or smaller are never made smaller: shorter pages have been refused.
@@ -81,8 +81,8 @@ pub struct NamespaceListing {
 }
 
 impl NamespaceListing {
-    /// Why an account of which something is recorded may have more than is listed. A null may be what it sends for nothing,
-    /// but does not prove that something is gone.
+    /// Why an account of which something is recorded may have more than is listed. A null may be what it sends for
+    /// nothing, but does not prove that something is gone.
     pub fn doubt_for_recorded(&self) -> Option<String> {
         let null = || self.is_null.then(|| "its result is null, not a list".to_owned());
         self.doubt.clone().or_else(null)
@@ -133,11 +133,11 @@ impl Client {
             .connect_timeout(endpoint.connect_timeout)
             .dns_resolver(Arc::new(Resolver::new(addresses.clone())))
             .read_timeout(endpoint.read_timeout)
-            // A retry needs a new connection. Over HTTP/1.1 a timeout closes the connection; an HTTP/2 connection with a
-            // silent peer would be used for every retry.
+            // A retry needs a new connection. Over HTTP/1.1 a timeout closes the connection; an HTTP/2 connection with
+            // a silent peer would be used for every retry.
             .http1_only()
-            // The idle connections of the pool may be dead for the same reason. When a request times out, all connections
-            // that were idle when it was sent have been dropped.
+            // The idle connections of the pool may be dead for the same reason. When a request times out, all
+            // connections that were idle when it was sent have been dropped.
             .pool_idle_timeout(endpoint.read_timeout.min(LONGEST_IDLE));
         let via = match &endpoint.proxy {
             Some(proxy) => proxy.on_the_way_to(&endpoint.base_url),
@@ -198,8 +198,8 @@ impl Client {
         })
     }
 
-    /// Returns the number of requests, too. If the first page is refused, the page size may be why, so others are tried. If
-    /// all are, the first error is returned.
+    /// Returns the number of requests, too. If the first page is refused, the page size may be why, so others are
+    /// tried. If all are, the first error is returned.
     async fn list_once(&self, account: &AccountId) -> Result<(NamespaceList, u32), Error> {
         let (mut refusal, mut refused) = (None, 0);
         for (place, per_page) in PER_PAGE.iter().enumerate().skip(self.per_page.load(Ordering::Relaxed)) {
@@ -220,7 +220,8 @@ impl Client {
         Err(refusal.unwrap_or_else(|| Error::wrong(subject, "no page size is accepted", refused)))
     }
 
-    /// Reads the list to its end and returns the number of requests. An error on a later page keeps the pages before it.
+    /// Reads the list to its end and returns the number of requests. An error on a later page keeps the pages before
+    /// it.
     async fn read_list(&self, account: &AccountId, list: &mut NamespaceList) -> Result<u32, Error> {
         let subject = Subject::Namespaces(account);
         let mut requests = 0;
@@ -260,8 +261,8 @@ impl Client {
         Ok(())
     }
 
-    /// Fetches a page of at most `limit` objects, after `cursor` or from the start. If `limit` is above 100 and the API is
-    /// too slow for the page three times in a row, the error is [`ErrorKind::PageTooSlow`].
+    /// Fetches a page of at most `limit` objects, after `cursor` or from the start. If `limit` is above 100 and the API
+    /// is too slow for the page three times in a row, the error is [`ErrorKind::PageTooSlow`].
     pub async fn list_objects(
         &self,
         account: &AccountId,
@@ -360,14 +361,14 @@ impl Client {
             };
             ApiResponse::receive(response, &self.limiter).await
         };
-        // The connection of a response that is dropped before its end is closed. Boxed, because it is large and every walk
-        // has one within its own future.
+        // The connection of a response that is dropped before its end is closed. Boxed, because it is large and every
+        // walk has one within its own future.
         let received = tokio::time::timeout(self.longest_response, Box::pin(receive)).await;
         let response = received.unwrap_or_else(|_| Err(self.too_long()))?;
         match response.read(parse, has_cursor, &self.health) {
             Ok(parsed) if parsed.notices.is_none() => Ok(parsed),
-            // Parts of the response will be shown, so parse it again without the secret: a text that was cut first could
-            // end in half a secret. Headers and JSON escapes can spell it as well, so the error is redacted too.
+            // Parts of the response will be shown, so parse it again without the secret: a text that was cut first
+            // could end in half a secret. Headers and JSON escapes can spell it as well, so the error is redacted too.
             _ => response
                 .redacted(|body| self.redacted(body))
                 .read(parse, has_cursor, &self.health)

@@ -14,8 +14,8 @@ type Source = Box<dyn std::error::Error + Send + Sync>;
 pub enum ErrorKind {
     /// The base URL or the credentials can't be used. Nothing was sent.
     Setup,
-    /// 401, or a 400 about the credentials: any other request may be refused too. Like the next three kinds, it is the
-    /// API's own refusal, in its envelope. If the token was accepted earlier in the run, it was repeated three times.
+    /// 401, or a 400 about the credentials, in the API's envelope. Other requests may be refused too. If the token was
+    /// accepted earlier in the run, the request was retried three times first.
     Unauthorized,
     /// 403: the credentials have no access to this resource. Others may still be accessible.
     Forbidden,

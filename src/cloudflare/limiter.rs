@@ -1,5 +1,6 @@
 //! Keeps a token within its share of the quota, and pauses it after a 429. All requests of a token go through one
-//! [`Limiter`]. No window sees more requests than the share, whatever the tasks do and however often the program restarts.
+//! [`Limiter`]. No window sees more requests than the share, whatever the tasks do and however often the program
+//! restarts.
 
 use std::num::NonZeroU32;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -58,7 +59,7 @@ pub struct Stats {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct LongPause {
     pub(super) left: Duration,
-    /// Who asked for it, as a sentence.
+    /// The reason for it, as a clause.
     pub(super) why: &'static str,
 }
 
@@ -268,17 +269,17 @@ impl Gate {
 /// A leaky bucket (GCRA) with this guarantee: no closed window of length W sees more than `allowed` requests.
 ///
 /// A bucket of burst B that regains one request per T admits at most B + floor(W / T) in a closed window of length W:
-/// the burst *plus* what it regains meanwhile. A bucket set to the quota's rate therefore breaks the quota. With T longer
-/// than W / (allowed - B + 1), floor(W / T) is at most allowed - B, and the sum at most `allowed`. T is padded by another
-/// 1%, because the server counts arrivals, and a network that delays some requests squeezes them together.
+/// the burst *plus* what it regains meanwhile. A bucket set to the quota's rate therefore breaks the quota. With T
+/// longer than W / (allowed - B + 1), floor(W / T) is at most allowed - B, and the sum at most `allowed`. T is padded
+/// by another 1%, because the server counts arrivals, and a network that delays some requests squeezes them together.
 ///
 /// The bucket starts empty. A full one would grant a fresh burst after each restart. An empty one is never ahead of the
 /// previous process's bucket: that one owes at most B periods at any time, which is what the new one starts with.
 /// Everything that the new one admits, the old one would have admitted too. By induction, one bucket without restarts
 /// could have admitted the requests of any number of restarts.
 ///
-/// B is 1/200 of `allowed`, and costs that share of the rate. For the whole of Cloudflare's quota it is 6 requests, which
-/// make up for 1.5 s of late wake-ups.
+/// B is 1/200 of `allowed`, and costs that share of the rate. For the whole of Cloudflare's quota it is 6 requests,
+/// which make up for 1.5 s of late wake-ups.
 struct Bucket {
     burst: NonZeroU32,
     period: Duration,

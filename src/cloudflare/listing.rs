@@ -6,8 +6,8 @@ use std::collections::{HashMap, HashSet};
 use super::wire::{NamespacePage, Numbers};
 use crate::model::{Namespace, NamespaceId};
 
-/// The number of namespaces per page to request, in the order in which they are tried: a server may refuse one, and none is
-/// documented. A server may also send fewer rows, or more. `None` is whatever the server's default is.
+/// The number of namespaces per page to request, in the order in which they are tried: a server may refuse one, and
+/// none is documented. A server may also send fewer rows, or more. `None` is whatever the server's default is.
 pub(super) const PER_PAGE: [Option<u32>; 4] = [Some(100), None, Some(50), Some(20)];
 
 /// Page sizes that services use. A server without paging that sends as many rows may have cut them to its own size.
@@ -179,7 +179,8 @@ impl NamespaceList {
             {
                 return Some(format!("it lists {listed}, but its total_count is {total}"));
             }
-            // The documentation calls it the total, Cloudflare's servers count the page, and others send the running total.
+            // The documentation calls it the total, Cloudflare's servers count the page, and others send the running
+            // total.
             if let Some(count) = counted(page.reported.count)
                 && ![page.rows, page.distinct, page.so_far, listed].contains(&count)
             {

@@ -1,5 +1,5 @@
-//! The client of the Cloudflare API: one page of a listing at a time, within the token's share of the quota, with retries
-//! of transient errors. It returns validated `model` types, or an [`Error`] to show to a person.
+//! The client of the Cloudflare API: one page of a listing at a time, within the token's share of the quota, with
+//! retries of transient errors. It returns validated `model` types, or an [`Error`] to show to a person.
 
 mod addresses;
 mod base_url;

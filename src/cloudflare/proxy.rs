@@ -45,8 +45,8 @@ impl fmt::Debug for Proxy {
 }
 
 impl Proxy {
-    /// Parses the value of `variable`; without a scheme it means http. `no_proxy` lists the hosts that are reached directly,
-    /// in the syntax of `NO_PROXY`.
+    /// Parses the value of `variable`; without a scheme it means http. `no_proxy` lists the hosts that are reached
+    /// directly, in the syntax of `NO_PROXY`.
     pub fn parse(variable: &'static str, value: &str, no_proxy: String) -> Result<Self, ProxyError> {
         let value = value.trim_ascii();
         if is_ambiguous(value) {
@@ -77,7 +77,7 @@ impl Proxy {
         }
     }
 
-    /// The proxy as the API at this address is reached through it; `None` if it is reached directly.
+    /// Returns the proxy for this API, or `None` if the API is reached directly.
     pub(super) fn on_the_way_to(&self, api: &BaseUrl) -> Option<Via> {
         let intercept = self.intercept(api, &self.no_proxy)?;
         Some(Via {
@@ -110,12 +110,12 @@ impl fmt::Display for Via {
     }
 }
 
-/// How a proxy answers a request for a tunnel.
+/// A proxy's response to CONNECT.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Tunnel {
-    /// With this status and reason.
+    /// A status and its reason.
     Status(u16, String),
-    /// In another protocol.
+    /// Another protocol.
     NotHttp,
     /// Not at all, or it can't be asked.
     Unknown,

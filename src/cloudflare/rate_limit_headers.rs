@@ -1,4 +1,5 @@
-//! Parses the `Ratelimit` and `Ratelimit-Policy` headers into the pace that they ask for. [`super::limiter`] acts on it.
+//! Parses the `Ratelimit` and `Ratelimit-Policy` headers into the pace that they ask for. [`super::limiter`] acts on
+//! it.
 
 use std::time::Duration;
 

@@ -47,7 +47,7 @@ impl RetryPolicy {
     }
 }
 
-/// How often refused credentials are tried again that were accepted earlier in the run.
+/// Retries of a 401 or 403 for credentials that were accepted earlier in the run.
 const MOST_REFUSALS: u32 = 3;
 
 /// The number of slow attempts in a row after which a smaller page is worth trying.
@@ -65,8 +65,8 @@ pub(super) struct Request<'a> {
     pub(super) by_token: bool,
 }
 
-/// Sends until an attempt succeeds, fails for good, or the budget is used up: by this request, or by an outage that began
-/// before it. Returns the number of requests, too.
+/// Sends until an attempt succeeds, fails for good, or the budget is used up: by this request, or by an outage that
+/// began before it. Returns the number of requests, too.
 pub(super) async fn run<T, F>(request: Request<'_>, mut send: impl FnMut() -> F) -> Result<(T, u32), Error>
 where
     F: Future<Output = Result<T, AttemptError>>,

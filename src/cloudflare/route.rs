@@ -1,6 +1,6 @@
-//! The way to the API: name resolution, the proxy and TLS. Tells a mistake in the settings of this machine, which no retry
-//! can mend, from a fault that may pass. Once the API has answered, the settings are known to work: then every fault may
-//! pass.
+//! The way to the API: name resolution, the proxy and TLS. Tells a mistake in the settings of this machine, which no
+//! retry can mend, from a fault that may pass. Once the API has answered, the settings are known to work: then every
+//! fault may pass.
 
 use std::fmt;
 use std::io;
@@ -84,8 +84,8 @@ impl Route {
         })
     }
 
-    /// A fault between this machine and the end of the proxy's tunnel. The HTTP client gives no type for these errors, only
-    /// their texts.
+    /// A fault between this machine and the end of the proxy's tunnel. The HTTP client gives no type for these errors,
+    /// only their texts.
     async fn proxy_fault(&self, via: &Via, error: &reqwest::Error) -> Option<Fault> {
         let why = chain(error);
         let says = |text: &str| why.contains(text);

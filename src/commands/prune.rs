@@ -40,8 +40,8 @@ pub async fn run(settings: &Settings<'_>, args: &PruneArgs) -> Result<u8, Failur
     refuse_silence(&pruned)
 }
 
-/// Skipping a busy namespace now and then does no harm. Skipping all of them is an error: if every prune coincides with a
-/// run, history is never dropped.
+/// Skipping a busy namespace now and then does no harm. Skipping all of them is an error: if every prune coincides with
+/// a run, history is never dropped.
 fn refuse_silence(pruned: &Pruned) -> Result<u8, Failure> {
     let busy = pruned.namespaces.iter().filter(|n| n.outcome == Outcome::Busy);
     for namespace in busy.clone() {

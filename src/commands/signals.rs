@@ -8,8 +8,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::terminal::Failure;
 
-/// Signals within this time of the first are the same request to stop: `timeout` signals its child, and then the child's
-/// whole group.
+/// Signals within this time of the first are the same request to stop: `timeout` signals its child, and then the
+/// child's whole group.
 const ONE_STOP: Duration = Duration::from_millis(50);
 
 pub struct Signals {

@@ -47,8 +47,8 @@ impl StoreServer {
         })
     }
 
-    /// Runs `work`, then leaves the server. That happens after a panic too, which would otherwise leave a private server
-    /// running that nobody uses.
+    /// Runs `work`, then leaves the server. That happens after a panic too, which would otherwise leave a private
+    /// server running that nobody uses.
     pub async fn during<T>(self, work: impl AsyncFnOnce(&Self) -> Result<T, Failure>) -> Result<T, Failure> {
         let done = AssertUnwindSafe(work(&self)).catch_unwind().await;
         let left = match self.private {
@@ -93,8 +93,8 @@ pub async fn hold_store<T>(
         .await
 }
 
-/// Closes the store. After a stop, a statement that was dropped may still be running: it is ended, as waiting for it may
-/// take minutes.
+/// Closes the store. After a stop, a statement that was dropped may still be running: it is ended, as waiting for it
+/// may take minutes.
 pub async fn leave(store: Store, stopped: &CancellationToken) {
     match stopped.is_cancelled() {
         true => store.end_sessions().await,

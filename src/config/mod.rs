@@ -113,8 +113,8 @@ impl<'a> Settings<'a> {
         self.file.variables().map(OsString::from).collect()
     }
 
-    /// Checks the variables about proxies and CA certificates. For other services than the API: they are read by libraries,
-    /// which ignore what they can't use.
+    /// Checks the variables about proxies and CA certificates. For other services than the API: they are read by
+    /// libraries, which ignore what they can't use.
     pub fn check_network(&self) -> Result<(), ConfigError> {
         self.environment.proxy()?;
         self.environment.check_ca_certificates()

@@ -1,5 +1,5 @@
-//! The usual variables about the way to the API: the proxy and the CA certificates. A mistake in them is found before
-//! anything is sent, because the libraries that read them ignore what they can't use.
+//! Checks the variables for proxies and CA certificates before anything is sent. The libraries that read them ignore
+//! invalid values.
 
 use std::env::split_paths;
 use std::fs;
@@ -41,8 +41,8 @@ impl Environment<'_> {
         Ok(None)
     }
 
-    /// Checks that `SSL_CERT_FILE` and `SSL_CERT_DIR` give CA certificates, if they are set. A folder that is missing is
-    /// no mistake as long as there are others: OpenSSL permits that too.
+    /// Checks that `SSL_CERT_FILE` and `SSL_CERT_DIR` give CA certificates, if they are set. A folder that is missing
+    /// is no mistake as long as there are others: OpenSSL permits that too.
     pub(super) fn check_ca_certificates(&self) -> Result<(), ConfigError> {
         const FILE: &str = "SSL_CERT_FILE";
         const FOLDER: &str = "SSL_CERT_DIR";
@@ -73,8 +73,8 @@ fn check(variable: &str, path: &Path, found: io::Result<usize>) -> Result<(), Co
     }
 }
 
-/// The number of usable certificates in the files of a folder. What can't be read is skipped: such folders hold dangling
-/// links and keys of others.
+/// The number of usable certificates in the files of a folder. What can't be read is skipped: such folders hold
+/// dangling links and keys of others.
 fn certificates_in(folder: &Path) -> io::Result<usize> {
     let files = fs::read_dir(folder)?.filter_map(Result::ok).map(|entry| entry.path());
     Ok(files

@@ -29,8 +29,9 @@ impl GivenSecret {
         self.origin
     }
 
-    /// Returns a token or key. Cloudflare's have letters, digits, `-` and `_` only; other characters are pasting errors. A
-    /// gateway in front of the API may use tokens of its own, so at its address the rest of RFC 6750's alphabet passes too.
+    /// Returns a token or key. Cloudflare's have letters, digits, `-` and `_` only; other characters are pasting
+    /// errors. A gateway in front of the API may use tokens of its own, so at its address the rest of RFC 6750's
+    /// alphabet passes too.
     pub fn into_token(self, api: &BaseUrl) -> Result<SecretString, ConfigError> {
         let others = if api.is_cloudflare() { "-_" } else { "-_.~+/" };
         match unlike_a_token(self.value.expose_secret(), others) {
@@ -60,8 +61,8 @@ impl GivenSecret {
     }
 }
 
-/// How a text differs from a token of letters, digits and these other characters; `None` if it does not. The text itself is
-/// never quoted.
+/// How a text differs from a token of letters, digits and these other characters; `None` if it does not. The text
+/// itself is never quoted.
 fn unlike_a_token(text: &str, others: &str) -> Option<&'static str> {
     let fits = |c: char| c.is_ascii_alphanumeric() || others.contains(c);
     if text.chars().all(fits) {
@@ -167,8 +168,8 @@ fn read_file(origin: Origin, written: &Path, base: Option<&Path>) -> Result<Give
     Ok(GivenSecret::new(origin, text))
 }
 
-/// Returns the bytes as text, or what they are instead. ASCII in UTF-16 without a byte order mark is valid UTF-8 with a NUL
-/// beside every character.
+/// Returns the bytes as text, or what they are instead. ASCII in UTF-16 without a byte order mark is valid UTF-8 with a
+/// NUL beside every character.
 pub(super) fn utf8(bytes: Vec<u8>) -> Result<String, &'static str> {
     if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") || bytes.contains(&0) {
         return Err("UTF-16");

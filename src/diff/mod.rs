@@ -1,4 +1,5 @@
-//! The differences between two lists of objects: two points in time of the record, two files or datasets, or one of each.
+//! The differences between two lists of objects: two points in time of the record, two files or datasets, or one of
+//! each.
 //!
 //! A thread per side reads it in batches, and the batches are merged in the order of namespace and id (`run`). A side
 //! whose ids turn out not to ascend is read again and sorted on disk (`sort`). All lines go to a spool first

@@ -1,8 +1,8 @@
 //! The namespaces of both sides: a number for each, and which of them are compared.
 //!
 //! If both sides name namespaces, ids are compared within them; if one side is a list of ids, by id alone. A side that
-//! lists its namespaces (a dataset, a point in time) covers no others: objects that the other side has there are neither
-//! created nor removed, they are not compared.
+//! lists its namespaces (a dataset, a point in time) covers no others: objects that the other side has there are
+//! neither created nor removed, they are not compared.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap, HashSet};

@@ -15,8 +15,8 @@ pub struct DiffPlan {
     skipped: [Skipped; 2],
 }
 
-/// Decides how the sides are compared, and drops the namespaces that need no reading from both: those that only one side
-/// covers, those that were not selected, and those whose digests are equal.
+/// Decides how the sides are compared, and drops the namespaces that need no reading from both: those that only one
+/// side covers, those that were not selected, and those whose digests are equal.
 pub fn plan(sides: [&mut Side; 2], format: LineFormat, selects: Option<Selects>) -> Result<DiffPlan, DiffError> {
     let columns = [sides[0].columns(), sides[1].columns()];
     let covered = [&sides[0], &sides[1]].map(|side| {

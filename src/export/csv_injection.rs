@@ -1,5 +1,5 @@
-//! Protection from CSV injection: a spreadsheet would run some cells as formulas. An apostrophe in front makes them text,
-//! and is removed when the file is read back.
+//! Protection from CSV injection: a spreadsheet would run some cells as formulas. An apostrophe in front makes them
+//! text, and is removed when the file is read back.
 
 use std::borrow::Cow;
 

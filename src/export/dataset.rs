@@ -1,7 +1,8 @@
 //! An export to a dataset: one folder per snapshot with parts of bounded size, and a manifest that is written last.
 //!
-//! An existing dataset is replaced. Its parts stay valid until the new manifest is in place; then the parts that the new
-//! manifest does not name are removed. Unless `replace` is set, a dataset that would lose namespaces stays as it is.
+//! An existing dataset is replaced. Its parts stay valid until the new manifest is in place; then the parts that the
+//! new manifest does not name are removed. Unless `replace` is set, a dataset that would lose namespaces stays as it
+//! is.
 
 use std::collections::HashSet;
 use std::io::{self, Write};
@@ -53,8 +54,8 @@ struct Part {
 }
 
 impl Dataset {
-    /// `complete`: the export will have all rows of its snapshots. `replace`: an existing dataset may lose namespaces, or
-    /// be of another table.
+    /// `complete`: the export will have all rows of its snapshots. `replace`: an existing dataset may lose namespaces,
+    /// or be of another table.
     pub fn new(
         store: Box<dyn DatasetStore>,
         place: String,

@@ -1,5 +1,5 @@
-//! A dataset's description, `manifest.json`. It is written last: a folder without it holds no dataset, or one whose export
-//! did not finish.
+//! A dataset's description, `manifest.json`. It is written last: a folder without it holds no dataset, or one whose
+//! export did not finish.
 
 use std::collections::HashSet;
 

@@ -1,8 +1,8 @@
 //! Exports of the record to files.
 //!
-//! `plan` chooses the snapshots, and `run` streams their rows from the store to a target on a thread of its own: `single`
-//! is one file, `dataset` a folder of files with a `manifest`. `sink` encodes rows and `destination` stores the bytes.
-//! `read` reads such files back, for `verify` and for `diff`.
+//! `plan` chooses the snapshots, and `run` streams their rows from the store to a target on a thread of its own:
+//! `single` is one file, `dataset` a folder of files with a `manifest`. `sink` encodes rows and `destination` stores
+//! the bytes. `read` reads such files back, for `verify` and for `diff`.
 
 pub mod columns;
 pub mod csv_injection;

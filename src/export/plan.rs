@@ -32,8 +32,8 @@ impl ExportPlan {
     }
 }
 
-/// Plans the export of the namespaces that `selects` accepts. A namespace whose record begins later becomes a note; it is
-/// an error if no other namespace is left.
+/// Plans the export of the namespaces that `selects` accepts. A namespace whose record begins later becomes a note; it
+/// is an error if no other namespace is left.
 pub async fn plan(
     reader: &mut Reader,
     period: Period,

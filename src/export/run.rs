@@ -1,5 +1,5 @@
-//! The transfer from the store to a target. Rows are read in the task and written on a thread, with a few batches between
-//! them, so memory does not grow with the number of rows.
+//! The transfer from the store to a target. Rows are read in the task and written on a thread, with a few batches
+//! between them, so memory does not grow with the number of rows.
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;

@@ -1,9 +1,9 @@
-//! The position of a walk over the pages: cursors, and which page is the last. Pure. The walk (`sync/walk/check_page.rs`)
-//! doubts an empty end before it believes it.
+//! The position of a walk over the pages: cursors, and which page is the last. Pure. The walk
+//! (`sync/walk/check_page.rs`) doubts an empty end before it believes it.
 //!
-//! The API calls its cursors "opaque" and says little else about them, so nothing is believed that could lose objects: a
-//! full page without a cursor key is checked, a repeated cursor is an error, and empty pages in the middle are followed
-//! a bounded number of times.
+//! The API calls its cursors "opaque" and says little else about them, so nothing is believed that could lose objects:
+//! a full page without a cursor key is checked, a repeated cursor is an error, and empty pages in the middle are
+//! followed a bounded number of times.
 
 use super::{Cursor, Next, ObjectId, Page};
 

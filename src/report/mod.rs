@@ -1,7 +1,8 @@
 //! How the record grows: figures per namespace, their history, and what needs a person's attention.
 //!
 //! `store` reads the counts of published snapshots, `series` looks them up by time and by day, `figures` computes the
-//! report's numbers, `attention` finds problems; `words`, `summary` and `html` format them. Everything but `read` is pure.
+//! report's numbers, `attention` finds problems; `words`, `summary` and `html` format them. Everything but `read` is
+//! pure.
 
 mod attention;
 mod figures;
@@ -23,7 +24,8 @@ use time::{Duration, OffsetDateTime};
 use self::series::dates_until;
 use crate::store::{LastRun, NamespaceRecord, PointRow, Reader, ReportRow, StoreError};
 
-/// How far back the usual growth is looked for: a month before the last snapshot but one, which may be weeks old itself.
+/// How far back the usual growth is looked for: a month before the last snapshot but one, which may be weeks old
+/// itself.
 const LOOK_BACK: Duration = Duration::days(62);
 
 #[derive(Debug, Clone)]

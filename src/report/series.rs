@@ -4,8 +4,8 @@ use time::{Date, Duration, OffsetDateTime, UtcOffset};
 
 use crate::store::PointRow;
 
-/// A day in UTC: the counts recorded at its end, and the objects recorded as created and removed during it. All are `None`
-/// before the baseline, and a baseline creates nothing.
+/// A day in UTC: the counts recorded at its end, and the objects recorded as created and removed during it. All are
+/// `None` before the baseline, and a baseline creates nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Day {
     pub date: Date,
@@ -67,9 +67,9 @@ impl Series {
         }
     }
 
-    /// The growth since yesterday, and the average growth of the days before. A day on which the namespace shrank counts
-    /// as one without growth. If snapshots are more than a day apart, growth is spread evenly over the days between them.
-    /// `None` while the record is too short.
+    /// The growth since yesterday, and the average growth of the days before. A day on which the namespace shrank
+    /// counts as one without growth. If snapshots are more than a day apart, growth is spread evenly over the days
+    /// between them. `None` while the record is too short.
     pub fn growth(&self, now: OffsetDateTime) -> Option<Growth> {
         let newest = self.as_of(now)?;
         let before = self.as_of(now - Duration::DAY)?;

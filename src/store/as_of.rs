@@ -1,7 +1,7 @@
 //! Reads the record as of a point in time: one namespace after another, streamed by COPY as compact rows.
 //!
-//! The ids of a namespace's published snapshots rise in the order of publication, for each walk begins after the snapshot
-//! that it is compared with was published. So "by that time" is a comparison of snapshot ids, without a join.
+//! The ids of a namespace's published snapshots rise in the order of publication, for each walk begins after the
+//! snapshot that it is compared with was published. So "by that time" is a comparison of snapshot ids, without a join.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -85,8 +85,8 @@ impl Row {
 }
 
 impl Reader {
-    /// Delivers the rows of a table by id (changes: by snapshot, then id), until they end or `deliver` stops. Fails if the
-    /// rows are not those that the snapshots recorded; rows that `data` filters out are read for that as well.
+    /// Delivers the rows of a table by id (changes: by snapshot, then id), until they end or `deliver` stops. Fails if
+    /// the rows are not those that the snapshots recorded; rows that `data` filters out are read for that as well.
     pub async fn read(
         &mut self,
         table: Table,

@@ -79,8 +79,8 @@ fn objects(key: i32, at: i32, unlike: &str) -> String {
     )
 }
 
-/// The condition that an interval does not reach another snapshot. Written so that the indexes on both ends of intervals
-/// are used.
+/// The condition that an interval does not reach another snapshot. Written so that the indexes on both ends of
+/// intervals are used.
 fn unlike(at: i32, other: i32) -> String {
     if other > at {
         format!(" and to_snapshot <= {other}")

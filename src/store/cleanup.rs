@@ -29,8 +29,8 @@ const HIDDEN: &str = "with gone as (
     select id from gone order by id desc limit 1";
 
 impl Lease {
-    /// Deletes what runs that died left behind: they end a walk with a commit, and clean up after it. Each snapshot that
-    /// has rows is found by one index probe, so a table that holds the changes of a large walk is not scanned.
+    /// Deletes what runs that died left behind: they end a walk with a commit, and clean up after it. Each snapshot
+    /// that has rows is found by one index probe, so a table that holds the changes of a large walk is not scanned.
     pub(super) async fn clear_leftovers(&self) -> Result<(), StoreError> {
         let left = sqlx::query!(
             "with recursive staged (id) as (
@@ -68,8 +68,8 @@ impl Lease {
         self.clear_spool(snapshot_id).await
     }
 
-    /// Deletes the rows of a baseline that was given up. A baseline writes them in place, hidden as long as the namespace
-    /// has no published snapshot.
+    /// Deletes the rows of a baseline that was given up. A baseline writes them in place, hidden as long as the
+    /// namespace has no published snapshot.
     pub(super) async fn clear_hidden_rows(&self) -> Result<(), StoreError> {
         let doing = "drop the rows of an unfinished baseline";
         self.delete(HIDDEN, self.namespace_key, doing).await

@@ -141,8 +141,8 @@ impl Store {
         }
     }
 
-    /// Ends all sessions of this process at the server, so that a statement that was dropped while it waited is not carried
-    /// out later. Gives up after 1.5 s: the server may be out of reach.
+    /// Ends all sessions of this process at the server, so that a statement that was dropped while it waited is not
+    /// carried out later. Gives up after 1.5 s: the server may be out of reach.
     pub async fn end_sessions(&self) {
         let ended = async {
             let mut session = self.options.connect().await?;

@@ -1,5 +1,5 @@
-//! The binary format of COPY, written and read: a signature, then for each row the number of its fields and each field's
-//! length and bytes (PostgreSQL's documentation of COPY, "Binary Format").
+//! The binary format of COPY, written and read: a signature, then for each row the number of its fields and each
+//! field's length and bytes (PostgreSQL's documentation of COPY, "Binary Format").
 
 use std::ops::ControlFlow;
 

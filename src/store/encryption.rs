@@ -1,5 +1,5 @@
-//! Whether the connection to the database is encrypted. A server on another machine that declines TLS, or an impostor in its
-//! place, would receive the password in clear text.
+//! Whether the connection to the database is encrypted. A server on another machine that declines TLS, or an impostor
+//! in its place, would receive the password in clear text.
 
 use std::env;
 
@@ -13,7 +13,8 @@ use crate::loopback::is_loopback;
 /// Returned to a role that may not connect over TLS. Like libpq, we then retry without TLS.
 const INVALID_AUTHORIZATION: &str = "28000";
 
-/// The default if neither the URL nor `PGSSLMODE` sets a mode. Connections within this machine can't be eavesdropped on.
+/// The default if neither the URL nor `PGSSLMODE` sets a mode. Connections within this machine can't be eavesdropped
+/// on.
 pub(super) fn default_mode(options: &PgConnectOptions) -> PgSslMode {
     match is_this_machine(options) {
         true => PgSslMode::Prefer,
@@ -27,8 +28,8 @@ pub(super) fn mode_variable() -> Option<String> {
     Some(text).filter(|text| !text.is_empty())
 }
 
-/// Resolves `prefer` and `allow`, which leave the choice to the server, for all sessions. A server on another machine is
-/// asked for TLS first; if it declines, a warning is logged before the password is sent. The driver would not warn.
+/// Resolves `prefer` and `allow`, which leave the choice to the server, for all sessions. A server on another machine
+/// is asked for TLS first; if it declines, a warning is logged before the password is sent. The driver would not warn.
 pub(super) async fn settle(options: PgConnectOptions) -> Result<PgConnectOptions, StoreError> {
     let is_open = matches!(options.get_ssl_mode(), PgSslMode::Prefer | PgSslMode::Allow);
     if !is_open || is_this_machine(&options) {

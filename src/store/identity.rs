@@ -1,8 +1,8 @@
 //! Whether a new session reaches the database that the process has worked with so far.
 //!
 //! An address may lead elsewhere after a reconnect: to another database that took the name or the socket's path, to a
-//! restored backup, or to a standby that lacks the newest commits. Each record has an identity; a copy of it has the same,
-//! but is behind: in the time of its newest publication, or in the number of leases taken.
+//! restored backup, or to a standby that lacks the newest commits. Each record has an identity; a copy of it has the
+//! same, but is behind: in the time of its newest publication, or in the number of leases taken.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -77,7 +77,7 @@ impl Marks {
         (found.leases < self.leases).then_some(Difference::Leases)
     }
 
-    /// What is now known of the same database, after another look at it.
+    /// Raises the marks to those just read from the same database.
     fn advance_to(&mut self, found: &Self) {
         self.recorded_at = self.recorded_at.max(found.recorded_at);
         self.leases = self.leases.max(found.leases);
@@ -98,7 +98,8 @@ impl SeenDatabase {
         };
         let found = match read(session).await {
             Ok(found) => found,
-            // A statement refused by the database, such as for a missing table; anything else is a fault of the connection.
+            // A statement refused by the database, such as for a missing table; anything else is a fault of the
+            // connection.
             Err(sqlx::Error::Database(error)) if error.code().is_some_and(|code| code.starts_with("42")) => None,
             Err(error) => return Err(error),
         };
@@ -133,8 +134,8 @@ impl SeenDatabase {
 }
 
 impl Store {
-    /// Remembers what tells this database from another one, for all sessions that are opened from now on. A role that may
-    /// not read it is warned once; its sessions are then not compared.
+    /// Remembers what tells this database from another one, for all sessions that are opened from now on. A role that
+    /// may not read it is warned once; its sessions are then not compared.
     pub async fn remember_database(&self) -> Result<(), StoreError> {
         if self.known.seen().marks.is_some() {
             return Ok(());

@@ -1,9 +1,9 @@
 //! One walk per namespace at a time: session-level advisory locks, and the fencing token that every write checks.
 //!
 //! A lock lives as long as its database session. The session sends a heartbeat, and the server ends it after 90 s of
-//! silence (the process was stopped, the network cut), so a dead holder never blocks a namespace for long. A holder that
-//! wakes up after that can write nothing: acquiring the lock raised the fencing token, and each write checks it in its
-//! own transaction.
+//! silence (the process was stopped, the network cut), so a dead holder never blocks a namespace for long. A holder
+//! that wakes up after that can write nothing: acquiring the lock raised the fencing token, and each write checks it in
+//! its own transaction.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -115,8 +115,8 @@ impl Store {
         Ok(FoundSnapshots { rows, found })
     }
 
-    /// An object's intervals by namespace, oldest first. In practice an id belongs to one namespace, but the API does not
-    /// promise it.
+    /// An object's intervals by namespace, oldest first. In practice an id belongs to one namespace, but the API does
+    /// not promise it.
     pub async fn object_life(&self, id: &ObjectId) -> Result<Vec<IntervalRow>, StoreError> {
         sqlx::query_as!(
             IntervalRow,

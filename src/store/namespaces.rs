@@ -170,8 +170,8 @@ impl Store {
         }
     }
 
-    /// Records the account's list. A namespace that is not in `listed` stays unchanged: absence from the list alone proves
-    /// nothing (promise 2).
+    /// Records the account's list. A namespace that is not in `listed` stays unchanged: absence from the list alone
+    /// proves nothing (promise 2).
     pub async fn record_listing(&self, account_key: i32, listed: &[Namespace]) -> Result<(), StoreError> {
         let text = |of: fn(&Namespace) -> Option<&String>| -> Vec<Option<String>> {
             listed
@@ -257,8 +257,8 @@ impl Lease {
         remembered.await.map(drop)
     }
 
-    /// Counts a walk that came to its end with pages of `limit` objects, if a page size is remembered for the namespace. The
-    /// third in a row doubles the size, up to `largest`, where it is forgotten.
+    /// Counts a walk that came to its end with pages of `limit` objects, if a page size is remembered for the
+    /// namespace. The third in a row doubles the size, up to `largest`, where it is forgotten.
     pub async fn raise_limit(&self, limit: u32, largest: u32) -> Result<(), StoreError> {
         let key = self.namespace_key;
         let twice = Some(limit * 2).filter(|twice| *twice < largest);

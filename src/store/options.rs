@@ -1,5 +1,5 @@
-//! Converts a database URL into the driver's options. Unknown parameters are removed first: the driver would log them with
-//! their values, which may be secrets.
+//! Converts a database URL into the driver's options. Unknown parameters are removed first: the driver would log them
+//! with their values, which may be secrets.
 
 use std::str::FromStr;
 

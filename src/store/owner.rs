@@ -1,6 +1,6 @@
-//! The owner of the schema `inventory`. Its triggers and the functions in its views run with the rights of the role that
-//! uses them, so a schema that another role created is not used as the record, and neither are another role's objects in
-//! it.
+//! The owner of the schema `inventory`. Its triggers and the functions in its views run with the rights of the role
+//! that uses them, so a schema that another role created is not used as the record, and neither are another role's
+//! objects in it.
 
 use sqlx::PgConnection;
 
@@ -60,8 +60,8 @@ const FOREIGN: &str = "
     order by f.can_be_given desc, f.what
     limit 1";
 
-/// Refuses a schema or objects in it that belong to another role. The schema may be missing. Only catalogs are read: objects
-/// in the schema itself may be malicious.
+/// Refuses a schema or objects in it that belong to another role. The schema may be missing. Only catalogs are read:
+/// objects in the schema itself may be malicious.
 pub(super) async fn require_ours(session: &mut PgConnection, purpose: Purpose) -> Result<(), StoreError> {
     let doing = "tell whose its schema is";
     let schema: Option<(String, String, bool, bool)> =

@@ -52,9 +52,10 @@ impl Lease {
 
 /// The first `limit` rows with ids above `after`, ascending.
 ///
-/// Only the inner query is ordered: it reads the primary key in its order. PostgreSQL 15 would sort the input of an ordered
-/// aggregate again, which takes 15 ms for 10,000 rows instead of 4. An aggregate without order keeps that of its input by
-/// habit, not by promise, so the rows are sorted here, which costs a pass over rows that are in order already.
+/// Only the inner query is ordered: it reads the primary key in its order. PostgreSQL 15 would sort the input of an
+/// ordered aggregate again, which takes 15 ms for 10,000 rows instead of 4. An aggregate without order keeps that of
+/// its input by habit, not by promise, so the rows are sorted here, which costs a pass over rows that are in order
+/// already.
 pub(super) async fn read_range(
     session: &mut PgConnection,
     of: RowsOf,

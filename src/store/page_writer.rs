@@ -13,8 +13,8 @@ use crate::model::{Change, Observation, State};
 /// checkpoint, which `commit` notices and the walk resumes from. The last page and the publication wait.
 const BEGIN: &str = "begin; set local synchronous_commit = off";
 
-/// RowEncoder in one message of a COPY (100 KB): the server works on the first rows while the next ones are encoded. A single
-/// message made a first sync of 1,000,000 objects take 1.53 s instead of 1.40.
+/// RowEncoder in one message of a COPY (100 KB): the server works on the first rows while the next ones are encoded. A
+/// single message made a first sync of 1,000,000 objects take 1.53 s instead of 1.40.
 const ROWS_PER_MESSAGE: usize = 2_000;
 
 /// Writes one page of a walk. Dropped without `commit`, it changes nothing.
@@ -121,8 +121,8 @@ impl PageWriter {
         Ok(())
     }
 
-    /// An INSERT instead of COPY. On TCP a COPY takes 40 ms: sqlx 0.9 leaves Nagle's algorithm on, so the small message at
-    /// its end waits for the acknowledgement of the one before it, and sqlx has no switch for the socket option. A
+    /// An INSERT instead of COPY. On TCP a COPY takes 40 ms: sqlx 0.9 leaves Nagle's algorithm on, so the small message
+    /// at its end waits for the acknowledgement of the one before it, and sqlx has no switch for the socket option. A
     /// baseline still copies, as 40 ms for 10,000 rows are less than the quota lets pass in that time.
     async fn insert_changes(&mut self, changes: &[Change]) -> Result<(), StoreError> {
         let ids: Vec<&[u8]> = changes.iter().map(|change| change.id.as_bytes().as_slice()).collect();

@@ -1,7 +1,8 @@
 //! Pruning: deletes history before a retention limit (the horizon), in bounded transactions that each check the lease.
 //!
-//! The horizon moves first, so that no answer comes from a partly deleted record. If the process is killed after that, the
-//! next prune deletes the rest. Every answer about the horizon and later stays the same (promise 1), because these are kept:
+//! The horizon moves first, so that no answer comes from a partly deleted record. If the process is killed after that,
+//! the next prune deletes the rest. Every answer about the horizon and later stays the same (promise 1), because these
+//! are kept:
 //!
 //! - the newest snapshot that was published by then, and every interval that had not ended with it;
 //! - for a removed object, the snapshot that saw it first (`pruned_object`), in case it returns;
@@ -113,8 +114,8 @@ impl Store {
         .doing("look for an unfinished walk")
     }
 
-    /// The snapshots to delete: published ones before the horizon's, and walks that were not published. A held one is kept
-    /// until its decision. `named` is as of the state after the intervals are deleted.
+    /// The snapshots to delete: published ones before the horizon's, and walks that were not published. A held one is
+    /// kept until its decision. `named` is as of the state after the intervals are deleted.
     pub async fn old_snapshots(
         &self,
         namespace_key: i32,
@@ -260,8 +261,8 @@ impl Lease {
         Ok(dropped.await? as u64)
     }
 
-    /// Discards a walk that was not resumed since before the horizon, and clears the leftovers of ended walks. Returns the
-    /// number of their rows.
+    /// Discards a walk that was not resumed since before the horizon, and clears the leftovers of ended walks. Returns
+    /// the number of their rows.
     pub async fn drop_leftovers(&self, before: OffsetDateTime) -> Result<u64, StoreError> {
         let rows = self.store.count_leftovers(self.namespace_key, before).await?;
         if self.store.has_old_walk(self.namespace_key, before).await? {

@@ -111,8 +111,9 @@ impl ProvenWalk {
         }
     }
 
-    /// The lease is checked here and not by [`Lease::write`]: in the middle, so that what was true before is asked again
-    /// under the lock, and the row that others update when they list namespaces is locked for the last statements only.
+    /// The lease is checked here and not by [`Lease::write`]: in the middle, so that what was true before is asked
+    /// again under the lock, and the row that others update when they list namespaces is locked for the last statements
+    /// only.
     async fn try_publish(&self) -> Result<OffsetDateTime, PublishError> {
         let checkpoint = &self.walk.checkpoint;
         if self.base_digest.plus(checkpoint.change_digest) != checkpoint.digest {
@@ -189,8 +190,8 @@ impl ProvenWalk {
         }
     }
 
-    /// Turns staged changes into intervals. Each statement must touch exactly the rows that the walk counted. A difference
-    /// means that someone changed the record, and nothing is published.
+    /// Turns staged changes into intervals. Each statement must touch exactly the rows that the walk counted. A
+    /// difference means that someone changed the record, and nothing is published.
     async fn apply(&self, transaction: &mut Transaction<'_, Postgres>) -> Result<(), StoreError> {
         let doing = "apply a snapshot's changes";
         let (namespace_key, snapshot_id, counts) = (
@@ -239,8 +240,8 @@ impl ProvenWalk {
         .await
         .doing(doing)?;
         expect_rows("changed", changed.rows_affected(), counts.flags())?;
-        // An object that comes back keeps its first interval's snapshot, even where prune dropped all its intervals; null
-        // means the baseline, so `k.found` says whether there was one.
+        // An object that comes back keeps its first interval's snapshot, even where prune dropped all its intervals;
+        // null means the baseline, so `k.found` says whether there was one.
         let inserted = sqlx::query!(
             "insert into inventory.open_interval (namespace_key, from_snapshot, first_snapshot, has_stored_data, id)
              select $1, $2, case when k.found then k.first_snapshot else $2 end,
@@ -264,10 +265,10 @@ impl ProvenWalk {
         expect_rows("created", inserted.rows_affected(), created)
     }
 
-    /// The last statements before the commit. Locking the store's only row makes recorded_at strictly increase in commit
-    /// order over all namespaces (promise 1: an answer about a moment never changes), and it is held only for these. The
-    /// advisory lock before it lets readers wait for them: locking the row would need a privilege that a role which may
-    /// only read does not have.
+    /// The last statements before the commit. Locking the store's only row makes recorded_at strictly increase in
+    /// commit order over all namespaces (promise 1: an answer about a moment never changes), and it is held only for
+    /// these. The advisory lock before it lets readers wait for them: locking the row would need a privilege that a
+    /// role which may only read does not have.
     async fn make_visible(&self, transaction: &mut Transaction<'_, Postgres>) -> Result<OffsetDateTime, StoreError> {
         let doing = "make a snapshot visible";
         let (namespace_key, snapshot_id) = (self.walk.lease.namespace_key, self.walk.snapshot_id);
@@ -285,8 +286,8 @@ impl ProvenWalk {
         .execute(&mut **transaction)
         .await
         .doing(doing)?;
-        // A statement of its own: the clock below is read after this lock is held, so whoever has waited for it knows that
-        // what is published later is recorded later. See `Store::reader`.
+        // A statement of its own: the clock below is read after this lock is held, so whoever has waited for it knows
+        // that what is published later is recorded later. See `Store::reader`.
         sqlx::query!(
             "select pg_catalog.pg_advisory_xact_lock($1, $2)",
             LOCK_SPACE,

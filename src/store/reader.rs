@@ -1,7 +1,7 @@
 //! Reads the record in one repeatable-read transaction, and finds the snapshot of a point in time.
 //!
-//! An answer about a point in time never changes (promise 1). For that, a reader first waits for a publication that is in
-//! its last statements: everything published afterwards is recorded later than every point in time that this reader
+//! An answer about a point in time never changes (promise 1). For that, a reader first waits for a publication that is
+//! in its last statements: everything published afterwards is recorded later than every point in time that this reader
 //! answers for.
 
 use sqlx::{Executor, PgConnection};
@@ -91,8 +91,8 @@ impl Store {
             .fetch_one(&mut session)
             .await
             .doing(doing)?;
-        // While this lock is held, no publication is in its last statements, and the next one reads the clock after `now`.
-        // The lock needs no privilege.
+        // While this lock is held, no publication is in its last statements, and the next one reads the clock after
+        // `now`. The lock needs no privilege.
         sqlx::query!(
             "select pg_catalog.pg_advisory_xact_lock_shared($1, $2)",
             LOCK_SPACE,
@@ -146,8 +146,8 @@ impl Reader {
         Ok(namespaces)
     }
 
-    /// The newest snapshot of the namespace that was published by then, or `None` if there is none, as for a snapshot id
-    /// of another namespace. Fails before the horizon, where the record is no longer complete.
+    /// The newest snapshot of the namespace that was published by then, or `None` if there is none, as for a snapshot
+    /// id of another namespace. Fails before the horizon, where the record is no longer complete.
     pub async fn snapshot_at(
         &mut self,
         namespace: &ReadNamespace,

@@ -1,5 +1,5 @@
-//! The digest of a namespace's recorded rows, computed from the rows themselves: `check --deep` compares it with the one
-//! that the newest snapshot recorded.
+//! The digest of a namespace's recorded rows, computed from the rows themselves: `check --deep` compares it with the
+//! one that the newest snapshot recorded.
 
 use super::decode::digest_from;
 use super::error::Doing;

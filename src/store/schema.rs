@@ -22,8 +22,8 @@ pub enum SchemaState {
 }
 
 impl Store {
-    /// Brings the schema up to date. `create schema` is sent only if the schema is missing: it needs a privilege that a role
-    /// for daily use should not have.
+    /// Brings the schema up to date. `create schema` is sent only if the schema is missing: it needs a privilege that a
+    /// role for daily use should not have.
     pub async fn migrate(&self) -> Result<(), StoreError> {
         let mut session = self.session().await.doing("be connected to for the migrations")?;
         // If building an index on a large table timed out, every run would start it again.

@@ -1,5 +1,5 @@
-//! Makes sure that ids from sequences rise: a snapshot that is published later must have a greater id, because every answer
-//! about the past depends on it.
+//! Makes sure that ids from sequences rise: a snapshot that is published later must have a greater id, because every
+//! answer about the past depends on it.
 //!
 //! A sequence alone does not guarantee that. Logical replication and a restore of rows leave it at its start, and where
 //! prune left gaps it would then give ids below the newest without a conflict.
@@ -40,8 +40,9 @@ pub(super) const NAMESPACES: Numbered = Numbered {
     ],
 };
 
-/// Only columns at the start of an index, or of a small table. `first_snapshot` is not needed: it is never greater than the
-/// `from_snapshot` in the same row. Neither are the rows of walks in progress, which are dropped before their snapshot.
+/// Only columns at the start of an index, or of a small table. `first_snapshot` is not needed: it is never greater than
+/// the `from_snapshot` in the same row. Neither are the rows of walks in progress, which are dropped before their
+/// snapshot.
 pub(super) const SNAPSHOTS: Numbered = Numbered {
     table: "snapshot",
     column: "snapshot_id",

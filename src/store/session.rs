@@ -10,12 +10,12 @@ use super::StoreError;
 use super::error::Doing;
 use crate::text::shown;
 
-/// The limits of each working session. Without them, a process that was stopped in the middle of a transaction would keep
-/// its row locks, and with them the namespace, forever.
+/// The limits of each working session. Without them, a process that was stopped in the middle of a transaction would
+/// keep its row locks, and with them the namespace, forever.
 ///
-/// Objects are read in the order of their primary key, a bounded number at a time. A table that was just filled, such as a
-/// spool, has no statistics yet, so the planner takes it for small: each such read would collect all remaining rows in a
-/// bitmap and sort them.
+/// Objects are read in the order of their primary key, a bounded number at a time. A table that was just filled, such
+/// as a spool, has no statistics yet, so the planner takes it for small: each such read would collect all remaining
+/// rows in a bitmap and sort them.
 pub(super) const LIMITS: &str = "set statement_timeout = '10min'; set lock_timeout = '2min'; \
      set idle_in_transaction_session_timeout = '60s'; set timezone = 'UTC'; set client_min_messages = warning; \
      set enable_bitmapscan = off";
@@ -24,9 +24,9 @@ pub(super) const LIMITS: &str = "set statement_timeout = '10min'; set lock_timeo
 /// stricter `synchronous_commit` stays), a statement sees what was committed before it, and a statement fails if row
 /// security would hide rows from it.
 ///
-/// Names without a schema are PostgreSQL's own. The search path comes first: a function or operator that another role put
-/// into `public`, or into a schema of the database's own `search_path`, would run with the rights of this session's role.
-/// It is set by a statement because poolers refuse it as a parameter at the start of a session.
+/// Names without a schema are PostgreSQL's own. The search path comes first: a function or operator that another role
+/// put into `public`, or into a schema of the database's own `search_path`, would run with the rights of this session's
+/// role. It is set by a statement because poolers refuse it as a parameter at the start of a session.
 pub(super) const SAFE_DEFAULTS: &str = "set search_path = pg_catalog, pg_temp; \
      set default_transaction_isolation = 'read committed'; set row_security = off; \
      select pg_catalog.set_config('synchronous_commit', 'on', false) \
@@ -34,8 +34,8 @@ pub(super) const SAFE_DEFAULTS: &str = "set search_path = pg_catalog, pg_temp; \
 
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Opens a session. One is opened before the pool, which retries refused connections until its timeout and then does not
-/// give the reason.
+/// Opens a session. One is opened before the pool, which retries refused connections until its timeout and then does
+/// not give the reason.
 pub(super) async fn connect(options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
     let connected = tokio::time::timeout(CONNECT_TIMEOUT, options.connect()).await;
     connected.unwrap_or_else(|_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())))
@@ -78,7 +78,8 @@ pub(super) fn place(options: &PgConnectOptions) -> String {
 }
 
 /// Whether a session answers the statement that it was sent; if not, the pool closes it. A session that was returned in
-/// the middle of a COPY has a response waiting that the driver does not know of, and would give it to the next statement.
+/// the middle of a COPY has a response waiting that the driver does not know of, and would give it to the next
+/// statement.
 pub(super) async fn answers_in_step(session: &mut PgConnection) -> Result<bool, sqlx::Error> {
     static SENT: AtomicU64 = AtomicU64::new(0);
     let question = SENT.fetch_add(1, Ordering::Relaxed).to_string();
@@ -100,8 +101,8 @@ pub(super) async fn backend(session: &mut PgConnection) -> Result<i32, sqlx::Err
 /// Refuses a pooler in transaction mode, where each transaction may run in another server session and a session's lock
 /// has no owner. It is detected by a backend that changes while another session is in a transaction.
 ///
-/// Checked before any other statement: such a pooler mixes up prepared statements, and settings would stay in sessions of
-/// its other clients.
+/// Checked before any other statement: such a pooler mixes up prepared statements, and settings would stay in sessions
+/// of its other clients.
 pub(super) async fn refuse_transaction_pooler(
     mut ours: PgConnection,
     options: &PgConnectOptions,

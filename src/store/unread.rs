@@ -1,5 +1,5 @@
-//! Checks that the rows that were read are those that the snapshots recorded. Rows that were deleted, added or changed by
-//! hand would otherwise make an answer silently wrong.
+//! Checks that the rows that were read are those that the snapshots recorded. Rows that were deleted, added or changed
+//! by hand would otherwise make an answer silently wrong.
 //!
 //! A snapshot records a number of objects and a digest. Each row that is read is subtracted; nothing may remain.
 

@@ -1,5 +1,5 @@
-//! Namespaces that vanished: their account no longer lists them, and their object list answers 404. Their objects stay as
-//! they were recorded.
+//! Namespaces that vanished: their account no longer lists them, and their object list answers 404. Their objects stay
+//! as they were recorded.
 
 use super::error::Doing;
 use super::{Lease, Store, StoreError};
@@ -61,7 +61,8 @@ impl Lease {
         cleared.await.map(drop)
     }
 
-    /// Marks a namespace that vanished as missing. Returns whether it did: one that was listed again since is not marked.
+    /// Marks a namespace that vanished as missing. Returns whether it did: one that was listed again since is not
+    /// marked.
     pub async fn mark_missing(&self) -> Result<bool, StoreError> {
         let key = self.namespace_key;
         let marked = self.write("record that a namespace vanished", async |connection| {

@@ -1,4 +1,5 @@
-//! A walk in progress, from its start to an end without a publication. `publish` continues with a walk whose end is proven.
+//! A walk in progress, from its start to an end without a publication. `publish` continues with a walk whose end is
+//! proven.
 
 use std::time::Duration;
 
@@ -34,8 +35,8 @@ pub struct Base {
 pub enum Ending {
     /// A later run may resume it: its checkpoint and its staged changes are kept.
     Interrupted,
-    /// Interrupted by the API's responses. A walk that ends like this in two resumed runs, without a page committed since,
-    /// is not resumed again.
+    /// Interrupted by the API's responses. A walk that ends like this in two resumed runs, without a page committed
+    /// since, is not resumed again.
     Stalled,
     Failed,
     Discarded,
@@ -69,8 +70,8 @@ impl Walk {
     /// deleted first.
     ///
     /// A walk is not resumed if its base is no longer the published snapshot, its last page is older than
-    /// `resume_within`, another digest version began it, it is a retirement, a crash of the database emptied its spool, or
-    /// it was resumed in two runs without committing a page.
+    /// `resume_within`, another digest version began it, it is a retirement, a crash of the database emptied its spool,
+    /// or it was resumed in two runs without committing a page.
     pub async fn open(lease: Lease, run_id: i64, resume_within: Duration) -> Result<Self, StoreError> {
         lease.clear_leftovers().await?;
         if let Some(left) = lease.unfinished().await? {
@@ -82,8 +83,8 @@ impl Walk {
         Self::begin(lease, run_id, false).await
     }
 
-    /// Begins a walk; the namespace must have none in progress. It is spooled if `spool` says so, or if the namespace is
-    /// known to list its ids without order.
+    /// Begins a walk; the namespace must have none in progress. It is spooled if `spool` says so, or if the namespace
+    /// is known to list its ids without order.
     pub async fn begin(lease: Lease, run_id: i64, spool: bool) -> Result<Self, StoreError> {
         lease.clear_hidden_rows().await?;
         let key = lease.namespace_key;
@@ -160,8 +161,8 @@ impl Walk {
         &self.checkpoint
     }
 
-    /// The one definition of a proven end (promise 2): every page was read to a believed end, and the record was compared
-    /// up to the greatest possible id. Nothing else may close an interval.
+    /// The one definition of a proven end (promise 2): every page was read to a believed end, and the record was
+    /// compared up to the greatest possible id. Nothing else may close an interval.
     pub fn prove(self) -> Result<ProvenWalk, Box<Unproven>> {
         match self.checkpoint.is_proven() {
             true => Ok(ProvenWalk::of(self)),
@@ -169,8 +170,8 @@ impl Walk {
         }
     }
 
-    /// Ends the walk without publishing anything, and deletes what it staged unless it may be resumed. `wasted_requests`
-    /// are those that brought no page.
+    /// Ends the walk without publishing anything, and deletes what it staged unless it may be resumed.
+    /// `wasted_requests` are those that brought no page.
     pub async fn end(self, how: Ending, why: &str, wasted_requests: u64) -> Result<Lease, StoreError> {
         self.lease
             .end_snapshot(self.snapshot_id, how, why, wasted_requests)

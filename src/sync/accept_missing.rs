@@ -1,5 +1,5 @@
-//! Marks namespaces as missing that vanished in great number, because a person says that they are gone. Only those that a
-//! run has noted are marked, and only if a fresh list and the namespace's own object list agree.
+//! Marks namespaces as missing that vanished in great number, because a person says that they are gone. Only those that
+//! a run has noted are marked, and only if a fresh list and the namespace's own object list agree.
 
 use std::collections::HashSet;
 

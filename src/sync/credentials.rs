@@ -30,8 +30,8 @@ impl CredentialCheck {
         }
     }
 
-    /// Stops the account if its namespace list is refused, as a walk was. The list is requested once, and again only if the
-    /// response settled nothing.
+    /// Stops the account if its namespace list is refused, as a walk was. The list is requested once, and again only if
+    /// the response settled nothing.
     pub(super) async fn test(&self, account: &Account, stop: &Shutdown) {
         let mut trials_left = self.trials_left.lock().await;
         if *trials_left == 0 {

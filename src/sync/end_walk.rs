@@ -48,8 +48,8 @@ impl NamespaceSync<'_> {
         }
     }
 
-    /// Ends the walk of a namespace that is neither listed nor found. The run decides at its end whether it is missing; until
-    /// then the walk could be resumed.
+    /// Ends the walk of a namespace that is neither listed nor found. The run decides at its end whether it is missing;
+    /// until then the walk could be resumed.
     pub(super) async fn vanish(&self, walk: Walk, error: &WalkError) -> Result<AttemptResult, StoreError> {
         let wasted_requests = wasted_requests(error);
         let lease = walk.end(Ending::Interrupted, VANISHED, wasted_requests).await?;

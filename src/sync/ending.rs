@@ -21,11 +21,11 @@ pub(super) enum Fate {
     NotFound,
 }
 
-/// Decides by the error, by whether the account's list is whole and lacks the namespace, and by whether this attempt got
-/// further than the one before it, if the walk has started over in this run.
+/// Decides by the error, by whether the account's list is whole and lacks the namespace, and by whether this attempt
+/// got further than the one before it, if the walk has started over in this run.
 ///
-/// A walk fails only if what the API served contradicts itself, or the stored rows contradict their digest: its pages can't
-/// be trusted. After anything else a later run resumes it.
+/// A walk fails only if what the API served contradicts itself, or the stored rows contradict their digest: its pages
+/// can't be trusted. After anything else a later run resumes it.
 pub(super) fn classify(error: &WalkError, is_off_the_list: bool, got_further: bool) -> Fate {
     match error {
         WalkError::OutOfOrder { .. } => Fate::StartOver { unordered: true },
@@ -89,8 +89,8 @@ mod tests {
         }
     }
 
-    /// Each error: what it means for a listed namespace, for one that the list lacks, and once the walk has started over and
-    /// got no further.
+    /// Each error: what it means for a listed namespace, for one that the list lacks, and once the walk has started
+    /// over and got no further.
     #[test]
     fn every_error_has_its_fate() {
         let what = || "what".to_owned();

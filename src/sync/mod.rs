@@ -1,7 +1,7 @@
 //! A run: what `sync` does, from the list of namespaces to the published snapshots.
 //!
-//! 1. **Plan** (`plan.rs`): list each account's namespaces, record the list, and select those to walk. Recorded namespaces
-//!    that have just left the list are walked too, to find out whether they are gone.
+//! 1. **Plan** (`plan.rs`): list each account's namespaces, record the list, and select those to walk. Recorded
+//!    namespaces that have just left the list are walked too, to find out whether they are gone.
 //! 2. **Lease** (`leasing.rs`): acquire the lock on one namespace. If another run holds it, the namespace is `busy`.
 //! 3. **Walk** (`walk/`): resume the namespace's unfinished walk after its last committed page, or begin one. `pages/`
 //!    fetches the pages in order, on one cursor or several, and each page is validated before it is used.
@@ -15,8 +15,8 @@
 //! 7. **Publish** ([`ProvenWalk::publish`](crate::store::ProvenWalk::publish)): make all changes visible in one
 //!    transaction. If they would remove too much of the namespace, hold them until a person accepts or discards them.
 //!
-//! An object's history is a row of intervals, each with one flag: it holds data, it does not, or that is unknown. A page
-//! opens and closes intervals by what it says about an id:
+//! An object's history is a row of intervals, each with one flag: it holds data, it does not, or that is unknown. A
+//! page opens and closes intervals by what it says about an id:
 //!
 //! - only the page has the id: `created` (except in the first snapshot, the baseline: those objects may be older, so no
 //!   change is recorded);
@@ -33,10 +33,10 @@
 //!   next run begins again), or started over at once. A namespace that vanished is `missing`, unless many did at once
 //!   (`vanished.rs`). None of these removes an object.
 //!
-//! A second run resumes what was interrupted and does not request committed pages again, unless the walk can't be resumed
-//! ([`Walk::open`](crate::store::Walk::open) lists the reasons). If the API lists the same objects with the same flags, it
-//! publishes a snapshot without changes. Two runs at the same time share the namespaces; once one of them takes a
-//! namespace over, every write of the other for it fails.
+//! A second run resumes what was interrupted and does not request committed pages again, unless the walk can't be
+//! resumed ([`Walk::open`](crate::store::Walk::open) lists the reasons). If the API lists the same objects with the
+//! same flags, it publishes a snapshot without changes. Two runs at the same time share the namespaces; once one of
+//! them takes a namespace over, every write of the other for it fails.
 
 mod accept_missing;
 mod attempt;

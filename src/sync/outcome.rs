@@ -24,7 +24,7 @@ pub enum Status {
     Busy,
     /// The namespace is neither listed nor has an object list. Its objects stay as they were.
     Missing,
-    /// Like `Missing`, but so many of the account's namespaces are that a person has to accept it first.
+    /// Neither listed nor found, but not marked as missing: many vanished at once, so a person has to accept it.
     Vanished,
 }
 
@@ -86,8 +86,8 @@ impl NamespaceOutcome {
 pub struct AccountFailure {
     pub account: AccountId,
     pub error: String,
-    /// A mistake in the arguments or the configuration: no namespace matches the selection, or this machine's settings don't
-    /// lead to the API.
+    /// A mistake in the arguments or the configuration: no namespace matches the selection, or this machine's settings
+    /// don't lead to the API.
     pub is_mistake: bool,
 }
 

@@ -44,8 +44,8 @@ impl Relisting {
         }
     }
 
-    /// Whether the account's list lacks a namespace whose object list was just not found. A list of this run that lacked it
-    /// before is enough.
+    /// Whether the account's list lacks a namespace whose object list was just not found. A list of this run that
+    /// lacked it before is enough.
     pub(super) async fn lacks(&self, account: &Account, namespace: &NamespaceId, stop: &Shutdown) -> Relisted {
         let mut lists = self.lists.lock().await;
         let lacks = |list: &HashSet<_>| !list.contains(namespace);

@@ -24,8 +24,8 @@ use super::vanished::settle;
 /// Accounts whose lists are requested at the same time.
 const MOST_LISTS_AT_ONCE: usize = 16;
 
-/// Walks the accounts and records what they hold. A failed namespace or account does not stop the others. An error means
-/// that nothing could be recorded at all.
+/// Walks the accounts and records what they hold. A failed namespace or account does not stop the others. An error
+/// means that nothing could be recorded at all.
 pub async fn sync(
     store: &Store,
     accounts: &[Account],
@@ -137,8 +137,8 @@ impl Walked<'_> {
     }
 }
 
-/// Lists the accounts side by side, and walks each one's namespaces as soon as they are known: a list that is slow to come
-/// keeps no other account waiting.
+/// Lists the accounts side by side, and walks each one's namespaces as soon as they are known: a list that is slow to
+/// come keeps no other account waiting.
 async fn walk_accounts<'a>(
     run: &Run<'_>,
     store: &Store,
@@ -146,8 +146,8 @@ async fn walk_accounts<'a>(
     states: &[AccountState],
 ) -> Vec<Walked<'a>> {
     let (found, mut planned) = mpsc::unbounded_channel();
-    // Beside the walks, not as a part of their stream: while all of them are busy, that would not look at the lists, and their
-    // timeouts and retries would run out.
+    // Beside the walks, not as a part of their stream: while all of them are busy, that would not look at the lists,
+    // and their timeouts and retries would run out.
     let planning = async {
         let found = found;
         stream::iter(accounts.iter().zip(states).enumerate())

@@ -1,5 +1,5 @@
-//! Whether namespaces that vanished in a run are missing. If many vanish at once, the token may see less than before: none
-//! is marked until a person accepts it (`accept_missing.rs`).
+//! Whether namespaces that vanished in a run are missing. If many vanish at once, the token may see less than before:
+//! none is marked until a person accepts it (`accept_missing.rs`).
 
 use std::collections::HashSet;
 

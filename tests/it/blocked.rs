@@ -1,5 +1,5 @@
-//! A statement that waits, here for a table that somebody locked, does not keep a signal or the deadline from ending the
-//! program.
+//! A statement that waits, here for a table that somebody locked, does not keep a signal or the deadline from ending
+//! the program.
 
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
@@ -71,7 +71,8 @@ impl Blocked {
         }
     }
 
-    /// Starts the command, waits until it waits for the locked table, and sends SIGTERM: the environment of the tests may ignore SIGINT.
+    /// Starts the command, waits until it waits for the locked table, and sends SIGTERM: the environment of the tests
+    /// may ignore SIGINT.
     async fn interrupted(&mut self, mut command: Command) -> Ended {
         let what = format!("{command:?}");
         let mut program = command.spawn().unwrap();

@@ -1,4 +1,5 @@
-//! How walks end and how namespaces vanish: what is resumed, what starts over, what fails, and what is marked as missing.
+//! How walks end and how namespaces vanish: what is resumed, what starts over, what fails, and what is marked as
+//! missing.
 
 mod accounts;
 mod endings;

@@ -1,4 +1,5 @@
-//! Mistakes in the settings of this machine fail at once: exit code 2, the variable's name, and no request that can't help.
+//! Mistakes in the settings of this machine fail at once: exit code 2, the variable's name, and no request that can't
+//! help.
 
 mod ids;
 mod proxies;

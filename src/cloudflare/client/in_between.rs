@@ -27,7 +27,8 @@ pub(super) fn excerpt(body: &[u8]) -> String {
     }
 }
 
-/// Who sent the page instead of the API, as a clause. `is_challenge` says whether the header `cf-mitigated` says so.
+/// The sender of a page that is not the API's, as a clause. `is_challenge` says whether the header `cf-mitigated` says
+/// so.
 pub(super) fn sender(status: u16, is_challenge: bool, body: &[u8]) -> &'static str {
     match edge_error(body) {
         _ if is_challenge => "a firewall asks for a browser, and the API did not respond",

@@ -34,11 +34,11 @@ const UNKNOWN_TOKEN: u64 = 1000;
 /// No access, or none from this address: the message says which.
 const NO_ACCESS: u64 = 9109;
 
-/// The error code of a fault in Cloudflare's own services, sent with any status: "An unknown error has occurred". Source:
-/// reports of it that ended without a change by the reporters, such as cloudflare/workers-sdk#4724 and #6553.
+/// The error code of a fault in Cloudflare's own services, sent with any status: "An unknown error has occurred".
+/// Source: reports of it that ended without a change by the reporters, such as cloudflare/workers-sdk#4724 and #6553.
 const SERVER_CODE: u64 = 10013;
 
-/// What the API says of such a fault under other codes, which mean something else elsewhere: 10001 is an internal error in
+/// Messages of server faults whose codes mean something else in other services: 10001 is an internal error in
 /// one service and an invalid parameter in another, and so is 10002 (cloudflare/workers-sdk#10196).
 const SERVER_WORDS: [&str; 4] = [
     "unknown error has occurred",
@@ -189,8 +189,8 @@ impl ApiResponse {
         may_be && edge_error(&self.body) == Some(RATE_LIMITED)
     }
 
-    /// Something in between responded: a proxy, a firewall, a portal. Its status says little about the API, but one that
-    /// stands for a temporary fault is believed, even if the API has not responded yet.
+    /// Something in between responded: a proxy, a firewall, a portal. Its status says little about the API, but one
+    /// that stands for a temporary fault is believed, even if the API has not responded yet.
     fn not_the_api(&self, detail: String) -> AttemptError {
         let not_before = self.retry_after.unwrap_or_default();
         let decision = match self.status.as_u16() {
@@ -320,7 +320,7 @@ async fn whole_body(response: &mut Response) -> Result<Vec<u8>, AttemptError> {
     Ok(body)
 }
 
-/// As much of an error response as arrives. Its status alone decides what follows, so a broken body is not an error.
+/// The part of an error response that arrives. Its status alone decides what follows, so a broken body is not an error.
 async fn error_body(response: &mut Response) -> Vec<u8> {
     let mut body = Vec::new();
     while body.len() < LARGEST_ERROR_BODY
@@ -339,8 +339,8 @@ fn redirect_host(response: &Response) -> Option<String> {
     url.host_str().map(shown)
 }
 
-/// `Retry-After` in seconds, rounded up, or as a date. A date is compared to the server's own clock if it sends one; a past date is
-/// ignored.
+/// `Retry-After` in seconds, rounded up, or as a date. A date is compared to the server's own clock if it sends one; a
+/// past date is ignored.
 fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));

@@ -1,5 +1,5 @@
-//! Checks token, permission, namespaces, quota and clock with a few requests per account: the namespace list and one page
-//! of objects. A fault is a finding and is not retried.
+//! Checks token, permission, namespaces, quota and clock with a few requests per account: the namespace list and one
+//! page of objects. A fault is a finding and is not retried.
 
 use std::sync::Arc;
 use std::time::Duration;

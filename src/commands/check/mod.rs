@@ -1,5 +1,5 @@
-//! `check`: reports whether everything is in place for a sync, in one line per item, with what to do about each problem.
-//! It changes nothing.
+//! `check`: reports whether everything is in place for a sync, in one line per item, with what to do about each
+//! problem. It changes nothing.
 
 mod api;
 

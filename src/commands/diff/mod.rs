@@ -200,8 +200,8 @@ impl Job<'_> {
         .await
     }
 
-    /// Runs `work` on a thread of its own until a signal asks to stop. The program's end does not wait for the thread, which
-    /// may be waiting for a terminal's next line.
+    /// Runs `work` on a thread of its own until a signal asks to stop. The program's end does not wait for the thread,
+    /// which may be waiting for a terminal's next line.
     async fn until_stopped<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, DiffError> + Send + 'static,
@@ -269,8 +269,8 @@ fn chosen(filter: &Filter<'_>, namespace: &ReadNamespace) -> bool {
     )
 }
 
-/// Returns how --namespace and --account select rows of files, which have no names: the names are those of the record or
-/// of a dataset.
+/// Returns how --namespace and --account select rows of files, which have no names: the names are those of the record
+/// or of a dataset.
 fn selects(args: &FilterArgs, known: Option<Vec<ReadNamespace>>) -> Option<Selects> {
     if args.namespace.is_empty() && args.account.is_empty() {
         return None;

@@ -12,8 +12,8 @@ use crate::commands::filter::Filter;
 use crate::terminal::Failure;
 use crate::terminal::table::number;
 
-/// Opens the dataset. If it certainly would not be replaced, that is reported now and not after the walk; the run is still
-/// recorded.
+/// Opens the dataset. If it certainly would not be replaced, that is reported now and not after the walk; the run is
+/// still recorded.
 pub async fn target(place: &Location, args: &SyncArgs, config: &SyncConfig) -> Result<Dataset, Failure> {
     let columns = columns::all(Table::Objects).to_vec();
     let mut dataset = dataset(place, Table::Objects, Format::Parquet, columns, true, args.replace)

@@ -1,8 +1,8 @@
 //! A dataset in a local folder.
 //!
 //! Other users who may write to the folder may put links in it, so no link below the folder is followed: each step of a
-//! name is opened relative to the folder before it, which nobody can exchange in between. The folder itself may be a link,
-//! because the user named it.
+//! name is opened relative to the folder before it, which nobody can exchange in between. The folder itself may be a
+//! link, because the user named it.
 
 use std::borrow::Cow;
 use std::fs::File;

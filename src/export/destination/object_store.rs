@@ -1,7 +1,7 @@
 //! S3-compatible stores, Google Cloud Storage and Azure, configured by their usual environment variables.
 //!
-//! An object appears when its upload completes. This `DatasetStore` is for threads that may block: it waits for work that
-//! it gives to the runtime.
+//! An object appears when its upload completes. This `DatasetStore` is for threads that may block: it waits for work
+//! that it gives to the runtime.
 
 use std::fs::File;
 use std::io::{self, Seek, Write};
@@ -29,7 +29,8 @@ pub struct RemoteStore {
 }
 
 impl RemoteStore {
-    /// Must be called within a runtime. Reads prefixed variables only: a bare `TOKEN` or `REGION` is for other programs.
+    /// Must be called within a runtime. Reads prefixed variables only: a bare `TOKEN` or `REGION` is for other
+    /// programs.
     pub fn new(url: &Url) -> io::Result<Self> {
         // The process has one TLS provider, which the API client may have installed already.
         let _installed = rustls::crypto::ring::default_provider().install_default();

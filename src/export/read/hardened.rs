@@ -14,8 +14,8 @@ use parquet::file::reader::{ChunkReader, Length};
 
 use super::{RowError, thrift};
 
-/// Maximum bytes of a page, which is decompressed as a whole. A file of 10 KB can claim 2 GiB. Most writers use 1 MiB, and
-/// no known writer exceeds 100 MB.
+/// Maximum bytes of a page, which is decompressed as a whole. A file of 10 KB can claim 2 GiB. Most writers use 1 MiB,
+/// and no known writer exceeds 100 MB.
 const LARGEST_PAGE: u32 = 128 << 20;
 
 /// Bytes at the end of a file: the footer's length and the mark.
@@ -97,8 +97,8 @@ impl ChunkReader for BoundedFile {
     }
 }
 
-/// The first fields of a page's header in Thrift's compact protocol: the page's type, its decompressed size, and its size
-/// in the file. Each one is a byte (next field, 32-bit number) and a number.
+/// The first fields of a page's header in Thrift's compact protocol: the page's type, its decompressed size, and its
+/// size in the file. Each one is a byte (next field, 32-bit number) and a number.
 struct PageHead<'a>(&'a [u8]);
 
 impl PageHead<'_> {

@@ -10,8 +10,8 @@ use parquet::errors::{ParquetError, Result};
 
 use super::hardened::refused;
 
-/// Maximum number of values for which the library allocates memory before it reads them: the entries of a dictionary, and
-/// the lengths of texts.
+/// Maximum number of values for which the library allocates memory before it reads them: the entries of a dictionary,
+/// and the lengths of texts.
 const MOST_AT_ONCE: usize = 1 << 22;
 
 /// Bytes of pages that may still be read. Values keep their page in memory.
@@ -139,8 +139,8 @@ fn at_most(count: usize, what: &str) -> Result<()> {
     }
 }
 
-/// Returns the number of values in DELTA_BINARY_PACKED data, and their length in bytes. The values are in blocks of equal
-/// size, whose parts have bit widths of their own.
+/// Returns the number of values in DELTA_BINARY_PACKED data, and their length in bytes. The values are in blocks of
+/// equal size, whose parts have bit widths of their own.
 fn packed(text: &[u8]) -> Option<(usize, usize)> {
     let mut rest = text;
     let block = number(&mut rest)?;

@@ -166,7 +166,8 @@ impl Texts {
 /// A column's values in one row group. Columns read batches independently of each other, by the size of their values.
 struct Values<T: DataType> {
     column: ColumnReaderImpl<T>,
-    /// Values are built from the ones before them, so their size is unknown until they are read. They are read one by one.
+    /// Values are built from the ones before them, so their size is unknown until they are read. They are read one by
+    /// one.
     grows: bool,
     room: Room,
     values: Vec<T::T>,

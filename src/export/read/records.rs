@@ -1,7 +1,7 @@
 //! The records of CSV. One scanner finds the cells, and a record ends where its last cell ends.
 //!
-//! This is not the `csv` crate, which accepts malformed input such as text after a closing quotation mark, where rows may
-//! get lost. For a million rows without quotation marks, this scanner takes three quarters of the crate's time.
+//! This is not the `csv` crate, which accepts malformed input such as text after a closing quotation mark, where rows
+//! may get lost. For a million rows without quotation marks, this scanner takes three quarters of the crate's time.
 
 use std::io::Read;
 use std::ops::Range;
@@ -175,8 +175,8 @@ impl<R: Read> Records<R> {
         Ok(end + 1)
     }
 
-    /// Whether a cell of several lines looks like rows: a line in it has an object id between delimiters. Then the quotation
-    /// marks around the cell are probably text, and rows would get lost in it.
+    /// Whether a cell of several lines looks like rows: a line in it has an object id between delimiters. Then the
+    /// quotation marks around the cell are probably text, and rows would get lost in it.
     fn holds_a_row(&self, place: Range<usize>) -> bool {
         let lines = self.lines.peek(place).split(|byte| matches!(byte, b'\n' | b'\r'));
         let rows = lines.filter(|line| line.contains(&self.delimiter));

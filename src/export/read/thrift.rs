@@ -1,5 +1,5 @@
-//! Structures in Thrift's compact protocol, read over before the library reads them: it makes room for what they claim to
-//! have, and follows them as deep as they go.
+//! Structures in Thrift's compact protocol, read over before the library reads them: it makes room for what they claim
+//! to have, and follows them as deep as they go.
 
 use std::io::{self, BufRead, Read};
 

@@ -65,8 +65,8 @@ fn last_seen_at(slice: &Slice) -> i64 {
     (slice.until.recorded_at.unix_timestamp_nanos() / 1000) as i64
 }
 
-/// Formats the timestamps of one column. Columns repeat the few times at which snapshots were recorded, so the last text
-/// is kept.
+/// Formats the timestamps of one column. Columns repeat the few times at which snapshots were recorded, so the last
+/// text is kept.
 #[derive(Default)]
 struct TimeText {
     last: Option<(i64, String)>,

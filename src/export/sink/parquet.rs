@@ -1,5 +1,5 @@
-//! Parquet, compressed with zstd and sorted by id, with statistics and the types that readers expect: timestamps in UTC,
-//! nullable booleans, strings in UTF-8.
+//! Parquet, compressed with zstd and sorted by id, with statistics and the types that readers expect: timestamps in
+//! UTC, nullable booleans, strings in UTF-8.
 //!
 //! Memory holds the rows of one row group, as columns.
 
@@ -177,8 +177,8 @@ fn properties(columns: &[ExportColumn]) -> io::Result<WriterPropertiesPtr> {
     Ok(Arc::new(properties.build()))
 }
 
-/// Rows are ordered by account, namespace, snapshot (changes only) and object. Without one of these columns, the columns
-/// after it are not in an order that a reader could use.
+/// Rows are ordered by account, namespace, snapshot (changes only) and object. Without one of these columns, the
+/// columns after it are not in an order that a reader could use.
 fn sorting(columns: &[ExportColumn]) -> Vec<SortingColumn> {
     let at = |column: &ExportColumn| columns.iter().position(|there| there == column);
     let by_snapshot = at(&ExportColumn::Change).is_some() || at(&ExportColumn::SnapshotId).is_some();

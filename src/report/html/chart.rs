@@ -16,8 +16,8 @@ const HEIGHT: u64 = 200;
 /// Height of the bars: one half up, one half down.
 const BARS: u64 = 40;
 
-/// Objects and objects with data above, created and removed per day below. The table of [`numbers`] with the same id has
-/// the figures. `of` must be sanitized, `height` is in pixels.
+/// Objects and objects with data above, created and removed per day below. The table of [`numbers`] with the same id
+/// has the figures. `of` must be sanitized, `height` is in pixels.
 pub fn figure(id: &str, of: &str, days: &[Day], height: u32) -> Markup {
     let width = days.len() * STEP;
     let most = days.iter().filter_map(|day| day.objects).max();

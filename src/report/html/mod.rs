@@ -1,8 +1,9 @@
-//! A report as one HTML page that loads nothing: style and script are inline, and its Content-Security-Policy allows only
-//! those two, by their hash. All numbers are in tables, from which the script answers the pointer and the keyboard.
+//! A report as one HTML page that loads nothing: style and script are inline, and its Content-Security-Policy allows
+//! only those two, by their hash. All numbers are in tables, from which the script answers the pointer and the
+//! keyboard.
 //!
-//! Names are untrusted text: maud escapes HTML, `text::shown` escapes what could reorder or hide text, and `bdi` isolates
-//! right-to-left names.
+//! Names are untrusted text: maud escapes HTML, `text::shown` escapes what could reorder or hide text, and `bdi`
+//! isolates right-to-left names.
 
 mod chart;
 mod namespaces;

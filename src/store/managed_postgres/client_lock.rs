@@ -1,5 +1,5 @@
-//! The locks by which programs share one server. Both are `flock`s, which the system releases however their holder ends,
-//! so a killed program leaves nothing to clean up.
+//! The locks by which programs share one server. Both are `flock`s, which the system releases however their holder
+//! ends, so a killed program leaves nothing to clean up.
 
 use std::fs::File;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Why the managed server can't be used. Each message is one line: what happened, to which folder or program, and what to
-//! do next. Causes are in the source chain.
+//! Why the managed server can't be used. Each message is one line: what happened, to which folder or program, and what
+//! to do next. Causes are in the source chain.
 
 use std::io;
 use std::path::{Path, PathBuf};

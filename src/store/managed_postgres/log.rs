@@ -90,7 +90,7 @@ fn find_fatal(text: &str) -> Option<String> {
     last("PANIC:").or_else(|| last("FATAL:"))
 }
 
-/// What a session is told while the server goes down or is not up yet.
+/// Whether the line is a message to a session while the server stops or starts.
 fn is_consequence(line: &str) -> bool {
     let told = [
         "terminating connection",

@@ -41,8 +41,8 @@ pub struct Settings {
     pub postgres_user: Option<String>,
 }
 
-/// The running server, and this program's lock as one of its clients. Dropping it releases the lock without stopping the
-/// server; call [`ManagedServer::leave`] instead.
+/// The running server, and this program's lock as one of its clients. Dropping it releases the lock without stopping
+/// the server; call [`ManagedServer::leave`] instead.
 #[derive(Debug)]
 pub struct ManagedServer {
     client_lock: ClientLock,

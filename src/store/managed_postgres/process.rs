@@ -15,8 +15,8 @@ use super::error::Error;
 use super::log;
 use super::server;
 
-/// How often a waiting program looks for the process. A server that runs is never without one. Elsewhere than on Linux, a
-/// look runs `ps`.
+/// How often a waiting program looks for the process. A server that runs is never without one. Elsewhere than on Linux,
+/// a look runs `ps`.
 const POLL: Duration = Duration::from_millis(if cfg!(target_os = "linux") { 500 } else { 2_000 });
 
 /// The process of a managed server. Its clones share one attempt to start the server again.
@@ -34,7 +34,7 @@ struct Shared {
 struct State {
     /// The server's process if this program started it: it must be waited for when it ends.
     child: Option<Child>,
-    /// The offset in the log, in bytes, from which on its lines are about the process of now.
+    /// Byte offset in the log at which the current process begins.
     log_begin: u64,
     restart: Restart,
 }

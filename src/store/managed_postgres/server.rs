@@ -144,7 +144,8 @@ fn spawn(data_dir: &DataDir, binaries: &Binaries, gone: Option<u32>, log: &Serve
     }
     if let Some(pid) = gone {
         // The pid may belong to another process or a zombie by now, which PostgreSQL would take for a server. Its own
-        // pg_ctl uses this variable to name a process that is not one. Surviving processes of the server are still found.
+        // pg_ctl uses this variable to name a process that is not one. Surviving processes of the server are still
+        // found.
         command.env("PG_GRANDPARENT_PID", pid.to_string());
     }
     spawn_apart(command, log).map_err(Error::io("run", &program))

@@ -1,5 +1,5 @@
-//! The place of the server's socket. A socket's path must fit into a short field (`sun_path`), so a data directory with a
-//! long path has its socket elsewhere.
+//! The place of the server's socket. A socket's path must fit into a short field (`sun_path`), so a data directory with
+//! a long path has its socket elsewhere.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -12,8 +12,8 @@ pub(super) const PORT: u16 = 5432;
 /// The longest path, in bytes, that fits `sun_path` with its terminating zero.
 const LONGEST: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
 
-/// The folder of a data directory's socket: `run` in it, or one in `/tmp`. It depends on the data directory's path alone
-/// and not on the environment, so that all programs that use the directory find the same socket.
+/// The folder of a data directory's socket: `run` in it, or one in `/tmp`. It depends on the data directory's path
+/// alone and not on the environment, so that all programs that use the directory find the same socket.
 pub(super) fn folder_for(data_dir: &Path) -> PathBuf {
     let near = data_dir.join("run");
     if near.join(socket_name()).as_os_str().len() <= LONGEST {

@@ -1,5 +1,5 @@
-//! Whether a program that was found may be run. Anyone who can replace it could run code with the rights of this process,
-//! so only root and the user of this process may be able to.
+//! Whether a program that was found may be run. Anyone who can replace it could run code with the rights of this
+//! process, so only root and the user of this process may be able to.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;

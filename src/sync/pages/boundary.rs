@@ -36,8 +36,8 @@ impl PastBoundary {
         self.ended && other.ended && self.ids.len() == other.ids.len()
     }
 
-    /// Whether both readings list the same ids, a page's worth or all there are. One comes from cursors that the API gave
-    /// out, the other from a made-up cursor, which then means what it was meant to.
+    /// Whether both readings list the same ids, a page's worth or all there are. One comes from cursors that the API
+    /// gave out, the other from a made-up cursor, which then means what it was meant to.
     pub fn agrees_with(&self, other: &Self, page_rows: usize) -> bool {
         let (ours, theirs) = (self.ids.len(), other.ids.len());
         let both = ours.min(theirs);

@@ -121,8 +121,8 @@ impl Pages {
         Ok(charged(served.page, spent))
     }
 
-    /// Continues after the last id that the walk has, because its cursor is refused: requests what follows the id before
-    /// it. Only a response that begins with that last id shows that the API reads such a cursor as it is meant.
+    /// Continues after the last id that the walk has, because its cursor is refused: requests what follows the id
+    /// before it. Only a response that begins with that last id shows that the API reads such a cursor as it is meant.
     pub async fn after_expired(&mut self, last: &ObjectId) -> Result<Option<Page>, FetchError> {
         let Some(before) = last.predecessor() else {
             return Ok(None);

@@ -1,11 +1,11 @@
 //! Several cursors at once, each in its own range of ids, with their pages in the order of one walk.
 //!
-//! The API has no ranges. A range begins at a made-up cursor, and what the API makes of it is not documented, so nothing is
-//! believed that was not read twice. The reader of a range continues past the end of the range, on cursors that the API
-//! gave out, until it has read a page's worth of the next range. The walk crosses the boundary only if both readings list
-//! the same ids. If they differ, both are read once more, because objects come and go. If they still differ, the walk
-//! continues on one cursor, with what the API's own cursors lead to. Nothing past a boundary is compared before the
-//! boundary is proven.
+//! The API has no ranges. A range begins at a made-up cursor, and what the API makes of it is not documented, so
+//! nothing is believed that was not read twice. The reader of a range continues past the end of the range, on cursors
+//! that the API gave out, until it has read a page's worth of the next range. The walk crosses the boundary only if
+//! both readings list the same ids. If they differ, both are read once more, because objects come and go. If they still
+//! differ, the walk continues on one cursor, with what the API's own cursors lead to. Nothing past a boundary is
+//! compared before the boundary is proven.
 
 use std::collections::VecDeque;
 
@@ -110,8 +110,8 @@ impl ParallelPages {
         Range::read(self.source.clone(), cursor, upper, head, self.page_rows, room)
     }
 
-    /// Crosses from one range to the next if the boundary is proven. Otherwise the pages that the API's own cursors led to
-    /// are ready, and no more ranges are read.
+    /// Crosses from one range to the next if the boundary is proven. Otherwise the pages that the API's own cursors led
+    /// to are ready, and no more ranges are read.
     async fn cross(&mut self, crossing: FetchedPage, boundary: ObjectId) -> Result<(), FetchError> {
         let page_rows = self.page_rows;
         let [front, next, ..] = self.ranges.make_contiguous() else {

@@ -39,8 +39,8 @@ pub struct Partition {
 
 /// Divides what lies above `reached`; `None` if one cursor is enough.
 ///
-/// The estimate assumes that ids are spread uniformly, as observed. If they are not, the partition is a poor one and never
-/// a wrong one, because each boundary is proven.
+/// The estimate assumes that ids are spread uniformly, as observed. If they are not, the partition is a poor one and
+/// never a wrong one, because each boundary is proven.
 ///
 /// `pace` is in requests per second, `took` is the time of one response, `page_rows` the number of rows in a page.
 pub fn plan(cursors: Cursors, pace: f64, took: Duration, reached: Position, page_rows: u64) -> Option<Partition> {
@@ -78,8 +78,8 @@ impl Partition {
     /// - -- --- ---- ---- ---- ---- --- -- -
     /// ```
     ///
-    /// The first ranges grow, because ranges of equal length would all end at once, with as many rows as possible waiting
-    /// to be compared. The last ones shrink, so that no reader is left alone with a long one.
+    /// The first ranges grow, because ranges of equal length would all end at once, with as many rows as possible
+    /// waiting to be compared. The last ones shrink, so that no reader is left alone with a long one.
     pub fn upper(&self, number: u64, lower: &ObjectId) -> Option<ObjectId> {
         let (cursors, lower) = (u64::from(self.cursors), lower.leading_bits());
         let pages_left = (u64::MAX - lower) / self.page_width;

@@ -21,8 +21,8 @@ pub struct Range {
 }
 
 impl Range {
-    /// Reads from `cursor` on, after the pages of `head`, at most `room` pages ahead. The reader continues past the end of
-    /// the range until it has read a page's worth of the next one, which proves the boundary.
+    /// Reads from `cursor` on, after the pages of `head`, at most `room` pages ahead. The reader continues past the end
+    /// of the range until it has read a page's worth of the next one, which proves the boundary.
     pub fn read(
         source: PageSource,
         cursor: Option<Cursor>,

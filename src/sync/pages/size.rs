@@ -1,8 +1,8 @@
 //! How many objects a page is requested with. Pure.
 //!
 //! A response that takes the API longer than a proxy waits fails each time, however often it is requested. Half as many
-//! objects may be fast enough. A cursor may mean something else with another page size, so the first page after a change
-//! is checked like the first one after a resume.
+//! objects may be fast enough. A cursor may mean something else with another page size, so the first page after a
+//! change is checked like the first one after a resume.
 
 use crate::model::{Cursor, Next, ObjectId, Page, Pagination};
 
@@ -49,9 +49,9 @@ impl PageSize {
         true
     }
 
-    /// Takes note of a page that came in time. After some of them a larger one is tried, unless one was too slow already:
-    /// the API was slow then, not the page too large. A walk on other cursors than its last id keeps its size, because
-    /// those may count pages. Returns whether a page of the largest size has come again.
+    /// Takes note of a page that came in time. After some of them a larger one is tried, unless one was too slow
+    /// already: the API was slow then, not the page too large. A walk on other cursors than its last id keeps its size,
+    /// because those may count pages. Returns whether a page of the largest size has come again.
     pub fn note(&mut self, page: &Page) -> bool {
         if self.is_trial && self.limit == self.largest {
             self.is_trial = false;
@@ -73,8 +73,8 @@ impl PageSize {
 /// The size that a walk begins or resumes with, at most `largest`. `remembered` is the largest that was fast enough for
 /// the namespace.
 ///
-/// A walk that is resumed at a cursor other than its last id keeps its page size if that was smaller: an opaque cursor may
-/// count pages, and larger ones would skip objects.
+/// A walk that is resumed at a cursor other than its last id keeps its page size if that was smaller: an opaque cursor
+/// may count pages, and larger ones would skip objects.
 pub fn first_limit(largest: u32, remembered: Option<u32>, pagination: &Pagination, last: Option<&ObjectId>) -> u32 {
     let limit = remembered.map_or(largest, |remembered| remembered.min(largest));
     let is_last_id = match (&pagination.cursor, last) {

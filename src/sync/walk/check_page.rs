@@ -1,4 +1,5 @@
-//! What a page means for the walk: whether it follows the checkpoint, and whether an empty or full last page is believed.
+//! What a page means for the walk: whether it follows the checkpoint, and whether an empty or full last page is
+//! believed.
 
 use tracing::{info, warn};
 
@@ -12,7 +13,8 @@ pub(super) struct CheckedPage {
     pub(super) rows: Vec<Observation>,
     /// The walk ends with this page.
     pub(super) is_last: bool,
-    /// Rows that came when the API was asked what follows a full last page without a cursor key. None of them may be new.
+    /// Rows that came when the API was asked what follows a full last page without a cursor key. None of them may be
+    /// new.
     pub(super) rows_past_end: Vec<Observation>,
     /// The first page after a resume.
     pub(super) resumed: bool,
@@ -116,8 +118,8 @@ impl PageReader {
         }
     }
 
-    /// Whether the API serves the rows of a full page without a cursor key as two pages: one row fewer with a cursor, and
-    /// the one that is left without. It hands out cursors where rows follow, then, and hands none out at this end.
+    /// Whether the API serves the rows of a full page without a cursor key as two pages: one row fewer with a cursor,
+    /// and the one that is left without. It hands out cursors where rows follow, then, and hands none out at this end.
     async fn is_whole_in_two_pages(
         &self,
         full: &Page,
@@ -174,8 +176,8 @@ impl PageReader {
     }
 }
 
-/// Whether the response answers "what comes after `last`?". A server that does not know such a cursor may start from the
-/// front again, which proves nothing, and neither does an empty page in the middle.
+/// Whether the response answers "what comes after `last`?". A server that does not know such a cursor may start from
+/// the front again, which proves nothing, and neither does an empty page in the middle.
 fn says_what_follows(page: &Page, last: ObjectId) -> bool {
     let more = page.rows.iter().any(|row| row.id > last);
     let earlier = page.rows.iter().any(|row| row.id < last);

@@ -24,11 +24,11 @@ pub(super) struct RangeDiff {
 
 impl RangeDiff {
     /// Compares `rows` with the recorded rows of the same range, and sends the changes with the checkpoint after them,
-    /// which it returns. `rows` must be all that was observed above `checkpoint.compared_through` up to `to` (`None`: to
-    /// the end).
+    /// which it returns. `rows` must be all that was observed above `checkpoint.compared_through` up to `to` (`None`:
+    /// to the end).
     ///
-    /// Changes are sent as they are found: memory stays at one page and one chunk of recorded rows, however many of them
-    /// the range removes.
+    /// Changes are sent as they are found: memory stays at one page and one chunk of recorded rows, however many of
+    /// them the range removes.
     pub(super) async fn diff(
         &mut self,
         mut checkpoint: Checkpoint,

@@ -5,8 +5,8 @@ use crate::store::StoreError;
 use crate::sync::pages::{FetchError, SMALLEST};
 use crate::sync::shutdown::StopReason;
 
-/// None of these publishes or removes anything (promise 2). [`classify`](crate::sync::ending::classify) says what becomes
-/// of the walk.
+/// None of these publishes or removes anything (promise 2). [`classify`](crate::sync::ending::classify) says what
+/// becomes of the walk.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::sync) enum WalkError {
     #[error("{0}")]
@@ -60,8 +60,8 @@ impl WalkError {
         Self::Contradiction { page, what }
     }
 
-    /// `limit` is that of the page. With another one, the last page is not full, unless the number of objects is a multiple
-    /// of that as well.
+    /// `limit` is that of the page. With another one, the last page is not full, unless the number of objects is a
+    /// multiple of that as well.
     pub(super) fn unproven_end(page: u64, limit: u32, resumed: bool) -> Self {
         let other = if limit > SMALLEST { limit - 1 } else { SMALLEST + 1 };
         Self::UnprovenEnd { page, other, resumed }

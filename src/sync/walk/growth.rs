@@ -9,7 +9,8 @@ const LEAST_ROWS: u64 = 10_000;
 
 /// How many rows a walk may expect to read.
 pub(super) struct GrowthWatch {
-    /// The objects that the base has, or the first `total_count` of the API if that is greater. `None` if neither is known.
+    /// The objects that the base has, or the first `total_count` of the API if that is greater. `None` if neither is
+    /// known.
     expected: Option<u64>,
     has_total: bool,
     has_warned: bool,

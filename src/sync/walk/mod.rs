@@ -179,8 +179,8 @@ impl PageReader {
         fetched.map_err(|error| WalkError::not_fetched(error, checkpoint.pages + 1))
     }
 
-    /// Continues after `last` where the cursor after it has expired, if the API shows that it can. Never without order, and
-    /// never for a namespace whose made-up cursors were misread before.
+    /// Continues after `last` where the cursor after it has expired, if the API shows that it can. Never without order,
+    /// and never for a namespace whose made-up cursors were misread before.
     async fn after_expired(
         &self,
         pages: &mut Pages,

@@ -12,8 +12,8 @@ use crate::store::Checkpoint;
 /// flag counts. The row becomes `pending_row` of the checkpoint, the first row of the next comparison, and ids are
 /// compared only up to its predecessor. The last page holds nothing back and is compared up to the greatest id.
 ///
-/// A page that lists nothing but the pending row again does not advance the walk, which is an error. Only a last page may
-/// consist of that one row: the object was the last one, and its page was requested after it.
+/// A page that lists nothing but the pending row again does not advance the walk, which is an error. Only a last page
+/// may consist of that one row: the object was the last one, and its page was requested after it.
 pub(super) async fn diff_page(diff: &mut RangeDiff, page: &CheckedPage) -> Result<Checkpoint, WalkError> {
     let mut checkpoint = page.checkpoint.clone();
     let number = checkpoint.pages;

@@ -30,10 +30,11 @@ pub(super) fn start(walk: &Walk) -> (RangeDiff, Receiver<Compared>) {
     (diff, compared)
 }
 
-/// Commits what `reading` compares on another core. If reading fails, what was compared before is committed all the same.
+/// Commits what `reading` compares on another core. If reading fails, what was compared before is committed all the
+/// same.
 ///
-/// The commits stay on the walk's own future, though waking it costs 3% of a first sync: in a task of their own, a caller
-/// that drops the walk would not know how far it was committed.
+/// The commits stay on the walk's own future, though waking it costs 3% of a first sync: in a task of their own, a
+/// caller that drops the walk would not know how far it was committed.
 pub(super) async fn commit_while(
     reading: impl Future<Output = Result<(), WalkError>> + Send + 'static,
     walk: &mut Walk,

@@ -9,8 +9,8 @@ use crate::support::program::bare;
 const ROWS: usize = 10_000_000;
 const LIMIT_KIB: u64 = 100 * 1024;
 
-/// Fills a record of one namespace as a sync would, but without the walk. The digest is not computed: version 0 is one that
-/// the program does not know, so it compares the number of objects alone.
+/// Fills a record of one namespace as a sync would, but without the walk. The digest is not computed: version 0 is one
+/// that the program does not know, so it compares the number of objects alone.
 const FILL: &str = "
     insert into inventory.account (account_id, api_base_url) values ('0123456789abcdef0123456789abcdef', 'none');
     insert into inventory.run (version, session_name) values ('test', 'test');

@@ -12,8 +12,8 @@ fn not_found() -> Fault {
     Fault::Answer(Answer::error(404, 10066, "Durable Object namespace not found"))
 }
 
-/// Takes a namespace off the list from the second request for the list on, and deletes its objects at the `page`-th request
-/// for them.
+/// Takes a namespace off the list from the second request for the list on, and deletes its objects at the `page`-th
+/// request for them.
 fn delete_in_walk(simulator: &Simulator, namespaces: &[String], page: u64) {
     let gone = namespaces.to_vec();
     let shorter = Fault::json(move |list| {

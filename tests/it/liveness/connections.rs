@@ -77,8 +77,8 @@ async fn an_address_that_falls_silent_in_mid_run_is_left_for_the_next() {
     assert_eq!(simulator.requests_to(&namespace).len(), 11, "one timeout: {ended:#?}");
 }
 
-/// The same command with another `/etc/hosts`, in a mount namespace of its own. Within a user namespace root could not reach
-/// the database's socket, which belongs to another user.
+/// The same command with another `/etc/hosts`, in a mount namespace of its own. Within a user namespace root could not
+/// reach the database's socket, which belongs to another user.
 fn with_hosts(hosts: &Path, program: &Command) -> Command {
     let script = "mount --bind \"$1\" /etc/hosts && shift && exec \"$@\"";
     let mut command = Command::new("unshare");

@@ -82,8 +82,8 @@ fn waiting(requests: &[Request]) -> usize {
     last.values().filter(|status| **status == Some(503)).count()
 }
 
-/// Moves the clock on whenever nothing but time can help: no request is in flight, and all walks wait. Otherwise the clock
-/// runs by itself, so that no time limit of a request or statement ends early. Ends the outage after 10 minutes.
+/// Moves the clock on whenever nothing but time can help: no request is in flight, and all walks wait. Otherwise the
+/// clock runs by itself, so that no time limit of a request or statement ends early. Ends the outage after 10 minutes.
 async fn hold_the_clock(simulator: &Simulator, limiter: &Limiter, outage: &Outage, database: &mut PgConnection) -> ! {
     let recorded = "select count(*) from inventory.snapshots where status = 'complete'";
     let mut began = None;

@@ -1,5 +1,5 @@
-//! Promise 9: once faults stop, the next run records everything, and requests little more than the pages that are left. No
-//! namespace waits for another one's fault.
+//! Promise 9: once faults stop, the next run records everything, and requests little more than the pages that are left.
+//! No namespace waits for another one's fault.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! What may lie between the program and the API: TLS with a CA of its own, and proxies. Each listens on a thread of its own,
-//! because tests block theirs while the program runs.
+//! What may lie between the program and the API: TLS with a CA of its own, and proxies. Each listens on a thread of its
+//! own, because tests block theirs while the program runs.
 
 use std::future::Future;
 use std::io;
@@ -147,7 +147,8 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// An HTTP proxy. `respond` gets the number of the request, from 1, and returns a refusal, or `None` to open the tunnel.
+    /// An HTTP proxy. `respond` gets the number of the request, from 1, and returns a refusal, or `None` to open the
+    /// tunnel.
     pub fn http(respond: impl Fn(usize) -> Option<&'static str> + Send + Sync + Copy + 'static) -> Self {
         Self::start(move |mut client, heads| async move { tunnel(&mut client, &heads, respond).await })
     }

@@ -40,7 +40,8 @@ struct Arguments {
     /// Serves the added namespaces in no order, with opaque cursors
     #[arg(long)]
     shuffled: bool,
-    /// Keeps the added namespaces' answers in memory, 1 MB for each 10,000 objects: those that were given once cost nothing
+    /// Keeps the added namespaces' answers in memory, 1 MB for each 10,000 objects: those that were given once cost
+    /// nothing
     #[arg(long)]
     keep_answers: bool,
 }

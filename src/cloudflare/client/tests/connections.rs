@@ -18,7 +18,8 @@ struct Deaf {
 }
 
 impl Deaf {
-    /// Delays the first `at_once` responses until all their requests have arrived, so that each uses its own connection.
+    /// Delays the first `at_once` responses until all their requests have arrived, so that each uses its own
+    /// connection.
     async fn start(at_once: usize) -> (Arc<Self>, Url) {
         let (server, barrier) = (Arc::new(Self::default()), Arc::new(Barrier::new(at_once)));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
