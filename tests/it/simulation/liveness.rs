@@ -68,7 +68,8 @@ pub async fn check_requests(
             "committed pages are requested again, because: {why:?}"
         );
     }
-    let walks = begun + u64::from(committed > 0 || (unfinished.is_some() && begun == 0));
+    // An unfinished walk may have been resumed before another one began.
+    let walks = begun + u64::from(unfinished.is_some());
     let pages = simulator.with_namespace(namespace, |n| n.objects().len()) / u64::from(LIMIT) + 1;
     let sent = simulator.requests_to(namespace).len() as u64;
     // A walk may have committed more pages than there are by now.
