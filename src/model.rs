@@ -120,7 +120,7 @@ impl FromStr for AccountId {
         if text.is_empty() || text.len() > 32 || !text.chars().all(plain) {
             return Err(InvalidAccountId);
         }
-        Ok(Self(folded(text)))
+        Ok(Self(folded(text).into_owned()))
     }
 }
 
@@ -148,17 +148,13 @@ pub struct InvalidNamespaceId;
 /// An account's or a namespace's id as Cloudflare writes it: other programs write its 32 hex digits in capitals, or pad
 /// it with spaces.
 pub fn canonical_id(text: &str) -> Cow<'_, str> {
-    let text = text.trim_ascii();
+    folded(text.trim_ascii())
+}
+
+fn folded(text: &str) -> Cow<'_, str> {
     match is_hex_id(text) && text.bytes().any(|byte| byte.is_ascii_uppercase()) {
         true => text.to_ascii_lowercase().into(),
         false => text.into(),
-    }
-}
-
-fn folded(text: &str) -> String {
-    match is_hex_id(text) {
-        true => text.to_ascii_lowercase(),
-        false => text.to_owned(),
     }
 }
 
@@ -174,7 +170,7 @@ impl FromStr for NamespaceId {
         if text.is_empty() || text.chars().any(char::is_control) {
             return Err(InvalidNamespaceId);
         }
-        Ok(Self(folded(text)))
+        Ok(Self(folded(text).into_owned()))
     }
 }
 
@@ -289,6 +285,9 @@ impl Cursor {
         &self.0
     }
 }
+
+/// Pages are not made smaller than this: the API was seen to refuse 25 with "limit is too low".
+pub const SMALLEST_PAGE: u32 = 100;
 
 /// One page of a namespace's objects, validated: every row had an id of 64 hex digits.
 #[derive(Debug, Clone, PartialEq)]

@@ -23,7 +23,7 @@ use super::proxy::Proxy;
 use super::retry::{self, Request, RetryPolicy};
 use super::route::{Resolver, Route};
 use super::wire::{self, Parsed, Parser};
-use crate::model::{AccountId, Cursor, Namespace, NamespaceId, Page};
+use crate::model::{AccountId, Cursor, Namespace, NamespaceId, Page, SMALLEST_PAGE};
 use crate::text::chain;
 
 /// Servers and firewalls close connections that stay idle for longer.
@@ -32,9 +32,6 @@ const LONGEST_IDLE: Duration = Duration::from_secs(90);
 /// The time limit of a whole response, as a multiple of the read timeout: ten minutes by default. Without it, a body
 /// that arrives byte by byte would never end.
 const READS_PER_RESPONSE: u32 = 10;
-
-/// Pages of this size or smaller are never made smaller: shorter pages have been refused.
-const SMALL_PAGE: u32 = 100;
 
 /// A list of namespaces with more pages than this is taken for an endless one.
 const MOST_NAMESPACE_PAGES: u32 = 10_000;
@@ -280,7 +277,7 @@ impl Client {
             url.query_pairs_mut().append_pair("cursor", cursor.as_str());
         }
         let request = Request {
-            may_shrink: limit > SMALL_PAGE,
+            may_shrink: limit > SMALLEST_PAGE,
             ..self.request(subject)
         };
         let fetched = self.get(request, &url, cursor.is_some(), wire::objects).await?;

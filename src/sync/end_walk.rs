@@ -11,6 +11,7 @@ use super::ending::status;
 use super::namespace::NamespaceSync;
 use super::outcome::Status;
 use super::relisting::Relisted;
+use super::shutdown::StopReason;
 use super::walk::WalkError;
 
 /// The reason for the end of a walk whose namespace vanished.
@@ -60,6 +61,26 @@ impl NamespaceSync<'_> {
         })
     }
 
+    /// The run stops, and the database did not carry out in time what this namespace waits for. Its sessions are ended,
+    /// so that this can't happen later, and the record then says whether the walk was published.
+    pub(super) async fn statement_dropped(&self, reason: StopReason) -> AttemptResult {
+        let run = self.run;
+        run.sessions_ended.get_or_init(|| run.store.end_sessions()).await;
+        let why = format!("{reason}, and the database did not carry out a statement in time");
+        let Some(reached) = self.progress.last_reached() else {
+            return AttemptResult::interrupted(format!("{why}, before its walk began"));
+        };
+        match run.stop.finish(run.store.snapshot_status(reached.snapshot_id)).await {
+            Ok(Ok(Some((_, status)))) => ended_as(&status).unwrap_or_else(|| {
+                let pages = reached.checkpoint.pages;
+                AttemptResult::interrupted(format!("{why}; the next run goes on after page {pages}"))
+            }),
+            _ => AttemptResult::interrupted(format!(
+                "{why}; the database does not say whether the snapshot was published: the next run finds out"
+            )),
+        }
+    }
+
     pub(super) async fn end(&self, walk: Walk, how: Ending, why: String, wasted_requests: u64) -> AttemptResult {
         let ended = walk.end(how, &why, wasted_requests).await;
         let result = match ended {
@@ -77,6 +98,18 @@ impl NamespaceSync<'_> {
             wasted_requests,
             ..result
         }
+    }
+}
+
+/// The result of a walk that the record says was published or held.
+pub(super) fn ended_as(status: &str) -> Option<AttemptResult> {
+    match status {
+        "complete" => Some(AttemptResult::new(Status::Complete, None)),
+        "held" => {
+            let why = "held back: see `durable-inventory snapshots`".to_owned();
+            Some(AttemptResult::new(Status::Held, Some(why)))
+        }
+        _ => None,
     }
 }
 

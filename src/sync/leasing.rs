@@ -8,9 +8,8 @@ use crate::store::{Lease, StoreError};
 use crate::text::chain;
 
 use super::attempt::AttemptResult;
-use super::namespace::{NamespaceSync, ended_as};
+use super::namespace::NamespaceSync;
 use super::outcome::Status;
-use super::shutdown::StopReason;
 
 impl NamespaceSync<'_> {
     pub(super) async fn acquire(&self) -> Result<Lease, AttemptResult> {
@@ -31,26 +30,6 @@ impl NamespaceSync<'_> {
         };
         let busy = || AttemptResult::new(Status::Busy, Some("another run holds this namespace".to_owned()));
         acquired.ok_or_else(busy)
-    }
-
-    /// The run stops, and the database did not carry out in time what this namespace waits for. Its sessions are ended,
-    /// so that this can't happen later, and the record then says whether the walk was published.
-    pub(super) async fn statement_dropped(&self, reason: StopReason) -> AttemptResult {
-        let run = self.run;
-        run.sessions_ended.get_or_init(|| run.store.end_sessions()).await;
-        let why = format!("{reason}, and the database did not carry out a statement in time");
-        let Some(reached) = self.progress.last_reached() else {
-            return AttemptResult::interrupted(format!("{why}, before its walk began"));
-        };
-        match run.stop.finish(run.store.snapshot_status(reached.snapshot_id)).await {
-            Ok(Ok(Some((_, status)))) => ended_as(&status).unwrap_or_else(|| {
-                let pages = reached.checkpoint.pages;
-                AttemptResult::interrupted(format!("{why}; the next run goes on after page {pages}"))
-            }),
-            _ => AttemptResult::interrupted(format!(
-                "{why}; the database does not say whether the snapshot was published: the next run finds out"
-            )),
-        }
     }
 
     pub(super) async fn release(&self, lease: Lease) {

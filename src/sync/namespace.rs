@@ -11,6 +11,7 @@ use crate::store::{Ending, Lease, LeaseNumber, LockManager, Store, StoreError, W
 use crate::text::chain;
 
 use super::attempt::{AttemptResult, log_outcome};
+use super::end_walk::ended_as;
 use super::ending::{Fate, classify};
 use super::outcome::{NamespaceOutcome, Status};
 use super::pages::PageSource;
@@ -218,17 +219,5 @@ impl NamespaceSync<'_> {
             cursors: self.run.settings.cursors,
             progress: Arc::clone(&self.progress),
         }
-    }
-}
-
-/// The result of a walk that the record says was published or held.
-pub(super) fn ended_as(status: &str) -> Option<AttemptResult> {
-    match status {
-        "complete" => Some(AttemptResult::new(Status::Complete, None)),
-        "held" => {
-            let why = "held back: see `durable-inventory snapshots`".to_owned();
-            Some(AttemptResult::new(Status::Held, Some(why)))
-        }
-        _ => None,
     }
 }

@@ -43,6 +43,10 @@ impl From<SyncError> for PlanError {
 }
 
 impl PlanError {
+    pub(super) fn is_connection_error(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_connection_error())
+    }
+
     /// Whether the arguments or the configuration are wrong, so that no retry helps.
     pub(super) fn is_mistake(&self) -> bool {
         match self {

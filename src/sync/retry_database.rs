@@ -21,6 +21,12 @@ pub enum SyncError {
     Stopped(StopReason),
 }
 
+impl SyncError {
+    pub(super) fn is_connection_error(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_connection_error())
+    }
+}
+
 pub(super) fn database_waits(budget: Duration) -> ExponentialBuilder {
     ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(500))

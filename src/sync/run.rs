@@ -12,7 +12,7 @@ use crate::text::chain;
 
 use super::credentials::CredentialCheck;
 use super::namespace::{Run, sync_namespace};
-use super::outcome::{AccountFailure, DoubtfulList, MassVanishing, NamespaceOutcome, Status, Summary};
+use super::outcome::{AccountFailure, DoubtfulList, NamespaceOutcome, Status, Summary};
 use super::plan::{Plan, PlanError, Planned, plan};
 use super::progress::Progress;
 use super::relisting::Relisting;
@@ -33,7 +33,7 @@ pub async fn sync(
     stop: &Shutdown,
     progress: &Progress,
 ) -> Result<Summary, SyncError> {
-    let lost = |error: &SyncError| matches!(error, SyncError::Store(error) if error.is_connection_error());
+    let lost = SyncError::is_connection_error;
     let begin = async || {
         store.remember_database().await?;
         Ok(store.begin_run().await?)
@@ -54,10 +54,15 @@ pub async fn sync(
     let mut walked = walk_accounts(&run, store, accounts, &states).await;
     let mass_vanishings = settle(&run, store, &mut walked).await;
     let namespaces = walked.into_iter().map(|walked| walked.outcome).collect();
-    let summary = Summary {
+    let mut summary = Summary {
+        run_id,
+        namespaces,
+        failed_accounts: Vec::new(),
+        doubtful_lists: Vec::new(),
+        mass_vanishings,
         stopped: stop.reason(),
-        ..summary(run_id, accounts, namespaces, states, mass_vanishings)
     };
+    add_problems(&mut summary, accounts, states);
     let outcome = summary.verdict().0;
     let finish = async || Ok(store.finish_run(run_id, outcome).await?);
     let finished = retry_database(store, settings, stop, lost, finish).await;
@@ -68,36 +73,21 @@ pub async fn sync(
     Ok(summary)
 }
 
-/// The outcomes, and the problems of the accounts in their order.
-fn summary(
-    run_id: i64,
-    accounts: &[Account],
-    namespaces: Vec<NamespaceOutcome>,
-    states: Vec<AccountState>,
-    mass_vanishings: Vec<MassVanishing>,
-) -> Summary {
-    let (mut failed_accounts, mut doubtful_lists) = (Vec::new(), Vec::new());
+/// Adds the problems of the accounts, in their order.
+fn add_problems(summary: &mut Summary, accounts: &[Account], states: Vec<AccountState>) {
     for (account, state) in accounts.iter().zip(states) {
         match state.problem.into_inner() {
-            Some(Problem::Failed(failure)) => failed_accounts.push(failure),
-            Some(Problem::DoubtfulList(list)) => doubtful_lists.push(list),
+            Some(Problem::Failed(failure)) => summary.failed_accounts.push(failure),
+            Some(Problem::DoubtfulList(list)) => summary.doubtful_lists.push(list),
             None => {}
         }
         if let Some(error) = state.credentials.refused.into_inner() {
-            failed_accounts.push(AccountFailure {
+            summary.failed_accounts.push(AccountFailure {
                 account: account.id.clone(),
                 error,
                 is_mistake: false,
             });
         }
-    }
-    Summary {
-        run_id,
-        namespaces,
-        failed_accounts,
-        doubtful_lists,
-        mass_vanishings,
-        stopped: None,
     }
 }
 
@@ -192,7 +182,7 @@ async fn plan_account<'a>(
     account: &'a Account,
     state: &AccountState,
 ) -> Vec<Planned<'a>> {
-    let lost = |error: &PlanError| matches!(error, PlanError::Store(error) if error.is_connection_error());
+    let lost = PlanError::is_connection_error;
     let planned = retry_database(store, run.settings, run.stop, lost, async || {
         plan(store, account, run.stop).await
     })

@@ -42,7 +42,7 @@ pub(super) async fn settle(run: &Run<'_>, store: &Store, walked: &mut [Walked<'_
             .filter(|one| one.planned.account_key == account_key && one.may_be_gone())
             .map(|one| one.planned.key)
             .collect();
-        let lost = |error: &SyncError| matches!(error, SyncError::Store(error) if error.is_connection_error());
+        let lost = SyncError::is_connection_error;
         let present = async || Ok(store.present_namespaces(account_key).await?);
         let present = retry_database(store, run.settings, run.stop, lost, present).await;
         let mut vanished: Vec<_> = walked

@@ -9,6 +9,7 @@ use cloudflare_simulator::{Answer, Fault, Order, Simulator, When};
 use rustix::process::{Pid, Signal, kill_process};
 use sqlx::{Connection, PgConnection};
 
+use crate::support::account::outcomes;
 use crate::support::database::{TestDatabase, fresh_database};
 use crate::support::figures::report;
 use crate::support::program::{ACCOUNT, Ended, run, simulator, sync};
@@ -163,7 +164,7 @@ impl Pair {
             return false; // it had not begun or had finished, so it now behaves like any other run
         }
         assert_eq!(published, 0, "a program without its lock published: {first:#?}");
-        let statuses = statuses(&first);
+        let statuses = outcomes(&first);
         let unfinished = statuses.iter().filter(|status| *status == "interrupted").count();
         assert!(
             statuses
@@ -180,15 +181,6 @@ impl Pair {
         }
         true
     }
-}
-
-fn statuses(ended: &Ended) -> Vec<String> {
-    let told = ended.json();
-    let namespaces = told["namespaces"].as_array().unwrap();
-    namespaces
-        .iter()
-        .map(|n| n["status"].as_str().unwrap().to_owned())
-        .collect()
 }
 
 fn signal(program: &Child, signal: Signal) {
@@ -255,7 +247,7 @@ async fn a_silent_programs_lock_is_let_go_after_90_seconds() {
     let first = pair.stopped(Moment::Commit).await;
     let stopped = Instant::now();
     let mut second = run(pair.command());
-    let is_busy = |ended: &Ended| statuses(ended).iter().any(|status| status == "busy");
+    let is_busy = |ended: &Ended| outcomes(ended).iter().any(|status| status == "busy");
     assert!(is_busy(&second), "{second:#?}");
     while is_busy(&second) {
         assert!(stopped.elapsed() < Duration::from_secs(150), "the lock is never let go");
@@ -283,7 +275,7 @@ async fn at_once_each_walk_is_one_programs_and_the_other_is_busy() {
         for program in programs {
             let ended = Ended::from(program.wait_with_output().unwrap());
             assert!(matches!(ended.code, Some(0 | 4)), "{ended:#?}");
-            busy += statuses(&ended).iter().filter(|status| *status == "busy").count();
+            busy += outcomes(&ended).iter().filter(|status| *status == "busy").count();
         }
         pair.witness.check_end(&pair.simulator, &pair.database.options).await;
     }

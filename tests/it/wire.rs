@@ -4,6 +4,7 @@
 mod bodies;
 mod credentials;
 mod cursors;
+mod doubtful_lists;
 mod lists;
 mod order;
 mod outage;

@@ -46,17 +46,17 @@ impl ServerLog {
     }
 
     fn text(&self) -> String {
-        let mut bytes = Vec::new();
-        let mut file = &self.file;
-        let length = self.file.metadata().map_or(0, |meta| meta.len());
-        let read = file
-            .seek(SeekFrom::Start(self.begin.max(length.saturating_sub(TAIL))))
-            .and_then(|_| file.take(TAIL).read_to_end(&mut bytes));
-        match read {
-            Ok(_) => String::from_utf8_lossy(&bytes).into_owned(),
-            Err(_) => String::new(),
-        }
+        tail(&self.file, self.begin).unwrap_or_default()
     }
+}
+
+/// The end of a log's text after `begin`, at most [`TAIL`] bytes.
+fn tail(mut file: &File, begin: u64) -> io::Result<String> {
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(begin.max(length.saturating_sub(TAIL))))?;
+    let mut bytes = Vec::new();
+    file.take(TAIL).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// The length of the server's log in bytes.
@@ -66,15 +66,10 @@ pub(super) fn length(data_dir: &DataDir) -> u64 {
 
 /// Why a server ended by itself: the last PANIC or FATAL in its log after `begin`.
 pub(super) fn last_fatal(data_dir: &DataDir, begin: u64) -> Option<String> {
-    let mut file = File::open(data_dir.log()).ok()?;
-    let length = file.metadata().ok()?.len();
+    let file = File::open(data_dir.log()).ok()?;
     // A log that was truncated meanwhile is shorter.
-    let begin = if begin <= length { begin } else { 0 };
-    file.seek(SeekFrom::Start(begin.max(length.saturating_sub(TAIL))))
-        .ok()?;
-    let mut bytes = Vec::new();
-    file.take(TAIL).read_to_end(&mut bytes).ok()?;
-    find_fatal(&String::from_utf8_lossy(&bytes))
+    let begin = if begin <= length(data_dir) { begin } else { 0 };
+    find_fatal(&tail(&file, begin).ok()?)
 }
 
 /// A PANIC counts more than a FATAL after it. What sessions are sent when a server goes down is no reason.

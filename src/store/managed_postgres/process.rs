@@ -81,7 +81,7 @@ impl ProcessHandle {
     pub async fn restart_once(&self) -> Result<(), Error> {
         let mut state = self.0.state.lock().await;
         if let Restart::Failed(why) = &state.restart {
-            return Err(self.gone(why.clone()));
+            return Err(Error::NotRestarted { why: why.clone() });
         }
         if !server::has_ended(self.data_dir()) {
             return Ok(());
@@ -117,10 +117,6 @@ impl ProcessHandle {
         let child = server::start_or_share(self.data_dir(), &self.0.binaries, &lock).await?;
         state.child = child.or(state.child.take());
         Ok(())
-    }
-
-    fn gone(&self, why: String) -> Error {
-        Error::NotRestarted { why }
     }
 
     pub(super) async fn stop(&self, lock: &StartLock) -> Result<(), Error> {

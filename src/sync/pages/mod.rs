@@ -24,7 +24,7 @@ pub use self::fetch::{FetchError, PageSource};
 use self::parallel::{Fallback, ParallelPages};
 pub use self::partition::Position;
 use self::partition::plan;
-pub use self::size::{PageSize, SMALLEST, first_limit};
+pub use self::size::{PageSize, first_limit};
 
 pub struct Pages {
     source: PageSource,

@@ -4,10 +4,7 @@
 //! objects may be fast enough. A cursor may mean something else with another page size, so the first page after a
 //! change is checked like the first one after a resume.
 
-use crate::model::{Cursor, Next, ObjectId, Page, Pagination};
-
-/// Pages are not made smaller than this: the API was seen to refuse 25 with "limit is too low".
-pub const SMALLEST: u32 = 100;
+use crate::model::{Cursor, Next, ObjectId, Page, Pagination, SMALLEST_PAGE};
 
 /// Pages in a row that must come before a larger one is tried. A failed trial costs three slow responses.
 const GOOD_PAGES: u32 = 8;
@@ -39,10 +36,10 @@ impl PageSize {
 
     /// Halves the size, because a page was too slow. Returns false if it must not become smaller.
     pub fn reduce(&mut self) -> bool {
-        if self.limit <= SMALLEST {
+        if self.limit <= SMALLEST_PAGE {
             return false;
         }
-        self.limit = (self.limit / 2).max(SMALLEST);
+        self.limit = (self.limit / 2).max(SMALLEST_PAGE);
         self.may_be_an_outage = !self.is_trial;
         self.is_trial = false;
         self.good_pages = 0;

@@ -4,9 +4,9 @@
 use tracing::{info, warn};
 
 use super::{PageReader, WalkError};
-use crate::model::{Cursor, Next, ObjectId, Observation, Page, Step};
+use crate::model::{Cursor, Next, ObjectId, Observation, Page, SMALLEST_PAGE, Step};
 use crate::store::Checkpoint;
-use crate::sync::pages::{PageSource, SMALLEST};
+use crate::sync::pages::PageSource;
 
 /// A page that was checked against the checkpoint before it.
 pub(super) struct CheckedPage {
@@ -129,7 +129,7 @@ impl PageReader {
         let number = checkpoint.pages;
         let Some(limit) = u32::try_from(full.rows.len() - 1)
             .ok()
-            .filter(|limit| *limit >= SMALLEST)
+            .filter(|limit| *limit >= SMALLEST_PAGE)
         else {
             return Ok(false);
         };

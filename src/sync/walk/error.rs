@@ -1,8 +1,9 @@
 //! Why a walk did not come to a proven end.
 
 use crate::cloudflare;
+use crate::model::SMALLEST_PAGE;
 use crate::store::StoreError;
-use crate::sync::pages::{FetchError, SMALLEST};
+use crate::sync::pages::FetchError;
 use crate::sync::shutdown::StopReason;
 
 /// None of these publishes or removes anything (promise 2). [`classify`](crate::sync::ending::classify) says what
@@ -63,7 +64,11 @@ impl WalkError {
     /// `limit` is that of the page. With another one, the last page is not full, unless the number of objects is a
     /// multiple of that as well.
     pub(super) fn unproven_end(page: u64, limit: u32, resumed: bool) -> Self {
-        let other = if limit > SMALLEST { limit - 1 } else { SMALLEST + 1 };
+        let other = if limit > SMALLEST_PAGE {
+            limit - 1
+        } else {
+            SMALLEST_PAGE + 1
+        };
         Self::UnprovenEnd { page, other, resumed }
     }
 }

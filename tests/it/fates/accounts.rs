@@ -2,27 +2,16 @@
 
 use cloudflare_simulator::{Answer, Fault, Sight, When};
 
-use super::{LIMIT, missing, outcomes, recorded};
-use crate::support::database::fresh_database;
+use super::{LIMIT, recorded};
+use crate::support::account::{OTHER, missing, outcomes, two_accounts};
 use crate::support::ledger::{everything, objects, truth};
-use crate::support::program::{ACCOUNT, Ended, TOKEN, run, simulator, sync, sync_by_file};
-
-const OTHER: &str = "fedcba9876543210fedcba9876543210";
+use crate::support::program::{ACCOUNT, Ended, TOKEN, run, sync, sync_by_file};
 
 /// The first account's list does not come until the second account's namespace was requested.
 #[tokio::test]
 async fn a_list_that_is_slow_to_come_keeps_no_other_account_waiting() {
     let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("inventory.toml");
-    let accounts = [ACCOUNT, OTHER].map(|id| format!("[[accounts]]\nid = \"{id}\"\napi_token_env = \"TOKEN\"\n"));
-    std::fs::write(&file, accounts.concat()).unwrap();
-    let (simulator, database) = (simulator().await, fresh_database().await);
-    simulator.add_account(OTHER, TOKEN);
-    let others = simulator.add_namespace(OTHER, "d");
-    let mine = simulator.add_namespace(ACCOUNT, "a");
-    for namespace in [&others, &mine] {
-        simulator.seed(namespace, 20, 1);
-    }
+    let (simulator, database, file, [mine, others]) = two_accounts(folder.path()).await;
     // Down for as long as the other account's objects were not requested.
     simulator.list_fault(ACCOUNT, When::Always, Fault::Answer(Answer::html(503)));
     let hold = simulator.hold_at(&others, 1);

@@ -2,7 +2,8 @@
 
 use cloudflare_simulator::{Answer, CursorStyle, Fault, Simulator, When, hex};
 
-use super::{LIMIT, outcomes};
+use super::LIMIT;
+use crate::support::account::outcomes;
 use crate::support::database::{TestDatabase, fresh_database};
 use crate::support::ledger::{objects, statuses, texts, truth};
 use crate::support::program::{ACCOUNT, Ended, run, simulator, sync};

@@ -3,7 +3,8 @@
 use cloudflare_simulator::{Answer, Fault, Request, Simulator, When};
 use serde_json::{Value, json};
 
-use super::{LIMIT, list_requests, missing, outcomes, recorded};
+use super::{LIMIT, recorded};
+use crate::support::account::{list_requests, missing, outcomes};
 use crate::support::database::fresh_database;
 use crate::support::ledger::{objects, texts, truth};
 use crate::support::program::{ACCOUNT, program, run, simulator, sync};

@@ -3,7 +3,8 @@
 use cloudflare_simulator::{Answer, Fault, Namespace, Simulator, When};
 use serde_json::json;
 
-use super::{LIMIT, list_requests, missing, outcomes, recorded};
+use super::{LIMIT, recorded};
+use crate::support::account::{list_requests, missing, outcomes};
 use crate::support::database::TestDatabase;
 use crate::support::ledger::{everything, objects, statuses, texts, truth};
 use crate::support::program::{ACCOUNT, Ended, program, run, sync};

@@ -29,7 +29,7 @@ async fn the_certificate_of_a_captive_portal_in_mid_run_is_waited_for() {
     assert_eq!(simulator.requests_to(&namespace).len(), 11, "{ended:#?}");
 }
 
-/// Before the API has responded, the certificate is a mistake on this machine, which no patience mends.
+/// Until the API has responded once, the certificate is a mistake on this machine, and a longer wait would not help.
 #[tokio::test]
 async fn a_certificate_that_is_not_trusted_from_the_start_is_final() {
     let (simulator, database, _) = room(95).await;

@@ -117,7 +117,7 @@ async fn two_spellings_of_a_stored_id_are_refused_with_what_to_do() {
         "{ended:#?}"
     );
 
-    // As the program says it, with a schema of the version before.
+    // The schema of the version before 0004, as a record in use has it.
     let before = "update inventory.account set account_id = upper($1) where account_id like 'old-%'";
     sqlx::query(before).bind(ACCOUNT).execute(&mut session).await.unwrap();
     let unapplied = "delete from inventory._sqlx_migrations where version >= 4";

@@ -1,5 +1,6 @@
 //! Helpers that the tests share.
 
+pub mod account;
 pub mod bench;
 pub mod database;
 pub mod figures;

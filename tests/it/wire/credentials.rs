@@ -3,11 +3,10 @@
 use cloudflare_simulator::{Answer, Fault, Simulator, When};
 use serde_json::json;
 
-use crate::support::database::{TestDatabase, fresh_database};
+use crate::support::account::{OTHER, account, list_requests, outcomes, two_accounts};
+use crate::support::database::fresh_database;
 use crate::support::ledger::{objects, texts, truth};
-use crate::support::program::{ACCOUNT, Ended, TOKEN, run, simulator, sync, sync_by_file};
-
-const OTHER: &str = "fedcba9876543210fedcba9876543210";
+use crate::support::program::{ACCOUNT, TOKEN, run, simulator, sync, sync_by_file};
 
 #[tokio::test]
 async fn the_older_pair_of_email_and_key() {
@@ -31,16 +30,7 @@ async fn the_older_pair_of_email_and_key() {
 #[tokio::test]
 async fn a_refused_list_fails_its_account_and_no_other() {
     let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("inventory.toml");
-    let accounts = [ACCOUNT, OTHER].map(|id| format!("[[accounts]]\nid = \"{id}\"\napi_token_env = \"TOKEN\"\n"));
-    std::fs::write(&file, accounts.concat()).unwrap();
-    let (simulator, database) = (simulator().await, fresh_database().await);
-    simulator.add_account(OTHER, TOKEN);
-    let mine = simulator.add_namespace(ACCOUNT, "a");
-    let others = simulator.add_namespace(OTHER, "d");
-    for namespace in [&mine, &others] {
-        simulator.seed(namespace, 20, 1);
-    }
+    let (simulator, database, file, [mine, others]) = two_accounts(folder.path()).await;
     let sync = || {
         let mut command = sync_by_file(&simulator, &database, &file, &["--quota", "1000000/1s"]);
         command.env("TOKEN", TOKEN);
@@ -77,31 +67,8 @@ fn refusals() -> Vec<Answer> {
     ]
 }
 
-/// An account with this many unrecorded namespaces of three pages each.
-async fn account(namespaces: usize) -> (Simulator, TestDatabase, Vec<String>) {
-    let (simulator, database) = (simulator().await, fresh_database().await);
-    let add = |n| {
-        let namespace = simulator.add_namespace(ACCOUNT, &format!("n{n}"));
-        simulator.seed(&namespace, 25, n as u64);
-        namespace
-    };
-    let namespaces = (0..namespaces).map(add).collect();
-    (simulator, database, namespaces)
-}
-
-fn list_requests(simulator: &Simulator) -> usize {
-    let requests = simulator.requests();
-    requests.iter().filter(|r| r.path.ends_with("/namespaces")).count()
-}
-
 fn object_requests(simulator: &Simulator) -> usize {
     simulator.requests().len() - list_requests(simulator)
-}
-
-/// The status of each namespace in the run's JSON, in the order of their names.
-fn statuses(ended: &Ended) -> Vec<String> {
-    let told = ended.json()["namespaces"].as_array().unwrap().clone();
-    told.iter().map(|n| n["status"].as_str().unwrap().to_owned()).collect()
 }
 
 const LIMIT: &[&str] = &["--limit", "10"];
@@ -116,7 +83,7 @@ async fn a_refusal_of_one_namespace_stops_no_other() {
         simulator.fault(&namespaces[0], When::From(page), Fault::Answer(refusal.clone()));
         let ended = run(sync(&simulator, &database, &[LIMIT, &["--concurrency", "1"]].concat()));
         assert_eq!(ended.code, Some(3), "{ended:#?}");
-        assert_eq!(statuses(&ended), ["interrupted", "complete", "complete"], "{ended:#?}");
+        assert_eq!(outcomes(&ended), ["interrupted", "complete", "complete"], "{ended:#?}");
         assert_eq!(ended.json()["accounts_failed"], json!([]), "{ended:#?}");
         // A 401 casts doubt on the whole account, which another request for the list resolves.
         assert_eq!(
@@ -150,7 +117,7 @@ async fn namespaces_that_are_all_forbidden_are_all_tried() {
     }
     let ended = run(sync(&simulator, &database, &["--concurrency", "5"]));
     assert_eq!(ended.code, Some(1), "{ended:#?}");
-    assert_eq!(statuses(&ended), ["interrupted"; 5], "{ended:#?}");
+    assert_eq!(outcomes(&ended), ["interrupted"; 5], "{ended:#?}");
     assert!(ended.stdout.contains("exclude"), "what can be done: {ended:#?}");
     assert_eq!((list_requests(&simulator), object_requests(&simulator)), (1, 5 * 4));
 }
@@ -184,7 +151,7 @@ async fn a_401_and_a_refused_list_stop_the_account() {
             4 * concurrency.parse::<usize>().unwrap(),
             "each walk was refused four times: {ended:#?}"
         );
-        assert_eq!(statuses(&ended), ["interrupted"; 9], "{ended:#?}");
+        assert_eq!(outcomes(&ended), ["interrupted"; 9], "{ended:#?}");
         let failed = &ended.json()["accounts_failed"];
         assert_eq!(failed.as_array().unwrap().len(), 1, "{ended:#?}");
         let why = failed[0]["error"].as_str().unwrap();
@@ -213,7 +180,7 @@ async fn a_list_that_settles_nothing_stops_nothing() {
     simulator.list_fault(ACCOUNT, When::From(2), Fault::Answer(Answer::html(503)));
     let ended = run(sync(&simulator, &database, &["--concurrency", "3"]));
     assert_eq!(ended.code, Some(3), "{ended:#?}");
-    assert_eq!(statuses(&ended)[6..], ["complete"; 2], "{ended:#?}");
+    assert_eq!(outcomes(&ended)[6..], ["complete"; 2], "{ended:#?}");
     assert_eq!(ended.json()["accounts_failed"], json!([]), "{ended:#?}");
     assert!(list_requests(&simulator) <= 4, "{}", list_requests(&simulator));
 }

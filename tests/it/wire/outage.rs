@@ -2,30 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use cloudflare_simulator::{Answer, Fault, Simulator, When};
+use cloudflare_simulator::{Answer, Fault, When};
 use serde_json::json;
 
 use super::{case, check};
-use crate::support::database::{TestDatabase, fresh_database};
+use crate::support::account::{account, outcomes};
+use crate::support::database::fresh_database;
 use crate::support::figures::report;
 use crate::support::ledger::{objects, truth};
-use crate::support::program::{ACCOUNT, Ended, run, simulator, sync};
-
-async fn account(namespaces: usize) -> (Simulator, TestDatabase, Vec<String>) {
-    let (simulator, database) = (simulator().await, fresh_database().await);
-    let add = |n| {
-        let namespace = simulator.add_namespace(ACCOUNT, &format!("n{n:02}"));
-        simulator.seed(&namespace, 25, n as u64);
-        namespace
-    };
-    let namespaces = (0..namespaces).map(add).collect();
-    (simulator, database, namespaces)
-}
-
-fn statuses(ended: &Ended) -> Vec<String> {
-    let told = ended.json()["namespaces"].as_array().unwrap().clone();
-    told.iter().map(|n| n["status"].as_str().unwrap().to_owned()).collect()
-}
+use crate::support::program::{ACCOUNT, run, simulator, sync};
 
 /// What one namespace has learned counts for the others, so 40 of them don't wait ten times in a row.
 #[tokio::test]
@@ -42,7 +27,7 @@ async fn an_outage_costs_one_budget_however_many_namespaces_there_are() {
     ));
     let took = began.elapsed();
     assert_eq!(ended.code, Some(1), "{ended:#?}");
-    assert_eq!(statuses(&ended), ["interrupted"; 40], "{ended:#?}");
+    assert_eq!(outcomes(&ended), ["interrupted"; 40], "{ended:#?}");
     assert!(took < Duration::from_secs(15), "{took:?}");
     // Each is tried, because the fault may be another's.
     for namespace in &namespaces[10..] {
@@ -73,13 +58,13 @@ async fn one_broken_namespace_costs_the_others_nothing() {
         &["--retry-for", "2s", "--concurrency", "1"],
     ));
     assert_eq!(ended.code, Some(3), "{ended:#?}");
-    assert_eq!(statuses(&ended), ["interrupted", "complete", "complete"], "{ended:#?}");
+    assert_eq!(outcomes(&ended), ["interrupted", "complete", "complete"], "{ended:#?}");
     for namespace in &namespaces[1..] {
         assert_eq!(objects(&database, namespace).await, truth(&simulator, namespace));
     }
 }
 
-/// As long as the API has not responded, the address may be wrong, which no patience mends.
+/// Until the API has responded once, the address may be wrong, and a longer wait would not help.
 #[tokio::test]
 async fn an_address_where_something_else_responds_is_given_up_soon() {
     let (simulator, database, _) = account(1).await;
@@ -219,7 +204,7 @@ async fn a_quota_that_is_used_up_is_one_warning() {
         &["--retry-for", "2s", "--quiet", "--concurrency", "1"],
     ));
     assert_eq!(ended.code, Some(3), "{ended:#?}");
-    assert_eq!(statuses(&ended)[1..], ["interrupted"; 5], "{ended:#?}");
+    assert_eq!(outcomes(&ended)[1..], ["interrupted"; 5], "{ended:#?}");
     assert_eq!(
         ended.stderr.matches("no requests until the next window").count(),
         1,
