@@ -296,7 +296,10 @@ impl Client {
 
     fn namespaces_url(&self, account: &AccountId, page: u32, per_page: Option<u32>) -> Result<Url, Error> {
         let mut url = self.url(account, &[])?;
-        url.query_pairs_mut().append_pair("page", &page.to_string());
+        // The first page of the server's own size needs no parameter, so a server that refuses both can still be read.
+        if page > 1 || per_page.is_some() {
+            url.query_pairs_mut().append_pair("page", &page.to_string());
+        }
         if let Some(per_page) = per_page {
             url.query_pairs_mut().append_pair("per_page", &per_page.to_string());
         }

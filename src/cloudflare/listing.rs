@@ -7,7 +7,8 @@ use super::wire::{NamespacePage, Numbers};
 use crate::model::{Namespace, NamespaceId};
 
 /// The number of namespaces per page to request, in the order in which they are tried: a server may refuse one, and
-/// none is documented. A server may also send fewer rows, or more. `None` is whatever the server's default is.
+/// none is documented. A server may also send fewer rows, or more. `None` is the server's default: its first page is
+/// requested without any parameter.
 pub(super) const PER_PAGE: [Option<u32>; 4] = [Some(100), None, Some(50), Some(20)];
 
 /// Page sizes that services use. A server without paging that sends as many rows may have cut them to its own size.

@@ -132,6 +132,35 @@ async fn a_list_that_refuses_the_page_size_is_read_by_another() {
     }
 }
 
+/// A server that refuses every parameter has one page only. Nothing proves that this is the whole list, unless its
+/// numbers do.
+#[tokio::test]
+async fn a_list_without_paging_is_read_without_parameters() {
+    for (has_numbers, code) in [(true, 0), (false, 3)] {
+        let (simulator, database) = (simulator().await, fresh_database().await);
+        for n in 0..3 {
+            simulator.add_namespace(ACCOUNT, &format!("n{n}"));
+        }
+        let refuse = |request: &Request| {
+            let has_parameter = request.param("page").is_some() || request.param("per_page").is_some();
+            has_parameter.then(|| Answer::error(400, 6008, "Invalid request parameters"))
+        };
+        simulator.list_fault(ACCOUNT, When::Always, Fault::hook(refuse));
+        if !has_numbers {
+            simulator.list_fault(
+                ACCOUNT,
+                When::Always,
+                Fault::json(|list| {
+                    list.as_object_mut().unwrap().remove("result_info");
+                }),
+            );
+        }
+        let ended = run(sync(&simulator, &database, &[]));
+        assert_eq!(ended.code, Some(code), "{ended:#?}");
+        assert_eq!(outcomes(&ended), ["complete"; 3], "{ended:#?}");
+    }
+}
+
 /// A server that wants a page size, but a small one.
 #[tokio::test]
 async fn a_smaller_page_size_is_tried_too() {

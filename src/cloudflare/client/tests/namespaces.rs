@@ -116,17 +116,17 @@ async fn a_list_that_breaks_off_is_doubtful() {
 #[tokio::test]
 async fn a_refused_page_size_is_changed() {
     let refused = || refusal(400, 6008, "per_page is out of range");
-    let base = "/client/v4/accounts/acc/workers/durable_objects/namespaces?page=";
+    let base = "/client/v4/accounts/acc/workers/durable_objects/namespaces";
     let last = || namespaces(&["a"], r#"{"total_count":1,"total_pages":1}"#);
     for (answers, expected) in [
-        (vec![refused(), last()], &["1&per_page=100", "1"][..]),
+        (vec![refused(), last()], &["?page=1&per_page=100", ""][..]),
         (
             vec![refused(), refused(), last()],
-            &["1&per_page=100", "1", "1&per_page=50"],
+            &["?page=1&per_page=100", "", "?page=1&per_page=50"],
         ),
         (
             vec![refused(), refused(), refused(), last()],
-            &["1&per_page=100", "1", "1&per_page=50", "1&per_page=20"],
+            &["?page=1&per_page=100", "", "?page=1&per_page=50", "?page=1&per_page=20"],
         ),
     ] {
         let (listing, paths) = list_namespaces(answers).await;
