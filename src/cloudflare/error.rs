@@ -284,7 +284,7 @@ impl AttemptError {
         Self {
             decision,
             message: format!("{message}{}", host.unwrap_or_default()),
-            source: Some(Box::new(error.without_url())),
+            source: Some(root_cause(&error.without_url()).into()),
         }
     }
 
@@ -297,14 +297,19 @@ impl AttemptError {
         }
     }
 
-    /// The innermost cause, for the log: the outer ones say little more than "no connection".
-    pub(super) fn root_cause(&self) -> Option<String> {
-        let mut cause: &dyn std::error::Error = self.source.as_deref()?;
-        while let Some(inner) = cause.source() {
-            cause = inner;
-        }
-        Some(shown(&cause.to_string()))
+    /// Its cause, for the log.
+    pub(super) fn cause(&self) -> Option<String> {
+        Some(root_cause(self.source.as_deref()?))
     }
+}
+
+/// The innermost cause, sanitized: the outer ones say little more than "no connection", each in other words.
+pub(super) fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    shown(&cause.to_string())
 }
 
 /// Whether the certificate was the problem, which no retry can change.
@@ -338,7 +343,7 @@ mod tests {
             source: Some(Box::new(outer)),
             ..AttemptError::wrong("all")
         };
-        assert_eq!(attempt.root_cause().unwrap(), "namespaces of account a: in\\u{a}side");
-        assert_eq!(AttemptError::wrong("all").root_cause(), None);
+        assert_eq!(attempt.cause().unwrap(), "namespaces of account a: in\\u{a}side");
+        assert_eq!(AttemptError::wrong("all").cause(), None);
     }
 }

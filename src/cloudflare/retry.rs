@@ -88,7 +88,7 @@ where
         let delay = delays.next().unwrap_or(policy.max_delay);
         let (failed, wait) = attempts.wait_after(failed, sent, delay)?;
         // Tenths are enough in a log.
-        let (wait_s, cause) = ((wait.as_secs_f64() * 10.0).round() / 10.0, failed.root_cause());
+        let (wait_s, cause) = ((wait.as_secs_f64() * 10.0).round() / 10.0, failed.cause());
         tracing::warn!(
             attempt = attempts.count,
             wait_s,

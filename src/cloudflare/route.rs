@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use super::addresses::Addresses;
 use super::base_url::BaseUrl;
-use super::error::{AttemptError, ErrorKind, RetryDecision};
+use super::error::{AttemptError, ErrorKind, RetryDecision, root_cause};
 use super::proxy::{Tunnel, Via};
 use crate::text::{chain, shown};
 
@@ -51,7 +51,7 @@ impl Route {
         AttemptError {
             decision: is_final.map_or(RetryDecision::NOW, RetryDecision::Final),
             message: fault.message,
-            source: Some(Box::new(error.without_url())),
+            source: Some(root_cause(&error.without_url()).into()),
         }
     }
 
