@@ -20,7 +20,9 @@ const STATUS_LINE: usize = 512;
 pub enum ProxyError {
     #[error("not the URL of a proxy: write it like http://USER:PASSWORD@HOST:PORT")]
     NotAUrl,
-    #[error("no proxy can be used by this scheme: use http://, https://, socks5:// or socks5h://")]
+    #[error(
+        "no proxy can be used by this scheme: use http://, https://, socks5h:// (the proxy resolves names), socks5://, socks4a:// or socks4://"
+    )]
     Scheme,
     #[error(
         "a character of the password, or of another part, is taken for the URL's own: write '@' as %40, '/' as %2F, '?' as %3F \

@@ -55,6 +55,8 @@ pub enum ConfigError {
     NotText { origin: Origin },
     #[error("{origin}: {other} is given too: leave one of the two out")]
     BothGiven { origin: Origin, other: String },
+    #[error("{origin}: set, but empty: unset it, or name a file")]
+    EmptyVariable { origin: Origin },
     #[error("{origin}: the file that it names is empty: write the secret into it")]
     EmptySecret { origin: Origin },
     #[error("{origin}: names a file, but looks like the secret itself: write that into a file of its own")]

@@ -46,8 +46,13 @@ impl Environment<'_> {
     pub(super) fn check_ca_certificates(&self) -> Result<(), ConfigError> {
         const FILE: &str = "SSL_CERT_FILE";
         const FOLDER: &str = "SSL_CERT_DIR";
-        // Set but empty counts as a value here: the library that loads the certificates takes it for one.
         if let Some(file) = self.even_empty(FILE) {
+            // The library that loads the certificates would look for a file without a name, and find none.
+            if file.is_empty() {
+                return Err(ConfigError::EmptyVariable {
+                    origin: Origin::variable(FILE),
+                });
+            }
             check(FILE, Path::new(&file), certificates(Path::new(&file)))?;
         }
         let Some(folders) = self.path(FOLDER) else {

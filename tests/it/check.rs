@@ -97,7 +97,7 @@ async fn each_thing_that_is_not_right_is_told_with_what_to_do() {
     type Change = fn(&mut std::process::Command);
     let error = |status, code, message| Some(Fault::Answer(Answer::error(status, code, message)));
     let page = Answer::new(403, "text/html", "<!DOCTYPE html>\n<title>Attention Required!</title>");
-    let cases: [(&str, Option<Fault>, Change, &str); 9] = [
+    let cases: [(&str, Option<Fault>, Change, &str); 10] = [
         (
             "token",
             error(403, 10000, "Authentication error"),
@@ -146,7 +146,13 @@ async fn each_thing_that_is_not_right_is_told_with_what_to_do() {
             "quota",
             Some(Fault::Answer(Answer::too_many_requests(None))),
             |_| {},
-            "429",
+            "used up",
+        ),
+        (
+            "quota",
+            Some(Fault::Answer(Answer::new(403, "text/plain", "error code: 1015"))),
+            |_| {},
+            "the API limits the rate of requests",
         ),
     ];
     for (what, fault, change, advice) in cases {

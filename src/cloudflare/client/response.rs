@@ -34,6 +34,9 @@ const UNKNOWN_TOKEN: u64 = 1000;
 /// No access, or none from this address: the message says which.
 const NO_ACCESS: u64 = 9109;
 
+/// "Authentication error", with status 401 or 403.
+const NOT_AUTHENTICATED: u64 = 10000;
+
 /// The error code of a fault in Cloudflare's own services, sent with any status: "An unknown error has occurred".
 /// Source: reports of it that ended without a change by the reporters, such as cloudflare/workers-sdk#4724 and #6553.
 const SERVER_CODE: u64 = 10013;
@@ -232,6 +235,7 @@ impl ApiResponse {
         let is_by_address = has(&NO_ACCESS) && text.contains("location");
         let is_unknown = status == 401 && has(&UNKNOWN_TOKEN);
         let not_before = self.retry_after.unwrap_or_default();
+        let is_malformed = CREDENTIAL_CODES.iter().any(has);
         let decision = match status {
             429 => RetryDecision::Throttled,
             504 | 524 => RetryDecision::Slow { not_before },
@@ -242,15 +246,22 @@ impl ApiResponse {
                     401 => ErrorKind::Unauthorized,
                     _ => ErrorKind::Forbidden,
                 },
-                permission: !is_by_address
-                    && !is_unknown
-                    && !has(&WRONG_EMAIL_OR_KEY)
-                    && !CREDENTIAL_CODES.iter().any(has),
+                permission: !is_by_address && !is_unknown && !has(&WRONG_EMAIL_OR_KEY) && !is_malformed,
             },
-            400 if CREDENTIAL_CODES.iter().any(has) => RetryDecision::Refused {
-                kind: ErrorKind::Unauthorized,
-                permission: false,
+            // The same refusal with the status of a success.
+            _ if self.status.is_success() && (has(&NO_ACCESS) || has(&NOT_AUTHENTICATED)) => RetryDecision::Refused {
+                kind: match has(&NO_ACCESS) {
+                    true => ErrorKind::Forbidden,
+                    false => ErrorKind::Unauthorized,
+                },
+                permission: !is_by_address,
             },
+            200..=299 | 400 if is_malformed || (self.status.is_success() && has(&WRONG_EMAIL_OR_KEY)) => {
+                RetryDecision::Refused {
+                    kind: ErrorKind::Unauthorized,
+                    permission: false,
+                }
+            }
             400 | 410 | 422 if had_cursor => RetryDecision::Final(ErrorKind::CursorRefused),
             404 => RetryDecision::Final(ErrorKind::NotFound),
             _ => RetryDecision::Final(ErrorKind::Wrong),
@@ -261,7 +272,7 @@ impl ApiResponse {
             ": the token may only be used from other IP addresses: change its client IP address filter"
         } else if is_unknown {
             ": the token is revoked, expired or mistyped"
-        } else if CREDENTIAL_CODES.iter().any(has) {
+        } else if is_malformed {
             ": the API can't read the credentials: copy the token or the key again, without quotes or other text"
         } else {
             ""

@@ -124,7 +124,7 @@ fn quota(limiter: &Arc<Limiter>, what: &str, findings: &mut Findings) -> Result<
     match stats.remaining {
         _ if stats.throttled > 0 => findings.wrong(
             what,
-            "it is used up: the API answers 429, and a sync would wait; see who else uses it, or lower --quota-share",
+            "it is used up: the API limits the rate of requests, and a sync would wait; see who else uses it, or lower --quota-share",
         ),
         Some(remaining) => {
             let left = number(remaining);

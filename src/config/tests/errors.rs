@@ -201,7 +201,7 @@ fn of_the_way_to_the_api() {
         ),
         (
             given_account().variable("SSL_CERT_FILE", ""),
-            "SSL_CERT_FILE: cannot read \"\"",
+            "SSL_CERT_FILE: set, but empty: unset it",
         ),
         (
             given_account().variable("SSL_CERT_FILE", "$DIR"),

@@ -323,6 +323,24 @@ async fn permanent_errors_are_not_retried() {
             "HTTP 400: bad limit (code 10001)".into(),
         ),
         (refusal(418, 1, "teapot"), None, Wrong, "HTTP 418: teapot (code 1)".into()),
+        (
+            refusal(200, 9109, "Unauthorized to access requested resource"),
+            Some("c"),
+            Forbidden,
+            format!("(success: false): Unauthorized to access requested resource (code 9109){PERMISSION}"),
+        ),
+        (
+            refusal(200, 10000, "Authentication error"),
+            None,
+            Unauthorized,
+            format!("Authentication error (code 10000){PERMISSION}"),
+        ),
+        (
+            reply(200, chain),
+            Some("c"),
+            Unauthorized,
+            "(code 6111): the API can't read the credentials".into(),
+        ),
         (refusal(200, 7, "no"), None, Wrong, "(success: false): no (code 7)".into()),
         (reply(200, ROWS.replace("fe78", "zz")), None, Wrong, "row 1 of 1".into()),
         (
