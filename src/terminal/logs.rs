@@ -19,10 +19,12 @@ fn may_quote_a_secret(metadata: &Metadata<'_>) -> bool {
 
 /// Starts logging, filtered by RUST_LOG; by default `info` of this program, or only warnings with --quiet.
 pub fn start(global: &GlobalArgs, screen: &Screen) {
+    // A connection that the server ended is noticed when it is next used, and reported once there. sqlx would also warn
+    // when it returns to the pool.
     let default = if global.quiet {
-        "warn"
+        "warn,sqlx_core::pool=error"
     } else {
-        "warn,durable_inventory=info"
+        "warn,sqlx_core::pool=error,durable_inventory=info"
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     let lines = tracing_subscriber::fmt::layer()
