@@ -1,17 +1,14 @@
-//! A role that may not change the schema: the privileges listed in README.md suffice for every command.
+//! A role that may not change the schema: the privileges listed in docs/operations.md suffice for every command.
 
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
+use crate::readme::block;
 use crate::support::database::fresh_database;
 use crate::support::program::{ACCOUNT, Ended, bare, program, run, simulator, sync};
 
-/// The statements from README.md that an administrator runs for the role `inventory_sync`.
+/// The statements from docs/operations.md that an administrator runs for the role `inventory_sync`.
 pub fn grants(role: &str) -> String {
-    let readme = include_str!("../../README.md");
-    let (_, after) = readme.split_once("```sql\n-- rights of the role").unwrap();
-    let (block, _) = after.split_once("```").unwrap();
-    let (_comment, statements) = block.split_once('\n').unwrap();
-    statements.replace("inventory_sync", role)
+    block("docs/operations.md", "sql", "-- rights of the role").replace("inventory_sync", role)
 }
 
 /// Roles outlive a test's database.

@@ -4,3 +4,5 @@ mod figures;
 mod history;
 mod page;
 mod text;
+
+pub use self::history::everything;

@@ -87,7 +87,7 @@ async fn sequences_that_began_again_are_moved_on() {
     owner.close().await.unwrap();
 }
 
-/// The role that README.md describes may neither advance a sequence nor read one.
+/// The role that docs/operations.md describes may neither advance a sequence nor read one.
 #[tokio::test]
 async fn a_role_that_may_not_is_told_the_statement() {
     let (simulator, database) = (simulator().await, fresh_database().await);

@@ -168,7 +168,7 @@ async fn rights(store: &Store, findings: &mut Findings) -> Result<(), Failure> {
         Ok(tables) if tables.is_empty() => Ok(()),
         Ok(tables) => {
             let why = format!(
-                "this role may not write {}: README.md has the GRANTs",
+                "this role may not write {}: docs/operations.md has the GRANTs",
                 tables.join(", ")
             );
             findings.wrong("rights", &why)

@@ -5,10 +5,11 @@ use std::fs::File;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use rustix::fs::OFlags;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{Winsize, tcsetwinsize};
 
 /// The user's end of the terminal. Dropping it closes the window.
 pub struct Terminal {
@@ -57,4 +58,26 @@ impl Terminal {
         });
         read.await.unwrap()
     }
+}
+
+/// Runs a command whose stdout is a terminal of this width. Returns its exit code and what it printed.
+pub fn output_of(mut command: Command, columns: u16) -> (Option<i32>, String) {
+    let Terminal { mut person, program } = Terminal::open();
+    let size = Winsize {
+        ws_row: 24,
+        ws_col: columns,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    tcsetwinsize(&person, size).unwrap();
+    let mut child = command.stdout(program).spawn().unwrap();
+    // The reader sees an end only when nobody has the program's end open any more.
+    drop(command);
+    let mut screen = Vec::new();
+    let mut bytes = [0; 4096];
+    while let Ok(read @ 1..) = person.read(&mut bytes) {
+        screen.extend_from_slice(&bytes[..read]);
+    }
+    let screen = String::from_utf8(screen).unwrap().replace("\r\n", "\n");
+    (child.wait().unwrap().code(), screen)
 }
