@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::{PathBufValueParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 pub use self::diff::{DiffArgs, DiffFormat};
 pub use self::export::{ChangesArgs, ExportArgs, ExportCommand, IntervalsArgs, ObjectsArgs};
@@ -29,22 +29,24 @@ use crate::select::Pattern;
 use crate::text::is_address;
 use crate::units::parse_duration;
 
-/// Keeps an exact, queryable record of which Cloudflare Durable Objects exist, which hold stored data, and how that
-/// changes.
+/// Record which Cloudflare Durable Objects exist, and query their history
 ///
-/// Without DATABASE_URL the record is kept in a private PostgreSQL, which the program starts and stops by itself.
+/// Each `sync` records which objects exist and which of them hold stored data. Query the history with SQL, compare two
+/// points in time, export it, or read it as a report. Without DATABASE_URL the program runs a private PostgreSQL server.
 #[derive(Debug, Parser)]
 #[command(
     name = "durable-inventory",
     version = crate::VERSION,
-    after_help = "\
-Secrets come by environment or file only:
+    disable_help_flag = true,
+    disable_version_flag = true,
+    after_long_help = "\
+Secrets are read from the environment or from files, never from options:
   CLOUDFLARE_API_TOKEN, or a file named by CLOUDFLARE_API_TOKEN_FILE
-  CLOUDFLARE_EMAIL with CLOUDFLARE_API_KEY (or CLOUDFLARE_API_KEY_FILE), where
+  CLOUDFLARE_EMAIL with CLOUDFLARE_API_KEY (or CLOUDFLARE_API_KEY_FILE), if
   there is no token
   DATABASE_URL, or a file named by DATABASE_URL_FILE
 Also read: CLOUDFLARE_ACCOUNT_ID, CLOUDFLARE_API_BASE_URL, RUST_LOG.
-Options win over the environment, the environment wins over the configuration file.
+Options override the environment, which overrides the configuration file.
 
 Examples:
   CLOUDFLARE_ACCOUNT_ID=... CLOUDFLARE_API_TOKEN_FILE=token durable-inventory sync
@@ -53,42 +55,65 @@ Examples:
 pub struct Cli {
     #[command(flatten)]
     pub global: GlobalArgs,
+
+    /// Print this summary (--help shows everything)
+    #[arg(long, short, global = true, action = ArgAction::Help, help_heading = GLOBAL)]
+    #[arg(long_help = "Print this help (-h prints a summary)")]
+    pub help: Option<bool>,
+
+    /// Print the version
+    #[arg(long, short = 'V', action = ArgAction::Version, help_heading = GLOBAL)]
+    pub version: Option<bool>,
+
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// Options of every command, before or after its name.
-#[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "Global options")]
-pub struct GlobalArgs {
-    /// TOML file with accounts, namespaces and limits [env: DURABLE_INVENTORY_CONFIG] [default: none]
-    #[arg(long, global = true, value_name = "FILE", value_parser = path())]
-    pub config: Option<PathBuf>,
+/// The groups of options in the help, in the order in which it shows them.
+pub const SELECTION: &str = "Selection";
+pub const OUTPUT: &str = "Output";
+pub const ATTENTION: &str = "Attention";
+pub const LIMITS: &str = "Limits";
+pub const SAFETY: &str = "Safety";
+pub const CONNECTION: &str = "Connection";
+pub const MONITORING: &str = "Monitoring";
+const DATABASE: &str = "Database";
+const GLOBAL: &str = "Global";
 
-    /// Keep the record in the private PostgreSQL of this directory, whatever DATABASE_URL says [default:
+/// Options of every command, before or after its name. The help of `-h` shows only those that most people need.
+#[derive(Debug, Clone, Default, Args)]
+pub struct GlobalArgs {
+    /// Use the private PostgreSQL in this directory, ignoring DATABASE_URL [default:
     /// $XDG_DATA_HOME/durable-inventory, /var/lib/durable-inventory for root]
-    #[arg(long, global = true, value_name = "DIR", value_parser = path())]
+    #[arg(long, global = true, value_name = "DIR", value_parser = path(), help_heading = DATABASE, hide_short_help = true)]
     pub data_dir: Option<PathBuf>,
 
-    /// Where PostgreSQL's programs are, such as /usr/lib/postgresql/17/bin [default: looked for]
-    #[arg(long, global = true, value_name = "DIR", value_parser = path())]
+    /// Directory of PostgreSQL's programs, such as /usr/lib/postgresql/17/bin [default: searched for]
+    #[arg(long, global = true, value_name = "DIR", value_parser = path(), help_heading = DATABASE, hide_short_help = true)]
     pub postgres_bin: Option<PathBuf>,
 
-    /// System user that runs the private PostgreSQL when root starts it, as PostgreSQL refuses to run as root
-    /// [default: looked for]
-    #[arg(long, global = true, value_name = "NAME")]
+    /// System user that runs the private PostgreSQL if root starts it, because PostgreSQL refuses to run as root
+    /// [default: searched for]
+    #[arg(long, global = true, value_name = "NAME", help_heading = DATABASE, hide_short_help = true)]
     pub postgres_user: Option<String>,
 
-    /// Do not bring the schema up to date first: a database role without CREATE is enough [default: off]
-    #[arg(long, global = true)]
+    /// Do not update the database schema first
+    ///
+    /// The database role then needs no CREATE privilege.
+    #[arg(long, global = true, help_heading = DATABASE, hide_short_help = true)]
     pub no_migrate: bool,
 
-    /// How logs on stderr look; RUST_LOG says which ones there are
+    /// Configuration file (TOML): accounts, namespaces and limits [env: DURABLE_INVENTORY_CONFIG] [default: none]
+    #[arg(long, global = true, value_name = "FILE", value_parser = path(), help_heading = GLOBAL, hide_short_help = true)]
+    pub config: Option<PathBuf>,
+
+    /// Log format; RUST_LOG filters what is logged
     #[arg(long, global = true, value_name = "FORMAT", value_enum, default_value_t)]
+    #[arg(help_heading = GLOBAL, hide_short_help = true)]
     pub log_format: LogFormat,
 
-    /// No progress on stderr, only warnings and errors [default: off]
-    #[arg(long, short, global = true)]
+    /// Log only warnings and errors, and show no progress
+    #[arg(long, short, global = true, help_heading = GLOBAL)]
     pub quiet: bool,
 }
 
@@ -108,34 +133,34 @@ pub enum OutputFormat {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Walk the namespaces and record what changed
+    /// Record which objects exist now, and what changed
     Sync(Box<SyncArgs>),
+    /// Check configuration, database, token and quota; change nothing
+    Check(CheckArgs),
+    /// Show totals, growth and what needs attention
+    Report(ReportArgs),
     /// List the recorded namespaces
     Namespaces(NamespacesArgs),
-    /// List the snapshots, the newest first
+    /// List the snapshots, newest first
     Snapshots(SnapshotsArgs),
-    /// Show one object's life
+    /// Show the history of one object
     History(HistoryArgs),
-    /// Show totals, growth and what needs attention, in the terminal or as a page
-    Report(ReportArgs),
-    /// Check configuration, database, token and quota, and change nothing
-    Check(CheckArgs),
-    /// Write the record to files, folders and object stores, or check what was written
-    Export(Box<ExportArgs>),
-    /// Drop history that is older than a horizon, and what ended walks left
-    Prune(PruneArgs),
-    /// Compare two moments of the record, two files or datasets, or one of each
+    /// Compare two points in time, or files, or one with the other
     Diff(Box<DiffArgs>),
-    /// Run psql on the configured store, the private one included
+    /// Write objects, changes or history to files or object stores
+    Export(Box<ExportArgs>),
+    /// Delete old history, and leftovers of finished syncs
+    Prune(PruneArgs),
+    /// Run psql on the database
     Psql(PsqlArgs),
-    /// Bring the store's schema up to date
-    #[command(after_help = "\
+    /// Update the database schema
+    #[command(after_long_help = "\
 Examples:
   durable-inventory migrate
   DATABASE_URL_FILE=/run/secrets/owner-url durable-inventory migrate")]
     Migrate,
-    /// Write a shell's completions to stdout
-    #[command(after_help = "\
+    /// Print shell completions
+    #[command(after_long_help = "\
 Examples:
   durable-inventory completions bash > /usr/share/bash-completion/completions/durable-inventory
   durable-inventory completions zsh > ~/.zfunc/_durable-inventory")]
@@ -144,20 +169,20 @@ Examples:
         #[arg(value_enum)]
         shell: clap_complete::Shell,
     },
-    /// Write the manual page to stdout, or a page for every command to a folder
-    #[command(after_help = "\
+    /// Print the manual page, or write one page per command to a folder
+    #[command(after_long_help = "\
 Examples:
   durable-inventory man | man -l -
   durable-inventory man /usr/local/share/man/man1")]
     Man {
-        /// The folder, which has to be there [default: none: one page, to stdout]
+        /// An existing folder for the pages [default: none: one page, to stdout]
         #[arg(value_name = "DIR", value_parser = path())]
         folder: Option<PathBuf>,
     },
 }
 
 #[derive(Debug, Clone, Args)]
-#[command(after_help = "\
+#[command(after_long_help = "\
 Examples:
   durable-inventory history fe7803fc55b964e09d94666545aab688d360c6bda69ba349ced1e5f28d2fc2c8
   durable-inventory history --namespace 'prod-*' --output json \\
@@ -173,20 +198,20 @@ pub struct HistoryArgs {
 }
 
 #[derive(Debug, Clone, Args)]
-#[command(after_help = "\
-The present stays whole, and so does every answer about the horizon and later; asking for an earlier moment is an error \
-from then on. When an object was first seen stays known. A namespace that a run holds is left out, and said so. A prune \
-that was killed is gone on with by the next one.
+#[command(after_long_help = "\
+The objects that exist now stay recorded, with the time when each was first seen, and so does all history within the \
+limit. Asking about an earlier time is an error from then on. Namespaces that are being synced are skipped with a \
+warning. If a prune is killed, the next one resumes it.
 
 Examples:
   durable-inventory prune --older-than 180d --dry-run
   durable-inventory sync && durable-inventory prune --older-than 180d")]
 pub struct PruneArgs {
-    /// The horizon: so long before now
+    /// Delete history older than this, such as 180d
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub older_than: Duration,
 
-    /// Only say how much would be dropped [default: off]
+    /// Only show how much would be deleted
     #[arg(long)]
     pub dry_run: bool,
 
@@ -198,66 +223,78 @@ pub struct PruneArgs {
 }
 
 #[derive(Debug, Clone, Args)]
-#[command(after_help = "\
-The first argument that is not an option of durable-inventory, and all that follow it, are psql's. Put -- before \
-them where both know an option, such as -q or --help.
+#[command(after_long_help = "\
+Options of durable-inventory come first. The first other argument, and everything after it, is passed to psql. Put -- \
+before an option that both have, such as -q or --help.
 
 Examples:
   durable-inventory psql
   durable-inventory psql --csv -c 'select * from inventory.runs'
   durable-inventory psql -- --help")]
 pub struct PsqlArgs {
-    /// Handed to psql as they are [default: none, which opens a prompt]
+    /// Arguments for psql [default: none, which opens a prompt]
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
     pub args: Vec<OsString>,
 }
 
 #[derive(Debug, Clone, Default, Args)]
-#[command(after_help = "\
-Exit codes: 0 all is right, 2 something is not.
+#[command(after_long_help = "\
+Exit codes: 0 everything is OK, 2 there is a problem.
 
 Examples:
   durable-inventory check
   durable-inventory check --deep")]
 pub struct CheckArgs {
-    /// Read every row too, and compare each namespace's digest with its newest snapshot's [default: off]
+    /// Also read every row, and verify each namespace's digest
     #[arg(long)]
     pub deep: bool,
 }
 
-/// Which part of the record to show.
+/// The namespaces to show.
 #[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = SELECTION)]
 pub struct FilterArgs {
-    /// Only this namespace: its id, or a glob on its name; repeatable [default: all]
-    #[arg(long, value_name = "ID_OR_NAME_GLOB")]
+    /// Only these ids or name patterns [default: all]
+    ///
+    /// Repeatable. In a pattern, * stands for any text.
+    #[arg(long, value_name = "ID_OR_GLOB")]
     pub namespace: Vec<Pattern>,
 
-    /// Only this account; repeatable [default: all]
+    /// Only these accounts [default: all]
+    ///
+    /// Repeatable.
     #[arg(long, value_name = "ID")]
     pub account: Vec<AccountId>,
 }
 
 #[derive(Debug, Clone, Copy, Default, Args)]
+#[command(next_help_heading = OUTPUT)]
 pub struct OutputArgs {
-    /// What is written to stdout: text for people, json for programs
-    #[arg(long = "output", value_name = "FORMAT", value_enum, default_value_t)]
+    /// Output format: text or json
+    #[arg(
+        long = "output",
+        value_name = "FORMAT",
+        value_enum,
+        default_value_t,
+        hide_possible_values = true
+    )]
     pub format: OutputFormat,
 }
 
-/// A path, and no address by mistake: that may hold a password, and would become the name of a file.
+/// Parses a path. A URL is refused, because it may contain a password and would become the name of a file.
 fn path() -> impl TypedValueParser<Value = PathBuf> {
     PathBufValueParser::new().try_map(|path| match is_address(&path.to_string_lossy()) {
-        true => Err("a path belongs here, and this is an address"),
+        true => Err("expected a path, not a URL"),
         false => Ok(path),
     })
 }
 
-/// Says what is wrong with an id, as a person who copied one digit too few would want to know.
+/// Parses an id. The error names the wrong character or the wrong length.
 fn parse_object_id(text: &str) -> Result<ObjectId, String> {
     text.parse()
         .map_err(|_| match text.chars().find(|c| !c.is_ascii_hexdigit()) {
-            Some(stray) => format!("an object id is 64 hex digits, and {stray:?} is none"),
-            None => format!("an object id is 64 hex digits, and these are {}", text.len()),
+            Some(stray) => format!("an object id is 64 hex digits; {stray:?} is not one"),
+            None => format!("an object id is 64 hex digits, not {}", text.len()),
         })
 }
 

@@ -1,42 +1,43 @@
-//! `diff`: the two sides, and what is printed about them.
+//! The arguments of `diff`.
 
 use clap::{Args, ValueEnum};
 
-use super::FilterArgs;
+use super::{FilterArgs, OUTPUT};
 use crate::diff::Operand;
 
 #[derive(Debug, Clone, Args)]
-#[command(after_help = "\
-A side is one of
-  a moment    as `export --as-of` takes it: a time, a date, '7d ago', latest,
-              latest~1, or a snapshot's id
-  a file      CSV with a header row, Parquet, JSON Lines, or a list of ids;
-              its columns are found by name, in any order and case: object_id
-              (or id), and where they are there has_stored_data, account_id
-              and namespace_id
-  a dataset   a folder, or s3://, gs:// or az://, with a manifest.json
-  -           a file on stdin
-What reads as a moment is one: a file with such a name is written as ./latest.
+#[command(after_long_help = "\
+FROM and TO are each one of
+  a point in time  a time, a date, '7d ago', latest, latest~1, or the id of a
+                   snapshot, as for `export --as-of`
+  a file           CSV with a header row, Parquet, JSON Lines, or a list of
+                   ids. Columns are found by name, in any order and case:
+                   object_id (or id), and if present has_stored_data,
+                   account_id and namespace_id
+  a dataset        a folder, or an s3://, gs:// or az:// URL, that contains a
+                   manifest.json
+  -                a file on stdin
+For a file whose name reads as a point in time, write ./latest.
 
-Changes go to stdout when all of them are known, in the order of namespaces
-and ids; counts go to stderr. Where both sides say in which namespace an
-object is, ids are compared within namespaces. Where one side has no
-has_stored_data, only the ids are compared. A row that leaves out a key which
-other rows of its file have does not know it. Files need not be sorted: what
-is not is sorted on disk, in TMPDIR.
+Changes go to stdout once all of them are known, ordered by namespace and id.
+Counts go to stderr. If both sides say which namespace an object is in, ids
+are compared within namespaces. If one side has no has_stored_data, only ids
+are compared. A JSON row without a key that other rows of its file have counts
+as unknown there. Files need not be sorted: unsorted ones are sorted on disk,
+in TMPDIR.
 
---combined prints one line an object, also of those that are the same, with
-the symbols of rclone (whose source is TO):
-  +  only TO has it
-  -  only FROM has it
-  *  both have it, and they differ
-  =  both have it, and it is the same
-  !  both have it, and only one side says whether it holds data
+--combined prints one line for each object, even an unchanged one, with the
+symbols of rclone (whose source is TO):
+  +  only in TO
+  -  only in FROM
+  *  in both, different
+  =  in both, identical
+  !  in both, but only one side says whether it holds data
 
 Exit codes:
-  0  the sides were compared; with --exit-code: no difference was found
-  1  with --exit-code: they differ
-  2  they could not be compared
+  0  the sides were compared; with --exit-code: they are identical
+  1  with --exit-code: they are different
+  2  error: they could not be compared
 
 Examples:
   durable-inventory diff '7d ago' latest
@@ -44,32 +45,32 @@ Examples:
   durable-inventory diff s3://bucket/monday/ s3://bucket/tuesday/ --summary
   durable-inventory diff old.csv new.parquet --exit-code --format csv > d.csv")]
 pub struct DiffArgs {
-    /// What was: a moment, a file, a dataset, or - for stdin
+    /// The old side: a point in time, a file, a dataset, or - for stdin
     #[arg(value_name = "FROM")]
     pub from: Operand,
 
-    /// What it became: the same
+    /// The new side: likewise
     #[arg(value_name = "TO")]
     pub to: Operand,
 
-    /// How the changes are written to stdout [default: text]
-    #[arg(long, value_name = "FORMAT", value_enum)]
-    pub format: Option<DiffFormat>,
-
-    /// One line an object in place of the changes: + - * = ! and its id [default: off]
-    #[arg(long, conflicts_with_all = ["format", "summary"])]
-    pub combined: bool,
-
-    /// Only counts, by namespace, on stdout [default: off]
-    #[arg(long)]
-    pub summary: bool,
-
-    /// End with 0 where there is no difference, 1 where there is one, 2 in trouble [default: off]
-    #[arg(long)]
-    pub exit_code: bool,
-
     #[command(flatten)]
     pub filter: FilterArgs,
+
+    /// Format: text, csv or jsonl [default: text]
+    #[arg(long, value_name = "FORMAT", value_enum, hide_possible_values = true, help_heading = OUTPUT)]
+    pub format: Option<DiffFormat>,
+
+    /// Print one line per object instead: + - * = ! and its id
+    #[arg(long, conflicts_with_all = ["format", "summary"], help_heading = OUTPUT)]
+    pub combined: bool,
+
+    /// Print only counts per namespace, on stdout
+    #[arg(long, help_heading = OUTPUT)]
+    pub summary: bool,
+
+    /// Exit with 0 if identical, 1 if different, 2 on error
+    #[arg(long, help_heading = OUTPUT)]
+    pub exit_code: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]

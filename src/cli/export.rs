@@ -3,15 +3,15 @@
 use clap::builder::PossibleValue;
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::FilterArgs;
+use super::{FilterArgs, OUTPUT, SELECTION};
 use crate::export::{Format, InvalidLocation, Location};
 use crate::model::StoredData;
 use crate::moment::Moment;
 
 #[derive(Debug, Clone, Args)]
-#[command(after_help = "\
-A moment is a time such as 2026-11-01T06:30:00Z, a date such as 2026-11-01 (00:00 UTC), '7d ago', latest, latest~1 \
-(both of each namespace) or a snapshot's id, which selects its namespace.
+#[command(after_long_help = "\
+A point in time (TIME) is a time such as 2026-11-01T06:30:00Z, a date such as 2026-11-01 (00:00 UTC), '7d ago', latest \
+or latest~1 (of each namespace), or the id of a snapshot, which selects its namespace.
 
 Examples:
   durable-inventory export objects --namespace 'prod-*' --has-data true --output with-data.csv
@@ -26,28 +26,28 @@ pub struct ExportArgs {
 
 #[derive(Debug, Clone, Subcommand)]
 pub enum ExportCommand {
-    /// The objects as of a moment
+    /// Write the objects that existed at a point in time
     Objects(ObjectsArgs),
-    /// What changed between two moments
+    /// Write the changes between two points in time
     Changes(ChangesArgs),
-    /// The intervals in which objects were what they were
+    /// Write one row for each period that an object spent in one state
     History(IntervalsArgs),
-    /// Check a dataset against its manifest, and against the database where one is given
+    /// Check a dataset against its manifest, and against the database
     Verify(VerifyArgs),
 }
 
 #[derive(Debug, Clone, Args)]
-#[command(after_help = "\
+#[command(after_long_help = "\
 Examples:
   durable-inventory export objects --has-data true --output with-data.csv
   durable-inventory export objects --as-of '7d ago' --namespace 'prod-*' --ids-only")]
 pub struct ObjectsArgs {
-    /// The moment [default: latest]
-    #[arg(long, value_name = "MOMENT")]
+    /// As of this point in time [default: latest]
+    #[arg(long, value_name = "TIME", help_heading = SELECTION)]
     pub as_of: Option<Moment>,
 
-    /// Only the objects' ids, one a line [default: off]
-    #[arg(long, conflicts_with_all = ["format", "columns"])]
+    /// Write only the objects' ids, one per line
+    #[arg(long, conflicts_with_all = ["format", "columns"], help_heading = OUTPUT)]
     pub ids_only: bool,
 
     #[command(flatten)]
@@ -55,17 +55,19 @@ pub struct ObjectsArgs {
 }
 
 #[derive(Debug, Clone, Args)]
-#[command(after_help = "\
+#[command(after_long_help = "\
 Examples:
   durable-inventory export changes --since '7d ago' --format jsonl
   durable-inventory export changes --since latest~1 --output since-the-last-run.parquet")]
 pub struct ChangesArgs {
-    /// Only what was published after this moment [default: all since each namespace's baseline, or its horizon]
-    #[arg(long, value_name = "MOMENT")]
+    /// Only changes after this time [default: all]
+    ///
+    /// By default each namespace's changes begin after its first snapshot, or at the limit of its last `prune`.
+    #[arg(long, value_name = "TIME", help_heading = SELECTION)]
     pub since: Option<Moment>,
 
-    /// Only what was published by this moment [default: latest]
-    #[arg(long, value_name = "MOMENT")]
+    /// Only changes up to this time [default: latest]
+    #[arg(long, value_name = "TIME", help_heading = SELECTION)]
     pub until: Option<Moment>,
 
     #[command(flatten)]
@@ -73,17 +75,19 @@ pub struct ChangesArgs {
 }
 
 #[derive(Debug, Clone, Args)]
-#[command(after_help = "\
+#[command(after_long_help = "\
 Examples:
   durable-inventory export history --namespace 'prod-*' --output history.parquet
   durable-inventory export history --since 2026-11-01 --output s3://bucket/history/")]
 pub struct IntervalsArgs {
-    /// Only intervals that had not ended by this moment [default: all since each namespace's baseline, or its horizon]
-    #[arg(long, value_name = "MOMENT")]
+    /// Only periods after this time [default: all]
+    ///
+    /// A period is written if it ended after this time, or has not ended. By default each namespace's periods begin with its first snapshot, or at the limit of its last `prune`.
+    #[arg(long, value_name = "TIME", help_heading = SELECTION)]
     pub since: Option<Moment>,
 
-    /// The history as it was known at this moment [default: latest]
-    #[arg(long, value_name = "MOMENT")]
+    /// The history as known at this time [default: latest]
+    #[arg(long, value_name = "TIME", help_heading = SELECTION)]
     pub until: Option<Moment>,
 
     #[command(flatten)]
@@ -92,45 +96,53 @@ pub struct IntervalsArgs {
 
 #[derive(Debug, Clone, Args)]
 pub struct RowsArgs {
-    /// How the rows are written [default: as the file's name ends; else parquet for a dataset, csv for one file]
-    #[arg(long, value_name = "FORMAT", value_enum)]
-    pub format: Option<Format>,
-
-    /// Where to: - for stdout, a file, or a dataset of many files: a folder (that is there, or with a / at its end) or
-    /// s3://, gs:// or az://
-    #[arg(long, value_name = "PLACE", default_value = "-")]
-    pub output: Location,
-
-    /// Replace a dataset even if it loses namespaces by that, or is one of another table [default: off]
-    #[arg(long)]
-    pub replace: bool,
-
-    /// Only these columns, in this order [default: all]
-    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
-    pub columns: Vec<String>,
-
-    /// Only objects that hold stored data, or do not, or of which that is unknown; of changes: those to that state
-    /// [default: all]
-    #[arg(long, value_name = "ANSWER", value_enum)]
+    /// Only true, false or unknown [default: all]
+    ///
+    /// Whether an object holds stored data; unknown if the API did not report it. For changes, the state after the change
+    /// counts.
+    #[arg(long, value_name = "STATE", value_enum, hide_possible_values = true, help_heading = SELECTION)]
     pub has_data: Option<StoredData>,
 
     #[command(flatten)]
     pub filter: FilterArgs,
+
+    /// File, folder or URL; - is stdout
+    ///
+    /// A dataset has a file for each namespace: give a folder (one that exists, or with a / at its end), or
+    /// an s3://, gs:// or az:// URL.
+    #[arg(long, value_name = "PLACE", default_value = "-", help_heading = OUTPUT)]
+    pub output: Location,
+
+    /// Format: csv, parquet or jsonl [default: by the place]
+    ///
+    /// By default the extension of the file decides; a dataset is Parquet, and anything else is CSV.
+    #[arg(long, value_name = "FORMAT", value_enum, hide_possible_values = true, help_heading = OUTPUT)]
+    pub format: Option<Format>,
+
+    /// Only these columns, comma-separated [default: all]
+    ///
+    /// They are written in this order.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', help_heading = OUTPUT)]
+    pub columns: Vec<String>,
+
+    /// Replace a dataset that has other namespaces, or another table
+    #[arg(long, help_heading = OUTPUT, hide_short_help = true)]
+    pub replace: bool,
 }
 
 #[derive(Debug, Clone, Args)]
-#[command(after_help = "\
-The database is asked where DATABASE_URL or --data-dir says which one.
+#[command(after_long_help = "\
+The database is compared too if DATABASE_URL or --data-dir names one.
 
 Exit codes:
-  0  the dataset is what its manifest says
-  1  it is not
+  0  the dataset matches its manifest
+  1  it does not
 
 Examples:
   durable-inventory export verify s3://bucket/inventory/
   DATABASE_URL_FILE=/run/secrets/database-url durable-inventory export verify ./dataset")]
 pub struct VerifyArgs {
-    /// The dataset: a folder, or s3://, gs:// or az://
+    /// The dataset: a folder, or an s3://, gs:// or az:// URL
     #[arg(value_name = "PATH", value_parser = parse_dataset)]
     pub path: Location,
 }

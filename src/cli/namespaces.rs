@@ -1,4 +1,4 @@
-//! `namespaces`: lists the recorded namespaces, or decides about those that vanished.
+//! The arguments of `namespaces`.
 
 use clap::{Args, Subcommand};
 
@@ -8,7 +8,7 @@ use crate::model::AccountId;
 #[derive(Debug, Clone, Default, Args)]
 #[command(
     args_conflicts_with_subcommands = true,
-    after_help = "\
+    after_long_help = "\
 Examples:
   durable-inventory namespaces --namespace 'prod-*' --output json
   durable-inventory namespaces retire 5fd1cafff895419c8bcc647fc64ab8f0"
@@ -26,10 +26,10 @@ pub struct NamespacesArgs {
 pub enum NamespaceDecision {
     /// Mark namespaces as missing after many vanished at once
     ///
-    /// If many of an account's namespaces vanish at once, sync marks none as missing and exits 5, because the token may
-    /// see less than before. This command marks those that the account's list still lacks and whose object list answers
-    /// 404.
-    #[command(after_help = "\
+    /// If many of an account's namespaces vanish at once, sync marks none as missing and exits with 5, because the token
+    /// may see less than before. This command marks those that the account still does not list and whose object list
+    /// returns 404.
+    #[command(after_long_help = "\
 Examples:
   durable-inventory namespaces accept-missing
   durable-inventory namespaces accept-missing 5fd1cafff895419c8bcc647fc64ab8f0")]
@@ -38,17 +38,17 @@ Examples:
         #[arg(value_name = "ID")]
         namespaces: Vec<String>,
     },
-    /// Record the objects of a namespace that is missing as removed
-    #[command(after_help = "\
+    /// Record the objects of a missing namespace as removed
+    #[command(after_long_help = "\
 Examples:
   durable-inventory namespaces retire 5fd1cafff895419c8bcc647fc64ab8f0
   durable-inventory namespaces retire shop_Cart_pr-1
   durable-inventory namespaces retire --account 0123456789abcdef0123456789abcdef 5fd1cafff895419c8bcc647fc64ab8f0")]
     Retire {
-        /// The namespace's id, or its name where no other recorded namespace has it
+        /// The namespace's id, or its name if that is unique
         #[arg(value_name = "ID_OR_NAME")]
         namespace: String,
-        /// Only in this account [default: wherever it is recorded]
+        /// Only in this account [default: any]
         #[arg(long, value_name = "ID")]
         account: Option<AccountId>,
     },

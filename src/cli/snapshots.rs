@@ -1,13 +1,13 @@
-//! `snapshots`: lists the recorded snapshots, or accepts or discards a held one.
+//! The arguments of `snapshots`.
 
 use clap::{Args, Subcommand, ValueEnum, value_parser};
 
-use super::{FilterArgs, OutputArgs};
+use super::{FilterArgs, OutputArgs, SELECTION};
 
 #[derive(Debug, Clone, Args)]
 #[command(
     args_conflicts_with_subcommands = true,
-    after_help = "\
+    after_long_help = "\
 Examples:
   durable-inventory snapshots --namespace 5fd1cafff895419c8bcc647fc64ab8f0 --output json
   durable-inventory snapshots --status held
@@ -17,12 +17,15 @@ pub struct SnapshotsArgs {
     #[command(subcommand)]
     pub decision: Option<SnapshotDecision>,
 
-    /// Only snapshots with this status; repeatable [default: all]
-    #[arg(long, value_name = "STATUS", value_enum)]
+    /// Only snapshots with this status [default: all]
+    ///
+    /// One of running, complete, interrupted, failed, held, discarded or superseded. Repeatable.
+    #[arg(long, value_name = "STATUS", value_enum, hide_possible_values = true, help_heading = SELECTION)]
     pub status: Vec<SnapshotStatus>,
 
-    /// The newest so many
+    /// Show at most this many snapshots
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = value_parser!(u32).range(1..))]
+    #[arg(help_heading = SELECTION)]
     pub limit: u32,
 
     #[command(flatten)]
@@ -44,23 +47,23 @@ pub enum SnapshotStatus {
 
 #[derive(Debug, Clone, Subcommand)]
 pub enum SnapshotDecision {
-    /// Publish a snapshot that was held back, as it stands
-    #[command(after_help = "\
+    /// Publish a held snapshot
+    #[command(after_long_help = "\
 Examples:
   durable-inventory snapshots accept 42
   DATABASE_URL_FILE=/run/secrets/database-url durable-inventory snapshots accept 42")]
     Accept {
-        /// The snapshot's number
+        /// The snapshot's id
         #[arg(value_name = "ID")]
         snapshot: i32,
     },
-    /// Drop a snapshot that was held back
-    #[command(after_help = "\
+    /// Discard a held snapshot; the inventory stays as it was
+    #[command(after_long_help = "\
 Examples:
   durable-inventory snapshots discard 42
   DATABASE_URL_FILE=/run/secrets/database-url durable-inventory snapshots discard 42")]
     Discard {
-        /// The snapshot's number
+        /// The snapshot's id
         #[arg(value_name = "ID")]
         snapshot: i32,
     },

@@ -1,4 +1,4 @@
-//! `sync`: what to walk, how fast, what to hold back, and what to notify.
+//! The options of `sync`.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -6,122 +6,141 @@ use std::time::Duration;
 use clap::{Args, value_parser};
 use secrecy::SecretString;
 
-use super::OutputArgs;
+use super::{CONNECTION, LIMITS, MONITORING, OUTPUT, OutputArgs, SAFETY, SELECTION};
 use crate::export::Location;
 use crate::model::AccountId;
 use crate::select::Pattern;
 use crate::units::{self, Cursors, Quota, parse_duration};
 
 #[derive(Debug, Clone, Default, Args)]
-#[command(after_help = "\
+#[command(after_long_help = "\
 A duration is a whole number and a unit: 500ms, 300s, 15m, 36h, 180d.
 
 Exit codes, the first that applies:
-  2    usage or configuration; no namespace is like those asked for
-  130  ended by a signal; the next run goes on from there
+  2    wrong usage or configuration, or no namespace matched
+  130  stopped by a signal; the next run resumes
   1    every namespace failed, or nothing could be recorded
-  3    some namespaces failed, the namespace list may be cut short, the
-       deadline came, or --export failed
-  5    a mass removal was held back, or many namespaces vanished at once
-  4    another run holds every namespace asked for
+  3    some namespaces failed, the namespace list may be incomplete, the
+       deadline passed, or --export failed
+  5    a mass removal is held for review, or many namespaces vanished at once
+  4    another run is syncing every selected namespace
   0    done
 
 Examples:
   durable-inventory sync
   durable-inventory sync --namespace 'prod-*' --deadline 50m --output json")]
 pub struct SyncArgs {
-    /// Only this namespace: its id, or a glob on its name; repeatable, in place of the file's `namespaces`
-    /// [default: all that the account lists]
-    #[arg(long, value_name = "ID_OR_NAME_GLOB")]
+    /// Only these ids or name patterns [default: all]
+    ///
+    /// Repeatable. In a pattern, * stands for any text. Overrides `namespaces` in the configuration file.
+    #[arg(long, value_name = "ID_OR_GLOB", help_heading = SELECTION)]
     pub namespace: Vec<Pattern>,
 
-    /// Only this account; repeatable [env: CLOUDFLARE_ACCOUNT_ID] [default: all accounts of the file]
-    #[arg(long, value_name = "ID")]
+    /// Only these accounts [default: all configured]
+    ///
+    /// Repeatable. [env: CLOUDFLARE_ACCOUNT_ID]
+    #[arg(long, value_name = "ID", help_heading = SELECTION)]
     pub account: Vec<AccountId>,
-
-    /// Objects a page, 10 to 10000 [default: 10000]
-    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(units::LIMIT))]
-    pub limit: Option<u32>,
-
-    /// Namespaces walked side by side, 1 to 64 [default: 4]
-    #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(units::CONCURRENCY))]
-    pub concurrency: Option<u16>,
-
-    /// Requests for one namespace's pages that are under way at a time: `auto` or 1 to 32. Auto is one, or as many as
-    /// it takes to use the quota on a large namespace where the API answers slowly [default: auto]
-    #[arg(long, value_name = "auto|N")]
-    pub cursors: Option<Cursors>,
-
-    /// Stop after this long, at the end of a page; the next run goes on from there. A statement that the database does
-    /// not carry out within 5 s more is dropped [default: none]
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
-    pub deadline: Option<Duration>,
-
-    /// What a token may send: requests in any window of that length [default: 1200/300s]
-    #[arg(long, value_name = "REQUESTS/DURATION")]
-    pub quota: Option<Quota>,
-
-    /// Percent of the quota to use, 1 to 100; the rest is left to colleagues and dashboards [default: 80]
-    #[arg(long, value_name = "PERCENT", value_parser = value_parser!(u8).range(units::QUOTA_SHARE))]
-    pub quota_share: Option<u8>,
-
-    /// How long to pause after an answer 429 that does not say for how long [default: 300s]
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
-    pub pause_without_retry_after: Option<Duration>,
-
-    /// How long to retry a request, and to wait out an outage in all, before a namespace is given up for this run
-    /// [default: 15m]
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
-    pub retry_for: Option<Duration>,
-
-    /// How long to wait for more of a response; a whole one may take ten times as long [default: 60s]
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
-    pub read_timeout: Option<Duration>,
-
-    /// How long to wait for a connection [default: 10s]
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
-    pub connect_timeout: Option<Duration>,
-
-    /// Go on with an interrupted walk that is at most this old; start an older one over [default: 36h]
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
-    pub resume_within: Option<Duration>,
-
-    /// Hold a snapshot back that removes more than this percentage of a namespace's objects, 0 to 100 [default: 30]
-    #[arg(long, value_name = "PERCENT", value_parser = value_parser!(u8).range(units::PERCENT))]
-    pub max_removed_percent: Option<u8>,
-
-    /// Do not hold back removals in a namespace of fewer objects than this [default: 10]
-    #[arg(long, value_name = "N")]
-    pub max_removed_floor: Option<u64>,
-
-    /// Record mass removals too, instead of holding them back [default: off]
-    #[arg(long)]
-    pub accept_removals: bool,
-
-    /// Walk this namespace and mend its record where it was changed by other means than this program, keeping its
-    /// history: an id, or a glob on the name; repeatable [default: none]
-    #[arg(long, value_name = "ID_OR_NAME_GLOB", conflicts_with = "namespace")]
-    pub rebuild: Vec<Pattern>,
-
-    /// Also write a Parquet dataset of the namespaces that were published in this run: a folder, or s3://, gs:// or
-    /// az:// [default: none]
-    #[arg(long, value_name = "DIR", value_parser = super::export::parse_dataset)]
-    pub export: Option<Location>,
-
-    /// Let --export replace a dataset that has namespaces which this run did not publish [default: off]
-    #[arg(long, requires = "export")]
-    pub replace: bool,
-
-    /// Write the run's metrics to this file, for the textfile collector of Prometheus' node_exporter [default: none]
-    #[arg(long, value_name = "FILE", value_parser = super::path())]
-    pub metrics_file: Option<PathBuf>,
-
-    /// Call URL/start, then URL/EXIT_CODE, as healthchecks.io has it; who knows the URL can speak for the job, so on a
-    /// shared machine name it by the variable, or in a file by DURABLE_INVENTORY_PING_URL_FILE [env:
-    /// DURABLE_INVENTORY_PING_URL] [default: none]
-    #[arg(long, value_name = "URL", hide_default_value = true)]
-    pub ping_url: Option<SecretString>,
 
     #[command(flatten)]
     pub output: OutputArgs,
+
+    /// Export what was synced as Parquet [default: none]
+    ///
+    /// Writes a dataset of the namespaces that this run published. DIR is a folder, or an s3://, gs:// or az:// URL.
+    #[arg(long, value_name = "DIR", value_parser = super::export::parse_dataset, help_heading = OUTPUT)]
+    pub export: Option<Location>,
+
+    /// Let --export replace a dataset with namespaces that this run did not publish
+    #[arg(long, requires = "export", help_heading = OUTPUT, hide_short_help = true)]
+    pub replace: bool,
+
+    /// Stop cleanly after this long [default: none]
+    ///
+    /// Each sync stops at the end of a page, and the next run resumes there. Database statements that are still running 5 s later are canceled.
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, help_heading = LIMITS)]
+    pub deadline: Option<Duration>,
+
+    /// Percent of the rate limit to use [default: 80]
+    ///
+    /// 1 to 100. The rest is left for other programs that use the token, and for the dashboard.
+    #[arg(long, value_name = "N", value_parser = value_parser!(u8).range(units::QUOTA_SHARE), help_heading = LIMITS)]
+    pub quota_share: Option<u8>,
+
+    /// Rate limit of a token, as requests in any window of this length [default: 1200/300s]
+    #[arg(long, value_name = "REQUESTS/DURATION", help_heading = LIMITS, hide_short_help = true)]
+    pub quota: Option<Quota>,
+
+    /// Namespaces to sync in parallel, 1 to 64 [default: 4]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(units::CONCURRENCY))]
+    #[arg(help_heading = LIMITS, hide_short_help = true)]
+    pub concurrency: Option<u16>,
+
+    /// Parallel page requests for one namespace: auto, or 1 to 32 [default: auto]
+    ///
+    /// With auto it is one, or, if a large namespace's pages arrive slowly, as many as the quota allows.
+    #[arg(long, value_name = "auto|N", help_heading = LIMITS, hide_short_help = true)]
+    pub cursors: Option<Cursors>,
+
+    /// Objects per page, 10 to 10000 [default: 10000]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(units::LIMIT))]
+    #[arg(help_heading = LIMITS, hide_short_help = true)]
+    pub limit: Option<u32>,
+
+    /// Resume an interrupted sync if it is younger than this; start an older one over [default: 36h]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, help_heading = LIMITS, hide_short_help = true)]
+    pub resume_within: Option<Duration>,
+
+    /// Hold larger removals for review [default: 30]
+    ///
+    /// A snapshot that would remove more than this percentage of a namespace's objects, 0 to 100, is not published until
+    /// you accept it with `snapshots accept`.
+    #[arg(long, value_name = "N", value_parser = value_parser!(u8).range(units::PERCENT), help_heading = SAFETY)]
+    pub max_removed_percent: Option<u8>,
+
+    /// Never hold removals in a namespace with fewer objects than this [default: 10]
+    #[arg(long, value_name = "N", help_heading = SAFETY, hide_short_help = true)]
+    pub max_removed_floor: Option<u64>,
+
+    /// Publish mass removals without review
+    #[arg(long, help_heading = SAFETY)]
+    pub accept_removals: bool,
+
+    /// Repair the rows of these ids or name patterns [default: none]
+    ///
+    /// Use it after something other than this program changed the tables: the namespaces are synced, their rows
+    /// corrected, and their history kept. Repeatable.
+    #[arg(long, value_name = "ID_OR_GLOB", conflicts_with = "namespace", help_heading = SAFETY, hide_short_help = true)]
+    pub rebuild: Vec<Pattern>,
+
+    /// How long to retry a failing request [default: 15m]
+    ///
+    /// It is also the longest outage to wait out before a namespace fails for this run.
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, help_heading = CONNECTION, hide_short_help = true)]
+    pub retry_for: Option<Duration>,
+
+    /// How long to pause after a 429 response without Retry-After [default: 300s]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, help_heading = CONNECTION, hide_short_help = true)]
+    pub pause_without_retry_after: Option<Duration>,
+
+    /// How long to wait for the next part of a response [default: 60s]
+    ///
+    /// A whole response may take ten times as long.
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, help_heading = CONNECTION, hide_short_help = true)]
+    pub read_timeout: Option<Duration>,
+
+    /// How long to wait for a connection [default: 10s]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, help_heading = CONNECTION, hide_short_help = true)]
+    pub connect_timeout: Option<Duration>,
+
+    /// Write metrics to this file, for node_exporter's textfile collector [default: none]
+    #[arg(long, value_name = "FILE", value_parser = super::path(), help_heading = MONITORING, hide_short_help = true)]
+    pub metrics_file: Option<PathBuf>,
+
+    /// Ping URL/start, then URL/EXIT_CODE, as healthchecks.io expects [env: DURABLE_INVENTORY_PING_URL] [default: none]
+    ///
+    /// Anyone with the URL can ping it, and other users of the machine can read command lines. On a shared machine set
+    /// the variable instead, or DURABLE_INVENTORY_PING_URL_FILE to the path of a file.
+    #[arg(long, value_name = "URL", hide_default_value = true, help_heading = MONITORING, hide_short_help = true)]
+    pub ping_url: Option<SecretString>,
 }

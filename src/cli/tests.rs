@@ -26,50 +26,96 @@ fn clap_finds_no_fault() {
     Cli::command().debug_assert();
 }
 
+/// Every command with its full name, the root included; not clap's own `help`.
+fn commands() -> Vec<(String, clap::Command)> {
+    fn collect(command: &clap::Command, all: &mut Vec<(String, clap::Command)>) {
+        all.push((
+            command.get_display_name().unwrap_or_default().to_owned(),
+            command.clone(),
+        ));
+        for within in command.get_subcommands().filter(|within| within.get_name() != "help") {
+            collect(within, all);
+        }
+    }
+    let mut root = Cli::command().term_width(80);
+    root.build();
+    let mut all = Vec::new();
+    collect(&root, &mut all);
+    all
+}
+
+fn examples_and_before(command: &clap::Command) -> (String, String) {
+    let help = command.get_after_long_help().unwrap().to_string();
+    let (before, examples) = help.split_once("Examples:\n").unwrap();
+    (before.to_owned(), examples.to_owned())
+}
+
 #[test]
 fn every_option_is_explained_and_every_command_has_two_examples() {
-    let mut root = Cli::command();
-    root.build();
-    let mut all: Vec<_> = root.get_subcommands().filter(|c| c.get_name() != "help").collect();
-    let within: Vec<_> = all.iter().flat_map(|c| c.get_subcommands()).collect();
-    all.extend(within.into_iter().filter(|c| c.get_name() != "help"));
-    for command in all {
-        let name = command.get_name();
+    for (name, command) in commands() {
         for arg in command.get_arguments() {
             assert!(arg.get_help().is_some(), "{name}: {}", arg.get_id());
         }
-        let help = command.get_after_help().unwrap().to_string();
-        let examples = help.split("Examples:\n").nth(1).unwrap();
+        let (_, examples) = examples_and_before(&command);
         assert!(examples.matches("durable-inventory").count() >= 2, "{name}");
+    }
+}
+
+#[test]
+fn the_short_help_of_every_command_fits_one_screen() {
+    for (name, mut command) in commands() {
+        let help = command.render_help().to_string();
+        assert!(
+            help.lines().count() <= 24,
+            "{name}: {} lines\n{help}",
+            help.lines().count()
+        );
+        for line in help.lines() {
+            assert!(line.chars().count() <= 80, "{name}: {line}");
+        }
+    }
+}
+
+#[test]
+fn every_option_is_in_a_group_and_the_long_help_shows_all_of_them() {
+    for (name, mut command) in commands() {
+        let help = command.render_long_help().to_string();
+        for arg in command.get_arguments() {
+            if let Some(long) = arg.get_long() {
+                assert!(help.contains(&format!("--{long}")), "{name}: {long}");
+            }
+        }
+        let ungrouped = |arg: &&clap::Arg| arg.get_help_heading().is_none() && !arg.is_positional();
+        let ungrouped = command.get_arguments().filter(ungrouped).count();
+        assert!(ungrouped <= 2, "{name}: {ungrouped} options without a group");
     }
 }
 
 /// Wider ones would be broken wherever a terminal ends, and leave words on lines of their own.
 #[test]
 fn the_help_of_diff_and_all_tables_fit_a_terminal() {
-    let mut root = Cli::command();
-    root.build();
-    let help = |command: &clap::Command| command.get_after_help().unwrap().to_string();
-    let diff = help(root.find_subcommand("diff").unwrap());
-    for line in diff.lines() {
-        assert!(line.len() <= 78, "{line}");
-    }
-    let commands = root.get_subcommands().filter(|command| command.get_name() != "help");
-    for text in commands.chain([&root]).map(help) {
-        let (before_examples, _) = text.split_once("Examples:").unwrap();
-        for line in before_examples.lines().filter(|line| line.starts_with(' ')) {
+    for (name, command) in commands() {
+        if name == "durable-inventory-diff" {
+            for line in command.get_after_long_help().unwrap().to_string().lines() {
+                assert!(line.len() <= 78, "{line}");
+            }
+        }
+        let (before, _) = examples_and_before(&command);
+        for line in before.lines().filter(|line| line.starts_with(' ')) {
             assert!(line.len() <= 78, "{line}");
         }
     }
 }
 
+/// A flag is off by default, so only options with a value have to say it.
 #[test]
 fn the_help_tells_every_default() {
-    let mut root = Cli::command();
-    let sync = root.find_subcommand_mut("sync").unwrap();
-    for arg in sync.get_arguments() {
-        let told = arg.get_help().unwrap().to_string().contains("[default:");
-        assert!(told || !arg.get_default_values().is_empty(), "{}", arg.get_id());
+    for (name, command) in commands() {
+        let optional = |arg: &&clap::Arg| arg.get_action().takes_values() && !arg.is_required_set();
+        for arg in command.get_arguments().filter(optional) {
+            let told = arg.get_help().unwrap().to_string().contains("[default:");
+            assert!(told || !arg.get_default_values().is_empty(), "{name}: {}", arg.get_id());
+        }
     }
 }
 
@@ -157,8 +203,8 @@ fn object_ids_come_in_either_case_and_errors_say_what_is_wrong() {
         assert_eq!(history.object.to_string(), OBJECT);
     }
     let message = |id: &str| parse(&["history", id]).unwrap_err().to_string();
-    assert!(message(&OBJECT[1..]).contains("an object id is 64 hex digits, and these are 63"));
-    assert!(message(&OBJECT.replace('f', "g")).contains("an object id is 64 hex digits, and 'g' is none"));
+    assert!(message(&OBJECT[1..]).contains("an object id is 64 hex digits, not 63"));
+    assert!(message(&OBJECT.replace('f', "g")).contains("an object id is 64 hex digits; 'g' is not one"));
     assert_eq!(
         parse(&["history"]).unwrap_err().kind(),
         ErrorKind::MissingRequiredArgument

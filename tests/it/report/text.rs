@@ -90,8 +90,8 @@ async fn wrong_usage_is_2_and_says_why() {
         (&["--growth-factor", "0.5"][..], "a number from 1"),
         (&["--growth-factor", "NaN"], "a number from 1"),
         (&["--days", "1"], "2..=1000"),
-        (&["--html", "s3://bucket/report.html"], "a page goes to a file"),
-        (&["--html", "/tmp"], "a page goes to a file"),
+        (&["--html", "s3://bucket/report.html"], "can only be written to a file"),
+        (&["--html", "/tmp"], "can only be written to a file"),
         (&["--html", "-", "--output", "json"], "cannot be used with"),
     ] {
         let ended = record.report(args);
