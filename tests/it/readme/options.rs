@@ -44,11 +44,17 @@ fn take_note(help: &mut String, name: &str) -> Option<String> {
     Some(value)
 }
 
+/// The paragraphs as sentences of one line.
 fn cell(text: &str) -> String {
-    text.split_whitespace()
-        .collect::<Vec<_>>()
-        .join(" ")
-        .replace('|', "\\|")
+    let mut line = String::new();
+    for paragraph in text.split("\n\n") {
+        let words = paragraph.split_whitespace().collect::<Vec<_>>().join(" ");
+        if !line.is_empty() && !words.is_empty() {
+            line.push_str(if line.ends_with(['.', ':']) { " " } else { ". " });
+        }
+        line.push_str(&words);
+    }
+    line.replace('|', "\\|")
 }
 
 fn row(arg: &Arg, keys: &BTreeSet<String>) -> String {
@@ -100,7 +106,7 @@ fn row(arg: &Arg, keys: &BTreeSet<String>) -> String {
         .collect();
     // Words such as "off" are no value that one could type.
     let default = match default.as_str() {
-        "" | "none" | "off" => default,
+        "" | "none" | "off" | "all" | "any" => default,
         value if value.contains(' ') => cell(value),
         value => format!("`{}`", cell(value)),
     };
@@ -115,7 +121,7 @@ fn row(arg: &Arg, keys: &BTreeSet<String>) -> String {
 fn section(title: &str, args: &[&Arg], keys: &BTreeSet<String>, text: &mut String) {
     let shown: Vec<_> = args
         .iter()
-        .filter(|arg| !arg.is_hide_set() && arg.get_id() != "help")
+        .filter(|arg| !arg.is_hide_set() && !["help", "version"].contains(&arg.get_id().as_str()))
         .collect();
     if shown.is_empty() {
         return;
@@ -146,7 +152,13 @@ fn tables() -> String {
     let global: Vec<_> = root.get_arguments().filter(|arg| arg.is_global_set()).collect();
     section("Every command", &global, &keys, &mut text);
     for command in root.get_subcommands() {
-        sections(command, command.get_name(), &keys, &mut text);
+        // A file configures runs; `limit` of other commands is another one.
+        let keys = if command.get_name() == "sync" {
+            &keys
+        } else {
+            &BTreeSet::new()
+        };
+        sections(command, command.get_name(), keys, &mut text);
     }
     text.push('\n');
     text
