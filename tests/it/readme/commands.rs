@@ -34,7 +34,7 @@ pub fn split(line: &str) -> Vec<Vec<String>> {
     let mut quote = None;
     let mut skip_next = false;
     let mut characters = line.chars().chain([' ']).peekable();
-    while let Some(c) = characters.next() {
+    for c in characters {
         match (quote, c) {
             (Some(open), c) if c == open => quote = None,
             (Some(_), c) => word.get_or_insert_default().push(c),
