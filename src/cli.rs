@@ -138,8 +138,10 @@ pub enum Command {
     /// Check configuration, database, token and quota; change nothing
     Check(CheckArgs),
     /// Show totals, growth and what needs attention
+    #[command(visible_alias = "status")]
     Report(ReportArgs),
     /// List the recorded namespaces
+    #[command(visible_aliases = ["ls", "list"])]
     Namespaces(NamespacesArgs),
     /// List the snapshots, newest first
     Snapshots(SnapshotsArgs),
@@ -185,7 +187,7 @@ Examples:
 #[command(after_long_help = "\
 Examples:
   durable-inventory history fe7803fc55b964e09d94666545aab688d360c6bda69ba349ced1e5f28d2fc2c8
-  durable-inventory history --namespace 'prod-*' --output json \\
+  durable-inventory history --namespace 'prod-*' --format json \\
       fe7803fc55b964e09d94666545aab688d360c6bda69ba349ced1e5f28d2fc2c8")]
 pub struct HistoryArgs {
     /// The object's id: 64 hex digits, in either case
@@ -271,14 +273,29 @@ pub struct FilterArgs {
 #[command(next_help_heading = OUTPUT)]
 pub struct OutputArgs {
     /// Output format: text or json
+    // `--output` was its name before `export` got an `--output` that is a place.
     #[arg(
-        long = "output",
+        long,
+        alias = "output",
         value_name = "FORMAT",
         value_enum,
         default_value_t,
         hide_possible_values = true
     )]
-    pub format: OutputFormat,
+    format: OutputFormat,
+
+    /// Short for --format json
+    #[arg(long, conflicts_with = "format", hide_short_help = true)]
+    json: bool,
+}
+
+impl OutputArgs {
+    pub fn format(&self) -> OutputFormat {
+        match self.json {
+            true => OutputFormat::Json,
+            false => self.format,
+        }
+    }
 }
 
 /// Parses a path. A URL is refused, because it may contain a password and would become the name of a file.

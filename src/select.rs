@@ -6,6 +6,7 @@ use std::str::FromStr;
 use globset::{GlobBuilder, GlobMatcher};
 
 use crate::model::{Namespace, NamespaceId, canonical_id};
+use crate::text::shown;
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidPattern {
@@ -173,6 +174,21 @@ impl Selection {
     pub fn unmatched(&self, namespaces: &[Namespace]) -> Vec<String> {
         let idle = |p: &&Pattern| !namespaces.iter().any(|ns| p.matches(ns));
         self.include.iter().filter(idle).map(Pattern::to_string).collect()
+    }
+}
+
+/// The least Jaro-Winkler similarity at which a name is suggested.
+const SIMILAR: f64 = 0.8;
+
+/// The suggestion for a message about patterns that match nothing: the name that is nearest to one of them.
+pub fn near<'a>(unmatched: &[String], names: impl Iterator<Item = &'a str> + Clone) -> String {
+    let pairs = unmatched
+        .iter()
+        .flat_map(|asked| names.clone().map(move |name| (strsim::jaro_winkler(asked, name), name)));
+    let nearest = pairs.max_by(|(one, _), (other, _)| one.total_cmp(other));
+    match nearest.filter(|(alike, _)| *alike >= SIMILAR) {
+        Some((_, name)) => format!(" (did you mean {}?)", shown(name)),
+        None => String::new(),
     }
 }
 

@@ -58,10 +58,14 @@ pub struct DiffArgs {
 
     /// Format: text, csv or jsonl [default: text]
     #[arg(long, value_name = "FORMAT", value_enum, hide_possible_values = true, help_heading = OUTPUT)]
-    pub format: Option<DiffFormat>,
+    format: Option<DiffFormat>,
+
+    /// Short for --format jsonl
+    #[arg(long, conflicts_with = "format", help_heading = OUTPUT, hide_short_help = true)]
+    json: bool,
 
     /// Print one line per object instead: + - * = ! and its id
-    #[arg(long, conflicts_with_all = ["format", "summary"], help_heading = OUTPUT)]
+    #[arg(long, conflicts_with_all = ["format", "json", "summary"], help_heading = OUTPUT)]
     pub combined: bool,
 
     /// Print only counts per namespace, on stdout
@@ -71,6 +75,15 @@ pub struct DiffArgs {
     /// Exit with 0 if identical, 1 if different, 2 on error
     #[arg(long, help_heading = OUTPUT)]
     pub exit_code: bool,
+}
+
+impl DiffArgs {
+    pub fn format(&self) -> DiffFormat {
+        match self.json {
+            true => DiffFormat::Jsonl,
+            false => self.format.unwrap_or_default(),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]

@@ -47,7 +47,7 @@ pub struct ObjectsArgs {
     pub as_of: Option<Moment>,
 
     /// Write only the objects' ids, one per line
-    #[arg(long, conflicts_with_all = ["format", "columns"], help_heading = OUTPUT)]
+    #[arg(long, conflicts_with_all = ["format", "json", "columns"], help_heading = OUTPUT)]
     pub ids_only: bool,
 
     #[command(flatten)]
@@ -115,9 +115,14 @@ pub struct RowsArgs {
 
     /// Format: csv, parquet or jsonl [default: by the place]
     ///
-    /// By default the extension of the file decides; a dataset is Parquet, and anything else is CSV.
+    /// By default the extension of the file decides; a dataset is Parquet, and anything else is CSV. An extension of
+    /// another format is an error then.
     #[arg(long, value_name = "FORMAT", value_enum, hide_possible_values = true, help_heading = OUTPUT)]
-    pub format: Option<Format>,
+    format: Option<Format>,
+
+    /// Short for --format jsonl
+    #[arg(long, conflicts_with = "format", help_heading = OUTPUT, hide_short_help = true)]
+    json: bool,
 
     /// Only these columns, comma-separated [default: all]
     ///
@@ -128,6 +133,16 @@ pub struct RowsArgs {
     /// Replace a dataset that has other namespaces, or another table
     #[arg(long, help_heading = OUTPUT, hide_short_help = true)]
     pub replace: bool,
+}
+
+impl RowsArgs {
+    /// The format, if the command line chooses one.
+    pub fn format(&self) -> Option<Format> {
+        match self.json {
+            true => Some(Format::Jsonl),
+            false => self.format,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Args)]
@@ -169,6 +184,13 @@ impl ValueEnum for StoredData {
             Self::Unknown => "unknown",
         }))
     }
+}
+
+/// Parses the location of a dataset that is to be written, which may not look like a file of another format.
+pub fn parse_new_dataset(text: &str) -> Result<Location, String> {
+    let location: Location = text.parse().map_err(|error: InvalidLocation| error.to_string())?;
+    location.require_folder_name().map_err(|error| error.to_string())?;
+    parse_dataset(text).map_err(|error| error.to_string())
 }
 
 /// Parses the location of a dataset. A folder needs no slash at its end.

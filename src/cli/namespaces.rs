@@ -10,7 +10,7 @@ use crate::model::AccountId;
     args_conflicts_with_subcommands = true,
     after_long_help = "\
 Examples:
-  durable-inventory namespaces --namespace 'prod-*' --output json
+  durable-inventory namespaces --namespace 'prod-*' --format json
   durable-inventory namespaces retire 5fd1cafff895419c8bcc647fc64ab8f0"
 )]
 pub struct NamespacesArgs {

@@ -27,7 +27,7 @@ The exit code is 0 even if something needs attention. For monitoring, use the ex
 Examples:
   durable-inventory report --namespace 'prod-*'
   durable-inventory report --html report.html
-  durable-inventory report --output json | jq '.attention[]'")]
+  durable-inventory report --format json | jq '.attention[]'")]
 pub struct ReportArgs {
     #[command(flatten)]
     pub filter: FilterArgs,
@@ -38,7 +38,8 @@ pub struct ReportArgs {
     /// Write an HTML page to this file [default: none]
     ///
     /// The page is one self-contained file; - writes it to stdout.
-    #[arg(long, value_name = "FILE", value_parser = parse_page, conflicts_with = "format", help_heading = OUTPUT)]
+    #[arg(long, value_name = "FILE", value_parser = parse_page, help_heading = OUTPUT)]
+    #[arg(conflicts_with_all = ["format", "json"])]
     pub html: Option<Location>,
 
     /// Days in the page and in JSON, 2 to 1000

@@ -9,7 +9,7 @@ use super::{FilterArgs, OutputArgs, SELECTION};
     args_conflicts_with_subcommands = true,
     after_long_help = "\
 Examples:
-  durable-inventory snapshots --namespace 5fd1cafff895419c8bcc647fc64ab8f0 --output json
+  durable-inventory snapshots --namespace 5fd1cafff895419c8bcc647fc64ab8f0 --format json
   durable-inventory snapshots --status held
   durable-inventory snapshots accept 42"
 )]

@@ -28,7 +28,7 @@ Exit codes, the first that applies:
 
 Examples:
   durable-inventory sync
-  durable-inventory sync --namespace 'prod-*' --deadline 50m --output json")]
+  durable-inventory sync --namespace 'prod-*' --deadline 50m --format json")]
 pub struct SyncArgs {
     /// Only these ids or name patterns [default: all]
     ///
@@ -48,7 +48,7 @@ pub struct SyncArgs {
     /// Export what was synced as Parquet [default: none]
     ///
     /// Writes a dataset of the namespaces that this run published. DIR is a folder, or an s3://, gs:// or az:// URL.
-    #[arg(long, value_name = "DIR", value_parser = super::export::parse_dataset, help_heading = OUTPUT)]
+    #[arg(long, value_name = "DIR", value_parser = super::export::parse_new_dataset, help_heading = OUTPUT)]
     pub export: Option<Location>,
 
     /// Let --export replace a dataset with namespaces that this run did not publish

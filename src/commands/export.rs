@@ -16,7 +16,7 @@ use tracing::{info, warn};
 
 use super::filter::Filter;
 use super::signals::stopped;
-use super::store::{hold_store, with_store};
+use super::store::{hold_record, nothing_recorded, until, with_record};
 use crate::terminal::table::number;
 use crate::terminal::times::for_people;
 use crate::terminal::{self, Failure};
@@ -29,7 +29,7 @@ pub async fn run(settings: &Settings<'_>, args: &ExportArgs) -> Result<u8, Failu
         ExportCommand::Verify(args) => return verify(settings, &args.path).await,
     };
     check_network(settings, &rows.output)?;
-    let format = if ids_only { Format::Ids } else { format(rows) };
+    let format = if ids_only { Format::Ids } else { format(rows)? };
     check_format_fits(rows, format)?;
     let columns = columns::chosen(table, &rows.columns).map_err(|error| Failure::new(error, 2))?;
     let job = Job {
@@ -40,7 +40,8 @@ pub async fn run(settings: &Settings<'_>, args: &ExportArgs) -> Result<u8, Failu
         columns,
         stopped: stopped()?,
     };
-    hold_store(settings.store()?, 1, &job.stopped, async |store| job.run(store).await).await
+    let exported = hold_record(settings.store()?, 1, &job.stopped, async |store| job.run(store).await);
+    exported.await?.ok_or_else(nothing_recorded)
 }
 
 fn period(since: Option<Moment>, until: Option<Moment>) -> Period {
@@ -51,14 +52,17 @@ fn period(since: Option<Moment>, until: Option<Moment>) -> Period {
 }
 
 /// The format of `--format`, else that of the file's extension, else the usual one of the location.
-fn format(rows: &RowsArgs) -> Format {
-    rows.format.unwrap_or_else(|| match &rows.output {
-        Location::File(path) => Format::by_extension(&path.to_string_lossy())
-            .filter(|format| format.has_columns())
-            .unwrap_or(Format::Csv),
-        Location::Stdout => Format::Csv,
-        Location::Folder(_) | Location::Remote(_) => Format::Parquet,
-    })
+fn format(rows: &RowsArgs) -> Result<Format, Failure> {
+    if let Some(format) = rows.format() {
+        return Ok(format);
+    }
+    let format = match &rows.output {
+        Location::File(path) => Format::of_file_name(&path.to_string_lossy()).map(|found| found.unwrap_or(Format::Csv)),
+        Location::Remote(_) => rows.output.require_folder_name().map(|()| Format::DATASET),
+        Location::Folder(_) => Ok(Format::DATASET),
+        Location::Stdout => Ok(Format::Csv),
+    };
+    format.map_err(|error| Failure::new(error, 2))
 }
 
 fn check_format_fits(rows: &RowsArgs, format: Format) -> Result<(), Failure> {
@@ -90,6 +94,7 @@ struct Job<'a> {
 
 impl Job<'_> {
     async fn run(&self, store: &Store) -> Result<u8, Failure> {
+        until(&self.stopped, Filter::new(&self.rows.filter).require_match(store)).await?;
         match self.write(store).await {
             Ok(()) => Ok(0),
             Err(error) if error.reader_left() && !matches!(self.rows.output, Location::Remote(_)) => Ok(0),
@@ -227,11 +232,12 @@ async fn verify(settings: &Settings<'_>, path: &Location) -> Result<u8, Failure>
     let mut pruned = 0;
     let has_database = matches!(store.location, StoreLocation::Url(_)) || settings.global.data_dir.is_some();
     if has_database {
-        let more = with_store(store, 1, async |store| {
+        let more = with_record(store, 1, async |store| {
             let check = export::against_record(store, &verified.manifest).await;
             check.map_err(failure)
         })
-        .await?;
+        .await?
+        .ok_or_else(nothing_recorded)?;
         verified.problems.extend(more.problems);
         pruned = more.pruned;
     }

@@ -1,10 +1,13 @@
 //! `--namespace` and `--account`, as a filter on recorded namespaces.
 
+use std::collections::BTreeSet;
+
 use durable_inventory::cli::FilterArgs;
-use durable_inventory::export::ExportError;
 use durable_inventory::model::{Namespace, canonical_id};
-use durable_inventory::select::Selection;
-use durable_inventory::store::NamespaceRecord;
+use durable_inventory::select::{Selection, near};
+use durable_inventory::store::{NamespaceRecord, Store};
+use durable_inventory::text::shown;
+use tracing::warn;
 
 use crate::terminal::Failure;
 
@@ -24,24 +27,51 @@ impl<'a> Filter<'a> {
         }
     }
 
-    /// Says why a list is empty.
-    pub fn nothing(&self, what: &str) -> String {
+    /// Fails if namespaces are recorded and this selects none of them: an unattended job must not repeat a mistyped name
+    /// for months. Warns of a pattern and an account that select nothing beside others that do.
+    pub async fn require_match(&self, store: &Store) -> Result<(), Failure> {
         if self.is_everything() {
-            format!("no {what} is recorded yet; `durable-inventory sync` does it\n")
-        } else {
-            format!("no recorded {what} matches --namespace and --account\n")
+            return Ok(());
+        }
+        let recorded = store.namespaces().await.map_err(|error| Failure::new(error, 1))?;
+        match self.mismatch(&recorded) {
+            Some(mismatch) if !recorded.iter().any(|there| self.selects_record(there)) => Err(Failure {
+                message: mismatch,
+                exit_code: 2,
+            }),
+            Some(mismatch) => {
+                warn!("{mismatch}");
+                Ok(())
+            }
+            None => Ok(()),
         }
     }
 
-    /// Fails if the filter excludes something and so is why nothing was selected: an unattended job must not repeat a
-    /// mistyped name for months. An empty record is not an error.
-    pub fn refuse_no_match(&self) -> Result<(), Failure> {
-        match self.is_everything() {
-            true => Ok(()),
-            false => Err(Failure {
-                message: ExportError::NothingSelected.to_string(),
-                exit_code: 1,
-            }),
+    /// Returns what is said about accounts and patterns that select nothing. An empty record is no mismatch.
+    fn mismatch(&self, recorded: &[NamespaceRecord]) -> Option<String> {
+        if recorded.is_empty() {
+            return None;
+        }
+        let mut unknown = self.accounts.iter().copied();
+        let has_none = |asked: &&str| !recorded.iter().any(|there| is_same(asked, &there.account_id));
+        if let Some(unknown) = unknown.find(has_none) {
+            let accounts: BTreeSet<_> = recorded.iter().map(|there| shown(&there.account_id)).collect();
+            let accounts: Vec<_> = accounts.into_iter().collect();
+            return Some(format!(
+                "nothing is recorded of account {unknown}; the recorded accounts are {}",
+                accounts.join(", ")
+            ));
+        }
+        let in_accounts = |there: &&NamespaceRecord| self.selects_account(&there.account_id);
+        let namespaces: Vec<_> = recorded.iter().filter(in_accounts).filter_map(as_namespace).collect();
+        let unmatched = self.selection.unmatched(&namespaces);
+        match unmatched.is_empty() {
+            true => None,
+            false => Some(format!(
+                "no recorded namespace matches {}{}; `durable-inventory namespaces` lists what is recorded",
+                unmatched.join(", "),
+                near(&unmatched, namespaces.iter().map(Namespace::label))
+            )),
         }
     }
 
@@ -59,17 +89,32 @@ impl<'a> Filter<'a> {
 
     /// Selects by account, id and name; `--namespace` has no patterns for script and class.
     pub fn selects(&self, account: &str, namespace: &str, name: Option<&str>) -> bool {
-        let Ok(id) = namespace.parse() else { return false };
-        let namespace = Namespace {
-            id,
-            name: name.map(str::to_owned),
-            script: None,
-            class: None,
-            use_sqlite: None,
-            preview: None,
+        let Some(namespace) = namespace_of(namespace, name) else {
+            return false;
         };
-        let mut accounts = self.accounts.iter();
-        (self.accounts.is_empty() || accounts.any(|asked| canonical_id(asked) == canonical_id(account)))
-            && self.selection.selects(&namespace)
+        self.selects_account(account) && self.selection.selects(&namespace)
     }
+
+    fn selects_account(&self, account: &str) -> bool {
+        self.accounts.is_empty() || self.accounts.iter().any(|asked| is_same(asked, account))
+    }
+}
+
+fn is_same(asked: &str, account: &str) -> bool {
+    canonical_id(asked) == canonical_id(account)
+}
+
+fn as_namespace(record: &NamespaceRecord) -> Option<Namespace> {
+    namespace_of(&record.namespace_id, record.name.as_deref())
+}
+
+fn namespace_of(id: &str, name: Option<&str>) -> Option<Namespace> {
+    Some(Namespace {
+        id: id.parse().ok()?,
+        name: name.map(str::to_owned),
+        script: None,
+        class: None,
+        use_sqlite: None,
+        preview: None,
+    })
 }

@@ -9,18 +9,20 @@ use durable_inventory::text::shown;
 use serde_json::json;
 
 use super::filter::Filter;
-use super::store::with_store;
+use super::store::{nothing_recorded, with_record};
 use crate::terminal::table::{Heading, table};
 use crate::terminal::times::{for_people, for_programs};
 use crate::terminal::{self, Failure};
 
 pub async fn run(settings: &Settings<'_>, args: &HistoryArgs) -> Result<u8, Failure> {
     let filter = Filter::new(&args.filter);
-    let rows = with_store(settings.store()?, 2, async |store| {
+    let rows = with_record(settings.store()?, 2, async |store| {
+        filter.require_match(store).await?;
         life(store, &filter, &args.object).await
     })
-    .await?;
-    let text = match args.output.format {
+    .await?
+    .ok_or_else(nothing_recorded)?;
+    let text = match args.output.format() {
         OutputFormat::Json => terminal::json_lines(rows.iter().map(|row| interval_json(row, &args.object.to_string()))),
         OutputFormat::Text => table(&COLUMNS, lines(&rows).into_iter()),
     };
@@ -40,9 +42,8 @@ async fn life(store: &Store, filter: &Filter<'_>, object: &ObjectId) -> Result<V
     if !rows.is_empty() {
         return Ok(rows);
     }
-    let namespaces = store.namespaces().await.map_err(failed)?;
-    if !namespaces.iter().any(|there| filter.selects_record(there)) {
-        filter.refuse_no_match()?;
+    if store.namespaces().await.map_err(failed)?.is_empty() {
+        return Err(nothing_recorded());
     }
     let pruned = store.pruned_object(object).await.map_err(failed)?;
     let message = match (elsewhere.first(), pruned) {

@@ -4,13 +4,13 @@ use comfy_table::CellAlignment::{Left, Right};
 use durable_inventory::cli::{NamespaceDecision, NamespacesArgs, OutputFormat, SyncArgs};
 use durable_inventory::config::Settings;
 use durable_inventory::model::AccountId;
-use durable_inventory::store::NamespaceRecord;
+use durable_inventory::store::{NOTHING_RECORDED, NamespaceRecord};
 use durable_inventory::sync::{self, MissingVerdict};
 use durable_inventory::text::{shown, visible};
 use serde_json::json;
 
 use super::filter::Filter;
-use super::store::with_store;
+use super::store::{nothing_recorded, with_record};
 use super::sync::accounts;
 use crate::terminal::table::{Heading, number, table};
 use crate::terminal::times::{for_people, for_programs};
@@ -20,15 +20,16 @@ pub async fn run(settings: &Settings<'_>, args: &NamespacesArgs) -> Result<u8, F
     if let Some(decision) = &args.decision {
         return decide(settings, decision).await;
     }
-    let mut rows = with_store(settings.store()?, 2, async |store| {
-        store.namespaces().await.map_err(|error| Failure::new(error, 1))
-    })
-    .await?;
     let filter = Filter::new(&args.filter);
+    let recorded = with_record(settings.store()?, 2, async |store| {
+        filter.require_match(store).await?;
+        store.namespaces().await.map_err(|error| Failure::new(error, 1))
+    });
+    let mut rows = recorded.await?.unwrap_or_default();
     rows.retain(|row| filter.selects_record(row));
-    let text = match args.output.format {
+    let text = match args.output.format() {
         OutputFormat::Json => terminal::json_lines(rows.iter().map(as_json)),
-        OutputFormat::Text if rows.is_empty() => filter.nothing("namespace"),
+        OutputFormat::Text if rows.is_empty() => format!("{NOTHING_RECORDED}\n"),
         OutputFormat::Text => as_text(&rows),
     };
     terminal::out(&text)?;
@@ -107,12 +108,13 @@ async fn decide(settings: &Settings<'_>, decision: &NamespaceDecision) -> Result
 async fn accept_missing(settings: &Settings<'_>, ids: &[String]) -> Result<u8, Failure> {
     let config = settings.sync(&SyncArgs::default())?;
     let accounts: Vec<_> = accounts(&config)?.into_iter().map(|(account, _)| account).collect();
-    let decided = with_store(config.store, 3, async |store| {
+    let decided = with_record(config.store, 3, async |store| {
         sync::accept_missing(store, &accounts, ids)
             .await
             .map_err(|error| Failure::new(error, 1))
     })
-    .await?;
+    .await?
+    .ok_or_else(nothing_recorded)?;
     let mut text = String::new();
     for (name, verdict) in &decided {
         let name = shown(name);
@@ -132,12 +134,13 @@ async fn accept_missing(settings: &Settings<'_>, ids: &[String]) -> Result<u8, F
 }
 
 async fn retire(settings: &Settings<'_>, namespace: &str, account: Option<&AccountId>) -> Result<u8, Failure> {
-    let (name, objects) = with_store(settings.store()?, 3, async |store| {
+    let (name, objects) = with_record(settings.store()?, 3, async |store| {
         sync::retire(store, namespace, account.cloned().as_slice())
             .await
             .map_err(|error| Failure::new(error, 1))
     })
-    .await?;
+    .await?
+    .ok_or_else(nothing_recorded)?;
     terminal::out(&format!(
         "{} is retired: {} objects are recorded as removed\n",
         shown(&name),

@@ -4,19 +4,21 @@ use comfy_table::CellAlignment::{Left, Right};
 use durable_inventory::cli::{OutputFormat, PruneArgs};
 use durable_inventory::config::Settings;
 use durable_inventory::prune::{self, Dropped, Outcome, Pruned, PrunedNamespace};
+use durable_inventory::store::NOTHING_RECORDED;
 use durable_inventory::text::shown;
 use serde_json::json;
 use tracing::warn;
 
 use super::filter::Filter;
-use super::store::with_store;
+use super::store::with_record;
 use crate::terminal::table::{Heading, number, table};
 use crate::terminal::times::{for_people, for_programs};
 use crate::terminal::{self, Failure};
 
 pub async fn run(settings: &Settings<'_>, args: &PruneArgs) -> Result<u8, Failure> {
     let filter = Filter::new(&args.filter);
-    let pruned = with_store(settings.store()?, 2, async |store| {
+    let pruned = with_record(settings.store()?, 2, async |store| {
+        filter.require_match(store).await?;
         let work = async {
             let asked = prune::Settings {
                 before: store.moment_ago(args.older_than).await?,
@@ -26,14 +28,11 @@ pub async fn run(settings: &Settings<'_>, args: &PruneArgs) -> Result<u8, Failur
             prune::prune(store, &asked, |namespace| filter.selects_record(namespace)).await
         };
         work.await.map_err(|error| Failure::new(error, 1))
-    })
-    .await?;
-    if pruned.namespaces.is_empty() {
-        filter.refuse_no_match()?;
-    }
-    let text = match args.output.format {
+    });
+    let pruned = pruned.await?.unwrap_or_default();
+    let text = match args.output.format() {
         OutputFormat::Json => format!("{}\n", as_json(&pruned, args.dry_run)),
-        OutputFormat::Text if pruned.namespaces.is_empty() => filter.nothing("namespace"),
+        OutputFormat::Text if pruned.namespaces.is_empty() => format!("{NOTHING_RECORDED}\n"),
         OutputFormat::Text => as_text(&pruned, args.dry_run),
     };
     terminal::out(&text)?;

@@ -7,13 +7,17 @@ use durable_inventory::store::psql;
 use tokio::signal::unix::SignalKind;
 
 use super::signals::Signals;
-use super::store::{StoreServer, prepare_only, stopped_by_a_signal};
+use super::store::{StoreServer, is_new, nothing_recorded, prepare_only, stopped_by_a_signal};
 use crate::terminal::Failure;
 
 /// A private store's schema is brought up to date first, so that its views exist.
 pub async fn run(settings: &Settings<'_>, args: &PsqlArgs) -> Result<u8, Failure> {
     let mut signals = Signals::listen().map_err(|error| Failure::new(error, 1))?;
-    let server = StoreServer::find(settings.store()?).await?;
+    let store = settings.store()?;
+    if is_new(&store) {
+        return Err(nothing_recorded());
+    }
+    let server = StoreServer::find(store).await?;
     let of_server = server.private.as_ref().and_then(ManagedServer::psql_dir);
     let beside = settings
         .global

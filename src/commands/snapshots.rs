@@ -5,14 +5,14 @@ use comfy_table::CellAlignment::{Left, Right};
 use durable_inventory::cli::{OutputFormat, SnapshotDecision, SnapshotsArgs};
 use durable_inventory::config::Settings;
 use durable_inventory::model::label;
-use durable_inventory::store::{FoundSnapshots, SnapshotRow, StoreError};
+use durable_inventory::store::{FoundSnapshots, NOTHING_RECORDED, SnapshotRow, StoreError};
 use durable_inventory::sync;
 use durable_inventory::text::shown;
 use serde_json::json;
 use tracing::info;
 
 use super::filter::Filter;
-use super::store::with_store;
+use super::store::{nothing_recorded, with_record};
 use crate::terminal::table::{Heading, number, table};
 use crate::terminal::times::{for_people, for_programs};
 use crate::terminal::{self, Failure};
@@ -24,7 +24,8 @@ pub async fn run(settings: &Settings<'_>, args: &SnapshotsArgs) -> Result<u8, Fa
     let filter = Filter::new(&args.filter);
     let statuses = args.status.iter().filter_map(ValueEnum::to_possible_value);
     let statuses: Vec<_> = statuses.map(|status| status.get_name().to_owned()).collect();
-    let FoundSnapshots { rows, found } = with_store(settings.store()?, 2, async |store| {
+    let listed = with_record(settings.store()?, 2, async |store| {
+        filter.require_match(store).await?;
         let work = async {
             let mut namespaces = store.namespaces().await?;
             namespaces.retain(|there| filter.selects_record(there));
@@ -32,16 +33,16 @@ pub async fn run(settings: &Settings<'_>, args: &SnapshotsArgs) -> Result<u8, Fa
             store.snapshot_rows(&keys, &statuses, args.limit).await
         };
         work.await.map_err(|error: StoreError| Failure::new(error, 1))
-    })
-    .await?;
+    });
+    let FoundSnapshots { rows, found } = listed.await?.unwrap_or_default();
     if (rows.len() as u64) < found {
         let (shown, found) = (number(rows.len() as u64), number(found));
         info!("these are the newest {shown} of {found} snapshots: --limit shows more");
     }
-    let text = match args.output.format {
+    let text = match args.output.format() {
         OutputFormat::Json => terminal::json_lines(rows.iter().map(as_json)),
         OutputFormat::Text if rows.is_empty() && !args.status.is_empty() => "no such snapshot is recorded\n".to_owned(),
-        OutputFormat::Text if rows.is_empty() => filter.nothing("snapshot"),
+        OutputFormat::Text if rows.is_empty() => format!("{NOTHING_RECORDED}\n"),
         OutputFormat::Text => as_text(&rows),
     };
     terminal::out(&text)?;
@@ -124,7 +125,7 @@ fn as_json(row: &SnapshotRow) -> serde_json::Value {
 }
 
 async fn decide(settings: &Settings<'_>, decision: &SnapshotDecision) -> Result<u8, Failure> {
-    let outcome = with_store(settings.store()?, 3, async |store| {
+    let outcome = with_record(settings.store()?, 3, async |store| {
         let outcome = match decision {
             SnapshotDecision::Accept { snapshot } => sync::accept(store, *snapshot)
                 .await
@@ -135,7 +136,8 @@ async fn decide(settings: &Settings<'_>, decision: &SnapshotDecision) -> Result<
         };
         outcome.map_err(|error| Failure::new(error, 1))
     })
-    .await?;
+    .await?
+    .ok_or_else(nothing_recorded)?;
     terminal::out(&outcome)?;
     Ok(0)
 }

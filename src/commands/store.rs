@@ -4,8 +4,8 @@ use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::pin::pin;
 
 use durable_inventory::config::{StoreConfig, StoreLocation};
-use durable_inventory::store::managed_postgres::ManagedServer;
-use durable_inventory::store::{self, Store};
+use durable_inventory::store::managed_postgres::{self, ManagedServer};
+use durable_inventory::store::{self, NOTHING_RECORDED, Store};
 use futures_util::FutureExt;
 use secrecy::ExposeSecret;
 use sqlx::postgres::PgConnectOptions;
@@ -61,6 +61,55 @@ impl StoreServer {
     }
 }
 
+/// Whether the private server has no data yet. Finding it would create them.
+pub fn is_new(config: &StoreConfig) -> bool {
+    match &config.location {
+        StoreLocation::Url(_) => false,
+        StoreLocation::Private(settings) => managed_postgres::has_data(settings).is_ok_and(|has_data| !has_data),
+    }
+}
+
+/// The failure of a command that can do nothing without a record.
+pub fn nothing_recorded() -> Failure {
+    Failure {
+        message: NOTHING_RECORDED.to_owned(),
+        exit_code: 1,
+    }
+}
+
+/// Runs `work` on what is recorded, until it ends or a signal stops it. If nothing was ever recorded, creates nothing
+/// and returns `None`.
+pub async fn with_record<T>(
+    config: StoreConfig,
+    sessions: u32,
+    work: impl AsyncFnOnce(&Store) -> Result<T, Failure>,
+) -> Result<Option<T>, Failure> {
+    let stopped = stopped()?;
+    let work = async |store: &Store| until(&stopped, work(store)).await;
+    hold_record(config, sessions, &stopped, work).await
+}
+
+/// Like [`with_record`], for work that handles `stopped` itself.
+pub async fn hold_record<T>(
+    config: StoreConfig,
+    sessions: u32,
+    stopped: &CancellationToken,
+    work: impl AsyncFnOnce(&Store) -> Result<T, Failure>,
+) -> Result<Option<T>, Failure> {
+    if is_new(&config) {
+        return Ok(None);
+    }
+    hold(config, sessions, stopped, async |server, store| {
+        let blank = async { store.is_blank().await.map_err(|error| Failure::new(error, 1)) };
+        if until(stopped, blank).await? {
+            return Ok(None);
+        }
+        until(stopped, prepare(server, store)).await?;
+        work(store).await.map(Some)
+    })
+    .await
+}
+
 /// Runs `work` on the store until it ends or a signal stops it, and leaves the store.
 pub async fn with_store<T>(
     config: StoreConfig,
@@ -79,14 +128,25 @@ pub async fn hold_store<T>(
     stopped: &CancellationToken,
     work: impl AsyncFnOnce(&Store) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
+    hold(config, sessions, stopped, async |server, store| {
+        until(stopped, prepare(server, store)).await?;
+        work(store).await
+    })
+    .await
+}
+
+/// Connects to the store, which may lack its schema, and leaves it after `work`.
+async fn hold<T>(
+    config: StoreConfig,
+    sessions: u32,
+    stopped: &CancellationToken,
+    work: impl AsyncFnOnce(&StoreServer, &Store) -> Result<T, Failure>,
+) -> Result<T, Failure> {
     let server = StoreServer::find(config).await?;
     server
         .during(async |server| {
             let store = until(stopped, connect(server, sessions)).await?;
-            let done = match until(stopped, prepare(server, &store)).await {
-                Ok(()) => work(&store).await,
-                Err(failure) => Err(failure),
-            };
+            let done = work(server, &store).await;
             leave(store, stopped).await;
             done
         })
@@ -157,8 +217,6 @@ pub async fn prepare_only(server: &StoreServer, stopped: impl Future<Output = ()
 mod tests {
     use std::fs::{Permissions, set_permissions};
     use std::os::unix::fs::PermissionsExt;
-
-    use durable_inventory::store::managed_postgres;
 
     use super::*;
 

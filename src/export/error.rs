@@ -5,7 +5,7 @@ use std::io;
 use time::OffsetDateTime;
 
 use crate::moment::Moment;
-use crate::store::StoreError;
+use crate::store::{NOTHING_RECORDED, StoreError};
 use crate::text::shown;
 use crate::times::for_programs;
 
@@ -24,11 +24,11 @@ pub enum ExportError {
         first: String,
     },
 
-    #[error("no namespace is recorded yet; `durable-inventory sync` does it")]
+    #[error("{NOTHING_RECORDED}")]
     NothingRecorded,
 
-    #[error("no recorded namespace is among those asked for: see `durable-inventory namespaces`")]
-    NothingSelected,
+    #[error("no snapshot of the selected namespaces is published yet: see `durable-inventory snapshots`")]
+    NothingPublished,
 
     #[error("snapshot {0} is not of a namespace that was asked for: see `durable-inventory snapshots`")]
     OtherNamespace(i32),

@@ -1,5 +1,7 @@
 //! The table of file formats: their names, their extensions and how their files begin.
 
+use std::path::Path;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     Csv,
@@ -9,7 +11,29 @@ pub enum Format {
     Ids,
 }
 
+/// A name from which a format does not follow, so that a file would get a name that misleads.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MisleadingName {
+    #[error("--output names a place, and {0} is a format: choose it with --format, or name the file ./{0}")]
+    IsFormat(String),
+
+    #[error("{0}: .txt is for a list of ids: add --ids-only, or choose another format with --format")]
+    Ids(String),
+
+    #[error(
+        "{name}: export does not write .{extension} files: end the name in .csv, .parquet or .jsonl, or choose a format \
+         with --format"
+    )]
+    Foreign { name: String, extension: String },
+
+    #[error("{0} is the name of a file, and a dataset is a folder of Parquet files: end it with a / if it is a folder")]
+    Dataset(String),
+}
+
 impl Format {
+    /// The usual format of a dataset.
+    pub const DATASET: Self = Self::Parquet;
+
     pub const ALL: [Self; 4] = [Self::Csv, Self::Parquet, Self::Jsonl, Self::Ids];
 
     /// The extensions of the format's files. Exports use the first one, which is also the format's name.
@@ -46,6 +70,32 @@ impl Format {
         named.find(|format| format.extension() == name)
     }
 
+    /// The format for a file of this name. A name without an extension leaves the choice open.
+    pub fn of_file_name(name: &str) -> Result<Option<Self>, MisleadingName> {
+        let is_format = ["json", "text"].contains(&name) || Self::by_extension(&format!(".{name}")).is_some();
+        if is_format && !name.contains(['.', '/']) {
+            return Err(MisleadingName::IsFormat(name.to_owned()));
+        }
+        match (Self::by_extension(name), extension(name)) {
+            (Some(Self::Ids), _) => Err(MisleadingName::Ids(name.to_owned())),
+            (Some(format), _) => Ok(Some(format)),
+            (None, Some(extension)) => Err(MisleadingName::Foreign {
+                name: name.to_owned(),
+                extension: extension.to_owned(),
+            }),
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// Fails if a dataset of this name would look like a file of another format.
+    pub(super) fn require_folder_name(name: &str) -> Result<(), MisleadingName> {
+        match Self::by_extension(name) {
+            Some(Self::DATASET) => Ok(()),
+            None if extension(name).is_none() => Ok(()),
+            _ => Err(MisleadingName::Dataset(name.to_owned())),
+        }
+    }
+
     /// The format that the extension of a file name stands for, in upper or lower case.
     pub fn by_extension(file_name: &str) -> Option<Self> {
         let (_, extension) = file_name.rsplit_once('.')?;
@@ -56,9 +106,70 @@ impl Format {
     }
 }
 
+/// The extension of a path's last part. Digits alone are none: they are a version, or a part of a date.
+fn extension(name: &str) -> Option<&str> {
+    let extension = Path::new(name).extension()?.to_str()?;
+    let is_word =
+        extension.chars().all(|c| c.is_ascii_alphanumeric()) && extension.contains(|c: char| c.is_alphabetic());
+    (is_word && !name.ends_with('/')).then_some(extension)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_has_a_format_none_or_misleads() {
+        for (name, format) in [
+            ("a.csv", Some(Format::Csv)),
+            ("a.b/c.PARQUET", Some(Format::Parquet)),
+            ("c.ndjson", Some(Format::Jsonl)),
+            ("c", None),
+            ("./json", None),
+            ("/dev/fd/3", None),
+            ("objects-2026.11.27", None),
+            ("v1.2/objects", None),
+            ("a.xlsx/objects", None),
+        ] {
+            assert_eq!(Format::of_file_name(name), Ok(format), "{name}");
+        }
+        for name in ["csv", "json", "text", "ndjson", "PARQUET"] {
+            assert_eq!(
+                Format::of_file_name(name),
+                Err(MisleadingName::IsFormat(name.to_owned()))
+            );
+        }
+        assert_eq!(
+            Format::of_file_name("a.txt"),
+            Err(MisleadingName::Ids("a.txt".to_owned()))
+        );
+        for (name, extension) in [
+            ("a.json", "json"),
+            ("b/a.xlsx", "xlsx"),
+            ("a.csv.gz", "gz"),
+            ("a.db", "db"),
+            ("a.7z", "7z"),
+        ] {
+            let foreign = MisleadingName::Foreign {
+                name: name.to_owned(),
+                extension: extension.to_owned(),
+            };
+            assert_eq!(Format::of_file_name(name), Err(foreign));
+        }
+    }
+
+    #[test]
+    fn a_dataset_is_not_called_like_a_file() {
+        for name in ["s3://b/a/", "s3://b/a", "s3://b/a.parquet", "s3://b/v1.2", "out.csv/"] {
+            assert_eq!(Format::require_folder_name(name), Ok(()), "{name}");
+        }
+        for name in ["s3://b/a.csv", "s3://b/a.xlsx", "out.jsonl"] {
+            assert_eq!(
+                Format::require_folder_name(name),
+                Err(MisleadingName::Dataset(name.to_owned()))
+            );
+        }
+    }
 
     #[test]
     fn names_and_extensions_lead_to_their_format() {

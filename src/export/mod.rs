@@ -23,7 +23,7 @@ pub use self::dataset::Dataset;
 pub use self::destination::RemoteStore;
 pub use self::destination::{AtomicOutput, DatasetStore, FileOutput, Folder, InvalidLocation, Location, Stdout};
 pub use self::error::{ExportError, Loss};
-pub use self::format::Format;
+pub use self::format::{Format, MisleadingName};
 pub use self::manifest::Manifest;
 pub use self::plan::{ExportPlan, Period, plan, plan_of_snapshots};
 pub use self::run::{CoveredNamespaces, Target, export};

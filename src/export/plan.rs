@@ -53,7 +53,7 @@ pub async fn plan(
         namespaces.iter().map(|n| n.published.recorded_since).min(),
     );
     let Some(first) = first else {
-        return Err(ExportError::NothingSelected);
+        return Err(ExportError::NothingPublished);
     };
     let mut plan = ExportPlan::default();
     for namespace in namespaces {

@@ -153,3 +153,15 @@ proptest! {
         let _ = text.parse::<Pattern>();
     }
 }
+
+#[test]
+fn only_a_similar_name_is_suggested() {
+    let names = ["chat_Room", "game_Leaderboard"];
+    for (asked, told) in [
+        ("chat_Rom", " (did you mean chat_Room?)"),
+        ("game_leaderboard", " (did you mean game_Leaderboard?)"),
+        ("inventory", ""),
+    ] {
+        assert_eq!(near(&[asked.to_owned()], names.into_iter()), told, "{asked}");
+    }
+}

@@ -11,6 +11,9 @@ use crate::model::{AccountId, NamespaceId};
 use crate::moment::Moment;
 use crate::text::{shell_word, shown};
 
+/// What commands that only read say if no sync has recorded a namespace.
+pub const NOTHING_RECORDED: &str = "nothing recorded yet; run `durable-inventory sync` first";
+
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     #[error("the database failed while it was to {doing}")]

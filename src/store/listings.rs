@@ -39,7 +39,7 @@ pub struct SnapshotRow {
 }
 
 /// At most as many snapshots as the limit allows.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct FoundSnapshots {
     pub rows: Vec<SnapshotRow>,
     /// The number of matching snapshots.

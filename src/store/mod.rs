@@ -46,7 +46,7 @@ mod walk;
 pub use as_of::{Row, Slice, Table};
 pub use checkpoint::Checkpoint;
 pub use connection::Store;
-pub use error::StoreError;
+pub use error::{NOTHING_RECORDED, StoreError};
 pub use identity::Difference;
 pub use lease::{Lease, LeaseNumber, LockConnection, LockManager};
 pub use listings::{FoundSnapshots, IntervalRow, SnapshotRow};

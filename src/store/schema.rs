@@ -98,6 +98,19 @@ impl Store {
         }
     }
 
+    /// Whether no version of this program has made its tables here. Needs no privilege, and reads nothing that another
+    /// role could have put there.
+    pub async fn is_blank(&self) -> Result<bool, StoreError> {
+        let there: bool = sqlx::query_scalar(
+            "select exists (select from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+                            where n.nspname = 'inventory' and c.relname = '_sqlx_migrations')",
+        )
+        .fetch_one(&self.pool)
+        .await
+        .doing("tell whether anything is recorded")?;
+        Ok(!there)
+    }
+
     async fn require_owner(&self) -> Result<(), StoreError> {
         let mut session = self.pool.acquire().await.doing("tell whose its schema is")?;
         require_ours(&mut session, Purpose::Use).await

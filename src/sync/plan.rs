@@ -7,8 +7,8 @@ use tracing::warn;
 
 use crate::cloudflare;
 use crate::model::Namespace;
+use crate::select::near;
 use crate::store::{LeaseNumber, Store, StoreError};
-use crate::text::shown;
 
 use super::retry_database::SyncError;
 use super::settings::Account;
@@ -118,7 +118,7 @@ pub(super) async fn plan<'a>(store: &Store, account: &'a Account, stop: &Shutdow
     if planned.is_empty() && !unmatched.is_empty() && doubt.is_none() {
         return Err(PlanError::NothingSelected {
             account: account.id.to_string(),
-            near: near(&unmatched, &listing.namespaces),
+            near: near(&unmatched, listing.namespaces.iter().map(Namespace::label)),
             patterns: unmatched.join(", "),
         });
     }
@@ -126,44 +126,4 @@ pub(super) async fn plan<'a>(store: &Store, account: &'a Account, stop: &Shutdow
         warn!(account = %account.id, "no listed namespace matches {pattern}");
     }
     Ok(Plan { planned, doubt })
-}
-
-/// The least Jaro-Winkler similarity at which a name is suggested.
-const SIMILAR: f64 = 0.8;
-
-/// The suggestion for the message: the listed name that is nearest to a pattern.
-fn near(unmatched: &[String], listed: &[Namespace]) -> String {
-    let names = listed.iter().map(Namespace::label);
-    let pairs = unmatched
-        .iter()
-        .flat_map(|asked| names.clone().map(move |name| (strsim::jaro_winkler(asked, name), name)));
-    let nearest = pairs.max_by(|(one, _), (other, _)| one.total_cmp(other));
-    match nearest.filter(|(alike, _)| *alike >= SIMILAR) {
-        Some((_, name)) => format!(" (did you mean {}?)", shown(name)),
-        None => String::new(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_similar_name_is_suggested() {
-        let listed = ["chat_Room", "game_Leaderboard"].map(|name| Namespace {
-            id: "n".parse().unwrap(),
-            name: Some(name.to_owned()),
-            script: None,
-            class: None,
-            use_sqlite: None,
-            preview: None,
-        });
-        for (asked, told) in [
-            ("chat_Rom", " (did you mean chat_Room?)"),
-            ("game_leaderboard", " (did you mean game_Leaderboard?)"),
-            ("inventory", ""),
-        ] {
-            assert_eq!(near(&[asked.to_owned()], &listed), told, "{asked}");
-        }
-    }
 }

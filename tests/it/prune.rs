@@ -131,8 +131,11 @@ async fn names_that_nothing_has_are_an_error() {
         &["--namespace", "romo", "--output", "json"],
     ] {
         let ended = recorded.prune(more);
-        assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""), "{ended:#?}");
-        assert!(ended.stderr.contains("no recorded namespace is among"), "{ended:#?}");
+        assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""), "{ended:#?}");
+        assert!(
+            ended.stderr.contains("no recorded namespace matches romo"),
+            "{ended:#?}"
+        );
     }
     assert_eq!(recorded.left().await, closed);
 }

@@ -4,13 +4,13 @@
 mod api;
 
 use durable_inventory::cli::CheckArgs;
-use durable_inventory::config::{Settings, StoreConfig, StoreLocation, SyncConfig};
-use durable_inventory::store::{SchemaState, Store, managed_postgres};
+use durable_inventory::config::{Settings, StoreConfig, SyncConfig};
+use durable_inventory::store::{SchemaState, Store};
 use durable_inventory::text::{chain, shell_word, shown, visible};
 use tokio_util::sync::CancellationToken;
 
 use super::signals::stopped;
-use super::store::{StoreServer, leave, until};
+use super::store::{StoreServer, is_new, leave, until};
 use crate::terminal::{self, Failure};
 
 /// Larger differences between clocks would misdate the record noticeably.
@@ -94,14 +94,6 @@ async fn reach_database(
             findings.wrong("database", &failure.to_string())?;
             Ok(None)
         }
-    }
-}
-
-/// Whether the private server has no data yet. It is then not started, because that would create them.
-fn is_new(config: &StoreConfig) -> bool {
-    match &config.location {
-        StoreLocation::Url(_) => false,
-        StoreLocation::Private(settings) => managed_postgres::has_data(settings).is_ok_and(|has_data| !has_data),
     }
 }
 

@@ -19,7 +19,7 @@ use tracing::warn;
 use super::export::{check_network, dataset_store};
 use super::filter::Filter;
 use super::signals::stopped;
-use super::store::hold_store;
+use super::store::{hold_record, nothing_recorded, until};
 use crate::terminal::Failure;
 
 /// The exit code of every error but a signal.
@@ -38,11 +38,15 @@ pub async fn run(settings: &Settings<'_>, args: &DiffArgs) -> Result<u8, Failure
     let compared = match (&args.from, &args.to) {
         (Operand::Place(from), Operand::Place(to)) => job.places(from.clone(), to.clone()).await.map_err(failure),
         (from, to) => {
-            let work = async |store: &Store| job.with_record(store, from, to).await.map_err(failure);
-            match settings.store() {
-                Ok(store) => hold_store(store, 1, &job.stopped, work).await,
+            let work = async |store: &Store| {
+                until(&job.stopped, Filter::new(&args.filter).require_match(store)).await?;
+                job.with_record(store, from, to).await.map_err(failure)
+            };
+            let compared = match settings.store() {
+                Ok(store) => hold_record(store, 1, &job.stopped, work).await,
                 Err(error) => Err(error.into()),
-            }
+            };
+            compared.and_then(|compared| compared.ok_or_else(nothing_recorded))
         }
     };
     let compared = compared.map_err(|failure| match failure.exit_code {
@@ -89,7 +93,7 @@ struct Job<'a> {
 
 impl Job<'_> {
     fn line_format(&self) -> LineFormat {
-        match self.args.format.unwrap_or_default() {
+        match self.args.format() {
             _ if self.args.combined => LineFormat::Combined,
             _ if self.args.summary => LineFormat::Nothing,
             DiffFormat::Text => LineFormat::Text,

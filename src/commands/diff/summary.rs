@@ -44,7 +44,7 @@ pub fn print(args: &DiffArgs, global: &GlobalArgs, compared: Compared) -> Result
             .map(|(number, counts)| (number, *counts))
             .collect();
         rows.sort_by_cached_key(|(number, _)| namespaces.key(*number));
-        let text = summary(args.format.unwrap_or_default(), &namespaces, &rows, &total)?;
+        let text = summary(args.format(), &namespaces, &rows, &total)?;
         return terminal::out(&text).map_err(|failure| Failure {
             exit_code: TROUBLE,
             ..failure

@@ -9,15 +9,16 @@ use durable_inventory::cli::{OutputFormat, ReportArgs};
 use durable_inventory::config::Settings;
 use durable_inventory::export::{FileOutput, Location};
 use durable_inventory::report::{self, Report, ReportOptions, html};
-use durable_inventory::store::NamespaceRecord;
+use durable_inventory::store::{NOTHING_RECORDED, NamespaceRecord};
+use time::OffsetDateTime;
 use tracing::info;
 
 use super::filter::Filter;
-use super::store::with_store;
+use super::store::with_record;
 use crate::terminal::{self, Failure};
 
 pub async fn run(settings: &Settings<'_>, args: &ReportArgs) -> Result<u8, Failure> {
-    let in_terminal = args.html.is_none() && args.output.format == OutputFormat::Text;
+    let in_terminal = args.html.is_none() && args.output.format() == OutputFormat::Text;
     let options = ReportOptions {
         growth_factor: args.growth_factor,
         growth_floor: args.growth_floor,
@@ -25,20 +26,21 @@ pub async fn run(settings: &Settings<'_>, args: &ReportArgs) -> Result<u8, Failu
         days: if in_terminal { text::TREND } else { args.days },
     };
     let filter = Filter::new(&args.filter);
-    let report = with_store(settings.store()?, 1, async |store| {
+    let recorded = with_record(settings.store()?, 1, async |store| {
+        filter.require_match(store).await?;
         let failed = |error| Failure::new(error, 1);
         let mut reader = store.reader().await.map_err(failed)?;
         let selects = |namespace: &NamespaceRecord| filter.selects_record(namespace);
         report::read(&mut reader, options, selects).await.map_err(failed)
-    })
-    .await?;
+    });
+    let nothing = || Report::new(options, OffsetDateTime::now_utc(), 0, &[], &[], None);
+    let report = recorded.await?.unwrap_or_else(nothing);
     match &args.html {
         Some(place) => page(&report, place)?,
         None => {
-            let text = match args.output.format {
+            let text = match args.output.format() {
                 OutputFormat::Json => json::json(&report),
-                // Not an error: a new record is empty.
-                OutputFormat::Text if report.namespaces.is_empty() => filter.nothing("namespace"),
+                OutputFormat::Text if report.namespaces.is_empty() => format!("{NOTHING_RECORDED}\n"),
                 OutputFormat::Text => text::text(&report),
             };
             terminal::out(&text)?;

@@ -89,7 +89,7 @@ async fn record(
         error!("the run is recorded, but it was not exported: {failure}");
         exit_code = export::exit_code(exit_code);
     }
-    let text = match args.output.format {
+    let text = match args.output.format() {
         OutputFormat::Json => report::json(summary, outcome, exit_code)?,
         OutputFormat::Text if settings.global.quiet => report::last_line(summary, outcome),
         OutputFormat::Text => report::text(summary, outcome),

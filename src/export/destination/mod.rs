@@ -15,6 +15,7 @@ use rustix::io::Errno;
 
 #[cfg(feature = "object-store")]
 pub use self::object_store::RemoteStore;
+use super::format::{Format, MisleadingName};
 pub use crate::file_output::FileOutput;
 use crate::text::{address, is_address};
 
@@ -77,6 +78,18 @@ impl FromStr for Location {
         } else {
             Self::File(path)
         })
+    }
+}
+
+impl Location {
+    /// Fails if a dataset here would look like a file of another format.
+    pub fn require_folder_name(&self) -> Result<(), MisleadingName> {
+        match self {
+            // The host is the bucket's name.
+            Self::Remote(url) if url.path().len() > 1 => Format::require_folder_name(url.as_str()),
+            Self::File(path) => Format::require_folder_name(&path.to_string_lossy()),
+            Self::Remote(_) | Self::Folder(_) | Self::Stdout => Ok(()),
+        }
     }
 }
 

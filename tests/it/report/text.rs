@@ -43,7 +43,12 @@ async fn an_empty_record_is_no_error_and_says_what_to_do() {
     let mut record = Record::new().await;
     is_like("report_empty", &record.report(&[]));
     record.namespace(ACCOUNT, "chat_Room", &days(1, 0, |_| 5, 0.5, 0)).await;
-    is_like("report_nothing_selected", &record.report(&["--namespace", "other_*"]));
+    let ended = record.report(&["--namespace", "other_*"]);
+    let said = "error: no recorded namespace matches other_*; `durable-inventory namespaces` lists what is recorded\n";
+    assert_eq!(
+        (ended.code, ended.stdout.as_str(), ended.stderr.as_str()),
+        (Some(2), "", said)
+    );
 }
 
 #[tokio::test]
