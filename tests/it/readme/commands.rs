@@ -33,8 +33,7 @@ pub fn split(line: &str) -> Vec<Vec<String>> {
     let mut word: Option<String> = None;
     let mut quote = None;
     let mut skip_next = false;
-    let mut characters = line.chars().chain([' ']).peekable();
-    for c in characters {
+    for c in line.chars().chain([' ']) {
         match (quote, c) {
             (Some(open), c) if c == open => quote = None,
             (Some(_), c) => word.get_or_insert_default().push(c),
