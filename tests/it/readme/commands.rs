@@ -147,3 +147,13 @@ fn the_exit_codes_are_those_of_the_help() {
     assert_eq!(shown, said);
     assert!(said.len() >= 7, "{said:?}");
 }
+
+/// The versions that the README requires.
+#[test]
+fn the_required_versions_are_those_of_the_program() {
+    let manifest = std::fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let (_, after) = manifest.split_once("\nrust-version = \"").unwrap();
+    let rust = format!("Rust {} or newer", after.split_once('"').unwrap().0);
+    let readme = Page::read("README.md").text;
+    assert!(readme.contains(&rust), "{rust}");
+}
