@@ -193,3 +193,12 @@ fn no_output_is_left_untried() {
     let paths: Vec<_> = with_outputs.map(|page| page.path).collect();
     assert_eq!(paths, ["README.md", "docs/exports.md", "docs/reports.md"]);
 }
+
+/// The README is read in terminals, too.
+#[test]
+fn the_tables_of_the_readme_fit_eighty_columns() {
+    let page = Page::read("README.md");
+    for row in page.prose().filter(|line| line.starts_with('|')) {
+        assert!(row.chars().count() <= 80, "{row}");
+    }
+}
