@@ -38,6 +38,8 @@ pub enum ExportCommand {
 
 #[derive(Debug, Clone, Args)]
 #[command(after_long_help = "\
+The objects of missing namespaces are exported too, until the namespaces are retired; `report` does not count them.
+
 Examples:
   durable-inventory export objects --has-data true --output with-data.csv
   durable-inventory export objects --as-of '7d ago' --namespace 'prod-*' --ids-only")]

@@ -7,7 +7,7 @@ use durable_inventory::cli::{ExportArgs, ExportCommand, RowsArgs};
 use durable_inventory::config::{Settings, StoreLocation};
 use durable_inventory::export::columns::{self, ExportColumn};
 use durable_inventory::export::{self, AtomicOutput, Dataset, DatasetStore, ExportError, FileOutput, Folder, Format};
-use durable_inventory::export::{Location, Period, SingleFile, Stdout, Target, Verified};
+use durable_inventory::export::{Location, MissingRows, Period, SingleFile, Stdout, Target, Verified};
 use durable_inventory::moment::Moment;
 use durable_inventory::store::{Store, Table};
 use durable_inventory::text::shown;
@@ -132,11 +132,12 @@ impl Job<'_> {
         let namespaces = plan.slices.len();
         let stopped = self.stopped.cancelled();
         let target = self.target().await?;
-        let rows = export::export(&mut reader, self.table, plan, self.rows.has_data, target, stopped).await?;
+        let exported = export::export(&mut reader, self.table, plan, self.rows.has_data, target, stopped).await?;
         info!(
-            "{} rows of {namespaces} namespaces are in {}",
-            number(rows),
-            self.rows.output
+            "{} rows of {namespaces} namespaces are in {}{}",
+            number(exported.rows),
+            self.rows.output,
+            of_missing(exported.of_missing)
         );
         Ok(())
     }
@@ -155,6 +156,22 @@ impl Job<'_> {
             }
         };
         Ok(Box::new(SingleFile::new(self.format, &self.columns, place, output)?))
+    }
+}
+
+/// What an export has and a report does not count.
+fn of_missing(MissingRows { rows, namespaces }: MissingRows) -> String {
+    match namespaces {
+        0 => String::new(),
+        1 => format!(
+            "; {} of them are of a missing namespace, which `report` does not count",
+            number(rows)
+        ),
+        _ => format!(
+            "; {} of them are of {} missing namespaces, which `report` does not count",
+            number(rows),
+            number(namespaces as u64)
+        ),
     }
 }
 

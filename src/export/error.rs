@@ -1,5 +1,6 @@
 //! Errors of exports and of their verification.
 
+use std::fmt;
 use std::io;
 
 use time::OffsetDateTime;
@@ -118,9 +119,34 @@ fn first_names(names: &[String]) -> String {
 
 /// A point in time before a namespace's record begins. What existed then is unknown, so an empty export would be wrong.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("nothing is recorded of namespace {namespace} at {moment}: its record begins at {}", for_programs(*.begins))]
 pub struct NoRecord {
     pub namespace: String,
     pub moment: Moment,
     pub begins: OffsetDateTime,
+    /// The newest snapshot of a namespace that is missing, which gets no other.
+    pub ended: Option<OffsetDateTime>,
+}
+
+impl fmt::Display for NoRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { namespace, moment, .. } = self;
+        let begins = for_programs(self.begins);
+        let missing = self
+            .ended
+            .map(|at| format!(" (missing, last recorded at {})", for_programs(at)));
+        let missing = missing.unwrap_or_default();
+        match moment {
+            // Snapshots are counted, so that the moment may be later than the beginning.
+            Moment::Latest(back) => write!(
+                f,
+                "namespace {namespace}{missing} has fewer than {} snapshots, so none is {moment}: its record begins at \
+                 {begins}",
+                u64::from(*back) + 1
+            ),
+            _ => write!(
+                f,
+                "nothing is recorded of namespace {namespace}{missing} at {moment}: its record begins at {begins}"
+            ),
+        }
+    }
 }

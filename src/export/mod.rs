@@ -26,6 +26,6 @@ pub use self::error::{ExportError, Loss};
 pub use self::format::{Format, MisleadingName};
 pub use self::manifest::Manifest;
 pub use self::plan::{ExportPlan, Period, plan, plan_of_snapshots};
-pub use self::run::{CoveredNamespaces, Target, export};
+pub use self::run::{CoveredNamespaces, Exported, MissingRows, Target, export};
 pub use self::single::SingleFile;
 pub use self::verify::{RecordCheck, Verified, against_record, verify};

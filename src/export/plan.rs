@@ -101,6 +101,7 @@ async fn add(
         namespace: namespace.label().to_owned(),
         moment,
         begins: namespace.published.recorded_since,
+        ended: namespace.is_missing.then_some(namespace.published.recorded_at),
     };
     let Some(until) = reader.snapshot_at(&namespace, period.until).await? else {
         // A snapshot id selects its namespace, so the others need no note.

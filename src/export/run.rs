@@ -31,13 +31,27 @@ pub trait Target: Send {
     fn finish(self: Box<Self>) -> Result<u64, ExportError>;
 }
 
+/// What an export wrote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Exported {
+    pub rows: u64,
+    pub of_missing: MissingRows,
+}
+
+/// The rows of namespaces that are missing, and the number of these namespaces.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct MissingRows {
+    pub rows: u64,
+    pub namespaces: usize,
+}
+
 enum Message {
     Begin(Arc<Slice>),
     Rows(Vec<Row>),
     Finish,
 }
 
-/// Writes the planned slices to the target and returns the number of rows. Fails when `stop` completes first.
+/// Writes the planned slices to the target. Fails when `stop` completes first.
 pub async fn export(
     reader: &mut Reader,
     table: Table,
@@ -45,7 +59,7 @@ pub async fn export(
     data: Option<StoredData>,
     target: Box<dyn Target>,
     stop: impl Future<Output = ()>,
-) -> Result<u64, ExportError> {
+) -> Result<Exported, ExportError> {
     let (sender, receiver) = mpsc::channel(BATCHES);
     let covered = plan.covered();
     let writer = tokio::task::spawn_blocking(move || write(target, covered, receiver));
@@ -58,8 +72,9 @@ pub async fn export(
         // It is never cancelled, so it panicked.
         std::panic::resume_unwind(ended.into_panic())
     });
-    fed?;
-    written
+    let of_missing = fed?;
+    let rows = written?;
+    Ok(Exported { rows, of_missing })
 }
 
 async fn feed(
@@ -68,22 +83,31 @@ async fn feed(
     plan: ExportPlan,
     data: Option<StoredData>,
     sender: mpsc::Sender<Message>,
-) -> Result<(), StoreError> {
+) -> Result<MissingRows, StoreError> {
+    let mut of_missing = MissingRows::default();
     for slice in plan.slices {
         let slice = Arc::new(slice);
         if sender.send(Message::Begin(slice.clone())).await.is_err() {
-            return Ok(());
+            return Ok(of_missing);
         }
-        let deliver = async |rows| match sender.send(Message::Rows(rows)).await {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(_) => ControlFlow::Break(()),
+        let mut count = 0;
+        let deliver = async |rows: Vec<Row>| {
+            count += rows.len() as u64;
+            match sender.send(Message::Rows(rows)).await {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(_) => ControlFlow::Break(()),
+            }
         };
         if reader.read(table, &slice, data, deliver).await?.is_break() {
-            return Ok(()); // the writer failed and returns the error
+            return Ok(of_missing); // the writer failed and returns the error
+        }
+        if slice.namespace.is_missing && count > 0 {
+            of_missing.rows += count;
+            of_missing.namespaces += 1;
         }
     }
     let _sent = sender.send(Message::Finish).await;
-    Ok(())
+    Ok(of_missing)
 }
 
 fn write(

@@ -35,6 +35,8 @@ pub struct ReadNamespace {
     pub account_id: String,
     pub namespace_id: String,
     pub name: Option<String>,
+    /// Whether it is missing now; its objects stay recorded until it is retired.
+    pub is_missing: bool,
     pub published: PublishedRecord,
 }
 
@@ -138,6 +140,7 @@ impl Reader {
                     account_id: record.account_id,
                     namespace_id: record.namespace_id,
                     name: record.name,
+                    is_missing: record.missing_since.is_some(),
                     published: record.published?,
                 })
             })

@@ -141,7 +141,7 @@ impl Job<'_> {
         };
         let plan = export::plan(reader, asked, |namespace| chosen(&filter, namespace)).await?;
         for note in &plan.notes {
-            warn!("{note}: it is not compared");
+            warn!("{note}, so it is not compared");
         }
         Ok(plan)
     }

@@ -53,7 +53,7 @@ pub async fn published(store: &Store, summary: &Summary, target: Dataset, stop: 
         warn!("nothing was published, so nothing was exported");
         return Ok(());
     }
-    let rows = async {
+    let exported = async {
         let planned = async {
             let mut reader = store.reader().await?;
             let mut plan = export::plan_of_snapshots(&mut reader, &snapshots).await?;
@@ -76,7 +76,7 @@ pub async fn published(store: &Store, summary: &Summary, target: Dataset, stop: 
     }
     .await
     .map_err(failure)?;
-    info!("exported {} objects", number(rows));
+    info!("exported {} objects", number(exported.rows));
     Ok(())
 }
 

@@ -145,6 +145,17 @@ async fn a_vanished_namespace_stays_in_the_dataset_until_it_is_retired() {
     let lake = Lake::new().await;
     lake.simulator.remove_namespace(&lake.other);
     lake.refuses(&[], &["other_Room"]);
+    // Exports and comparisons say so of its objects.
+    let file = lake.folder.path().with_extension("csv");
+    let exported = lake.run(&["export", "objects", "--output", file.to_str().unwrap()]);
+    fs::remove_file(file).unwrap();
+    let told = "; 40 of them are of a missing namespace, which `report` does not count";
+    assert!(exported.stderr.contains(told), "{exported:#?}");
+    let compared = lake.run(&["diff", "latest~1", "latest"]);
+    let told = "namespace other_Room (missing, last recorded at ";
+    assert!(compared.stderr.contains(told), "{compared:#?}");
+    let told = ") has fewer than 2 snapshots, so none is latest~1: its record begins at ";
+    assert!(compared.stderr.contains(told), "{compared:#?}");
     let retired = lake.run(&["namespaces", "retire", &lake.other]);
     assert_eq!(retired.code, Some(0), "{retired:#?}");
     let ended = lake.sync(&[]);
