@@ -19,6 +19,7 @@ fn main() -> ExitCode {
             return terminal::usage_error::report(&error, args);
         }
     };
+    terminal::suggested::start(&cli.global);
     let screen = Screen::default();
     terminal::logs::start(&cli.global, &screen);
     let ended = tokio::runtime::Builder::new_multi_thread()

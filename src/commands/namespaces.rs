@@ -12,6 +12,7 @@ use serde_json::json;
 use super::filter::Filter;
 use super::store::{nothing_recorded, with_record};
 use super::sync::accounts;
+use crate::terminal::suggested::complete;
 use crate::terminal::table::{Heading, number, table};
 use crate::terminal::times::{for_people, for_programs};
 use crate::terminal::{self, Failure};
@@ -29,7 +30,7 @@ pub async fn run(settings: &Settings<'_>, args: &NamespacesArgs) -> Result<u8, F
     rows.retain(|row| filter.selects_record(row));
     let text = match args.output.format() {
         OutputFormat::Json => terminal::json_lines(rows.iter().map(as_json)),
-        OutputFormat::Text if rows.is_empty() => format!("{NOTHING_RECORDED}\n"),
+        OutputFormat::Text if rows.is_empty() => complete(&format!("{NOTHING_RECORDED}\n")).into_owned(),
         OutputFormat::Text => as_text(&rows),
     };
     terminal::out(&text)?;

@@ -11,6 +11,7 @@ use tracing::warn;
 
 use super::filter::Filter;
 use super::store::with_record;
+use crate::terminal::suggested::complete;
 use crate::terminal::table::{Heading, number, table};
 use crate::terminal::times::{for_people, for_programs};
 use crate::terminal::{self, Failure};
@@ -32,7 +33,7 @@ pub async fn run(settings: &Settings<'_>, args: &PruneArgs) -> Result<u8, Failur
     let pruned = pruned.await?.unwrap_or_default();
     let text = match args.output.format() {
         OutputFormat::Json => format!("{}\n", as_json(&pruned, args.dry_run)),
-        OutputFormat::Text if pruned.namespaces.is_empty() => format!("{NOTHING_RECORDED}\n"),
+        OutputFormat::Text if pruned.namespaces.is_empty() => complete(&format!("{NOTHING_RECORDED}\n")).into_owned(),
         OutputFormat::Text => as_text(&pruned, args.dry_run),
     };
     terminal::out(&text)?;

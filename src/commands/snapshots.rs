@@ -13,6 +13,7 @@ use tracing::info;
 
 use super::filter::Filter;
 use super::store::{nothing_recorded, with_record};
+use crate::terminal::suggested::complete;
 use crate::terminal::table::{Heading, number, table};
 use crate::terminal::times::{for_people, for_programs};
 use crate::terminal::{self, Failure};
@@ -42,8 +43,8 @@ pub async fn run(settings: &Settings<'_>, args: &SnapshotsArgs) -> Result<u8, Fa
     let text = match args.output.format() {
         OutputFormat::Json => terminal::json_lines(rows.iter().map(as_json)),
         OutputFormat::Text if rows.is_empty() && !args.status.is_empty() => "no such snapshot is recorded\n".to_owned(),
-        OutputFormat::Text if rows.is_empty() => format!("{NOTHING_RECORDED}\n"),
-        OutputFormat::Text => as_text(&rows),
+        OutputFormat::Text if rows.is_empty() => complete(&format!("{NOTHING_RECORDED}\n")).into_owned(),
+        OutputFormat::Text => complete(&as_text(&rows)).into_owned(),
     };
     terminal::out(&text)?;
     Ok(0)

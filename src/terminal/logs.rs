@@ -10,6 +10,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use super::progress::Screen;
+use super::suggested::Completing;
 
 /// Whether the driver may have logged a secret. It quotes what it does not understand of a database URL or of .pgpass,
 /// which may be a password. Its messages about a file, which have a path, are safe.
@@ -40,6 +41,8 @@ pub fn start(global: &GlobalArgs, screen: &Screen) {
         LogFormat::Json => registry.with(lines.json()).init(),
         LogFormat::Text => {
             let colours = screen.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+            let screen = screen.clone();
+            let lines = lines.with_writer(move || Completing(screen.clone()));
             registry.with(lines.with_target(false).with_ansi(colours)).init();
         }
     }

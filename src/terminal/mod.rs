@@ -3,6 +3,7 @@
 mod failure;
 pub mod logs;
 pub mod progress;
+pub mod suggested;
 pub mod table;
 pub mod usage_error;
 
@@ -29,5 +30,5 @@ pub fn json_lines(rows: impl Iterator<Item = serde_json::Value>) -> String {
 /// Writes one line to stderr.
 pub fn err(line: &str) {
     // If stderr is closed, there is nowhere to report it.
-    let _closed = writeln!(std::io::stderr().lock(), "{line}");
+    let _closed = writeln!(std::io::stderr().lock(), "{}", suggested::complete(line));
 }

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::signals::stopped;
 use super::store::{StoreServer, is_new, leave, until};
+use crate::terminal::suggested::complete;
 use crate::terminal::{self, Failure};
 
 /// Larger differences between clocks would misdate the record noticeably.
@@ -30,7 +31,7 @@ impl Findings {
     fn wrong(&mut self, what: &str, why: &str) -> Result<(), Failure> {
         self.wrong = true;
         // Not cut to a length: quoted words were, and the advice is at the end.
-        terminal::out(&format!("WRONG  {what}: {}\n", visible(why)))
+        terminal::out(&complete(&format!("WRONG  {what}: {}\n", visible(why))))
     }
 
     /// Something that works but should be changed.

@@ -15,6 +15,7 @@ use tracing::info;
 
 use super::filter::Filter;
 use super::store::with_record;
+use crate::terminal::suggested::complete;
 use crate::terminal::{self, Failure};
 
 pub async fn run(settings: &Settings<'_>, args: &ReportArgs) -> Result<u8, Failure> {
@@ -34,13 +35,18 @@ pub async fn run(settings: &Settings<'_>, args: &ReportArgs) -> Result<u8, Failu
         report::read(&mut reader, options, selects).await.map_err(failed)
     });
     let nothing = || Report::new(options, OffsetDateTime::now_utc(), 0, &[], &[], None);
-    let report = recorded.await?.unwrap_or_else(nothing);
+    let mut report = recorded.await?.unwrap_or_else(nothing);
+    for entry in &mut report.attention {
+        entry.why = complete(&entry.why).into_owned();
+    }
     match &args.html {
         Some(place) => page(&report, place)?,
         None => {
             let text = match args.output.format() {
                 OutputFormat::Json => json::json(&report),
-                OutputFormat::Text if report.namespaces.is_empty() => format!("{NOTHING_RECORDED}\n"),
+                OutputFormat::Text if report.namespaces.is_empty() => {
+                    complete(&format!("{NOTHING_RECORDED}\n")).into_owned()
+                }
                 OutputFormat::Text => text::text(&report),
             };
             terminal::out(&text)?;

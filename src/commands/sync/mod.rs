@@ -21,6 +21,7 @@ use super::export::check_network;
 use super::signals::stopped;
 use super::store::{hold_store, stopped_by_a_signal};
 use crate::terminal::progress::Screen;
+use crate::terminal::suggested::complete;
 use crate::terminal::{self, Failure};
 
 /// Runs the job between its two notifications.
@@ -92,7 +93,7 @@ async fn record(
     let text = match args.output.format() {
         OutputFormat::Json => report::json(summary, outcome, exit_code)?,
         OutputFormat::Text if settings.global.quiet => report::last_line(summary, outcome),
-        OutputFormat::Text => report::text(summary, outcome),
+        OutputFormat::Text => complete(&report::text(summary, outcome)).into_owned(),
     };
     terminal::out(&text)?;
     Ok(exit_code)
