@@ -30,9 +30,10 @@ impl StoreServer {
                 (options, None)
             }
             StoreLocation::Private(settings) => {
-                let server = ManagedServer::join(&settings)
-                    .await
-                    .map_err(|error| Failure::new(error, 1))?;
+                let server = ManagedServer::join(&settings).await.map_err(|error| {
+                    let exit_code = if error.is_configuration() { 2 } else { 1 };
+                    Failure::new(error, exit_code)
+                })?;
                 info!(
                     "the record is in the private PostgreSQL in {}",
                     server.data_dir().display()

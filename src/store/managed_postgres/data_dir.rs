@@ -165,7 +165,10 @@ fn user_for_root(owner: Option<u32>, path: &Path, asked: Option<&str>) -> Result
     let by_name = |name: &str| OsUser::by_name(name).ok_or_else(|| Error::NoSuchUser(name.to_owned()));
     let asked = asked.map(by_name).transpose()?;
     let Some(owner) = owner.filter(|uid| *uid != 0) else {
-        let user = asked.map_or_else(|| by_name("postgres"), Ok)?;
+        let user = match asked {
+            Some(user) => user,
+            None => OsUser::by_name("postgres").ok_or(Error::NoUserPostgres)?,
+        };
         return if user.uid == 0 {
             Err(Error::UserIsRoot(user.name))
         } else {

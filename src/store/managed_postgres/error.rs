@@ -31,10 +31,14 @@ pub enum Error {
     #[error("--postgres-user {0} needs root: leave it out, and the server runs as you")]
     UserNeedsRoot(String),
 
-    #[error(
-        "there is no user {0} to run PostgreSQL as, which refuses to run as root: install the server's package, which creates the user postgres, or name a user with --postgres-user"
-    )]
+    #[error("there is no user {0} on this system: name another with --postgres-user")]
     NoSuchUser(String),
+
+    #[error(
+        "PostgreSQL refuses to run as root, and there is no user postgres to run it as: name another user, such as \
+         --postgres-user nobody, or install the server's package, which creates the user postgres"
+    )]
+    NoUserPostgres,
 
     #[error("PostgreSQL refuses to run as root, and {0} is root: name another user with --postgres-user")]
     UserIsRoot(String),
@@ -114,7 +118,7 @@ pub enum Error {
 
     #[error(
         "the data in {} is of PostgreSQL {data}, and the server programs found are of {found}, in {}: install PostgreSQL {data}, \
-         or bring the data to {found} with pg_upgrade (or a dump), or move the folder away to begin anew",
+         or bring the data to {found} with pg_upgrade (docs/operations.md has the commands), or move the folder away to begin anew",
         cluster.display(), dir.display()
     )]
     OtherMajor {
@@ -186,6 +190,14 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether an option or a variable can mend it.
+    pub const fn is_configuration(&self) -> bool {
+        matches!(
+            self,
+            Self::NoHome | Self::UserNeedsRoot(_) | Self::NoSuchUser(_) | Self::NoUserPostgres | Self::UserIsRoot(_)
+        )
+    }
+
     /// Converts an I/O error, with the action and the path: `.map_err(Error::io("open", path))`.
     pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
