@@ -10,7 +10,7 @@ use crate::answer::Answer;
 use crate::http::{SharedState, lock, whole};
 use crate::objects::{Flag, Id, Objects};
 use crate::random::{Random, hash};
-use crate::state::{Namespace, State};
+use crate::state::{Calendar, Namespace, State};
 
 /// The difference between two states of a namespace. An object that was created and removed in between is not counted.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -34,19 +34,26 @@ pub struct Passed {
     pub vanished: Vec<String>,
 }
 
+/// Percentages of the daily churn, if days of the week differ.
+const WEEK: [u64; 7] = [100, 130, 90, 110, 150, 70, 50];
+
 impl State {
-    /// Lets days pass. On each day, the objects of namespaces with daily churn change, and one preview of the account's
-    /// shop is created or deleted.
+    /// Lets days pass. On each day, the objects of namespaces with daily churn change, and namespaces come or go as the
+    /// calendar has it.
     pub fn pass_time(&mut self, days: u64) -> Passed {
         let before: BTreeMap<String, BTreeMap<Id, Flag>> = self.changing();
         let listed = self.ids();
         for _ in 0..days {
             self.day += 1;
             let day = self.day;
+            let percent = match self.calendar {
+                Calendar::Previews => 100,
+                Calendar::Planned { .. } => WEEK[(day % 7) as usize],
+            };
             for namespace in self.namespaces.iter_mut().filter(|n| n.daily != [0; 3]) {
-                churn(namespace, namespace.daily, day);
+                churn(namespace, namespace.daily.map(|count| count * percent / 100), day);
             }
-            self.preview_comes_or_goes();
+            self.namespaces_come_or_go();
         }
         let after = self.ids();
         let changes = self
@@ -70,9 +77,21 @@ impl State {
         self.namespaces.iter().map(|n| n.id.clone()).collect()
     }
 
-    /// Deletes the oldest preview on odd days and creates one on even days.
-    fn preview_comes_or_goes(&mut self) {
+    fn namespaces_come_or_go(&mut self) {
         let day = self.day;
+        match &mut self.calendar {
+            Calendar::Previews => self.preview_comes_or_goes(day),
+            Calendar::Planned { arrivals, departures } => {
+                let gone: Vec<_> = departures.iter().filter(|(on, _)| *on == day).collect();
+                let is_gone = |n: &Namespace| gone.iter().any(|(_, name)| n.name.as_ref() == Some(name));
+                self.namespaces.retain(|namespace| !is_gone(namespace));
+                let arrived = arrivals.extract_if(.., |(on, _)| *on == day);
+                self.namespaces.extend(arrived.map(|(_, namespace)| namespace));
+            }
+        }
+    }
+
+    fn preview_comes_or_goes(&mut self, day: u64) {
         let Some(oldest) = self.namespaces.iter().position(|n| n.preview.is_some()) else {
             return;
         };

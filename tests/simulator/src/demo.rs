@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::faults::{Fault, When};
 use crate::objects::Objects;
-use crate::state::{Account, Namespace, State};
+use crate::state::{Account, Calendar, Namespace, State};
 
 pub const ACCOUNT: &str = "00000000000000000000000000000d0d";
 pub const TOKEN: &str = "demo-token";
@@ -26,6 +26,27 @@ impl State {
             preview(ACCOUNT, 1, Objects::seeded(12, 1)),
             preview(ACCOUNT, 2, Objects::seeded(40, 2)),
         ];
+        state
+    }
+
+    /// The same account, smaller, for a record with a run on each day of a month.
+    pub fn demo_month() -> Self {
+        let mut state = Self::demo();
+        for namespace in &mut state.namespaces {
+            match namespace.class.as_deref() {
+                Some("ChatRoom") => namespace.set_objects(Objects::seeded(12_000, 12_000)),
+                Some("Session") => namespace.set_objects(Objects::seeded(3_000, 3_000)),
+                _ => {}
+            }
+        }
+        state.calendar = Calendar::Planned {
+            arrivals: vec![
+                (10, preview(ACCOUNT, 3, Objects::seeded(30, 3))),
+                (12, namespace("notes", "Document", 300, [90, 5, 20])),
+                (26, preview(ACCOUNT, 4, Objects::seeded(44, 4))),
+            ],
+            departures: vec![(15, "shop_Cart_pr-1".to_owned()), (31, "shop_Cart_pr-2".to_owned())],
+        };
         state
     }
 }

@@ -19,6 +19,9 @@ struct Arguments {
     /// Serves the demonstration's account
     #[arg(long)]
     demo: bool,
+    /// Serves the demonstration's account in the size for a month of daily runs
+    #[arg(long)]
+    demo_month: bool,
     /// Adds a namespace with so many computed objects; repeatable
     #[arg(long, value_name = "NAME=COUNT")]
     namespace: Vec<Named>,
@@ -44,6 +47,9 @@ struct Arguments {
     /// nothing
     #[arg(long)]
     keep_answers: bool,
+    /// Ends when stdin does, so that it does not outlive the script that holds the other end
+    #[arg(long)]
+    until_eof: bool,
 }
 
 #[derive(Clone)]
@@ -85,7 +91,9 @@ fn quota(text: &str) -> Result<Quota, String> {
 }
 
 fn state(arguments: &Arguments) -> State {
-    let mut state = if arguments.demo {
+    let mut state = if arguments.demo_month {
+        State::demo_month()
+    } else if arguments.demo {
         State::demo()
     } else {
         State::default()
@@ -118,5 +126,18 @@ async fn main() -> io::Result<()> {
     writeln!(stdout, "listening on {}", simulator.base_url())?;
     writeln!(stdout, "account {}", arguments.account)?;
     stdout.flush()?;
-    tokio::signal::ctrl_c().await
+    tokio::select! {
+        stopped = tokio::signal::ctrl_c() => stopped,
+        () = end_of_stdin(), if arguments.until_eof => Ok(()),
+    }
+}
+
+async fn end_of_stdin() {
+    let (ended, end) = tokio::sync::oneshot::channel();
+    // A thread, because a read of stdin can't be cancelled.
+    std::thread::spawn(move || {
+        let _read = io::copy(&mut io::stdin(), &mut io::sink());
+        let _sent = ended.send(());
+    });
+    let _end = end.await;
 }

@@ -22,6 +22,20 @@ pub struct State {
     pub latency: Duration,
     /// Days that have passed.
     pub(crate) day: u64,
+    pub(crate) calendar: Calendar,
+}
+
+/// What days bring, besides the changes of objects.
+#[derive(Default)]
+pub(crate) enum Calendar {
+    /// The oldest preview is deleted on odd days, and another one is created on even days.
+    #[default]
+    Previews,
+    /// Namespaces appear and, by their names, vanish on certain days, and days of the week differ.
+    Planned {
+        arrivals: Vec<(u64, Namespace)>,
+        departures: Vec<(u64, String)>,
+    },
 }
 
 #[derive(Default)]

@@ -1,4 +1,6 @@
 use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
 
 use cloudflare_simulator::{DEMO_ACCOUNT, Flag, Id, Simulator, State};
 use serde_json::{Value, json};
@@ -127,4 +129,35 @@ async fn churn_is_a_share_of_the_objects() {
     .await
     .unwrap();
     assert_eq!(unknown.status, 404);
+}
+
+#[tokio::test]
+async fn a_month_has_its_arrivals_and_departures() {
+    let simulator = Simulator::serve(State::demo_month(), 0).await.unwrap();
+    let came_and_went =
+        |passed: &Value| [&passed["appeared"], &passed["vanished"]].map(|ids| ids.as_array().unwrap().len());
+    let passed = post(&simulator, "/control/pass-time?days=30").await;
+    assert_eq!(came_and_went(&passed), [3, 1]);
+    let passed = post(&simulator, "/control/pass-time").await;
+    assert_eq!(came_and_went(&passed), [0, 1]);
+    assert_eq!(passed["namespaces"].as_array().unwrap().len(), 3);
+}
+
+/// A script that is killed closes its end of the pipe, and can do no more than that.
+#[test]
+fn the_server_ends_with_its_stdin() {
+    let mut server = Command::new(env!("CARGO_BIN_EXE_cloudflare-simulator"))
+        .args(["--demo", "--until-eof"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut address = String::new();
+    BufReader::new(server.stdout.take().unwrap())
+        .read_line(&mut address)
+        .unwrap();
+    assert!(address.starts_with("listening on "), "{address}");
+    assert_eq!(server.try_wait().unwrap(), None);
+    drop(server.stdin.take());
+    assert!(server.wait().unwrap().success());
 }
