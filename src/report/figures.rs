@@ -41,6 +41,8 @@ pub struct NamespaceFigures {
     pub name: Option<String>,
     pub script: Option<String>,
     pub class: Option<String>,
+    /// Of a preview deployment, whose script and class are those of its parent.
+    pub is_preview: bool,
     pub presence: Presence,
     pub missing_since: Option<OffsetDateTime>,
     /// `None` before the first published snapshot.
@@ -121,6 +123,7 @@ impl NamespaceFigures {
             name: row.name.clone().filter(|name| !name.is_empty()),
             script: row.script.clone(),
             class: row.class.clone(),
+            is_preview: row.preview.is_some(),
             presence,
             missing_since: row.missing_since,
             newest,
@@ -162,7 +165,7 @@ fn newest(namespace: &NamespaceRecord) -> Option<LatestSnapshot> {
 }
 
 impl Totals {
-    pub(super) fn of(namespaces: &[NamespaceFigures]) -> Self {
+    pub(super) fn of<'a>(namespaces: impl IntoIterator<Item = &'a NamespaceFigures>) -> Self {
         let mut totals = Self::default();
         for figures in namespaces {
             let count = figures.newest.map(|newest| newest.count).unwrap_or_default();

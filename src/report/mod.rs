@@ -7,6 +7,7 @@
 mod attention;
 mod figures;
 pub mod html;
+mod previews;
 mod series;
 pub mod summary;
 pub mod words;
@@ -15,6 +16,7 @@ pub use self::attention::{Attention, Trouble, by_trouble};
 pub use self::figures::{
     Count, CountChange, LatestSnapshot, NamespaceFigures, PERIODS, Presence, ReportOptions, Totals,
 };
+pub use self::previews::{Entry, Previews};
 pub use self::series::{Day, Growth, Series};
 
 use std::collections::HashMap;

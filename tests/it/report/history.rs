@@ -161,7 +161,7 @@ impl Record {
 }
 
 /// Derives 32 hex digits from a name, as an id.
-fn id_of(name: &str) -> u128 {
+pub fn id_of(name: &str) -> u128 {
     name.bytes()
         .fold(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d, |hash: u128, byte| {
             (hash ^ u128::from(byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b)
