@@ -31,7 +31,7 @@ pub fn chosen(report: &Report) -> Vec<Card<'_>> {
         .iter()
         .filter(|figures| !troubles(report, figures).is_empty())
         .collect();
-    by_trouble.sort_by_key(|figures| troubles(report, figures).first().map(|worst| worst.rank()));
+    by_trouble.sort_by_cached_key(|figures| troubles(report, figures).first().map(|worst| worst.rank()));
     let mut by_change: Vec<_> = recorded.iter().filter(|figures| changed(figures) > 0).collect();
     by_change.sort_by_key(|figures| Reverse(changed(figures)));
     let mut by_size: Vec<_> = recorded.iter().collect();
