@@ -41,11 +41,13 @@ use crate::units::parse_duration;
     disable_version_flag = true,
     after_long_help = "\
 Secrets are read from the environment or from files, never from options:
-  CLOUDFLARE_API_TOKEN, or a file named by CLOUDFLARE_API_TOKEN_FILE
+  CLOUDFLARE_API_TOKEN, or a file named by CLOUDFLARE_API_TOKEN_FILE, or a
+  program named by CLOUDFLARE_API_TOKEN_COMMAND that prints it
   CLOUDFLARE_EMAIL with CLOUDFLARE_API_KEY (or CLOUDFLARE_API_KEY_FILE), if
   there is no token
   DATABASE_URL, or a file named by DATABASE_URL_FILE
-Also read: CLOUDFLARE_ACCOUNT_ID, CLOUDFLARE_API_BASE_URL, RUST_LOG.
+Also read: CLOUDFLARE_ACCOUNT_ID, CLOUDFLARE_API_BASE_URL, RUST_LOG, and a file
+.env in the working folder for the account and its credentials.
 Options override the environment, which overrides the configuration file.
 
 Examples:

@@ -34,6 +34,7 @@ pub mod sync;
 mod temporary;
 pub mod text;
 pub mod times;
+pub mod token_command;
 pub mod units;
 
 /// The version, and the commit where it is known.

@@ -136,6 +136,13 @@ impl fmt::Display for AccountId {
     }
 }
 
+/// An account in the list of those that the credentials see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedAccount {
+    pub id: AccountId,
+    pub name: Option<String>,
+}
+
 /// A namespace id: any non-empty text without control characters. It is 32 hex digits in production, by example
 /// only, which are held in lower case; Cloudflare's local server uses `worker-Class`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

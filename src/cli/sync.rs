@@ -38,7 +38,7 @@ pub struct SyncArgs {
 
     /// Only these accounts [default: all configured]
     ///
-    /// Repeatable. [env: CLOUDFLARE_ACCOUNT_ID]
+    /// Repeatable. If none is configured, the only account that the token sees. [env: CLOUDFLARE_ACCOUNT_ID]
     #[arg(long, value_name = "ID", help_heading = SELECTION)]
     pub account: Vec<AccountId>,
 

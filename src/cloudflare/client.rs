@@ -1,11 +1,11 @@
-//! The two listings, one page per call. The client sends the credentials to nobody but the API: plain http is limited
+//! The listings, one page per call. The client sends the credentials to nobody but the API: plain http is limited
 //! to this machine, redirects are not followed, and a secret in a response is redacted before the response is quoted.
 
 mod in_between;
 mod response;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use secrecy::ExposeSecret;
@@ -14,16 +14,16 @@ use url::Url;
 use self::response::ApiResponse;
 use super::addresses::Addresses;
 use super::base_url::BaseUrl;
-use super::credentials::Credentials;
+use super::credentials::{Credentials, Sent};
 use super::error::{AttemptError, Error, ErrorKind, RetryDecision, Subject};
 use super::health::ApiHealth;
 use super::limiter::Limiter;
-use super::listing::{NamespaceList, PER_PAGE};
+use super::listing::{ACCOUNTS_PER_PAGE, Listed, PER_PAGE, PagedList};
 use super::proxy::Proxy;
 use super::retry::{self, Request, RetryPolicy};
 use super::route::{Resolver, Route};
-use super::wire::{self, Parsed, Parser};
-use crate::model::{AccountId, Cursor, Namespace, NamespaceId, Page, SMALLEST_PAGE};
+use super::wire::{self, ListPage, Parsed, Parser};
+use crate::model::{AccountId, Cursor, ListedAccount, Namespace, NamespaceId, Page, SMALLEST_PAGE};
 use crate::text::chain;
 
 /// Servers and firewalls close connections that stay idle for longer.
@@ -33,8 +33,8 @@ const LONGEST_IDLE: Duration = Duration::from_secs(90);
 /// that arrives byte by byte would never end.
 const READS_PER_RESPONSE: u32 = 10;
 
-/// A list of namespaces with more pages than this is taken for an endless one.
-const MOST_NAMESPACE_PAGES: u32 = 10_000;
+/// A list with more numbered pages than this is taken for an endless one.
+const MOST_LIST_PAGES: u32 = 10_000;
 
 /// The API's address, credentials and timeouts.
 #[derive(Debug, Clone)]
@@ -86,6 +86,22 @@ impl NamespaceListing {
     }
 }
 
+/// The accounts that the credentials see.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AccountListing {
+    /// In the order in which they were first listed, each id once.
+    pub accounts: Vec<ListedAccount>,
+    /// Why there may be more; `None` if the list is known to be complete.
+    pub doubt: Option<String>,
+}
+
+/// A list that was read to its end, once or twice.
+struct Listing<T: Listed> {
+    list: PagedList<T>,
+    doubt: Option<String>,
+    requests: u32,
+}
+
 /// A parsed page and its cost.
 struct Fetched<T> {
     value: T,
@@ -108,6 +124,8 @@ pub struct Client {
     retry: RetryPolicy,
     /// The place in [`PER_PAGE`] of the page size that the API accepts.
     per_page: AtomicUsize,
+    /// The same in [`ACCOUNTS_PER_PAGE`].
+    accounts_per_page: AtomicUsize,
 }
 
 impl Client {
@@ -120,10 +138,10 @@ impl Client {
     ) -> Result<Self, Error> {
         // rustls uses a process-wide provider. If one is installed already, it is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
+        endpoint.credentials.check()?;
         let addresses = Addresses::default();
         let mut http = reqwest::Client::builder()
             .user_agent(concat!("durable-inventory/", env!("CARGO_PKG_VERSION")))
-            .default_headers(endpoint.credentials.headers()?)
             .redirect(reqwest::redirect::Policy::none())
             // reqwest's own retries would bypass the limiter.
             .retry(reqwest::retry::never())
@@ -162,48 +180,69 @@ impl Client {
             health,
             retry,
             per_page: AtomicUsize::new(0),
+            accounts_per_page: AtomicUsize::new(0),
         })
     }
 
-    /// Lists every namespace of the account. A namespace created or deleted between two pages makes the numbers of one
-    /// listing disagree, so a doubtful list is requested a second time; if that is doubtful too, both are merged.
+    /// Lists every namespace of the account.
     pub async fn list_namespaces(&self, account: &AccountId) -> Result<NamespaceListing, Error> {
-        let (mut list, mut requests) = self.list_once(account).await?;
+        let listing = self.list(Subject::Namespaces(account), wire::namespaces).await?;
+        Ok(NamespaceListing {
+            is_null: listing.list.is_null(),
+            namespaces: listing.list.into_items(),
+            doubt: listing.doubt,
+            requests: listing.requests,
+        })
+    }
+
+    /// Lists every account that the credentials see.
+    pub async fn list_accounts(&self) -> Result<AccountListing, Error> {
+        let listing = self.list(Subject::Accounts, wire::accounts).await?;
+        Ok(AccountListing {
+            accounts: listing.list.into_items(),
+            doubt: listing.doubt,
+        })
+    }
+
+    /// Reads a whole list. An item created or deleted between two pages makes the numbers of one listing disagree, so a
+    /// doubtful list is requested a second time; if that is doubtful too, both are merged.
+    async fn list<T: Listed>(&self, subject: Subject<'_>, parse: Parser<ListPage<T>>) -> Result<Listing<T>, Error> {
+        let (mut list, mut requests) = self.list_once(subject, parse).await?;
         let mut doubt = list.doubt();
         if doubt.is_some() && !list.has_broken_off() {
-            match self.list_once(account).await {
+            match self.list_once(subject, parse).await {
                 Ok((again, more)) => {
                     requests += more;
                     doubt = again.doubt();
                     if doubt.is_none() {
                         list = again;
                     } else {
-                        again
-                            .into_namespaces()
-                            .into_iter()
-                            .for_each(|namespace| list.merge(namespace));
+                        again.into_items().into_iter().for_each(|item| list.merge(item));
                     }
                 }
                 Err(error) => requests += error.requests(),
             }
         }
-        Ok(NamespaceListing {
-            is_null: list.is_null(),
-            namespaces: list.into_namespaces(),
-            doubt,
-            requests,
-        })
+        Ok(Listing { list, doubt, requests })
     }
 
     /// Returns the number of requests, too. If the first page is refused, the page size may be why, so others are
     /// tried. If all are, the first error is returned.
-    async fn list_once(&self, account: &AccountId) -> Result<(NamespaceList, u32), Error> {
+    async fn list_once<T: Listed>(
+        &self,
+        subject: Subject<'_>,
+        parse: Parser<ListPage<T>>,
+    ) -> Result<(PagedList<T>, u32), Error> {
+        let (sizes, accepted) = match subject {
+            Subject::Accounts => (&ACCOUNTS_PER_PAGE[..], &self.accounts_per_page),
+            _ => (&PER_PAGE[..], &self.per_page),
+        };
         let (mut refusal, mut refused) = (None, 0);
-        for (place, per_page) in PER_PAGE.iter().enumerate().skip(self.per_page.load(Ordering::Relaxed)) {
-            let mut list = NamespaceList::of(*per_page);
-            match self.read_list(account, &mut list).await {
+        for (place, per_page) in sizes.iter().enumerate().skip(accepted.load(Ordering::Relaxed)) {
+            let mut list = PagedList::of(*per_page);
+            match self.read_list(subject, parse, &mut list).await {
                 Ok(requests) => {
-                    self.per_page.store(place, Ordering::Relaxed);
+                    accepted.store(place, Ordering::Relaxed);
                     return Ok((list, requests + refused));
                 }
                 Err(error) if error.kind() == ErrorKind::Wrong && list.has_no_page() => {
@@ -213,22 +252,25 @@ impl Client {
                 Err(error) => return Err(refusal.unwrap_or(error)),
             }
         }
-        let subject = Subject::Namespaces(account);
         Err(refusal.unwrap_or_else(|| Error::wrong(subject, "no page size is accepted", refused)))
     }
 
     /// Reads the list to its end and returns the number of requests. An error on a later page keeps the pages before
     /// it.
-    async fn read_list(&self, account: &AccountId, list: &mut NamespaceList) -> Result<u32, Error> {
-        let subject = Subject::Namespaces(account);
+    async fn read_list<T: Listed>(
+        &self,
+        subject: Subject<'_>,
+        parse: Parser<ListPage<T>>,
+        list: &mut PagedList<T>,
+    ) -> Result<u32, Error> {
         let mut requests = 0;
         while let Some((page, per_page)) = list.next() {
-            if page > MOST_NAMESPACE_PAGES {
-                let message = format!("the list did not end within {MOST_NAMESPACE_PAGES} pages");
+            if page > MOST_LIST_PAGES {
+                let message = format!("the list did not end within {MOST_LIST_PAGES} pages");
                 return Err(Error::wrong(subject, message, requests));
             }
-            let url = self.namespaces_url(account, page, per_page)?;
-            match self.get(self.request(subject), &url, false, wire::namespaces).await {
+            let url = self.list_url(subject, page, per_page)?;
+            match self.get(self.request(subject), &url, false, parse).await {
                 Ok(fetched) => {
                     requests += fetched.requests;
                     list.add(fetched.value);
@@ -245,14 +287,15 @@ impl Client {
 
     /// Checks that the API still accepts the credentials: one request for the namespace list, without a retry.
     pub async fn try_credentials(&self, account: &AccountId) -> Result<(), Error> {
-        let url = self.namespaces_url(account, 1, PER_PAGE[self.per_page.load(Ordering::Relaxed)])?;
+        let subject = Subject::Namespaces(account);
+        let url = self.list_url(subject, 1, PER_PAGE[self.per_page.load(Ordering::Relaxed)])?;
         let once = RetryPolicy {
             budget: Duration::ZERO,
             ..self.retry
         };
         let request = Request {
             policy: &once,
-            ..self.request(Subject::Namespaces(account))
+            ..self.request(subject)
         };
         self.get(request, &url, false, wire::namespaces).await?;
         Ok(())
@@ -271,7 +314,7 @@ impl Client {
         if matches!(namespace.as_str(), "." | "..") {
             return Err(Error::wrong(subject, "such an id can't be a part of a URL", 0));
         }
-        let mut url = self.url(account, &[namespace.as_str(), "objects"])?;
+        let mut url = self.url(subject)?;
         url.query_pairs_mut().append_pair("limit", &limit.to_string());
         if let Some(cursor) = cursor {
             url.query_pairs_mut().append_pair("cursor", cursor.as_str());
@@ -294,8 +337,8 @@ impl Client {
         self.limiter.pace()
     }
 
-    fn namespaces_url(&self, account: &AccountId, page: u32, per_page: Option<u32>) -> Result<Url, Error> {
-        let mut url = self.url(account, &[])?;
+    fn list_url(&self, subject: Subject<'_>, page: u32, per_page: Option<u32>) -> Result<Url, Error> {
+        let mut url = self.url(subject)?;
         // The first page of the server's own size needs no parameter, so a server that refuses both can still be read.
         if page > 1 || per_page.is_some() {
             url.query_pairs_mut().append_pair("page", &page.to_string());
@@ -306,14 +349,20 @@ impl Client {
         Ok(url)
     }
 
-    fn url(&self, account: &AccountId, rest: &[&str]) -> Result<Url, Error> {
+    fn url(&self, subject: Subject<'_>) -> Result<Url, Error> {
         let mut url = self.base_url.as_url().clone();
-        let path = ["accounts", account.as_str(), "workers", "durable_objects", "namespaces"];
-        url.path_segments_mut()
-            .map_err(|()| Error::setup("the base URL can't have a path", None))?
-            .pop_if_empty()
-            .extend(path)
-            .extend(rest);
+        {
+            let mut path = url
+                .path_segments_mut()
+                .map_err(|()| Error::setup("the base URL can't have a path", None))?;
+            path.pop_if_empty().push("accounts");
+            if let Subject::Namespaces(account) | Subject::Objects(account, _) = subject {
+                path.extend([account.as_str(), "workers", "durable_objects", "namespaces"]);
+            }
+            if let Subject::Objects(_, namespace) = subject {
+                path.extend([namespace.as_str(), "objects"]);
+            }
+        }
         Ok(url)
     }
 
@@ -324,7 +373,7 @@ impl Client {
             health: &self.health,
             subject,
             may_shrink: false,
-            by_token: matches!(self.credentials, Credentials::Token(_)),
+            by_token: self.credentials.are_a_token(),
         }
     }
 
@@ -336,15 +385,30 @@ impl Client {
         parse: Parser<T>,
     ) -> Result<Fetched<T>, Error> {
         let subject = request.subject;
+        let is_renewed = AtomicBool::new(false);
         let ((parsed, took), requests) = retry::run(request, || async {
+            let sent = self.credentials.current().await.map_err(AttemptError::setup)?;
             let started = Instant::now();
-            let parsed = self.try_once(url.clone(), has_cursor, parse).await;
-            let parsed = parsed.inspect_err(|_| self.addresses.note_failure())?;
-            Ok((parsed, started.elapsed()))
+            match self.try_once(url.clone(), &sent, has_cursor, parse).await {
+                Ok(parsed) => {
+                    self.credentials.note_accepted(&sent);
+                    Ok((parsed, started.elapsed()))
+                }
+                Err(mut failed) => {
+                    self.addresses.note_failure();
+                    if failed.is_unauthorized()
+                        && !is_renewed.swap(true, Ordering::Relaxed)
+                        && self.credentials.renew(&sent).await
+                    {
+                        failed.decision = RetryDecision::Renewed;
+                    }
+                    Err(failed)
+                }
+            }
         })
         .await?;
         if let Some(notices) = parsed.notices {
-            tracing::info!("{subject}: the API says: {}", self.redacted(&notices));
+            tracing::info!("{subject}: the API says: {notices}");
         }
         Ok(Fetched {
             value: parsed.value,
@@ -353,9 +417,15 @@ impl Client {
         })
     }
 
-    async fn try_once<T>(&self, url: Url, has_cursor: bool, parse: Parser<T>) -> Result<Parsed<T>, AttemptError> {
+    async fn try_once<T>(
+        &self,
+        url: Url,
+        sent: &Sent,
+        has_cursor: bool,
+        parse: Parser<T>,
+    ) -> Result<Parsed<T>, AttemptError> {
         let receive = async {
-            let response = match self.http.get(url).send().await {
+            let response = match self.http.get(url).headers(sent.headers.clone()).send().await {
                 Ok(response) => response,
                 Err(error) => return Err(self.route.explain(error, self.health.has_responded()).await),
             };
@@ -365,14 +435,19 @@ impl Client {
         // walk has one within its own future.
         let received = tokio::time::timeout(self.longest_response, Box::pin(receive)).await;
         let response = received.unwrap_or_else(|_| Err(self.too_long()))?;
+        let redact = |text: &str| without(text, sent.secret.expose_secret());
         match response.read(parse, has_cursor, &self.health) {
             Ok(parsed) if parsed.notices.is_none() => Ok(parsed),
             // Parts of the response will be shown, so parse it again without the secret: a text that was cut first
-            // could end in half a secret. Headers and JSON escapes can spell it as well, so the error is redacted too.
-            _ => response
-                .redacted(|body| self.redacted(body))
-                .read(parse, has_cursor, &self.health)
-                .map_err(|error| error.redacted(|text| self.redacted(text))),
+            // could end in half a secret. Headers and JSON escapes can spell it as well, so what is shown is redacted
+            // too.
+            _ => match response.redacted(redact).read(parse, has_cursor, &self.health) {
+                Ok(parsed) => Ok(Parsed {
+                    notices: parsed.notices.as_deref().map(redact),
+                    ..parsed
+                }),
+                Err(error) => Err(error.redacted(redact)),
+            },
         }
     }
 
@@ -382,10 +457,6 @@ impl Client {
             decision: RetryDecision::TIMEOUT,
             ..AttemptError::wrong(format!("the response did not end within {seconds:.0} s"))
         }
-    }
-
-    fn redacted(&self, text: &str) -> String {
-        without(text, self.credentials.secret().expose_secret())
     }
 }
 

@@ -90,6 +90,7 @@ impl Error {
             ErrorKind::NotFound if matches!(subject, Subject::Objects(..)) => {
                 ": the token may not see it, or it was deleted: `durable-inventory check` shows what the token sees"
             }
+            ErrorKind::NotFound if matches!(subject, Subject::Accounts) => ": check the API base URL",
             ErrorKind::NotFound => ": check the account id and the API base URL",
             ErrorKind::CursorRefused => ": the listing can't go on from here and must start over",
             _ => "",
@@ -111,7 +112,12 @@ impl Error {
         requests: u32,
     ) -> Self {
         let mut message = format!("{subject}: {}", attempt.message);
-        if permission {
+        if matches!(subject, Subject::Accounts) {
+            // No permission for Workers includes this list.
+            if permission {
+                message.push_str(": the token may have expired, or may not list accounts");
+            }
+        } else if permission {
             message.push_str(
                 ": the token needs the permission \"Content Read-Only\" for the Workers product (older tokens: \
                  \"Workers Scripts Read\") in this account",
@@ -178,6 +184,7 @@ impl Error {
 /// The listing that a request is for.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Subject<'a> {
+    Accounts,
     Namespaces(&'a AccountId),
     Objects(&'a AccountId, &'a NamespaceId),
 }
@@ -185,6 +192,7 @@ pub(super) enum Subject<'a> {
 impl fmt::Display for Subject<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Accounts => f.write_str("list of accounts"),
             Self::Namespaces(account) => write!(f, "namespaces of account {account}"),
             Self::Objects(account, namespace) => {
                 write!(
@@ -227,6 +235,8 @@ pub(super) enum RetryDecision {
         kind: ErrorKind,
         permission: bool,
     },
+    /// The credentials were refused, and there are others now.
+    Renewed,
     /// 429: the limiter keeps the pause.
     Throttled,
     Final(ErrorKind),
@@ -248,6 +258,20 @@ impl AttemptError {
             message: message.into(),
             source: None,
         }
+    }
+
+    /// Credentials that can't be used.
+    pub(super) fn setup(error: Error) -> Self {
+        Self {
+            decision: RetryDecision::Final(ErrorKind::Setup),
+            ..Self::wrong(error.message)
+        }
+    }
+
+    /// Whether the API refused the credentials as such.
+    pub(super) fn is_unauthorized(&self) -> bool {
+        let kind = ErrorKind::Unauthorized;
+        matches!(self.decision, RetryDecision::Refused { kind: found, .. } if found == kind)
     }
 
     /// A transport error. Only the host of the URL is shown: the subject says the rest.

@@ -97,6 +97,9 @@ fn read(body: &[u8]) {
     if let Err(error) = wire::namespaces(body) {
         is_explained(&error);
     }
+    if let Err(error) = wire::accounts(body) {
+        is_explained(&error);
+    }
     if let Some(errors) = wire::api_errors(body) {
         is_fit_to_show(&errors.text);
     }

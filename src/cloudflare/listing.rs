@@ -1,27 +1,54 @@
-//! The namespace list, page by page: where it ends, and whether it is known to be whole. Every number in a response is
-//! optional and servers differ, so an end is believed only if nothing that the server sent contradicts it.
+//! A list in numbered pages, of namespaces or accounts: where it ends, and whether it is known to be whole. Every number
+//! in a response is optional and servers differ, so an end is believed only if nothing that the server sent contradicts
+//! it.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
 
-use super::wire::{NamespacePage, Numbers};
-use crate::model::{Namespace, NamespaceId};
+use super::wire::{ListPage, Numbers};
+use crate::model::{AccountId, ListedAccount, Namespace, NamespaceId};
 
 /// The number of namespaces per page to request, in the order in which they are tried: a server may refuse one, and
 /// none is documented. A server may also send fewer rows, or more. `None` is the server's default: its first page is
 /// requested without any parameter.
 pub(super) const PER_PAGE: [Option<u32>; 4] = [Some(100), None, Some(50), Some(20)];
 
+/// The same for the list of accounts, which documents a maximum of 50.
+pub(super) const ACCOUNTS_PER_PAGE: [Option<u32>; 3] = [Some(50), None, Some(20)];
+
 /// Page sizes that services use. A server without paging that sends as many rows may have cut them to its own size.
 const USUAL_PAGE_SIZES: [u64; 4] = [20, 25, 50, 100];
 
-/// The namespaces listed so far, and what each page reported.
-#[derive(Default)]
-pub(super) struct NamespaceList {
+/// What a list has rows of, each with an id of its own.
+pub(super) trait Listed {
+    type Id: Clone + Eq + Hash;
+
+    fn id(&self) -> &Self::Id;
+}
+
+impl Listed for Namespace {
+    type Id = NamespaceId;
+
+    fn id(&self) -> &NamespaceId {
+        &self.id
+    }
+}
+
+impl Listed for ListedAccount {
+    type Id = AccountId;
+
+    fn id(&self) -> &AccountId {
+        &self.id
+    }
+}
+
+/// The items listed so far, and what each page reported.
+pub(super) struct PagedList<T: Listed> {
     per_page: Option<u32>,
     /// In the order in which they were first listed, each id once.
-    namespaces: Vec<Namespace>,
-    places: HashMap<NamespaceId, usize>,
-    /// The fingerprints of the rows that name no namespace.
+    items: Vec<T>,
+    places: HashMap<T::Id, usize>,
+    /// The fingerprints of the rows that can't be used.
     unusable: HashSet<u64>,
     first_unusable: Option<String>,
     pages: Vec<ListedPage>,
@@ -36,7 +63,7 @@ struct ListedPage {
     is_null: bool,
     distinct: u64,
     new: u64,
-    /// Namespaces listed up to and including this page.
+    /// Items listed up to and including this page.
     so_far: u64,
     requested: Option<u32>,
     reported: Numbers,
@@ -64,12 +91,18 @@ impl ListedPage {
     }
 }
 
-impl NamespaceList {
+impl<T: Listed> PagedList<T> {
     /// An empty list that requests pages of this size.
     pub(super) fn of(per_page: Option<u32>) -> Self {
         Self {
             per_page,
-            ..Self::default()
+            items: Vec::new(),
+            places: HashMap::new(),
+            unusable: HashSet::new(),
+            first_unusable: None,
+            pages: Vec::new(),
+            cuts_to_size: None,
+            broke_off: None,
         }
     }
 
@@ -96,13 +129,13 @@ impl NamespaceList {
     }
 
     /// Adds the page that was requested.
-    pub(super) fn add(&mut self, page: NamespacePage) {
+    pub(super) fn add(&mut self, page: ListPage<T>) {
         let is_trial = self.needs_trial();
-        let ids: HashSet<_> = page.namespaces.iter().map(|namespace| namespace.id.clone()).collect();
+        let ids: HashSet<_> = page.items.iter().map(|item| item.id().clone()).collect();
         let fingerprints: HashSet<_> = page.unusable.iter().map(|row| row.fingerprint).collect();
-        let (rows, before) = ((page.namespaces.len() + page.unusable.len()) as u64, self.listed());
-        for namespace in page.namespaces {
-            self.merge(namespace);
+        let (rows, before) = ((page.items.len() + page.unusable.len()) as u64, self.listed());
+        for item in page.items {
+            self.merge(item);
         }
         if let Some(first) = page.unusable.into_iter().next() {
             self.first_unusable.get_or_insert(first.reason);
@@ -144,7 +177,7 @@ impl NamespaceList {
 
     /// The different rows so far.
     fn listed(&self) -> u64 {
-        (self.namespaces.len() + self.unusable.len()) as u64
+        (self.items.len() + self.unusable.len()) as u64
     }
 
     /// Whether the whole list is a null.
@@ -152,7 +185,7 @@ impl NamespaceList {
         self.listed() == 0 && self.pages.iter().any(|page| page.is_null)
     }
 
-    /// Why namespaces may be missing from the list; `None` if it is complete.
+    /// Why items may be missing from the list; `None` if it is complete.
     pub(super) fn doubt(&self) -> Option<String> {
         if let Some(BrokeOff::BeforeItsEnd(error)) = &self.broke_off {
             return Some(error.clone());
@@ -208,7 +241,7 @@ impl NamespaceList {
         }
         let overlap = |page: &ListedPage| page.new > 0 && page.new < page.distinct;
         if let Some(at) = self.pages.iter().position(overlap) {
-            return Some(format!("page {} repeats some namespaces of earlier pages", at + 1));
+            return Some(format!("page {} repeats some rows of earlier pages", at + 1));
         }
         if let [first, second] = self.pages.as_slice()
             && second.rows > 0
@@ -235,21 +268,17 @@ impl NamespaceList {
         }
     }
 
-    pub(super) fn into_namespaces(self) -> Vec<Namespace> {
-        self.namespaces
+    pub(super) fn into_items(self) -> Vec<T> {
+        self.items
     }
 
-    /// Adds a namespace, or replaces an earlier row with the same id in its place.
-    pub(super) fn merge(&mut self, namespace: Namespace) {
-        match self
-            .places
-            .get(&namespace.id)
-            .and_then(|place| self.namespaces.get_mut(*place))
-        {
-            Some(earlier) => *earlier = namespace,
+    /// Adds an item, or replaces an earlier row with the same id in its place.
+    pub(super) fn merge(&mut self, item: T) {
+        match self.places.get(item.id()).and_then(|place| self.items.get_mut(*place)) {
+            Some(earlier) => *earlier = item,
             None => {
-                self.places.insert(namespace.id.clone(), self.namespaces.len());
-                self.namespaces.push(namespace);
+                self.places.insert(item.id().clone(), self.items.len());
+                self.items.push(item);
             }
         }
     }

@@ -18,8 +18,8 @@ mod route;
 mod wire;
 
 pub use base_url::{BaseUrl, BaseUrlError};
-pub use client::{Client, Endpoint, NamespaceListing};
-pub use credentials::Credentials;
+pub use client::{AccountListing, Client, Endpoint, NamespaceListing};
+pub use credentials::{Credentials, PrintedToken};
 pub use error::{Error, ErrorKind};
 pub use health::ApiHealth;
 pub use limiter::{Limiter, Pace, Stats};

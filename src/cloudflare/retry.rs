@@ -188,6 +188,10 @@ impl<'a> Attempts<'a> {
                 }
                 return Ok((failed, delay));
             }
+            RetryDecision::Renewed => {
+                health.note_response();
+                return Ok((failed, Duration::ZERO));
+            }
             RetryDecision::NotTheApi {
                 not_before,
                 attempts,

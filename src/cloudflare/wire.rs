@@ -17,7 +17,7 @@ use serde_path_to_error::Segment;
 
 use self::structure::{Object, RowList};
 use self::value::{Raw, flag, identifier, number, present, quoted, text, tree};
-use crate::model::{Cursor, Namespace, NamespaceId, Next, Observation, Page, StoredData};
+use crate::model::{Cursor, ListedAccount, Namespace, NamespaceId, Next, Observation, Page, StoredData};
 use crate::text::shown;
 
 /// What both endpoints put around their rows.
@@ -85,6 +85,14 @@ struct NamespaceRow<'a> {
     preview: Raw<'a>,
 }
 
+#[derive(Deserialize)]
+struct AccountRow<'a> {
+    #[serde(borrow)]
+    id: Raw<'a>,
+    #[serde(borrow)]
+    name: Raw<'a>,
+}
+
 /// A body that was understood.
 #[derive(Debug, PartialEq)]
 pub(super) struct Parsed<T> {
@@ -93,16 +101,17 @@ pub(super) struct Parsed<T> {
     pub(super) notices: Option<String>,
 }
 
-#[derive(Debug, Default, PartialEq)]
-pub(super) struct NamespacePage {
-    pub(super) namespaces: Vec<Namespace>,
+/// A page of a list in numbered pages.
+#[derive(Debug, PartialEq)]
+pub(super) struct ListPage<T> {
+    pub(super) items: Vec<T>,
     pub(super) unusable: Vec<UnusableRow>,
     /// The result is null instead of a list.
     pub(super) is_null: bool,
     pub(super) numbers: Numbers,
 }
 
-/// A row of the namespace list that names no namespace.
+/// A row of a list that can't be used.
 #[derive(Debug, PartialEq)]
 pub(super) struct UnusableRow {
     /// The same for rows of the same text.
@@ -181,22 +190,31 @@ pub(super) fn objects(body: &[u8]) -> Result<Parsed<Page>, ParseError> {
 }
 
 /// One page of an account's namespaces.
-pub(super) fn namespaces(body: &[u8]) -> Result<Parsed<NamespacePage>, ParseError> {
+pub(super) fn namespaces(body: &[u8]) -> Result<Parsed<ListPage<Namespace>>, ParseError> {
+    list_page(body, namespace)
+}
+
+/// One page of the accounts that the credentials see.
+pub(super) fn accounts(body: &[u8]) -> Result<Parsed<ListPage<ListedAccount>>, ParseError> {
+    list_page(body, account)
+}
+
+fn list_page<T>(body: &[u8], item: impl Fn(&RawValue) -> Result<T, String>) -> Result<Parsed<ListPage<T>>, ParseError> {
     let (list, info, notices) = open::<Option<RowList<&RawValue>>>(body)?;
     let is_null = list.is_none();
     let rows = list.map(|RowList(rows)| rows).unwrap_or_default();
-    let (mut namespaces, mut unusable) = (Vec::new(), Vec::new());
+    let (mut items, mut unusable) = (Vec::new(), Vec::new());
     for (at, row) in rows.iter().enumerate() {
-        match namespace(row) {
-            Ok(namespace) => namespaces.push(namespace),
+        match item(row) {
+            Ok(item) => items.push(item),
             Err(reason) => unusable.push(UnusableRow {
                 fingerprint: fingerprint(row),
                 reason: format!("row {} of {}: {reason}", at + 1, rows.len()),
             }),
         }
     }
-    let value = NamespacePage {
-        namespaces,
+    let value = ListPage {
+        items,
         unusable,
         is_null,
         numbers: Numbers {
@@ -318,11 +336,23 @@ fn fingerprint(row: &RawValue) -> u64 {
     hasher.finish()
 }
 
-fn namespace(row: &RawValue) -> Result<Namespace, String> {
+fn object<'a, R: Deserialize<'a>>(row: &'a RawValue) -> Result<R, String> {
     if !row.get().starts_with('{') {
         return Err(format!("it should be an object, but is {}", quoted(row)));
     }
-    let row: NamespaceRow<'_> = serde_json::from_str(row.get()).map_err(|error| shown(&error.to_string()))?;
+    serde_json::from_str(row.get()).map_err(|error| shown(&error.to_string()))
+}
+
+fn account(row: &RawValue) -> Result<ListedAccount, String> {
+    let row: AccountRow<'_> = object(row)?;
+    Ok(ListedAccount {
+        id: identifier(row.id)?,
+        name: text("name", row.name)?.map(Cow::into_owned),
+    })
+}
+
+fn namespace(row: &RawValue) -> Result<Namespace, String> {
+    let row: NamespaceRow<'_> = object(row)?;
     let id: NamespaceId = identifier(row.id)?;
     if matches!(id.as_str(), "." | "..") {
         return Err(format!("its id {} can't be a part of a URL", id.as_str()));

@@ -1,8 +1,9 @@
-//! One file or folder per command, and what they share: `filter`, `signals` and `store`. Each command turns its
+//! One file or folder per command, and what they share: `connections`, `filter`, `signals` and `store`. Each command turns its
 //! configuration into calls of the library, and ends in an exit code.
 
 mod check;
 mod completions;
+mod connections;
 mod diff;
 mod export;
 mod filter;
@@ -33,7 +34,7 @@ pub async fn run(cli: &Cli, screen: &Screen) -> Result<u8, Failure> {
         _ => {}
     }
     let lookup = |name: &str| std::env::var_os(name);
-    let settings = Settings::load(&cli.global, Environment::new(&lookup))?;
+    let settings = Settings::load(&cli.global, Environment::new(&lookup))?.with_dot_env(".env");
     // `check` reports them among its findings.
     if !matches!(cli.command, Command::Check(_)) {
         settings.exposed_files().iter().for_each(|exposed| warn!("{exposed}"));

@@ -9,9 +9,10 @@ use durable_inventory::sync::{self, MissingVerdict};
 use durable_inventory::text::{shown, visible};
 use serde_json::json;
 
+use super::connections::Connections;
 use super::filter::Filter;
-use super::store::{nothing_recorded, with_record};
-use super::sync::accounts;
+use super::signals::stopped;
+use super::store::{nothing_recorded, until, with_record};
 use crate::terminal::suggested::complete;
 use crate::terminal::table::{Heading, number, table};
 use crate::terminal::times::{for_people, for_programs};
@@ -107,8 +108,14 @@ async fn decide(settings: &Settings<'_>, decision: &NamespaceDecision) -> Result
 
 /// Exits 1 if a namespace was not marked.
 async fn accept_missing(settings: &Settings<'_>, ids: &[String]) -> Result<u8, Failure> {
-    let config = settings.sync(&SyncArgs::default())?;
-    let accounts: Vec<_> = accounts(&config)?.into_iter().map(|(account, _)| account).collect();
+    let connected = async {
+        let mut connections = Connections::default();
+        let config = connections.configuration(settings, &SyncArgs::default()).await?;
+        let accounts = connections.accounts(&config).await?;
+        Ok((config, accounts))
+    };
+    let (config, accounts) = until(&stopped()?, connected).await?;
+    let accounts: Vec<_> = accounts.into_iter().map(|(account, _)| account).collect();
     let decided = with_record(config.store, 3, async |store| {
         sync::accept_missing(store, &accounts, ids)
             .await

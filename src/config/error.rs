@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use crate::cloudflare::{BaseUrlError, ProxyError};
 use crate::model::{AccountId, InvalidAccountId};
+use crate::text::shell_word;
 use crate::units::Quota;
 
 /// The source of a value.
@@ -84,12 +85,24 @@ pub enum ConfigError {
     VariableNotSet { origin: Origin, variable: String },
     #[error("{origin}: is given without {missing}: add that, or use a token in place of both")]
     HalfAPair { origin: Origin, missing: &'static str },
+    #[error("{origin}: a quotation mark is not closed")]
+    UnclosedQuote { origin: Origin },
+    #[error("{origin}: names no program: write the program and its arguments, such as wrangler auth token --json")]
+    NoProgram { origin: Origin },
     #[error(
-        "account {account}: no credentials: set CLOUDFLARE_API_TOKEN or, for example, CLOUDFLARE_API_TOKEN_FILE=/run/secrets/cloudflare-token"
+        "{origin}: not run, as others can write {} and so choose what runs: `chmod go-w {}` mends it",
+        file.display(),
+        shell_word(&file.to_string_lossy())
     )]
-    NoCredentials { account: AccountId },
+    CommandOfOthers { origin: Origin, file: PathBuf },
     #[error(
-        "no account: set CLOUDFLARE_ACCOUNT_ID, for example CLOUDFLARE_ACCOUNT_ID=023e105f4ecef8ad9ca31a8372d0c353, or name a file with [[accounts]] by --config"
+        "{}no credentials: set CLOUDFLARE_API_TOKEN or, for example, CLOUDFLARE_API_TOKEN_FILE=/run/secrets/cloudflare-token",
+        of(account)
+    )]
+    NoCredentials { account: Option<AccountId> },
+    /// The accounts that the credentials see have to be listed.
+    #[error(
+        "no account: set CLOUDFLARE_ACCOUNT_ID, for example CLOUDFLARE_ACCOUNT_ID=023e105f4ecef8ad9ca31a8372d0c353"
     )]
     NoAccount,
     #[error("--account: {account} is not in {}: that lists {known}", file.display())]
@@ -120,11 +133,19 @@ pub enum ConfigError {
     #[error("{origin}: {problem}")]
     BaseUrl { origin: Origin, problem: BaseUrlError },
     #[error(
-        "account {account}: {share} % of the quota {quota} is less than one request: raise the quota or the quota share"
+        "{}{share} % of the quota {quota} is less than one request: raise the quota or the quota share",
+        of(account)
     )]
     NothingLeft {
-        account: AccountId,
+        account: Option<AccountId>,
         quota: Quota,
         share: u8,
     },
+}
+
+/// The beginning of a message, if it is about one account.
+fn of(account: &Option<AccountId>) -> String {
+    account
+        .as_ref()
+        .map_or_else(String::new, |account| format!("account {account}: "))
 }

@@ -59,7 +59,7 @@ impl Settings<'_> {
 }
 
 /// Whether one of these bits is set for the group or for others, and the folders above let them reach the file.
-fn is_open(path: &Path, bits: u32) -> bool {
+pub(super) fn is_open(path: &Path, bits: u32) -> bool {
     let Ok(mode) = fs::metadata(path).map(|there| there.mode() & bits) else {
         return false;
     };

@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::de::{Deserialize, Deserializer, Error as _};
 use toml::Spanned;
 
+use super::command::GivenCommand;
 use super::error::{ConfigError, Origin};
 use super::secret::{SecretSource, utf8};
 use crate::model::{AccountId, NamespaceId};
@@ -58,6 +59,7 @@ pub(super) struct AccountTable {
     id: Spanned<Text<AccountId>>,
     api_token_file: Option<Spanned<PathBuf>>,
     api_token_env: Option<Spanned<String>>,
+    token_command: Option<Spanned<Vec<String>>>,
     pub email: Option<Spanned<String>>,
     api_key_file: Option<Spanned<PathBuf>>,
     api_key_env: Option<Spanned<String>>,
@@ -130,6 +132,14 @@ impl ConfigFile {
             ("accounts.api_token_file", &account.api_token_file),
             ("accounts.api_token_env", &account.api_token_env),
         )
+    }
+
+    pub fn token_command(&self, account: &AccountTable) -> Result<Option<GivenCommand>, ConfigError> {
+        let Some(words) = &account.token_command else {
+            return Ok(None);
+        };
+        let origin = self.origin("accounts.token_command", words.span());
+        GivenCommand::of_file(origin, &self.path, words.as_ref()).map(Some)
     }
 
     pub fn api_key(&self, account: &AccountTable) -> Result<Option<SecretSource>, ConfigError> {
@@ -220,7 +230,7 @@ fn plain(message: &str) -> String {
     let message = message.lines().collect::<Vec<_>>().join(" ");
     for (key, instead) in [
         ("database_url", "database_url_file or database_url_env"),
-        ("api_token", "api_token_file or api_token_env"),
+        ("api_token", "api_token_file, api_token_env or token_command"),
         ("api_key", "api_key_file or api_key_env"),
     ] {
         if message.starts_with(&format!("unknown field `{key}`,")) {
@@ -234,6 +244,10 @@ fn plain(message: &str) -> String {
         && !key.chars().all(|c| c.is_ascii_lowercase() || c == '_')
     {
         return format!("unknown key, {expected}");
+    }
+    if message.starts_with("missing field `id`") {
+        return "missing key `id`: write the account's id; only without [[accounts]] is the token's single account found"
+            .to_owned();
     }
     let message = match message
         .strip_prefix("invalid type: string ")

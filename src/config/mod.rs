@@ -5,6 +5,8 @@
 //! a value that may be one by mistake, such as a token in the place of a file's name.
 
 mod accounts;
+mod command;
+mod dot_env;
 mod environment;
 mod error;
 mod exposed;
@@ -14,20 +16,27 @@ mod secret;
 #[cfg(test)]
 mod tests;
 
+use std::cell::{OnceCell, RefCell};
 use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 
+use self::dot_env::DotEnv;
+pub use self::dot_env::DotEnvReport;
 pub use self::environment::Environment;
 pub use self::error::{ConfigError, Origin};
 use self::file::ConfigFile;
 use crate::cli::{GlobalArgs, SyncArgs};
-use crate::cloudflare::{Endpoint, Pace};
+use crate::cloudflare::{Endpoint, Pace, PrintedToken};
 use crate::model::AccountId;
 use crate::select::Selection;
 use crate::store::managed_postgres;
 use crate::sync;
+
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// The location of the record, and whether connecting brings its schema up to date.
 #[derive(Debug, Clone)]
@@ -53,6 +62,14 @@ pub struct AccountConfig {
     pub selection: Selection,
 }
 
+/// What reaches the API as long as no account is known.
+#[derive(Debug, Clone)]
+pub struct ApiAccess {
+    pub endpoint: Endpoint,
+    pub pace: Pace,
+    pub retry_for: Duration,
+}
+
 #[derive(Debug, Clone)]
 pub struct SyncConfig {
     pub store: StoreConfig,
@@ -66,6 +83,11 @@ pub struct Settings<'a> {
     pub global: &'a GlobalArgs,
     environment: Environment<'a>,
     file: ConfigFile,
+    dot_env_file: Option<PathBuf>,
+    /// Read when it is first needed.
+    dot_env: OnceCell<DotEnv>,
+    /// By the program's words.
+    printed_tokens: RefCell<Vec<(Vec<String>, Arc<PrintedToken>)>>,
 }
 
 impl<'a> Settings<'a> {
@@ -81,7 +103,28 @@ impl<'a> Settings<'a> {
             global,
             environment,
             file,
+            dot_env_file: None,
+            dot_env: OnceCell::new(),
+            printed_tokens: RefCell::default(),
         })
+    }
+
+    /// Takes the account and the credentials from this file, as far as nothing else names them.
+    pub fn with_dot_env(self, file: impl Into<PathBuf>) -> Self {
+        Self {
+            dot_env_file: Some(file.into()),
+            ..self
+        }
+    }
+
+    /// What to report of the `.env` file after [`Self::sync`] or [`Self::api_access`].
+    pub fn dot_env_report(&self) -> DotEnvReport {
+        self.dot_env.get().map(DotEnv::report).unwrap_or_default()
+    }
+
+    fn dot_env(&self) -> &DotEnv {
+        let read = || self.dot_env_file.as_deref().map(DotEnv::read).unwrap_or_default();
+        self.dot_env.get_or_init(read)
     }
 
     /// Reads no token.
@@ -138,17 +181,30 @@ impl<'a> Settings<'a> {
         Ok(url)
     }
 
+    /// The credentials alone, to list the accounts after [`ConfigError::NoAccount`].
+    pub fn api_access(&self, args: &SyncArgs) -> Result<ApiAccess, ConfigError> {
+        let (endpoint, pace) = accounts::access(self, args)?;
+        Ok(ApiAccess {
+            endpoint,
+            pace,
+            retry_for: self.retry_for(args),
+        })
+    }
+
+    fn retry_for(&self, args: &SyncArgs) -> Duration {
+        args.retry_for.or(self.file.table.retry_for).unwrap_or(15 * MINUTE)
+    }
+
     pub fn sync(&self, args: &SyncArgs) -> Result<SyncConfig, ConfigError> {
-        const MINUTE: Duration = Duration::from_secs(60);
         let file = &self.file.table;
         Ok(SyncConfig {
-            accounts: accounts::resolve(&self.file, &self.environment, args)?,
+            accounts: accounts::resolve(self, args)?,
             store: self.store()?,
             run: sync::Settings {
                 concurrency: usize::from(args.concurrency.or(file.concurrency).unwrap_or(4)),
                 cursors: args.cursors.or(file.cursors).unwrap_or_default(),
                 resume_within: args.resume_within.or(file.resume_within).unwrap_or(36 * 60 * MINUTE),
-                retry_for: args.retry_for.or(file.retry_for).unwrap_or(15 * MINUTE),
+                retry_for: self.retry_for(args),
                 removal_guard: sync::RemovalGuard {
                     max_removed_percent: args.max_removed_percent.or(file.max_removed_percent).unwrap_or(30),
                     max_removed_floor: args.max_removed_floor.or(file.max_removed_floor).unwrap_or(10),

@@ -6,7 +6,7 @@ use std::fmt;
 use durable_inventory::config::ConfigError;
 use durable_inventory::text::chain;
 
-/// A message of one line, and the exit code of the program.
+/// A message, nearly always of one line, and the exit code of the program.
 #[derive(Debug)]
 pub struct Failure {
     pub message: String,

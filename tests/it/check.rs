@@ -215,7 +215,10 @@ async fn a_database_that_is_not_there_hides_nothing_else() {
     );
     let ended = run(bare(&["check", "--data-dir", "/no/such/place"]));
     assert_eq!(ended.code, Some(2), "{ended:#?}");
-    assert!(ended.stdout.contains("WRONG  configuration: no account"), "{ended:#?}");
+    assert!(
+        ended.stdout.contains("WRONG  configuration: no credentials"),
+        "{ended:#?}"
+    );
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ mod exit_codes;
 mod export;
 mod fates;
 mod fence;
+mod first_contact;
 mod formats;
 mod grants;
 mod hostile_roles;

@@ -90,8 +90,17 @@ fn rows(ids: std::ops::Range<u64>) -> Vec<Namespace> {
     .collect()
 }
 
+fn empty() -> ListPage<Namespace> {
+    ListPage {
+        items: Vec::new(),
+        unusable: Vec::new(),
+        is_null: false,
+        numbers: Numbers::default(),
+    }
+}
+
 impl Server {
-    fn page(self, all: u64, number: u32, per_page: u32) -> Result<NamespacePage, String> {
+    fn page(self, all: u64, number: u32, per_page: u32) -> Result<ListPage<Namespace>, String> {
         let size = match self.size {
             Size::Requested => u64::from(per_page),
             Size::Capped(cap, _) => cap.min(per_page.into()),
@@ -166,15 +175,15 @@ impl Server {
                 ..everything
             },
         };
-        Ok(NamespacePage {
-            namespaces,
+        Ok(ListPage {
+            items: namespaces,
             numbers,
-            ..NamespacePage::default()
+            ..empty()
         })
     }
 
-    fn list(self, all: u64) -> (NamespaceList, u64) {
-        let (mut list, mut requests) = (NamespaceList::of(Some(100)), 0);
+    fn list(self, all: u64) -> (PagedList<Namespace>, u64) {
+        let (mut list, mut requests) = (PagedList::of(Some(100)), 0);
         while let Some((number, per_page)) = list.next() {
             requests += 1;
             assert!(requests < 1_000, "{self:?}: endless");
@@ -210,7 +219,7 @@ fn a_short_list_is_not_taken_for_a_whole_one() {
     for server in servers().filter(|server| !server.leaves_no_trace()) {
         for all in COUNTS {
             let (list, requests) = server.list(all);
-            let (doubt, listed) = (list.doubt(), list.into_namespaces().len() as u64);
+            let (doubt, listed) = (list.doubt(), list.into_items().len() as u64);
             assert!(
                 listed == all || doubt.is_some(),
                 "{server:?} has {all}, listed {listed} in {requests} requests"
@@ -236,7 +245,7 @@ fn a_consistent_server_is_believed() {
     for server in servers().filter(is_honest) {
         for all in COUNTS {
             let (list, requests) = server.list(all);
-            let (doubt, listed) = (list.doubt(), list.into_namespaces().len() as u64);
+            let (doubt, listed) = (list.doubt(), list.into_items().len() as u64);
             // Without a total, as many rows as a usual page has may be one page of more.
             let may_be_cut = server.page == Page::Ignored && USUAL_PAGE_SIZES.contains(&all);
             assert!(
@@ -264,11 +273,11 @@ fn few_requests_are_enough() {
     }
 }
 
-fn page(ids: std::ops::Range<u64>, numbers: Numbers) -> NamespacePage {
-    NamespacePage {
-        namespaces: rows(ids),
+fn page(ids: std::ops::Range<u64>, numbers: Numbers) -> ListPage<Namespace> {
+    ListPage {
+        items: rows(ids),
         numbers,
-        ..NamespacePage::default()
+        ..empty()
     }
 }
 
@@ -313,7 +322,7 @@ fn a_doubt_names_what_disagrees() {
         ),
         (
             vec![page(0..100, none()), page(99..130, none()), page(0..0, none())],
-            "page 2 repeats some namespaces of earlier pages",
+            "page 2 repeats some rows of earlier pages",
         ),
         (
             vec![page(0..100, none()), page(0..100, none()), page(0..99, none())],
@@ -324,7 +333,7 @@ fn a_doubt_names_what_disagrees() {
             "page 3 repeats earlier pages instead of being empty",
         ),
     ] {
-        let mut list = NamespaceList::of(Some(100));
+        let mut list = PagedList::of(Some(100));
         for page in served {
             assert!(list.next().is_some(), "{doubt}");
             list.add(page);
@@ -336,7 +345,7 @@ fn a_doubt_names_what_disagrees() {
 
 #[test]
 fn a_repeated_row_on_a_page_raises_no_doubt() {
-    let mut list = NamespaceList::of(Some(100));
+    let mut list = PagedList::of(Some(100));
     let numbers = Numbers {
         count: Some(2),
         total_count: Some(2),
@@ -344,13 +353,13 @@ fn a_repeated_row_on_a_page_raises_no_doubt() {
         ..Numbers::default()
     };
     let namespaces = [rows(0..2), rows(0..1)].concat();
-    list.add(NamespacePage {
-        namespaces,
+    list.add(ListPage {
+        items: namespaces,
         numbers,
-        ..NamespacePage::default()
+        ..empty()
     });
     assert_eq!((list.next(), list.doubt()), (None, None));
-    assert_eq!(list.into_namespaces(), rows(0..2));
+    assert_eq!(list.into_items(), rows(0..2));
 }
 
 fn odd(fingerprint: u64) -> UnusableRow {
@@ -362,7 +371,7 @@ fn odd(fingerprint: u64) -> UnusableRow {
 
 #[test]
 fn unusable_rows_count_and_raise_a_doubt() {
-    let served = |ids, unusable: &[u64]| NamespacePage {
+    let served = |ids, unusable: &[u64]| ListPage {
         unusable: unusable.iter().copied().map(odd).collect(),
         ..page(
             ids,
@@ -373,7 +382,7 @@ fn unusable_rows_count_and_raise_a_doubt() {
         )
     };
     // The second page has nothing but unusable rows, one of them new, and does not end the list.
-    let mut list = NamespaceList::of(Some(100));
+    let mut list = PagedList::of(Some(100));
     for page in [served(0..1, &[7]), served(0..0, &[7, 8]), served(1..2, &[])] {
         assert!(list.next().is_some());
         list.add(page);
@@ -384,19 +393,19 @@ fn unusable_rows_count_and_raise_a_doubt() {
         list.doubt().as_deref(),
         Some("it has 2 rows that can't be used, first row 7: odd")
     );
-    assert_eq!(list.into_namespaces(), rows(0..2));
+    assert_eq!(list.into_items(), rows(0..2));
 }
 
 #[test]
 fn a_null_is_an_empty_list_only_if_nothing_was_listed() {
-    let null = || NamespacePage {
+    let null = || ListPage {
         is_null: true,
-        ..NamespacePage::default()
+        ..empty()
     };
-    let mut list = NamespaceList::of(Some(100));
+    let mut list = PagedList::of(Some(100));
     list.add(null());
     assert_eq!((list.next(), list.is_null(), list.doubt()), (None, true, None));
-    let mut list = NamespaceList::of(Some(100));
+    let mut list = PagedList::of(Some(100));
     list.add(page(0..100, Numbers::default()));
     list.add(null());
     assert_eq!((list.next(), list.is_null()), (None, false));
@@ -405,7 +414,7 @@ fn a_null_is_an_empty_list_only_if_nothing_was_listed() {
 
 #[test]
 fn a_page_of_the_servers_own_size_does_not_end_the_list() {
-    let mut list = NamespaceList::of(None);
+    let mut list = PagedList::of(None);
     list.add(page(0..20, Numbers::default()));
     assert_eq!(list.next(), Some((2, None)));
     list.add(page(20..30, Numbers::default()));

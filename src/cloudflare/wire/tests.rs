@@ -282,7 +282,7 @@ fn one_namespace(row: &str) -> Result<Namespace, String> {
     let mut page = namespaces(body.as_bytes()).map_err(words)?.value;
     match page.unusable.pop() {
         Some(unusable) => Err(unusable.reason),
-        None => Ok(page.namespaces.remove(0)),
+        None => Ok(page.items.remove(0)),
     }
 }
 
@@ -353,7 +353,7 @@ fn odd_namespaces_are_refused() {
 fn a_row_that_can_not_be_used_leaves_the_others() {
     let rows = r#""result":[{"name":"x"},{"id":"a"},7,{"id":"b"},{"name":"x"}]"#;
     let page = namespaces(body(rows).as_bytes()).unwrap().value;
-    let ids: Vec<_> = page.namespaces.iter().map(|namespace| namespace.id.as_str()).collect();
+    let ids: Vec<_> = page.items.iter().map(|namespace| namespace.id.as_str()).collect();
     assert_eq!(ids, ["a", "b"]);
     let reasons: Vec<_> = page.unusable.iter().map(|row| row.reason.as_str()).collect();
     assert_eq!(
@@ -369,10 +369,29 @@ fn a_row_that_can_not_be_used_leaves_the_others() {
 }
 
 #[test]
+fn an_account_has_an_id_and_perhaps_a_name() {
+    let rows =
+        r#""result":[{"id":"a","name":"A"},{"id":"b","name":null,"type":"x"},{"id":"../c"},{"id":"d","name":1}]"#;
+    let page = accounts(body(rows).as_bytes()).unwrap().value;
+    let found: Vec<_> = page
+        .items
+        .iter()
+        .map(|one| (one.id.as_str(), one.name.as_deref()))
+        .collect();
+    assert_eq!(found, [("a", Some("A")), ("b", None)]);
+    let reasons: Vec<_> = page.unusable.iter().map(|row| row.reason.as_str()).collect();
+    assert!(
+        reasons[0].starts_with("row 3 of 4: an account id is 1 to 32"),
+        "{reasons:?}"
+    );
+    assert!(reasons[1].starts_with("row 4 of 4: name should be"), "{reasons:?}");
+}
+
+#[test]
 fn only_the_namespace_list_may_be_null() {
     let null = body(r#""result":null"#);
     let page = namespaces(null.as_bytes()).unwrap().value;
-    assert!(page.is_null && page.namespaces.is_empty());
+    assert!(page.is_null && page.items.is_empty());
     for other in [body(r#""result":{}"#), body(r#""result_info":{}"#)] {
         assert!(words(namespaces(other.as_bytes()).unwrap_err()).contains("should be a list"));
     }

@@ -12,7 +12,7 @@ use durable_inventory::sync::Account;
 use durable_inventory::text::{chain, shown};
 
 use super::Findings;
-use crate::commands::sync::accounts;
+use crate::commands::connections::Connections;
 use crate::terminal::Failure;
 use crate::terminal::table::number;
 
@@ -20,28 +20,43 @@ use crate::terminal::table::number;
 const FEW: u32 = 1_000;
 
 /// Returns what a sync would use, or `None` after reporting why there is nothing.
-pub fn configuration(settings: &Settings<'_>, findings: &mut Findings) -> Result<Option<SyncConfig>, Failure> {
+pub async fn configuration(
+    settings: &Settings<'_>,
+    connections: &mut Connections,
+    findings: &mut Findings,
+) -> Result<Option<SyncConfig>, Failure> {
     let args = SyncArgs {
         retry_for: Some(Duration::ZERO),
         ..SyncArgs::default()
     };
-    match settings.sync(&args) {
+    match connections.configuration(settings, &args).await {
         Ok(config) => {
             let ids: Vec<_> = config.accounts.iter().map(|account| account.id.as_str()).collect();
             let (what, ids) = (if ids.len() == 1 { "account" } else { "accounts" }, ids.join(", "));
             findings.right("configuration", &format!("{what} {ids}"))?;
             Ok(Some(config))
         }
-        Err(error) => {
-            findings.wrong("configuration", &chain(&error))?;
+        Err(failure) => {
+            findings.wrong("configuration", &failure.message)?;
             Ok(None)
         }
     }
 }
 
 /// Returns how far this machine's clock is ahead of the API's.
-pub async fn look(config: &SyncConfig, findings: &mut Findings) -> Result<Option<i64>, Failure> {
-    let accounts = accounts(config)?;
+pub async fn look(
+    config: &SyncConfig,
+    connections: &mut Connections,
+    findings: &mut Findings,
+) -> Result<Option<i64>, Failure> {
+    let accounts = match connections.accounts(config).await {
+        Ok(accounts) => accounts,
+        Err(failure) => {
+            findings.wrong("token", &failure.message)?;
+            findings.skipped("permission, namespaces, quota", "there is no token")?;
+            return Ok(None);
+        }
+    };
     let mut ahead = None;
     for (account, limiter) in &accounts {
         let about = |what: &str| match accounts.len() {

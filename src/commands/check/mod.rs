@@ -9,6 +9,7 @@ use durable_inventory::store::{SchemaState, Store};
 use durable_inventory::text::{chain, shell_word, shown, visible};
 use tokio_util::sync::CancellationToken;
 
+use super::connections::Connections;
 use super::signals::stopped;
 use super::store::{StoreServer, is_new, leave, until};
 use crate::terminal::suggested::complete;
@@ -30,8 +31,9 @@ impl Findings {
 
     fn wrong(&mut self, what: &str, why: &str) -> Result<(), Failure> {
         self.wrong = true;
-        // Not cut to a length: quoted words were, and the advice is at the end.
-        terminal::out(&complete(&format!("WRONG  {what}: {}\n", visible(why))))
+        // Not cut to a length: quoted words were, and the advice is at the end. Further lines of it are indented.
+        let lines: Vec<_> = why.lines().map(visible).collect();
+        terminal::out(&complete(&format!("WRONG  {what}: {}\n", lines.join("\n       "))))
     }
 
     /// Something that works but should be changed.
@@ -48,7 +50,8 @@ impl Findings {
 pub async fn run(settings: &Settings<'_>, args: &CheckArgs) -> Result<u8, Failure> {
     let stopped = stopped()?;
     let mut findings = Findings::default();
-    let config = api::configuration(settings, &mut findings)?;
+    let mut connections = Connections::default();
+    let config = until(&stopped, api::configuration(settings, &mut connections, &mut findings)).await?;
     for exposed in settings.exposed_files() {
         findings.doubtful("files", &exposed)?;
     }
@@ -61,7 +64,7 @@ pub async fn run(settings: &Settings<'_>, args: &CheckArgs) -> Result<u8, Failur
         }
     };
     let api_ahead = match &config {
-        Some(config) => until(&stopped, api::look(config, &mut findings)).await?,
+        Some(config) => until(&stopped, api::look(config, &mut connections, &mut findings)).await?,
         None => {
             findings.skipped("token, permission, namespaces, quota", "the configuration is not right")?;
             None

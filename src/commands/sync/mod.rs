@@ -4,22 +4,19 @@ mod export;
 mod observer;
 mod report;
 
-use std::collections::HashMap;
-use std::io::IsTerminal;
 use std::sync::Arc;
 
 use durable_inventory::cli::{OutputFormat, SyncArgs};
-use durable_inventory::cloudflare::{ApiHealth, Client, Credentials, Endpoint, Limiter, RetryPolicy};
-use durable_inventory::config::{Settings, SyncConfig};
-use durable_inventory::sync::{self, Account, Progress, Shutdown, StopReason, SyncError};
-use secrecy::ExposeSecret;
+use durable_inventory::config::Settings;
+use durable_inventory::sync::{self, Progress, Shutdown, StopReason, SyncError};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
 use self::observer::RunObserver;
+use super::connections::Connections;
 use super::export::check_network;
 use super::signals::stopped;
-use super::store::{hold_store, stopped_by_a_signal};
+use super::store::{hold_store, stopped_by_a_signal, until};
 use crate::terminal::progress::Screen;
 use crate::terminal::suggested::complete;
 use crate::terminal::{self, Failure};
@@ -39,14 +36,22 @@ async fn record(
     screen: &Screen,
     observer: &mut RunObserver,
 ) -> Result<u8, Failure> {
-    let config = settings.sync(args)?;
     let stop = Shutdown::default();
     let stopped = stopped()?;
     tokio::spawn(stop_when(stopped, stop.clone()));
     if let Some(deadline) = args.deadline {
         tokio::spawn(stop.clone().stop_after(deadline));
     }
-    let (accounts, limiters): (Vec<_>, Vec<_>) = accounts(&config)?.into_iter().unzip();
+    let connected = async {
+        let mut connections = Connections::default();
+        let config = connections.configuration(settings, args).await?;
+        let accounts = connections.accounts(&config).await?;
+        Ok((config, accounts))
+    };
+    let (config, accounts) = until(stop.token(), connected)
+        .await
+        .map_err(|failure| deadline_or(failure, &stop))?;
+    let (accounts, limiters): (Vec<_>, Vec<_>) = accounts.into_iter().unzip();
     observer.limiters(limiters);
     // Each walk needs up to three: its open transaction, the recorded rows and, for unordered ids, the spool.
     let sessions = 3 * config.run.concurrency as u32 + 1;
@@ -77,13 +82,7 @@ async fn record(
         Ok((summary, exported))
     })
     .await;
-    let (summary, exported) = recorded.map_err(|failure| match (failure.exit_code, stop.reason()) {
-        (130, Some(StopReason::Deadline)) => Failure {
-            message: "the deadline came before the run could be recorded".to_owned(),
-            exit_code: 3,
-        },
-        _ => failure,
-    })?;
+    let (summary, exported) = recorded.map_err(|failure| deadline_or(failure, &stop))?;
     let summary = observer.summary.insert(summary);
     let (outcome, mut exit_code) = summary.verdict();
     if let Err(failure) = exported {
@@ -99,51 +98,14 @@ async fn record(
     Ok(exit_code)
 }
 
-/// Connects the configured accounts to the API. Those with the same credentials share a limiter, because the quota is
-/// that of a token. Those with the same base URL share its health.
-pub fn accounts(config: &SyncConfig) -> Result<Vec<(Account, Arc<Limiter>)>, Failure> {
-    let retry = RetryPolicy {
-        budget: config.run.retry_for,
-        ..RetryPolicy::default()
-    };
-    let mut limiters: Vec<(&Credentials, Arc<Limiter>)> = Vec::new();
-    let mut health: HashMap<&str, Arc<ApiHealth>> = HashMap::new();
-    let mut accounts = Vec::new();
-    for account in &config.accounts {
-        let credentials = &account.endpoint.credentials;
-        let limiter = match limiters.iter().find(|(known, _)| same(known, credentials)) {
-            Some((_, limiter)) => limiter.clone(),
-            None => {
-                let limiter = Arc::new(Limiter::new(account.pace));
-                limiters.push((credentials, limiter.clone()));
-                limiter
-            }
-        };
-        let health = health.entry(account.endpoint.base_url.as_str()).or_default().clone();
-        let endpoint = Endpoint {
-            is_attended: std::io::stderr().is_terminal(),
-            ..account.endpoint.clone()
-        };
-        let client = Client::new(endpoint, limiter.clone(), health, retry);
-        let connected = Account {
-            id: account.id.clone(),
-            client: Arc::new(client.map_err(|error| Failure::new(error, 2))?),
-            base_url: account.endpoint.base_url.to_string(),
-            limit: account.limit,
-            selection: account.selection.clone(),
-        };
-        accounts.push((connected, limiter));
-    }
-    Ok(accounts)
-}
-
-fn same(one: &Credentials, other: &Credentials) -> bool {
-    match (one, other) {
-        (Credentials::Token(one), Credentials::Token(other))
-        | (Credentials::Key { key: one, .. }, Credentials::Key { key: other, .. }) => {
-            one.expose_secret() == other.expose_secret()
-        }
-        _ => false,
+/// The failure of a run that was stopped early, by whatever stopped it.
+fn deadline_or(failure: Failure, stop: &Shutdown) -> Failure {
+    match (failure.exit_code, stop.reason()) {
+        (130, Some(StopReason::Deadline)) => Failure {
+            message: "the deadline came before the run could be recorded".to_owned(),
+            exit_code: 3,
+        },
+        _ => failure,
     }
 }
 

@@ -26,7 +26,7 @@ fn of_the_environment() {
     assert_errors(&[
         (
             given(),
-            "no account: set CLOUDFLARE_ACCOUNT_ID, for example CLOUDFLARE_ACCOUNT_ID=023e105f4ecef8ad9ca31a8372d0c353, or name a file with [[accounts]] by --config",
+            "no account: set CLOUDFLARE_ACCOUNT_ID, for example CLOUDFLARE_ACCOUNT_ID=023e105f4ecef8ad9ca31a8372d0c353",
         ),
         (
             bare(),
@@ -342,7 +342,7 @@ fn of_accounts() {
     assert_errors(&[
         (
             toml("[[accounts]]\nlimit = 10"),
-            "inventory.toml:1: accounts: missing key `id`",
+            "inventory.toml:1: accounts: missing key `id`: write the account's id; only without [[accounts]] is the token's single account found",
         ),
         (
             toml(&format!(
@@ -360,7 +360,7 @@ fn of_accounts() {
         ),
         (
             account("api_token = 'x'"),
-            "inventory.toml:3: accounts: unknown key `api_token`: this file holds no secrets, write api_token_file or api_token_env",
+            "inventory.toml:3: accounts: unknown key `api_token`: this file holds no secrets, write api_token_file, api_token_env or token_command",
         ),
         (
             account("api_token_env = 'T'\napi_token_file = 't'"),

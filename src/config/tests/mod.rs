@@ -1,5 +1,6 @@
 //! Each test passes arguments, variables and files, and checks the result. The process's own environment is not read.
 
+mod dot_env;
 mod errors;
 mod exposed;
 mod precedence;
@@ -111,7 +112,9 @@ impl Given {
             .map(|(k, v)| (k.as_str(), in_directory(v)))
             .collect();
         let lookup = |name: &str| variables.get(name).cloned();
-        let outcome = Settings::load(&cli.global, Environment::new(&lookup)).and_then(|settings| ask(&settings, args));
+        let loaded = Settings::load(&cli.global, Environment::new(&lookup));
+        let settings = loaded.map(|settings| settings.with_dot_env(directory.path().join(".env")));
+        let outcome = settings.and_then(|settings| ask(&settings, args));
         outcome.map_err(|error| rendered(&error, directory.path()))
     }
 }
@@ -133,6 +136,7 @@ fn token(account: &AccountConfig) -> &str {
     match &account.endpoint.credentials {
         Credentials::Token(token) => token.expose_secret(),
         Credentials::Key { .. } => "a key",
+        Credentials::Printed(_) => "a program's",
     }
 }
 

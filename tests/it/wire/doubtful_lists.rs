@@ -156,7 +156,7 @@ async fn a_list_that_may_be_cut_short_is_never_done() {
             },
             129,
             6,
-            "page 2 repeats some namespaces",
+            "page 2 repeats some rows",
         ),
     ];
     for (name, odd, listed, expected, doubt) in cases {

@@ -13,6 +13,7 @@ impl State {
     pub fn demo() -> Self {
         let mut state = Self::default();
         let account = Account {
+            name: Some("Demonstration".to_owned()),
             credentials: vec![format!("Bearer {TOKEN}")],
             ..Account::default()
         };

@@ -1,4 +1,4 @@
-//! The two endpoints: rate limit, authorization, faults, response.
+//! The endpoints: rate limit, authorization, faults, response.
 
 use std::convert::Infallible;
 use std::io;
@@ -30,12 +30,28 @@ pub(crate) fn lock(state: &SharedState) -> MutexGuard<'_, State> {
 pub(crate) fn router(state: SharedState) -> Router {
     const NAMESPACES: &str = "/client/v4/accounts/{account}/workers/durable_objects/namespaces";
     Router::new()
+        .route("/client/v4/accounts", get(accounts))
         .route(NAMESPACES, get(list))
         .route(&format!("{NAMESPACES}/{{namespace}}/objects"), get(objects))
         .route("/control/pass-time", post(control::pass_time_request))
         .route("/control/churn", post(control::churn_request))
         .fallback(async || whole(Answer::error(404, 7000, "No route for that URI")))
         .with_state(state)
+}
+
+/// What a request is for.
+#[derive(Clone, Copy)]
+enum Subject<'a> {
+    Accounts,
+    /// Of an account.
+    Namespaces(&'a str),
+    /// Of an account's namespace.
+    Objects(&'a str, &'a str),
+}
+
+async fn accounts(Shared(state): Shared<SharedState>, method: Method, uri: Uri, headers: HeaderMap) -> Response {
+    let request = Request::new(&method, &uri, &headers);
+    respond(&state, &request, Subject::Accounts).await
 }
 
 async fn list(
@@ -46,7 +62,7 @@ async fn list(
     headers: HeaderMap,
 ) -> Response {
     let request = Request::new(&method, &uri, &headers);
-    respond(&state, &request, &account, None).await
+    respond(&state, &request, Subject::Namespaces(&account)).await
 }
 
 async fn objects(
@@ -57,10 +73,10 @@ async fn objects(
     headers: HeaderMap,
 ) -> Response {
     let request = Request::new(&method, &uri, &headers);
-    respond(&state, &request, &account, Some(&namespace)).await
+    respond(&state, &request, Subject::Objects(&account, &namespace)).await
 }
 
-async fn respond(state: &SharedState, request: &Request, account: &str, namespace: Option<&str>) -> Response {
+async fn respond(state: &SharedState, request: &Request, subject: Subject<'_>) -> Response {
     let (verdict, latency) = {
         let mut state = lock(state);
         (state.traffic.arrive(request), state.latency)
@@ -68,14 +84,13 @@ async fn respond(state: &SharedState, request: &Request, account: &str, namespac
     pause(latency).await;
     let admitted = match verdict.refusal {
         Some(refusal) => Err(refusal),
-        None => faults(&mut lock(state), request, account, namespace),
+        None => faults(&mut lock(state), request, subject),
     };
     let (mut answer, faults) = match admitted {
         Err(refusal) => (refusal, Vec::new()),
         Ok(faults) => {
             wait(&faults).await;
-            let answer =
-                planned(&faults, request).unwrap_or_else(|| truth(state, request, account, namespace, &faults));
+            let answer = planned(&faults, request).unwrap_or_else(|| truth(state, request, subject, &faults));
             (answer, faults)
         }
     };
@@ -90,17 +105,21 @@ async fn respond(state: &SharedState, request: &Request, account: &str, namespac
 }
 
 /// The faults of this request. They apply once the caller is authorized and the namespace exists.
-fn faults(state: &mut State, request: &Request, account: &str, namespace: Option<&str>) -> Result<Vec<Fault>, Answer> {
-    state.authorize(account, request)?;
-    if let Some(namespace) = namespace {
-        state.authorize_objects(account, namespace, request)?;
+fn faults(state: &mut State, request: &Request, subject: Subject<'_>) -> Result<Vec<Fault>, Answer> {
+    state.authenticate(request)?;
+    if let Subject::Namespaces(account) | Subject::Objects(account, _) = subject {
+        state.authorize(account, request)?;
     }
-    let plan = match namespace {
-        None => state.accounts.get_mut(account).map(|account| &mut account.faults),
-        Some(id) => state
-            .namespace(id)
-            .filter(|n| n.account == account)
-            .map(|n| &mut n.faults),
+    let plan = match subject {
+        Subject::Accounts => Some(&mut state.account_faults),
+        Subject::Namespaces(account) => state.accounts.get_mut(account).map(|account| &mut account.faults),
+        Subject::Objects(account, namespace) => {
+            state.authorize_objects(account, namespace, request)?;
+            state
+                .namespace(namespace)
+                .filter(|n| n.account == account)
+                .map(|n| &mut n.faults)
+        }
     };
     plan.map(|plan| plan.next()).ok_or_else(not_found)
 }
@@ -134,12 +153,13 @@ fn planned(faults: &[Fault], request: &Request) -> Option<Answer> {
 }
 
 /// Looks the namespace up again, because it may have been removed while the request was held.
-fn truth(state: &SharedState, request: &Request, account: &str, namespace: Option<&str>, faults: &[Fault]) -> Answer {
+fn truth(state: &SharedState, request: &Request, subject: Subject<'_>, faults: &[Fault]) -> Answer {
     let mut state = lock(state);
-    match namespace {
-        None => state.list(account, request),
-        Some(id) => state
-            .namespace(id)
+    match subject {
+        Subject::Accounts => state.list_accounts(request),
+        Subject::Namespaces(account) => state.list(account, request),
+        Subject::Objects(_, namespace) => state
+            .namespace(namespace)
             .map_or_else(not_found, |n| n.answer(request, faults)),
     }
 }

@@ -1,4 +1,4 @@
-//! A simulator of Cloudflare's two Durable Object listings. Tests walk it instead of the real service, and the
+//! A simulator of Cloudflare's two Durable Object listings, and of the list of accounts. Tests walk it instead of the real service, and the
 //! demonstration serves it. It is not part of the shipped program.
 //!
 //! A [`Simulator`] runs on threads of its own, so that a test may block while it waits for a child process.
@@ -110,6 +110,11 @@ impl Simulator {
         self.add_credential(account, format!("Bearer {token}"));
     }
 
+    /// Names an account in the list of accounts.
+    pub fn name_account(&self, account: &str, name: &str) {
+        self.with(|state| state.accounts.entry(account.to_owned()).or_default().name = Some(name.to_owned()));
+    }
+
     /// Limits a token of the account to some of its namespaces.
     pub fn limit_token(&self, account: &str, token: &str, sight: Sight) {
         self.with(|state| {
@@ -183,6 +188,11 @@ impl Simulator {
                 .faults
                 .add(when, fault)
         });
+    }
+
+    /// Adds a fault to the list of accounts.
+    pub fn accounts_fault(&self, when: When, fault: Fault) {
+        self.with(|state| state.account_faults.add(when, fault));
     }
 
     /// Holds the n-th request to a namespace from now, counted from 1, until the test releases it.

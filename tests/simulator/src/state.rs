@@ -1,6 +1,7 @@
 //! The service's state: accounts, their credentials, their namespaces and the settings of each.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
@@ -15,6 +16,8 @@ use crate::traffic::{Request, Traffic};
 #[derive(Default)]
 pub struct State {
     pub accounts: BTreeMap<String, Account>,
+    /// Faults of the list of accounts.
+    pub account_faults: Plan,
     /// In the order of the list. Ids are unique across accounts.
     pub namespaces: Vec<Namespace>,
     pub traffic: Traffic,
@@ -40,6 +43,8 @@ pub(crate) enum Calendar {
 
 #[derive(Default)]
 pub struct Account {
+    /// What the list of accounts calls it.
+    pub name: Option<String>,
     /// `Bearer TOKEN`, or `EMAIL KEY` for the older pair.
     pub credentials: Vec<String>,
     /// What credentials see that are limited to some of the namespaces.
@@ -281,9 +286,8 @@ impl State {
         self.namespaces.iter_mut().find(|namespace| namespace.id == id)
     }
 
-    /// Refuses a request as Cloudflare does: first a malformed header, then an unknown caller, then a missing
-    /// permission.
-    pub(crate) fn authorize(&self, account: &str, request: &Request) -> Result<(), Answer> {
+    /// Refuses a malformed header, then an unknown caller, as Cloudflare does.
+    pub(crate) fn authenticate(&self, request: &Request) -> Result<(), Answer> {
         let Some(authorization) = &request.authorization else {
             return Err(Answer::error(
                 400,
@@ -294,12 +298,16 @@ impl State {
         if !authorization.contains(' ') || authorization.ends_with(' ') {
             return Err(malformed_header());
         }
-        let knows = |account: &Account| account.credentials.contains(authorization);
-        if !self.accounts.values().any(knows) {
-            return Err(Answer::error(401, 10000, "Authentication error"));
+        match self.accounts.values().any(|account| account.knows(request)) {
+            true => Ok(()),
+            false => Err(Answer::error(401, 10000, "Authentication error")),
         }
+    }
+
+    /// Refuses an authenticated caller without a permission in the account.
+    pub(crate) fn authorize(&self, account: &str, request: &Request) -> Result<(), Answer> {
         match self.accounts.get(account) {
-            Some(account) if knows(account) => Ok(()),
+            Some(account) if account.knows(request) => Ok(()),
             None if !is_hex_id(account) => Err(no_route(account)),
             _ => Err(Answer::error(403, 9109, "Unauthorized to access requested resource")),
         }
@@ -326,21 +334,43 @@ impl State {
         if self.accounts.get(account).is_some_and(|account| account.ignores_paging) {
             return Answer::list(&json!(rows), &json!({ "count": rows.len() }));
         }
-        let number = |name, default| match request.param(name).map_or(Ok(default), str::parse::<usize>) {
-            Ok(number @ 1..=1000) => Ok(number),
-            _ => Err(Answer::error(400, 10001, &format!("{name} is out of range"))),
-        };
-        let (page, per_page) = match (number("page", 1), number("per_page", 20)) {
-            (Ok(page), Ok(per_page)) => (page, per_page),
-            (Err(refusal), _) | (_, Err(refusal)) => return refusal,
-        };
-        let result: Vec<&Value> = rows.iter().skip((page - 1) * per_page).take(per_page).collect();
-        let info = json!({
-            "count": result.len(), "page": page, "per_page": per_page,
-            "total_count": rows.len(), "total_pages": rows.len().div_ceil(per_page),
-        });
-        Answer::list(&json!(result), &info)
+        paged(&rows, request, 1..=1000)
     }
+
+    /// The accounts of the caller. Pages have at most 50 rows, as documented.
+    pub(crate) fn list_accounts(&self, request: &Request) -> Answer {
+        let seen = self.accounts.iter().filter(|(_, account)| account.knows(request));
+        let row = |(id, account): (&String, &Account)| json!({ "id": id, "name": account.name, "type": "standard" });
+        paged(&seen.map(row).collect::<Vec<_>>(), request, 5..=50)
+    }
+}
+
+impl Account {
+    fn knows(&self, request: &Request) -> bool {
+        request
+            .authorization
+            .as_ref()
+            .is_some_and(|authorization| self.credentials.contains(authorization))
+    }
+}
+
+/// One page of these rows.
+fn paged(rows: &[Value], request: &Request, sizes: RangeInclusive<usize>) -> Answer {
+    let number = |name, default, range: RangeInclusive<usize>| {
+        let number = request.param(name).map_or(Ok(default), str::parse::<usize>);
+        let number = number.ok().filter(|number| range.contains(number));
+        number.ok_or_else(|| Answer::error(400, 10001, &format!("{name} is out of range")))
+    };
+    let (page, per_page) = match (number("page", 1, 1..=1000), number("per_page", 20, sizes)) {
+        (Ok(page), Ok(per_page)) => (page, per_page),
+        (Err(refusal), _) | (_, Err(refusal)) => return refusal,
+    };
+    let result: Vec<&Value> = rows.iter().skip((page - 1) * per_page).take(per_page).collect();
+    let info = json!({
+        "count": result.len(), "page": page, "per_page": per_page,
+        "total_count": rows.len(), "total_pages": rows.len().div_ceil(per_page),
+    });
+    Answer::list(&json!(result), &info)
 }
 
 fn malformed_header() -> Answer {

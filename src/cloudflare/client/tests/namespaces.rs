@@ -185,15 +185,12 @@ async fn a_doubtful_list_is_requested_again() {
 
 #[tokio::test]
 async fn a_list_without_an_end_is_an_error() {
-    let answers = (0..MOST_NAMESPACE_PAGES + 1)
+    let answers = (0..MOST_LIST_PAGES + 1)
         .map(|n| namespaces(&[&n.to_string()], "{}"))
         .collect();
     let (listing, _) = list_namespaces(answers).await;
     let error = listing.unwrap_err();
-    assert_eq!(
-        (error.kind(), error.requests()),
-        (ErrorKind::Wrong, MOST_NAMESPACE_PAGES)
-    );
+    assert_eq!((error.kind(), error.requests()), (ErrorKind::Wrong, MOST_LIST_PAGES));
     assert!(
         error.to_string().contains("the list did not end within 10000 pages"),
         "{error}"
