@@ -6,7 +6,7 @@ use durable_inventory::cli::Cli;
 use super::markdown::{Page, pages, root};
 
 /// Programs of others, which a test can't run or which have tests of their own.
-const OTHERS: [&str; 18] = [
+const OTHERS: [&str; 21] = [
     "cargo",
     "cd",
     "chmod",
@@ -16,11 +16,14 @@ const OTHERS: [&str; 18] = [
     "git",
     "grep",
     "head",
+    "initdb",
     "install",
     "journalctl",
     "jq",
     "kubectl",
     "man",
+    "mv",
+    "pg_upgrade",
     "psql",
     "rm",
     "set",
