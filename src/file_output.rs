@@ -121,7 +121,7 @@ impl FileOutput {
 
 pub fn link(path: &Path) -> io::Error {
     let path = shown(&path.to_string_lossy());
-    io::Error::other(format!("{path} is a link, which is not followed: remove it"))
+    io::Error::other(format!("{path} is a symbolic link, which is not followed: remove it"))
 }
 
 pub fn not_plain(path: &Path) -> io::Error {
@@ -263,7 +263,7 @@ mod tests {
         fs::set_permissions(&shared, Permissions::from_mode(0o1777)).unwrap();
         for path in [&link, &own] {
             let refused = FileOutput::create(path).map(drop).unwrap_err().to_string();
-            assert!(refused.contains("shared/a.csv is a link"), "{refused}");
+            assert!(refused.contains("shared/a.csv is a symbolic link"), "{refused}");
         }
         lchown(&link, Some(rustix::process::geteuid().as_raw()), None).unwrap();
         write(FileOutput::create(&own)).unwrap();

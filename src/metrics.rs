@@ -73,7 +73,10 @@ pub fn render(run: &RunMetrics<'_>) -> String {
     text.sample(&[], run.elapsed.as_secs_f64());
     text.gauge("run_exit_code", "The exit code of the last sync.");
     text.sample(&[], f64::from(run.exit_code));
-    text.gauge("run_outcome", "How the last sync ended: the one outcome that is 1.");
+    text.gauge(
+        "run_outcome",
+        "How the last sync ended: 1 for its outcome, 0 for all others.",
+    );
     for outcome in RunOutcome::ALL {
         text.sample(&[("outcome", outcome.as_str())], one_if(outcome == run.outcome));
     }
@@ -81,7 +84,7 @@ pub fn render(run: &RunMetrics<'_>) -> String {
     text.sample(&[], run.requests as f64);
     text.gauge(
         "run_throttled",
-        "Answers 429 (too many requests) that the last sync got.",
+        "429 responses (too many requests) that the last sync received.",
     );
     text.sample(&[], run.throttled as f64);
     of_the_walks(&mut text, run.summary.map_or(&[], |summary| &summary.namespaces));
@@ -94,7 +97,7 @@ pub fn render(run: &RunMetrics<'_>) -> String {
 fn of_the_walks(text: &mut Text, walked: &[NamespaceOutcome]) {
     text.gauge(
         "namespace_outcome",
-        "How the last sync left the namespace: the outcome that is 1.",
+        "How the last sync left the namespace: 1 for its outcome.",
     );
     for namespace in walked {
         let labels = labels_of(namespace);
@@ -111,11 +114,14 @@ fn of_the_walks(text: &mut Text, walked: &[NamespaceOutcome]) {
             );
         }
     }
-    text.gauge("namespace_requests", "Requests of the namespace's walk.");
+    text.gauge(
+        "namespace_requests",
+        "Requests that the last sync sent for the namespace.",
+    );
     for namespace in walked {
         text.sample(&labels_of(namespace), namespace.requests as f64);
     }
-    text.gauge("namespace_seconds", "How long the last sync was at the namespace.");
+    text.gauge("namespace_seconds", "How long the last sync worked on the namespace.");
     for namespace in walked {
         text.sample(&labels_of(namespace), namespace.elapsed.as_secs_f64());
     }
@@ -126,7 +132,11 @@ fn of_the_namespaces(text: &mut Text, recorded: &[NamespaceRecord]) {
     for row in recorded {
         text.sample_if(row, row.published.map(|newest| newest.objects as f64));
     }
-    text.gauge("namespace_objects_with_data", "Those of them that hold stored data.");
+    text.gauge(
+        "namespace_objects_with_data",
+        "Objects that the newest published snapshot lists and that hold stored \
+                                               data.",
+    );
     for row in recorded {
         text.sample_if(row, row.published.map(|newest| newest.with_data as f64));
     }
@@ -137,7 +147,7 @@ fn of_the_namespaces(text: &mut Text, recorded: &[NamespaceRecord]) {
     for row in recorded {
         text.sample_if(row, row.published.map(|newest| seconds(newest.recorded_at)));
     }
-    text.gauge("namespace_missing", "1 where the namespace is no longer there.");
+    text.gauge("namespace_missing", "1 if the namespace no longer exists.");
     for row in recorded {
         text.sample_if(row, Some(one_if(row.missing_since.is_some())));
     }

@@ -31,11 +31,12 @@ pub enum Moment {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidMoment {
     #[error(
-        "a moment is a time such as 2026-11-01T06:30:00Z, a date such as 2026-11-01 (00:00 UTC), '7d ago', latest, \
+        "a point in time is a time such as 2026-11-01T06:30:00Z, a date such as 2026-11-01 (00:00 UTC), '7d ago', \
+         latest, \
          latest~1 or a snapshot's id"
     )]
     Shape,
-    #[error("what follows 'latest~' is a number of snapshots, such as latest~1")]
+    #[error("expected a number of snapshots after 'latest~', such as latest~1")]
     Back,
     #[error(transparent)]
     Ago(InvalidDuration),

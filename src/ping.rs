@@ -19,14 +19,14 @@ const TRIES_AT_THE_END: u32 = 2;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PingError {
-    #[error("it is no address to ping: it starts with https://, or with http:// for a loopback address")]
+    #[error("not a URL to ping: it must start with https://, or with http:// for a loopback address")]
     Address,
     #[error(
-        "a character of the password, or of another part, is taken for the URL's own: write '@' as %40, '/' as %2F, '?' as %3F \
-         and '#' as %23"
+        "a special character in the password or another part is not percent-encoded: write '@' as %40, '/' as %2F, \
+         '?' as %3F and '#' as %23"
     )]
     Ambiguous,
-    #[error("HTTPS is not possible here, check the CA certificates of this machine")]
+    #[error("HTTPS can't be used on this machine: check its CA certificates")]
     Setup,
 }
 
@@ -70,7 +70,7 @@ impl Ping {
         let request = self.request("start");
         self.started = Some(tokio::spawn(async move {
             if let Err(why) = send(request).await {
-                warn!("the start could not be told to --ping-url: {why}");
+                warn!("could not ping the start to --ping-url: {why}");
             }
         }));
     }
@@ -84,7 +84,7 @@ impl Ping {
         for left in (0..TRIES_AT_THE_END).rev() {
             match send(self.request(&exit_code.to_string())).await {
                 Ok(()) => return,
-                Err(why) if left == 0 => warn!("the end could not be told to --ping-url: {why}"),
+                Err(why) if left == 0 => warn!("could not ping the end to --ping-url: {why}"),
                 Err(_) => {}
             }
         }
@@ -100,8 +100,8 @@ impl Ping {
 async fn send(request: reqwest::RequestBuilder) -> Result<(), String> {
     match request.send().await {
         Ok(answer) if answer.status().is_success() => Ok(()),
-        Ok(answer) => Err(format!("it answers {}", answer.status())),
-        Err(error) if error.is_timeout() => Err(format!("no answer within {} s", TIMEOUT.as_secs())),
+        Ok(answer) => Err(format!("it returned {}", answer.status())),
+        Err(error) if error.is_timeout() => Err(format!("no response within {} s", TIMEOUT.as_secs())),
         Err(error) => Err(chain(&error.without_url())),
     }
 }

@@ -10,7 +10,7 @@ use crate::text::shown;
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidPattern {
-    #[error("a pattern is empty: leave it out, or use '*' for everything that has a value there")]
+    #[error("a pattern is empty: remove it, or use '*' to match any value")]
     Empty,
     #[error("a table without keys would match everything: give one of id, name, script or class")]
     NoKeys,

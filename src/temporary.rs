@@ -6,7 +6,7 @@ use std::io;
 pub fn unnamed_file() -> io::Result<File> {
     tempfile::tempfile().map_err(|error| {
         let folder = std::env::temp_dir();
-        let message = format!("no temporary file could be made in {}: {error}", folder.display());
+        let message = format!("cannot create a temporary file in {}: {error}", folder.display());
         io::Error::new(error.kind(), message)
     })
 }

@@ -1,6 +1,8 @@
 //! Makes text from elsewhere safe to show: a response must not move a terminal's cursor, fake a log line or fill the
 //! screen.
 
+use std::time::Duration;
+
 use indicatif::HumanCount;
 
 /// Length to which text from elsewhere is cut.
@@ -101,6 +103,17 @@ pub fn chain(error: &dyn std::error::Error) -> String {
 /// Formats a number with thousands separators: 1,234,567.
 pub fn number(n: u64) -> String {
     HumanCount(n).to_string()
+}
+
+/// Formats a duration for people, rounded down to the largest unit that fits: 59 s, 15 min, 12 h, 2 d.
+pub fn rounded(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3_600 => format!("{} min", seconds / 60),
+        3_600..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} d", seconds / 86_400),
+    }
 }
 
 /// Whether a character is a control character, or reorders or hides the text around it.

@@ -24,7 +24,7 @@ pub enum InvalidDuration {
     Shape,
     #[error("a duration needs a unit (ms, s, m, h or d), such as 300s")]
     NoUnit,
-    #[error("this duration has to be longer than zero")]
+    #[error("a duration must be longer than zero")]
     Zero,
     #[error("a duration is at most 36500d")]
     TooLong,
@@ -61,7 +61,7 @@ pub enum Cursors {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("cursors are `auto` or a number from 1 to 32")]
+#[error("expected `auto` or a number from 1 to 32")]
 pub struct InvalidCursors;
 
 impl FromStr for Cursors {
@@ -112,7 +112,7 @@ pub enum InvalidQuota {
     Shape,
     #[error("a quota has from 1 to 4294967295 requests, such as 1200/300s")]
     Requests,
-    #[error("the quota's window is not right: {0}")]
+    #[error("the quota's window: {0}")]
     Window(InvalidDuration),
 }
 

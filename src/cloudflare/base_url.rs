@@ -16,11 +16,11 @@ pub enum BaseUrlError {
     NotAUrl,
     #[error("the URL has to start with https://")]
     Scheme,
-    #[error("plain http would show the token to the network: use https, or a loopback address such as 127.0.0.1")]
+    #[error("plain http would reveal the token to the network: use https, or a loopback address such as 127.0.0.1")]
     PlainHttp,
-    #[error("the URL has a user or password in it: leave those out, credentials have variables of their own")]
+    #[error("the URL contains a user or password: remove them, because credentials have their own variables")]
     UserInfo,
-    #[error("the URL has a query or fragment: leave out everything from '?' or '#' on")]
+    #[error("the URL has a query or fragment: remove everything from '?' or '#' on")]
     QueryOrFragment,
 }
 

@@ -312,7 +312,7 @@ impl Client {
     ) -> Result<Page, Error> {
         let subject = Subject::Objects(account, namespace);
         if matches!(namespace.as_str(), "." | "..") {
-            return Err(Error::wrong(subject, "such an id can't be a part of a URL", 0));
+            return Err(Error::wrong(subject, "this id can't be used in a URL", 0));
         }
         let mut url = self.url(subject)?;
         url.query_pairs_mut().append_pair("limit", &limit.to_string());
@@ -462,7 +462,7 @@ impl Client {
 
 fn unusable(error: reqwest::Error) -> Error {
     Error::setup(
-        "HTTPS is not possible here, check the CA certificates of this machine",
+        "HTTPS can't be used on this machine: check its CA certificates",
         Some(Box::new(error)),
     )
 }

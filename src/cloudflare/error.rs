@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::route::find;
 use crate::model::{AccountId, NamespaceId};
-use crate::text::{chain, shown};
+use crate::text::{chain, rounded, shown};
 
 type Source = Box<dyn std::error::Error + Send + Sync>;
 
@@ -88,11 +88,11 @@ impl Error {
     pub(super) fn of(kind: ErrorKind, subject: Subject<'_>, attempt: AttemptError, requests: u32) -> Self {
         let advice = match kind {
             ErrorKind::NotFound if matches!(subject, Subject::Objects(..)) => {
-                ": the token may not see it, or it was deleted: `durable-inventory check` shows what the token sees"
+                ": it was deleted, or the token can't see it: `durable-inventory check` shows what the token can see"
             }
             ErrorKind::NotFound if matches!(subject, Subject::Accounts) => ": check the API base URL",
             ErrorKind::NotFound => ": check the account id and the API base URL",
-            ErrorKind::CursorRefused => ": the listing can't go on from here and must start over",
+            ErrorKind::CursorRefused => ": the listing can't be resumed here and must start over",
             _ => "",
         };
         Self {
@@ -155,26 +155,22 @@ impl Error {
         }
     }
 
-    /// The last of `requests` attempts in `elapsed`. `reason` is a clause that says why there will be no other.
+    /// The last of `requests` attempts in `elapsed`. `because` is empty, or a clause that begins with a comma.
     pub(super) fn exhausted(
         subject: Subject<'_>,
         last: AttemptError,
         requests: u32,
         elapsed: Duration,
-        reason: impl fmt::Display,
+        because: impl fmt::Display,
     ) -> Self {
-        let seconds = elapsed.as_secs_f64();
         let tried = match requests {
             0 => "before the first attempt".to_owned(),
-            1 => format!("after 1 attempt in {seconds:.1} s"),
-            n => format!("after {n} attempts in {seconds:.1} s"),
+            1 => "after 1 attempt".to_owned(),
+            n => format!("after {n} attempts in {}", rounded(elapsed)),
         };
         Self {
             kind: ErrorKind::Exhausted,
-            message: format!(
-                "{subject}: {}: gave up {tried}, as {reason}: try again later",
-                last.message
-            ),
+            message: format!("{subject}: {}: gave up {tried}{because}: retry later", last.message),
             requests,
             source: last.source,
         }
@@ -278,9 +274,9 @@ impl AttemptError {
     pub(super) fn transport(error: reqwest::Error) -> Self {
         let wrong = RetryDecision::Final(ErrorKind::Wrong);
         let (message, decision) = if error.is_timeout() && error.is_connect() {
-            ("the API did not answer in time", RetryDecision::NOW)
+            ("the API did not respond in time", RetryDecision::NOW)
         } else if error.is_timeout() {
-            ("the API did not answer in time", RetryDecision::TIMEOUT)
+            ("the API did not respond in time", RetryDecision::TIMEOUT)
         } else if is_untrusted(&error) {
             // In the middle of a run it may be a captive portal's.
             let decision = RetryDecision::NotTheApi {
@@ -293,11 +289,11 @@ impl AttemptError {
                 decision,
             )
         } else if error.is_connect() {
-            ("no connection to the API", RetryDecision::NOW)
+            ("cannot connect to the API", RetryDecision::NOW)
         } else if error.is_builder() {
             ("the request can't be built", wrong)
         } else if error.is_body() || error.is_decode() {
-            ("the answer was cut short or is damaged", RetryDecision::NOW)
+            ("the response was cut short or is damaged", RetryDecision::NOW)
         } else {
             ("the connection to the API broke", RetryDecision::NOW)
         };

@@ -25,8 +25,8 @@ pub enum ProxyError {
     )]
     Scheme,
     #[error(
-        "a character of the password, or of another part, is taken for the URL's own: write '@' as %40, '/' as %2F, '?' as %3F \
-         and '#' as %23"
+        "a special character in the password or another part is not percent-encoded: write '@' as %40, '/' as %2F, \
+         '?' as %3F and '#' as %23"
     )]
     Ambiguous,
 }

@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep};
 use super::error::{AttemptError, Error, ErrorKind, RetryDecision, Subject};
 use super::health::ApiHealth;
 use super::limiter::Limiter;
+use crate::text::rounded;
 
 /// How long and how often to retry a transient error.
 #[derive(Debug, Clone, Copy)]
@@ -93,7 +94,7 @@ where
             attempt = attempts.count,
             wait_s,
             cause,
-            "{subject}: {}: trying again",
+            "{subject}: {}: retrying",
             failed.message
         );
         sleep(wait).await;
@@ -141,9 +142,9 @@ impl<'a> Attempts<'a> {
         let acquired = limiter.acquire(policy.budget.saturating_sub(elapsed)).await;
         acquired.map_err(|pause| {
             let asked = AttemptError::wrong(pause.why);
-            let left = pause.left.as_secs_f64();
-            let reason = format_args!("the {left:.0} s that are left go beyond the retry budget");
-            Error::exhausted(subject, asked, self.count, elapsed, reason)
+            let (left, budget) = (rounded(pause.left), rounded(policy.budget));
+            let because = format_args!(", because the pause lasts another {left} and the retry limit is {budget}");
+            Error::exhausted(subject, asked, self.count, elapsed, because)
         })
     }
 
@@ -244,18 +245,20 @@ impl<'a> Attempts<'a> {
         {
             return Error::not_the_api(kind, subject, last, self.count);
         }
-        let wait = wait.as_secs_f64();
-        // The outage began with another request.
-        if outage > elapsed + Duration::from_secs(1) {
-            let outage = outage.as_secs_f64();
-            let reason = format_args!(
-                "no request to the API has succeeded for {outage:.1} s and the next wait of {wait:.1} s goes beyond the retry \
-                 budget"
-            );
-            return Error::exhausted(subject, last, self.count, elapsed, reason);
+        let budget = self.request.policy.budget;
+        if budget.is_zero() {
+            return Error::exhausted(subject, last, self.count, elapsed, "");
         }
-        let reason = format_args!("the next wait of {wait:.1} s goes beyond the retry budget");
-        Error::exhausted(subject, last, self.count, elapsed, reason)
+        let wait = Duration::from_secs(wait.as_secs_f64().ceil() as u64);
+        let (wait, budget) = (rounded(wait), rounded(budget));
+        // The outage began with another request.
+        let since = match outage > elapsed + Duration::from_secs(1) {
+            true => format!("no request to the API has succeeded for {} and ", rounded(outage)),
+            false => String::new(),
+        };
+        let because =
+            format_args!(", because {since}the next retry, in {wait}, would exceed the retry limit of {budget}");
+        Error::exhausted(subject, last, self.count, elapsed, because)
     }
 }
 

@@ -116,7 +116,7 @@ impl Route {
                     Fault::passing(format!("{via} does not reach {api}: HTTP {status} {}", shown(&reason)))
                 }
                 Tunnel::NotHttp => Fault::mistake(format!(
-                    "{via} does not answer like an HTTP proxy: check the scheme and the port of its URL"
+                    "{via} does not respond like an HTTP proxy: check the scheme and the port of its URL"
                 )),
                 Tunnel::Status(..) | Tunnel::Unknown => Fault::passing(format!("{via} does not connect to {api}")),
             });
@@ -130,7 +130,7 @@ impl Route {
                 "{via} refuses a connection to {api}: allow it there, or add the host to NO_PROXY"
             )),
             () if says("failed parsing server response") => Fault::mistake(format!(
-                "{via} does not answer like a SOCKS proxy: check the scheme and the port of its URL"
+                "{via} does not respond like a SOCKS proxy: check the scheme and the port of its URL"
             )),
             () => Fault::passing(format!("{via} does not connect to {api}")),
         })

@@ -276,7 +276,7 @@ fn explain<'a, L: Deserialize<'a>>(body: &'a [u8], error: serde_json::Error) -> 
     };
     let place = place::<Object<Envelope<'_, L>>>(body, rows).unwrap_or_default();
     let detail = shown(&error.to_string());
-    ParseError::Unexpected(format!("the answer has an unexpected shape: {place}{detail}"))
+    ParseError::Unexpected(format!("the response has an unexpected structure: {place}{detail}"))
 }
 
 /// The place where parsing fails, as `row 3 of 100: ` or by the path of keys.
@@ -299,7 +299,7 @@ impl<T> Envelope<'_, T> {
         match (self.success.map(RawValue::get), errors) {
             (Some("true"), None) => Ok(()),
             (Some("true"), Some(errors)) => Err(ParseError::Unexpected(format!(
-                "the answer says that it succeeded, yet has errors: {}",
+                "the response reports both success and errors: {}",
                 errors.text
             ))),
             (Some("false"), errors) => Err(ParseError::Refused(errors.unwrap_or_default())),
@@ -312,7 +312,7 @@ impl<T> Envelope<'_, T> {
 }
 
 fn no_list(found: &str) -> ParseError {
-    ParseError::Unexpected(format!("the answer's result should be a list, but is {found}"))
+    ParseError::Unexpected(format!("the response's result should be a list, but is {found}"))
 }
 
 /// Converts all rows. An error names the row by its number, counted from 1.
@@ -355,7 +355,7 @@ fn namespace(row: &RawValue) -> Result<Namespace, String> {
     let row: NamespaceRow<'_> = object(row)?;
     let id: NamespaceId = identifier(row.id)?;
     if matches!(id.as_str(), "." | "..") {
-        return Err(format!("its id {} can't be a part of a URL", id.as_str()));
+        return Err(format!("its id {} can't be used in a URL", id.as_str()));
     }
     let documented = flag("use_sqlite", row.use_sqlite)?;
     let in_typings = flag("useSqlite", row.use_sqlite_in_typings)?;

@@ -74,10 +74,10 @@ fn check_format_fits(rows: &RowsArgs, format: Format) -> Result<(), Failure> {
     };
     match (format, &rows.output) {
         (Format::Ids, Location::Folder(_) | Location::Remote(_)) => {
-            refuse("--ids-only writes one list, and a folder is for a dataset: name a file for it")
+            refuse("--ids-only writes one file, but a folder or URL is for a dataset: name a file")
         }
         (Format::Parquet, Location::Stdout) if std::io::stdout().is_terminal() => {
-            refuse("Parquet is not for a terminal: name a file with --output, or pipe it")
+            refuse("cannot write Parquet to a terminal: name a file with --output, or pipe it")
         }
         _ => Ok(()),
     }
@@ -134,7 +134,7 @@ impl Job<'_> {
         let target = self.target().await?;
         let exported = export::export(&mut reader, self.table, plan, self.rows.has_data, target, stopped).await?;
         info!(
-            "{} rows of {namespaces} namespaces are in {}{}",
+            "wrote {} rows of {namespaces} namespaces to {}{}",
             number(exported.rows),
             self.rows.output,
             of_missing(exported.of_missing)
@@ -180,7 +180,7 @@ fn warn_of_pruned(plan: &export::ExportPlan) {
     for slice in plan.slices.iter().filter(|slice| slice.since.is_none()) {
         if let Some(horizon) = slice.namespace.published.horizon {
             let (label, horizon) = (shown(slice.namespace.label()), for_people(horizon));
-            warn!("namespace {label} is told from {horizon} on: what was before it was pruned");
+            warn!("namespace {label} begins at {horizon}: its history before that was pruned");
         }
     }
 }
@@ -263,7 +263,7 @@ async fn verify(settings: &Settings<'_>, path: &Location) -> Result<u8, Failure>
         return Ok(0);
     }
     Err(Failure {
-        message: format!("the dataset in {path} is not what its manifest says: do not trust it, export it again"),
+        message: format!("the dataset in {path} does not match its manifest: export it again"),
         exit_code: 1,
     })
 }
@@ -275,25 +275,25 @@ fn report(verified: &Verified, has_database: bool, pruned: usize) -> String {
     }
     let manifest = &verified.manifest;
     text.push_str(&format!(
-        "{} rows of {} namespaces in {} files: sizes, checksums and rows are those of the manifest\n",
+        "{} rows of {} namespaces in {} files: sizes, checksums and rows match the manifest\n",
         number(verified.rows),
         number(manifest.namespaces.len() as u64),
         number(manifest.files.len() as u64)
     ));
     text.push_str(if verified.digested {
-        "the digests are those of the rows\n"
+        "the digests match the rows\n"
     } else {
-        "the digests could not be computed from the rows: they are not whole snapshots with ids and flags\n"
+        "the digests were not checked: the rows are not whole snapshots with ids and flags\n"
     });
     text.push_str(if has_database {
-        "the snapshots are those of the database\n"
+        "the snapshots match the database\n"
     } else {
-        "no database was given to compare with: DATABASE_URL or --data-dir names one\n"
+        "not compared with a database: name one with DATABASE_URL or --data-dir\n"
     });
     if pruned > 0 {
         let count = number(pruned as u64);
         text.push_str(&format!(
-            "but {count} of them were pruned there, and could not be compared\n"
+            "{count} snapshots were not compared: their history was pruned from the database\n"
         ));
     }
     text

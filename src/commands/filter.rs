@@ -58,7 +58,7 @@ impl<'a> Filter<'a> {
             let accounts: BTreeSet<_> = recorded.iter().map(|there| shown(&there.account_id)).collect();
             let accounts: Vec<_> = accounts.into_iter().collect();
             return Some(format!(
-                "nothing is recorded of account {unknown}; the recorded accounts are {}",
+                "account {unknown} is not recorded; the recorded accounts are {}",
                 accounts.join(", ")
             ));
         }

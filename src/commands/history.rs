@@ -48,18 +48,17 @@ async fn life(store: &Store, filter: &Filter<'_>, object: &ObjectId) -> Result<V
     let pruned = store.pruned_object(object).await.map_err(failed)?;
     let message = match (elsewhere.first(), pruned) {
         (Some(row), _) => format!(
-            "object {object} is not recorded in the namespaces asked for, but in {}: ask without --namespace and \
+            "object {object} is not recorded in the selected namespaces, but in {}: omit --namespace and \
              --account",
             shown(label(row.name.as_deref(), &row.namespace_id))
         ),
         (None, Some(first_seen_at)) => format!(
-            "object {object} was first seen at {}, but it is gone and its history was pruned",
+            "object {object} was first seen at {}, but it was removed and its history was pruned",
             for_people(first_seen_at)
         ),
-        (None, None) => format!(
-            "no snapshot has ever listed object {object}: check the id, and `durable-inventory namespaces` for what \
-             is recorded"
-        ),
+        (None, None) => {
+            format!("object {object} is in no snapshot: check the id, and see `durable-inventory namespaces`")
+        }
     };
     Err(Failure { message, exit_code: 1 })
 }

@@ -19,7 +19,7 @@ pub fn run(folder: Option<&Path>) -> Result<u8, Failure> {
     let mut root = Cli::command().disable_help_subcommand(true);
     root.build();
     write_pages(&root, folder).map_err(|error| Failure {
-        message: format!("{}: the manual could not be written: {error}", folder.display()),
+        message: format!("{}: could not write the manual: {error}", folder.display()),
         exit_code: 1,
     })?;
     Ok(0)

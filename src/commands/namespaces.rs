@@ -127,14 +127,14 @@ async fn accept_missing(settings: &Settings<'_>, ids: &[String]) -> Result<u8, F
     for (name, verdict) in &decided {
         let name = shown(name);
         text.push_str(&match verdict {
-            MissingVerdict::Marked => format!("{name} is marked as missing; its objects stay as they were recorded\n"),
+            MissingVerdict::Marked => format!("{name} is marked as missing; its recorded objects are kept\n"),
             MissingVerdict::Listed => format!("{name} is not marked: the account lists it again\n"),
             MissingVerdict::Found => format!("{name} is not marked: it is not listed, but its objects can be read\n"),
             MissingVerdict::Unknown(why) => format!("{name} is not marked: {}\n", visible(why)),
         });
     }
     if decided.is_empty() {
-        text.push_str("no namespace waits to be marked as missing\n");
+        text.push_str("no namespace is waiting to be marked as missing\n");
     }
     terminal::out(&text)?;
     let is_marked = |(_, verdict): &(String, MissingVerdict)| matches!(verdict, MissingVerdict::Marked);

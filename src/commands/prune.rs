@@ -46,13 +46,15 @@ fn refuse_silence(pruned: &Pruned) -> Result<u8, Failure> {
     let busy = pruned.namespaces.iter().filter(|n| n.outcome == Outcome::Busy);
     for namespace in busy.clone() {
         warn!(
-            "{} is left out: a run holds it; the next prune takes its turn",
+            "{} is skipped, because a run is syncing it: the next prune will include it",
             shown_label(namespace)
         );
     }
     match busy.count() {
         busy if busy > 0 && busy == pruned.namespaces.len() => Err(Failure {
-            message: "nothing was pruned: a run holds every namespace; prune when it has ended".to_owned(),
+            message: "nothing was pruned, because a run is syncing every namespace: prune again when it has \
+                      finished"
+                .to_owned(),
             exit_code: 1,
         }),
         _ => Ok(0),
@@ -79,7 +81,7 @@ fn as_text(pruned: &Pruned, dry_run: bool) -> String {
     let sum = |of: fn(&Dropped) -> u64| number(dropped(pruned).map(of).sum());
     text.push_str(&format!(
         "{} {} intervals, {} snapshots, {} leftover rows and {} runs\n",
-        if dry_run { "would drop" } else { "dropped" },
+        if dry_run { "would delete" } else { "deleted" },
         sum(|dropped| dropped.intervals),
         sum(|dropped| dropped.snapshots),
         sum(|dropped| dropped.leftovers),

@@ -38,11 +38,11 @@ pub async fn run(settings: &Settings<'_>, args: &SnapshotsArgs) -> Result<u8, Fa
     let FoundSnapshots { rows, found } = listed.await?.unwrap_or_default();
     if (rows.len() as u64) < found {
         let (shown, found) = (number(rows.len() as u64), number(found));
-        info!("these are the newest {shown} of {found} snapshots: --limit shows more");
+        info!("showing the newest {shown} of {found} snapshots: use --limit to show more");
     }
     let text = match args.output.format() {
         OutputFormat::Json => terminal::json_lines(rows.iter().map(as_json)),
-        OutputFormat::Text if rows.is_empty() && !args.status.is_empty() => "no such snapshot is recorded\n".to_owned(),
+        OutputFormat::Text if rows.is_empty() && !args.status.is_empty() => "no snapshot matches\n".to_owned(),
         OutputFormat::Text if rows.is_empty() => complete(&format!("{NOTHING_RECORDED}\n")).into_owned(),
         OutputFormat::Text => complete(&as_text(&rows)).into_owned(),
     };

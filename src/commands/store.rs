@@ -34,10 +34,7 @@ impl StoreServer {
                     let exit_code = if error.is_configuration() { 2 } else { 1 };
                     Failure::new(error, exit_code)
                 })?;
-                info!(
-                    "the record is in the private PostgreSQL in {}",
-                    server.data_dir().display()
-                );
+                info!("using the private PostgreSQL in {}", server.data_dir().display());
                 (server.connect_options(), Some(server))
             }
         };

@@ -88,7 +88,7 @@ impl DotEnv {
         if self.is_readable_by_others && supplied.iter().any(is_secret) {
             let file = shell_word(&self.path.to_string_lossy());
             problems.push(format!(
-                "{}: others can read it, and it holds a secret: `chmod o= {file}` mends it",
+                "{}: other users can read it, and it contains a secret: run `chmod o= {file}`",
                 self.path.display()
             ));
         }
@@ -128,13 +128,13 @@ impl DotEnv {
         let own = geteuid().as_raw();
         if metadata.uid() != own && metadata.uid() != 0 {
             return Err(format!(
-                "not read, as it belongs to user id {}: `chown {own} {name}` mends it, if its content is yours",
+                "not read, because it belongs to user id {}: if its content is yours, run `chown {own} {name}`",
                 metadata.uid()
             ));
         }
         if metadata.mode() & WRITTEN_BY_OTHERS != 0 {
             return Err(format!(
-                "not read, as others can write it: `chmod go-w {name}` mends it"
+                "not read, because other users can change it: run `chmod go-w {name}`"
             ));
         }
         self.is_readable_by_others = self

@@ -44,7 +44,7 @@ impl fmt::Display for Origin {
 
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    #[error("{origin}: cannot read {what}: check that it is there and that this user may read it")]
+    #[error("{origin}: cannot read {what}: check that it exists and that this user may read it")]
     Unreadable {
         origin: Origin,
         what: String,
@@ -54,13 +54,15 @@ pub enum ConfigError {
     File { origin: Origin, problem: String },
     #[error("{origin}: the value is not UTF-8 text: set it again")]
     NotText { origin: Origin },
-    #[error("{origin}: {other} is given too: leave one of the two out")]
+    #[error("{origin}: {other} is set too: remove one of the two")]
     BothGiven { origin: Origin, other: String },
     #[error("{origin}: set, but empty: unset it, or name a file")]
     EmptyVariable { origin: Origin },
     #[error("{origin}: the file that it names is empty: write the secret into it")]
     EmptySecret { origin: Origin },
-    #[error("{origin}: names a file, but looks like the secret itself: write that into a file of its own")]
+    #[error(
+        "{origin}: expected the path of a file, but this looks like the secret itself: write the secret into a file"
+    )]
     SecretForName { origin: Origin },
     #[error("{origin}: {what} is {form}, not UTF-8 text: write the file again as UTF-8, without a byte order mark")]
     NotUtf8 {
@@ -70,27 +72,27 @@ pub enum ConfigError {
     },
     #[error("{origin}: a token or key has only letters, digits, '-' and '_', but this value {what}")]
     MalformedSecret { origin: Origin, what: &'static str },
-    #[error("{origin}: not an e-mail address: it has an '@', no white space and no quotation marks")]
+    #[error("{origin}: not an email address: it needs an '@', and no white space or quotation marks")]
     MalformedEmail { origin: Origin },
-    #[error("{origin}: not the URL of a PostgreSQL database: it starts with postgres:// and is one line")]
+    #[error("{origin}: not the URL of a PostgreSQL database: it must start with postgres:// and be one line")]
     MalformedDatabaseUrl { origin: Origin },
     #[error(
-        "{origin}: a character of the password, or of another part, is taken for the URL's own: write '@' as %40, '/' as %2F, \
-         '?' as %3F and '#' as %23"
+        "{origin}: a special character in the password or another part is not percent-encoded: write '@' as %40, '/' \
+         as %2F, '?' as %3F and '#' as %23"
     )]
     AmbiguousUrl { origin: Origin },
-    #[error("{origin}: not a path, but an address: write it into a file, and name that")]
+    #[error("{origin}: expected a path, not a URL: write the URL into a file, and give the path of that file")]
     AddressForPath { origin: Origin },
     #[error("{origin}: {variable} is not set or empty: set it, or change the name here")]
     VariableNotSet { origin: Origin, variable: String },
-    #[error("{origin}: is given without {missing}: add that, or use a token in place of both")]
+    #[error("{origin}: set without {missing}: set that too, or use a token instead of both")]
     HalfAPair { origin: Origin, missing: &'static str },
     #[error("{origin}: a quotation mark is not closed")]
     UnclosedQuote { origin: Origin },
     #[error("{origin}: names no program: write the program and its arguments, such as wrangler auth token --json")]
     NoProgram { origin: Origin },
     #[error(
-        "{origin}: not run, as others can write {} and so choose what runs: `chmod go-w {}` mends it",
+        "{origin}: not run, because other users can change {} and so what runs: run `chmod go-w {}`",
         file.display(),
         shell_word(&file.to_string_lossy())
     )]
@@ -105,7 +107,7 @@ pub enum ConfigError {
         "no account: set CLOUDFLARE_ACCOUNT_ID, for example CLOUDFLARE_ACCOUNT_ID=023e105f4ecef8ad9ca31a8372d0c353"
     )]
     NoAccount,
-    #[error("--account: {account} is not in {}: that lists {known}", file.display())]
+    #[error("--account: {account} is not in {}, which lists {known}", file.display())]
     AccountNotInFile {
         account: AccountId,
         file: PathBuf,
@@ -118,7 +120,7 @@ pub enum ConfigError {
          Account home"
     )]
     NotCloudflaresAccount { origin: Origin },
-    #[error("{origin}: {account} stands in line {first} already: put both tables into one")]
+    #[error("{origin}: {account} is already defined in line {first}: merge the two tables")]
     AccountTwice {
         origin: Origin,
         account: AccountId,
@@ -133,7 +135,7 @@ pub enum ConfigError {
     #[error("{origin}: {problem}")]
     BaseUrl { origin: Origin, problem: BaseUrlError },
     #[error(
-        "{}{share} % of the quota {quota} is less than one request: raise the quota or the quota share",
+        "{}{share}% of the quota {quota} is less than one request: raise the quota or the quota share",
         of(account)
     )]
     NothingLeft {

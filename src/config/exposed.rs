@@ -32,14 +32,17 @@ impl Settings<'_> {
             let exposed = !is_safe(&written) && !is_safe(&path) && is_open(&path, READ_OR_WRITTEN);
             let file = shell_word(&written.to_string_lossy());
             exposed.then(|| {
-                format!("{origin}: others can read or write the secret's file: `chmod g-w,o= {file}` mends it")
+                format!("{origin}: other users can read or write the secret's file: run `chmod g-w,o= {file}`")
             })
         });
         let path = &self.file.path;
         let config = fs::canonicalize(path).is_ok_and(|path| is_open(&path, WRITTEN));
         let file = shell_word(&path.to_string_lossy());
         let config = config.then(|| {
-            format!("{file}: others can write it, and it says where tokens are sent: `chmod o-w {file}` mends it")
+            format!(
+                "{file}: other users can change this file, and with it where tokens are sent: run `chmod o-w \
+                     {file}`"
+            )
         });
         secrets.chain(config).collect()
     }

@@ -234,7 +234,7 @@ fn plain(message: &str) -> String {
         ("api_key", "api_key_file or api_key_env"),
     ] {
         if message.starts_with(&format!("unknown field `{key}`,")) {
-            return format!("unknown key `{key}`: this file holds no secrets, write {instead}");
+            return format!("unknown key `{key}`: secrets do not belong in this file, use {instead}");
         }
     }
     // Our keys are lower-case letters and underscores. Any other text may be a secret in the place of a key.

@@ -69,17 +69,17 @@ fn unlike_a_token(text: &str, others: &str) -> Option<&'static str> {
         return None;
     }
     if text.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("bearer ")) {
-        return Some("begins with \"Bearer\": leave that out, it is added by this program");
+        return Some("begins with \"Bearer\": remove that, because the program adds it");
     }
     let has = |wanted: &[char]| text.contains(wanted);
     Some(match text {
         _ if has(&['"', '\'', '`', '‘', '’', '“', '”']) => {
-            "has quotation marks: leave them out; env files of docker and systemd units may keep them as part of the value"
+            "has quotation marks: remove them; Docker and systemd may read them from env files as part of the value"
         }
         _ if has(&['$']) => "has a '$': the name of a variable was not replaced by its value",
-        _ if has(&['=']) => "has a '=': write the token alone, without the name of a variable",
-        _ if has(&['*']) => "has a '*': it is a masked copy, so copy the token where it was created",
-        _ if has(&['\\']) => "has a backslash: leave out what escapes a line's end or a character",
+        _ if has(&['=']) => "has a '=': give the token alone, without the name of a variable",
+        _ if has(&['*']) => "has a '*', so it is a masked copy: copy the token where it was created",
+        _ if has(&['\\']) => "has a backslash: remove what escapes a line break or a character",
         _ if has(&['\u{feff}']) => "begins with a byte order mark: write the file again as UTF-8 without one",
         _ if text.contains(char::is_whitespace) => "has white space or several lines: check what was pasted",
         _ if text.contains(char::is_control) => "has control characters: check what was pasted",

@@ -26,16 +26,21 @@ pub enum DiffError {
         column: &'static str,
     },
 
-    #[error("{place} has no column object_id: a header row has to name it, and has_stored_data where it is there")]
+    #[error("{place} has no column object_id: add a header row that names it, and has_stored_data if the file has it")]
     NoIdColumn { place: String },
 
-    #[error("{place} is an export of {what}: objects are compared, as `export objects` writes them")]
+    #[error(
+        "{place} is an export of {what}, but only exports of objects can be compared: use `durable-inventory export \
+         objects`"
+    )]
     NoObjects { place: String, what: String },
 
-    #[error("the files in {place} are in the format {format}, which is none that this program writes")]
+    #[error("the files in {place} have the unknown format {format}")]
     Format { place: String, format: String },
 
-    #[error("{part} in {place} has {found} rows, and its manifest says {told}: `export verify` tells more")]
+    #[error(
+        "{part} in {place} has {found} rows, but its manifest says {told}: run `durable-inventory export verify` on it"
+    )]
     PartRows {
         place: String,
         part: String,
@@ -49,22 +54,22 @@ pub enum DiffError {
     #[error("{place} lists {duplicates}")]
     Duplicates { place: String, duplicates: Duplicates },
 
-    #[error("{place} speaks of more than {limit} namespaces")]
+    #[error("{place} contains more than {limit} namespaces")]
     TooManyNamespaces { place: String, limit: usize },
 
-    #[error("only one side can come from stdin")]
+    #[error("only one side can be stdin")]
     StdinTwice,
 
     #[error("the two sides have no namespace in common: nothing can be compared")]
     NothingInCommon,
 
     #[error(
-        "no namespace of either side matches --namespace and --account: a file names namespaces by their ids alone, so give an \
-         id, or compare with a moment of the record, which knows their names"
+        "no namespace of either side matches --namespace and --account: files contain only the ids of namespaces, so \
+         give an id, or compare with a point in time"
     )]
     NothingSelected,
 
-    #[error("a temporary file could not be used: TMPDIR names the folder for them")]
+    #[error("cannot use a temporary file in the folder that TMPDIR names")]
     Temporary(#[source] io::Error),
 
     #[error(transparent)]
@@ -138,8 +143,8 @@ impl fmt::Display for Duplicates {
         if let Some((one, other)) = &self.namespaces {
             write!(
                 f,
-                "; the first is in the namespaces {one} and {other}, and the other side has no column that would tell \
-                 them apart"
+                "; the first is in the namespaces {one} and {other}, and the other side has no column to tell them \
+                 apart"
             )?;
         }
         Ok(())

@@ -15,9 +15,9 @@ pub enum Operand {
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidOperand {
-    #[error("there is no file or folder {0:?}, and it is no moment: {1}")]
+    #[error("{0:?} is neither an existing file or folder nor a point in time: {1}")]
     Neither(String, InvalidMoment),
-    #[error("what is compared is a moment, a file, a folder or an object store with a dataset, or - for stdin")]
+    #[error("expected a point in time, a file, a folder or an object store with a dataset, or - for stdin")]
     Empty,
     #[error(transparent)]
     Place(#[from] InvalidLocation),

@@ -52,7 +52,7 @@ pub enum Value<'a> {
 pub enum InvalidColumns {
     #[error("there is no column {asked:?}: the columns are {there}")]
     Unknown { asked: String, there: String },
-    #[error("column {0} is asked for twice")]
+    #[error("column {0} is named twice")]
     Twice(&'static str),
 }
 

@@ -18,7 +18,7 @@ pub enum ExportError {
     #[error(transparent)]
     NoRecord(#[from] NoRecord),
 
-    #[error("none of the {namespaces} namespaces has a record of {moment}: the first one begins at {first}")]
+    #[error("none of the {namespaces} namespaces was recorded at {moment}: the first snapshot is from {first}")]
     NoRecords {
         namespaces: usize,
         moment: Moment,
@@ -31,10 +31,10 @@ pub enum ExportError {
     #[error("no snapshot of the selected namespaces is published yet: see `durable-inventory snapshots`")]
     NothingPublished,
 
-    #[error("snapshot {0} is not of a namespace that was asked for: see `durable-inventory snapshots`")]
+    #[error("snapshot {0} belongs to a namespace that is not selected: see `durable-inventory snapshots`")]
     OtherNamespace(i32),
 
-    #[error("{since} is later than {until}: nothing lies between them")]
+    #[error("{since} is later than {until}: swap the two")]
     Backwards { since: Moment, until: Moment },
 
     #[error("{place} could not be written")]
@@ -43,13 +43,13 @@ pub enum ExportError {
     #[error("{place} could not be read")]
     Read { place: String, source: io::Error },
 
-    #[error("{place} holds no dataset, or one whose export did not finish: there is no manifest.json")]
+    #[error("{place} contains no complete dataset: manifest.json is missing")]
     NoManifest { place: String },
 
-    #[error("manifest.json in {place} is none that this program writes")]
+    #[error("manifest.json in {place} was not written by durable-inventory")]
     ForeignManifest { place: String, source: serde_json::Error },
 
-    #[error("manifest.json in {place} is of format version {found}, and this program knows {known}")]
+    #[error("manifest.json in {place} has format version {found}, but this program supports {known}")]
     ManifestVersion { place: String, found: u32, known: u32 },
 
     #[error(transparent)]
@@ -58,7 +58,7 @@ pub enum ExportError {
     #[error("{0} can't be used: this program was built without object stores")]
     NoObjectStores(String),
 
-    #[error("stopped by a signal; nothing was left behind")]
+    #[error("stopped by a signal; no partial output is left")]
     Stopped,
 }
 
@@ -84,8 +84,8 @@ impl ExportError {
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Loss {
     #[error(
-        "{place} holds a dataset of {}, which an export of {asked} would replace, so nothing was written: name another \
-         place, or give --replace to drop what is there",
+        "{place} contains a dataset of {}, which an export of {asked} would replace, so nothing was written: name \
+         another place, or use --replace",
         shown(.found)
     )]
     Table {
@@ -95,8 +95,8 @@ pub enum Loss {
     },
 
     #[error(
-        "the dataset in {place} would lose {} of its {of} namespaces, which this export does not have ({}), so nothing was \
-         written: export them too, name another place, or give --replace to drop them",
+        "the dataset in {place} would lose {} of its {of} namespaces, which this export lacks ({}), so nothing was \
+         written: export them too, name another place, or use --replace to drop them",
         .lost.len(), first_names(.lost)
     )]
     Namespaces {
@@ -139,13 +139,13 @@ impl fmt::Display for NoRecord {
             // Snapshots are counted, so that the moment may be later than the beginning.
             Moment::Latest(back) => write!(
                 f,
-                "namespace {namespace}{missing} has fewer than {} snapshots, so none is {moment}: its record begins at \
-                 {begins}",
+                "namespace {namespace}{missing} has fewer than {} snapshots, so none is {moment}: its first snapshot is \
+                 from {begins}",
                 u64::from(*back) + 1
             ),
             _ => write!(
                 f,
-                "nothing is recorded of namespace {namespace}{missing} at {moment}: its record begins at {begins}"
+                "namespace {namespace}{missing} was not recorded at {moment}: its first snapshot is from {begins}"
             ),
         }
     }

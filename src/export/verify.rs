@@ -44,7 +44,7 @@ pub fn verify(store: &dyn DatasetStore, place: &str) -> Result<Verified, ExportE
     };
     let (manifest, problems) = (&verified.manifest, &mut verified.problems);
     let Some(format) = manifest.file_format() else {
-        problems.push(format!("its format is {}, which is none", shown(&manifest.format)));
+        problems.push(format!("unknown format {}", shown(&manifest.format)));
         verified.digested = false;
         return Ok(verified);
     };
@@ -80,15 +80,15 @@ fn check(
     let mut file = store.open(&listed.path).map_err(unreadable)?;
     let (bytes, sha256) = hash(&mut file).map_err(unreadable)?;
     if bytes != listed.bytes {
-        return Err(format!("it has {bytes} bytes, and its manifest says {}", listed.bytes));
+        return Err(format!("it has {bytes} bytes, but the manifest says {}", listed.bytes));
     }
     if sha256 != listed.sha256 {
-        return Err("its SHA-256 is not the one of its manifest".to_owned());
+        return Err("its SHA-256 differs from the manifest".to_owned());
     }
     file.rewind().map_err(unreadable)?;
     let rows = count(format, file, digests).map_err(|error| chain(&error))?;
     if rows != listed.rows {
-        return Err(format!("it has {rows} rows, and its manifest says {}", listed.rows));
+        return Err(format!("it has {rows} rows, but the manifest says {}", listed.rows));
     }
     Ok(rows)
 }
@@ -142,7 +142,7 @@ fn compare_digests(manifest: &Manifest, digests: &Digests, problems: &mut Vec<St
         let listed = manifest.namespaces.iter().filter_map(|it| digest_of(&it.digest));
         let found = digests.values().copied();
         if listed.fold(SetDigest::default(), SetDigest::plus) != found.fold(SetDigest::default(), SetDigest::plus) {
-            problems.push("its rows do not have the digests that its manifest says".to_owned());
+            problems.push("the digests of its rows differ from the manifest".to_owned());
         }
         return;
     }
@@ -154,7 +154,7 @@ fn compare_digests(manifest: &Manifest, digests: &Digests, problems: &mut Vec<St
         let found = digests.get(&ids).copied().unwrap_or_default();
         if digest_of(&namespace.digest) != Some(found) {
             problems.push(format!(
-                "namespace {}: its rows do not have the digest that the manifest says",
+                "namespace {}: the digest of its rows differs from the manifest",
                 shown(&namespace.namespace_id)
             ));
         }

@@ -37,11 +37,11 @@ pub enum Step {
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PaginationError {
-    #[error("the API gave out the cursor that it had just been asked with, so the walk would never end")]
+    #[error("the API returned the same cursor that was in the request, so the list would never end")]
     RepeatedCursor,
-    #[error("the API's cursors go in a circle, so the walk would never end")]
+    #[error("the API's cursors repeat themselves, so the list would never end")]
     CursorCycle,
-    #[error("the API sent {MAX_EMPTY_PAGES} empty pages in a row, each with a cursor")]
+    #[error("the API returned {MAX_EMPTY_PAGES} empty pages in a row, each with a cursor")]
     OnlyEmptyPages,
 }
 

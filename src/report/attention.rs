@@ -65,7 +65,7 @@ pub(super) fn of_run(run: &LastRun) -> Option<Attention> {
         account_id: String::new(),
         namespace_id: String::new(),
         label: format!("run {}", run.run_id),
-        why: "the last run recorded nothing: its log says why, and so does `durable-inventory check`".to_owned(),
+        why: "the last run recorded nothing: see its log, or run `durable-inventory check`".to_owned(),
         snapshot_id: None,
     })
 }
@@ -121,7 +121,7 @@ pub(super) fn of_namespace(
     }
     if let Some(growth) = figures.growth.filter(|_| figures.sudden) {
         let why = format!(
-            "its latest growth is {} objects a day, its usual {} a day",
+            "grew by {} objects in the last day, usually by {}",
             words::decimal(growth.latest),
             words::decimal(growth.usual)
         );
@@ -143,17 +143,17 @@ fn last_error(row: &ReportRow) -> String {
 fn stale(options: &ReportOptions, at: OffsetDateTime, row: &ReportRow, figures: &NamespaceFigures) -> Option<String> {
     let limit = Duration::try_from(options.stale_after).unwrap_or(Duration::MAX);
     let why = match figures.age(at) {
-        Some(age) if age > limit => format!("its newest snapshot is {} old", words::age(age)),
+        Some(age) if age > limit => format!("its latest snapshot is {} old", words::age(age)),
         None if at - row.namespace.first_seen_at > limit => {
             format!(
-                "listed since {}, and not recorded yet",
+                "listed since {}, but not recorded yet",
                 words::day(row.namespace.first_seen_at)
             )
         }
         _ => return None,
     };
     Some(match row.unpublished.last_status.as_deref() {
-        Some("interrupted") => format!("{why}; the last walk was interrupted: {}", last_error(row)),
+        Some("interrupted") => format!("{why}; its last sync was interrupted: {}", last_error(row)),
         _ => why,
     })
 }

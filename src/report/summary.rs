@@ -12,7 +12,7 @@ pub fn totals(report: &Report) -> String {
         text.push_str(&format!(", {} with data", percent(share)));
     }
     if totals.count.unknown > 0 {
-        text.push_str(&format!("; of {} that is unknown", number(totals.count.unknown)));
+        text.push_str(&format!(", {} unknown", number(totals.count.unknown)));
     }
     if totals.unrecorded > 0 {
         text.push_str(&format!("; {} not recorded yet", namespaces(totals.unrecorded)));
@@ -32,7 +32,7 @@ pub fn partial_changes(report: &Report) -> Option<String> {
         .collect();
     (!partial.is_empty()).then(|| {
         format!(
-            "total changes are of the namespaces that were recorded then; {}",
+            "total changes include only namespaces that were recorded then: {}",
             partial.join(", ")
         )
     })

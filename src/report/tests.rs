@@ -93,7 +93,7 @@ fn a_change_needs_a_number_at_both_ends() {
     assert_eq!(report.totals.count.objects, 60);
     assert_eq!(
         words_of(&report),
-        Some("total changes are of the namespaces that were recorded then; 1 day: 1 of 2, 7 days: 1 of 2".to_owned())
+        Some("total changes include only namespaces that were recorded then: 1 day: 1 of 2, 7 days: 1 of 2".to_owned())
     );
 }
 

@@ -3,7 +3,7 @@
 use time::{Duration, OffsetDateTime, UtcOffset};
 
 use super::series::Day;
-use crate::text::number;
+use crate::text::{number, rounded};
 
 /// Stands for a value that is unknown or does not apply.
 pub const NONE: &str = "\u{2013}";
@@ -24,7 +24,7 @@ pub fn percent(share: f64) -> String {
         0.0 | 100.0 => tenths,
         _ => tenths.clamp(1.0, 999.0),
     };
-    format!("{:.1} %", tenths / 10.0)
+    format!("{:.1}%", tenths / 10.0)
 }
 
 /// Rounds to a whole number, or to a tenth below 10.
@@ -37,13 +37,7 @@ pub fn decimal(n: f64) -> String {
 
 /// Rounds down to the largest unit that fits.
 pub fn age(age: Duration) -> String {
-    let seconds = age.whole_seconds().max(0);
-    match seconds {
-        0..60 => format!("{seconds} s"),
-        60..3_600 => format!("{} min", seconds / 60),
-        3_600..172_800 => format!("{} h", seconds / 3_600),
-        _ => format!("{} d", seconds / 86_400),
-    }
+    rounded(age.try_into().unwrap_or_default())
 }
 
 /// Shows a duration in the largest unit that divides it.
@@ -113,7 +107,7 @@ mod tests {
         assert_eq!([0, 1_234, -1].map(|n| signed(n, '-')), ["0", "+1,234", "-1"]);
         assert_eq!(
             [0.0, 100.0, 99.99, 0.001, 59.85].map(percent),
-            ["0.0 %", "100.0 %", "99.9 %", "0.1 %", "59.9 %"]
+            ["0.0%", "100.0%", "99.9%", "0.1%", "59.9%"]
         );
         assert_eq!([0.0, 0.25, 3.0, 1234.5].map(decimal), ["0", "0.2", "3", "1,235"]);
         assert_eq!(

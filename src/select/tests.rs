@@ -133,7 +133,7 @@ fn bad_patterns_are_named() {
     );
     assert_eq!(
         message(""),
-        "a pattern is empty: leave it out, or use '*' for everything that has a value there"
+        "a pattern is empty: remove it, or use '*' to match any value"
     );
     assert_eq!(Pattern::all_of(Parts::default()).unwrap_err(), InvalidPattern::NoKeys);
 }

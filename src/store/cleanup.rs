@@ -51,7 +51,7 @@ impl Lease {
         )
         .fetch_all(&self.store.pool)
         .await
-        .doing("look for what a run that died left")?;
+        .doing("find leftovers of a run that was killed")?;
         for snapshot in left {
             // A held snapshot keeps its changes until someone decides about them, and no longer needs its spool.
             if !snapshot.held {
@@ -71,16 +71,18 @@ impl Lease {
     /// Deletes the rows of a baseline that was given up. A baseline writes them in place, hidden as long as the
     /// namespace has no published snapshot.
     pub(super) async fn clear_hidden_rows(&self) -> Result<(), StoreError> {
-        let doing = "drop the rows of an unfinished baseline";
+        let doing = "delete the rows of an unfinished first snapshot";
         self.delete(HIDDEN, self.namespace_key, doing).await
     }
 
     async fn clear_changes(&self, snapshot_id: i32) -> Result<(), StoreError> {
-        self.delete(STAGED, snapshot_id, "drop what a walk had staged").await
+        self.delete(STAGED, snapshot_id, "delete the staged changes of a sync")
+            .await
     }
 
     async fn clear_spool(&self, snapshot_id: i32) -> Result<(), StoreError> {
-        self.delete(SPOOLED, snapshot_id, "drop what a walk had spooled").await
+        self.delete(SPOOLED, snapshot_id, "delete the spooled pages of a sync")
+            .await
     }
 
     /// Deletes one batch after another, each from where the last one ended: deleted rows that an old reader keeps from

@@ -65,7 +65,7 @@ impl Store {
             })
             .connect_with(options.clone())
             .await
-            .doing("be connected to")?;
+            .doing("open a connection")?;
         let store = Self {
             pool,
             options,
@@ -109,7 +109,7 @@ impl Store {
         )
         .fetch_one(&self.pool)
         .await
-        .doing("tell its version")?;
+        .doing("read the server's version")?;
         if number < 140_000 {
             return Err(StoreError::OldServer { found: name });
         }
@@ -121,7 +121,7 @@ impl Store {
         let theirs: f64 = sqlx::query_scalar("select extract(epoch from pg_catalog.clock_timestamp())::float8")
             .fetch_one(&self.pool)
             .await
-            .doing("tell the time")?;
+            .doing("read the time")?;
         let ours = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
         Ok(ours.as_secs_f64() - theirs)
     }
@@ -158,8 +158,8 @@ impl Store {
         };
         match tokio::time::timeout(END_TIMEOUT, ended).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::debug!(%error, "the sessions could not be ended"),
-            Err(_) => tracing::debug!("the sessions could not be ended in time"),
+            Ok(Err(error)) => tracing::debug!(%error, "could not end the database sessions"),
+            Err(_) => tracing::debug!("could not end the database sessions in time"),
         }
     }
 }

@@ -127,7 +127,7 @@ impl Reader {
         mut row: impl FnMut(&Fields<'_>) -> Result<Option<T>, StoreError>,
         mut deliver: impl AsyncFnMut(Vec<T>) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>, StoreError> {
-        let doing = "read the record";
+        let doing = "read the inventory";
         let statement = format!("copy ({query}) to stdout (format binary)");
         let mut messages = self.session.copy_out_raw(&statement).await.doing(doing)?;
         let mut decoder = RowDecoder::default();

@@ -44,8 +44,8 @@ pub(super) async fn settle(options: PgConnectOptions) -> Result<PgConnectOptions
         }
         Err(error) if is_declined(&error) || has_code(&error, INVALID_AUTHORIZATION) => {
             tracing::warn!(
-                "the connection to the database at {} is unencrypted, and so is the password where the server asks for \
-                 it: turn on TLS there and set sslmode=verify-full, or set sslmode=disable where the network is yours",
+                "the connection to the database at {} is unencrypted, including any password: enable TLS on the \
+                 server and set sslmode=verify-full, or, on a trusted network, set sslmode=disable",
                 place(&options)
             );
             Ok(options.ssl_mode(PgSslMode::Disable))

@@ -16,24 +16,23 @@ pub const NOTHING_RECORDED: &str = "nothing recorded yet; run `durable-inventory
 
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    #[error("the database failed while it was to {doing}")]
+    #[error("the database failed: could not {doing}")]
     Database { doing: &'static str, source: DatabaseFault },
 
-    #[error("the database at {place} could not be connected to")]
+    #[error("cannot connect to the database at {place}")]
     Unreachable { place: String, source: DatabaseFault },
 
     #[error(
-        "the database at {place} does not offer TLS, so the password and the record would go there unencrypted: turn on TLS \
-         there, or add sslmode=disable to the database's URL where the network is yours"
+        "the database at {place} does not offer TLS, so the password and the inventory would be sent unencrypted: \
+         enable TLS on the server, or, on a trusted network, add sslmode=disable to the database's URL"
     )]
     NoTls { place: String },
 
     #[error(
-        "the schema `inventory` belongs to the role {}, and this session's role is {user}; nothing in it was touched: \
-         connect as the schema's owner{}, or, if it is this program's record, hand it over with `alter schema inventory \
-         owner to {user}`",
+        "the schema `inventory` belongs to the role {}, not to this session's role {user}, so nothing was changed: \
+         connect as the schema's owner{}, or, if this program created it, run `alter schema inventory owner to {user}`",
         shown(.owner),
-        if *.superuser { "" } else { ", or use it with the rights that the owner gave by --no-migrate" }
+        if *.superuser { "" } else { ", or use the privileges that the owner granted, with --no-migrate" }
     )]
     ForeignSchema {
         owner: String,
@@ -43,39 +42,39 @@ pub enum StoreError {
     },
 
     #[error(
-        "{} belongs to the role {}, and the schema `inventory` to another; it would run with this session's rights, so \
-         nothing was touched: {remedy}",
+        "{} belongs to the role {}, and the schema `inventory` to another; it would run with this session's rights, \
+         so nothing was changed: {remedy}",
         shown(.what), shown(.role)
     )]
     ForeignObject { what: String, role: String, remedy: String },
 
     #[error(
-        "the database gives numbers below the record's newest: its sequences began again, as after a replication or a \
-         restore; nothing was published. As the owner of the schema `inventory`, run `{statements}`"
+        "the database's sequences are behind the newest numbers in its tables, as after replication or a restore, so \
+         nothing was published. As the owner of the schema `inventory`, run `{statements}`"
     )]
     SequencesBehind { statements: String },
 
     /// The database lost commits: after a crash, or a failover to a server that lagged behind.
-    #[error("the database lost pages of this walk that it had committed")]
+    #[error("the database lost committed pages of this sync")]
     CheckpointLost,
 
     /// The private server ended, and could not be started again: waiting does not help.
-    #[error("the database is gone")]
+    #[error("the private PostgreSQL stopped and could not be restarted")]
     ServerEnded { source: managed_postgres::Error },
 
     #[error(
-        "the database at {place} is not the one that this run began with ({difference}), so nothing was written to it: find \
-         out what took its place, and sync again when the right one is back"
+        "the database at {place} is not the one that this run began with ({difference}), so nothing was written to \
+         it: check which database is there now, and sync again when it is the right one"
     )]
     OtherDatabase { place: String, difference: Difference },
 
     /// Another process acquired the namespace's lock in the meantime, so nothing may be written.
-    #[error("this run no longer holds the namespace's lock, so nothing more was written: another run took it over")]
+    #[error("another run took over the namespace's lock, so this run wrote nothing more")]
     FenceLost,
 
     #[error(
-        "account {account} was recorded from {recorded}, not from {asked}: an account's record stays bound to the API \
-         that it came from; use another database (or --data-dir) for the other one"
+        "account {account} was recorded from {recorded}, not from {asked}: use another database (or --data-dir) for \
+         another API"
     )]
     OtherApi {
         account: AccountId,
@@ -83,12 +82,12 @@ pub enum StoreError {
         asked: String,
     },
 
-    #[error("the record does not hold what it should: {what}")]
+    #[error("the inventory is inconsistent: {what}")]
     Inconsistent { what: String },
 
     #[error(
-        "the record of namespace {} was changed by hand: {what}; `durable-inventory sync --rebuild {}` mends the present, \
-         but not what was before",
+        "the rows of namespace {} were changed by something else: {what}; `durable-inventory sync --rebuild {}` \
+         repairs the current objects, but not their history",
         shown(.namespace), shell_word(.namespace_id)
     )]
     Altered {
@@ -97,34 +96,32 @@ pub enum StoreError {
         what: String,
     },
 
-    #[error("the database's schema `inventory` is at version {found}, this program knows {known}: {todo}")]
+    #[error("the schema `inventory` has version {found}, but this program needs version {known}: {todo}")]
     SchemaVersion { found: i64, known: i64, todo: &'static str },
 
-    #[error("the schema `inventory` could not be brought up to date; `durable-inventory migrate` tries again")]
+    #[error("the schema `inventory` could not be updated; to retry, run `durable-inventory migrate`")]
     Migration { source: sqlx::migrate::MigrateError },
 
-    #[error(
-        "PostgreSQL {found} is too old: version 14 or newer is needed (it ends the session of a run that went silent)"
-    )]
+    #[error("PostgreSQL {found} is too old: version 14 or newer is required")]
     OldServer { found: String },
 
     #[error(
-        "the database is reached through a pooler in transaction mode, where locks are nobody's: use its session mode, \
-         or the database's own port"
+        "the connection goes through a pooler in transaction mode, which does not support session locks: use its \
+         session mode, or connect to PostgreSQL directly"
     )]
     TransactionPooler,
 
-    #[error("the record holds a namespace id or account id that is no valid one: {text:?}")]
+    #[error("the inventory contains an invalid namespace id or account id: {text:?}")]
     InvalidId { text: String },
 
-    #[error("{asked} is in the future: the record can be asked for moments up to {known_until}")]
+    #[error("{asked} is in the future: the latest possible time is {known_until}")]
     Future {
         asked: OffsetDateTime,
         known_until: OffsetDateTime,
     },
 
     #[error(
-        "{moment} is too early for namespace {}: its history before {} was pruned, so ask for that moment or a later one",
+        "{moment} is too early for namespace {}: its history before {} was pruned, so choose that time or a later one",
         shown(.namespace), utc(*.horizon)
     )]
     Pruned {
@@ -132,16 +129,15 @@ pub enum StoreError {
         moment: Moment,
         horizon: OffsetDateTime,
     },
-    #[error("there is no snapshot {0}, or it was pruned: see `durable-inventory snapshots`")]
+    #[error("snapshot {0} does not exist or was pruned: see `durable-inventory snapshots`")]
     NoSnapshot(i32),
 
     #[error(
-        "snapshot {snapshot} is {status}, and only a complete one is part of the record: see `durable-inventory \
-         snapshots`"
+        "snapshot {snapshot} is {status}, and only complete snapshots can be used: see `durable-inventory snapshots`"
     )]
     Unpublished { snapshot: i32, status: String },
 
-    #[error("nothing is recorded of namespace {0}: see `durable-inventory namespaces`")]
+    #[error("namespace {0} is not recorded: see `durable-inventory namespaces`")]
     UnknownNamespace(NamespaceId),
 }
 
@@ -223,7 +219,7 @@ impl fmt::Display for DatabaseFault {
                 {
                     // The routine is the same in any language of the server.
                     Some("check_enable_rls") => f.write_str(
-                        ": it would hide rows from this role, so use one with BYPASSRLS, or the owner of the tables",
+                        ": it hides rows from this role; use a role with BYPASSRLS, or the owner of the tables",
                     ),
                     _ => Ok(()),
                 }

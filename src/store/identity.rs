@@ -58,8 +58,8 @@ pub enum Difference {
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::NoRecord => "its record is not there or can't be read",
-            Self::Identity => "its record has another identity",
+            Self::NoRecord => "its inventory is missing or can't be read",
+            Self::Identity => "its inventory has another identity",
             Self::Publications => "its newest publication is older than one that this run has seen",
             Self::Leases => "its locks were acquired less often than this run has seen",
         })
@@ -140,7 +140,7 @@ impl Store {
         if self.known.seen().marks.is_some() {
             return Ok(());
         }
-        let doing = "tell which record it holds";
+        let doing = "read the identity of the inventory";
         let mut session = self.pool.acquire().await.doing(doing)?;
         match read(&mut session).await {
             Ok(marks) => self.known.seen().marks = marks,

@@ -138,7 +138,7 @@ pub struct LockConnection {
 
 impl LockConnection {
     pub async fn open(store: &Store) -> Result<Arc<Self>, StoreError> {
-        let doing = "open the session for locks";
+        let doing = "open a session for locks";
         let mut session = connect(&store.options).await.doing(doing)?;
         session.execute(SAFE_DEFAULTS).await.doing(doing)?;
         session.execute(SESSION).await.doing(doing)?;
@@ -179,7 +179,7 @@ impl LockConnection {
     async fn noticing_loss<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
         let silent = || {
             let source = sqlx::Error::Io(std::io::ErrorKind::TimedOut.into());
-            StoreError::while_doing("answer the session for locks")(source)
+            StoreError::while_doing("use the session for locks")(source)
         };
         let done = tokio::time::timeout(STATEMENT_TIMEOUT, work)
             .await
@@ -240,12 +240,12 @@ impl LockConnection {
         )
         .fetch_all(&mut *self.session.lock().await)
         .await
-        .doing("end the lost session for locks")?;
+        .doing("end the lost session")?;
         Ok(())
     }
 
     async fn unlock(&self, lease: &Lease) -> Result<(), StoreError> {
-        let doing = "let go of the namespace's lock";
+        let doing = "release the namespace's lock";
         let mut session = self.session.lock().await;
         sqlx::query!(
             "update inventory.namespace set locked_by = null where namespace_key = $1 and fence = $2",

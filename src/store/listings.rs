@@ -70,7 +70,7 @@ impl Store {
         )
         .fetch_optional(&self.pool)
         .await
-        .doing("look for a snapshot")?;
+        .doing("find a snapshot")?;
         let Some(snapshot) = snapshot else { return Ok(None) };
         let mut namespaces = self.namespaces().await?.into_iter();
         let namespace = namespaces.find(|namespace| namespace.key == snapshot.namespace_key);
@@ -153,7 +153,7 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await
-        .doing("tell which rows it hides")
+        .doing("find out which rows are hidden")
     }
 
     /// When an object was first seen whose intervals were all pruned.
@@ -166,6 +166,6 @@ impl Store {
         )
         .fetch_one(&self.pool)
         .await
-        .doing("look for a pruned object")
+        .doing("find a pruned object")
     }
 }

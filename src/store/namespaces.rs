@@ -159,7 +159,7 @@ impl Store {
         )
         .fetch_optional(&self.pool)
         .await
-        .doing("look where the account's record comes from")?;
+        .doing("read which API the account was recorded from")?;
         match recorded.filter(|recorded| recorded != api_base_url) {
             None => Ok(()),
             Some(recorded) => Err(StoreError::OtherApi {
@@ -230,7 +230,7 @@ impl Lease {
     /// Records that the namespace must be read on one cursor.
     pub async fn remember_one_cursor(&self) -> Result<(), StoreError> {
         let key = self.namespace_key;
-        let doing = "remember that a namespace is read on one cursor";
+        let doing = "record that a namespace is read on one cursor";
         let remembered = self.write(doing, async |connection| {
             sqlx::query!(
                 "update inventory.namespace set one_cursor = true where namespace_key = $1",
@@ -245,7 +245,7 @@ impl Lease {
     /// Records the largest page that the API serves of this namespace in time; `None` for any size.
     pub async fn remember_limit(&self, limit: Option<u32>) -> Result<(), StoreError> {
         let key = self.namespace_key;
-        let remembered = self.write("remember a namespace's page size", async |connection| {
+        let remembered = self.write("record a namespace's page size", async |connection| {
             sqlx::query!(
                 "update inventory.namespace set page_limit = $2, page_limit_walks = 0 where namespace_key = $1",
                 key,

@@ -13,11 +13,11 @@ use super::encryption::{default_mode, mode_variable};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidUrl {
     #[error(
-        "DATABASE_URL is not valid: it is written as postgres://USER:PASSWORD@HOST:PORT/DATABASE, with %-escapes for special \
-         characters"
+        "DATABASE_URL is not valid: expected postgres://USER:PASSWORD@HOST:PORT/DATABASE, with special characters \
+         percent-encoded"
     )]
     Form,
-    #[error("{0} has to be one of disable, allow, prefer, require, verify-ca and verify-full")]
+    #[error("{0} must be one of disable, allow, prefer, require, verify-ca and verify-full")]
     Mode(&'static str),
 }
 

@@ -63,7 +63,7 @@ const FOREIGN: &str = "
 /// Refuses a schema or objects in it that belong to another role. The schema may be missing. Only catalogs are read:
 /// objects in the schema itself may be malicious.
 pub(super) async fn require_ours(session: &mut PgConnection, purpose: Purpose) -> Result<(), StoreError> {
-    let doing = "tell whose its schema is";
+    let doing = "find the schema's owner";
     let schema: Option<(String, String, bool, bool)> =
         sqlx::query_as(OWNER).fetch_optional(&mut *session).await.doing(doing)?;
     let Some((owner, user, superuser, ours)) = schema else {

@@ -46,7 +46,7 @@ impl Lease {
         )
         .fetch_one(&self.store.pool)
         .await
-        .doing("look for objects above an id")
+        .doing("find objects above an id")
     }
 }
 

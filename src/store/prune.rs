@@ -16,7 +16,7 @@ use time::OffsetDateTime;
 use super::error::Doing;
 use super::{Lease, Store, StoreError};
 
-const DROPPING: &str = "drop history before the horizon";
+const DROPPING: &str = "delete old history";
 
 /// A snapshot from before the horizon.
 #[derive(Debug, Clone, Copy)]
@@ -46,7 +46,7 @@ impl Store {
         )
         .fetch_one(&self.pool)
         .await
-        .doing("tell the time")
+        .doing("read the time")
     }
 
     /// The new horizon, or `None` if nothing was published by then and there is no history to delete.
@@ -62,7 +62,7 @@ impl Store {
         )
         .fetch_optional(&self.pool)
         .await
-        .doing("find the newest snapshot before the horizon")
+        .doing("find the newest snapshot to delete")
     }
 
     /// The number of intervals that ended with the horizon's snapshot or before.
@@ -76,7 +76,7 @@ impl Store {
         )
         .fetch_one(&self.pool)
         .await
-        .doing("count the intervals before the horizon")?;
+        .doing("count the old intervals")?;
         Ok(count as u64)
     }
 
@@ -96,7 +96,7 @@ impl Store {
         )
         .fetch_one(&self.pool)
         .await
-        .doing("count what ended walks left")?;
+        .doing("count the leftovers of finished syncs")?;
         Ok(count as u64)
     }
 
@@ -111,7 +111,7 @@ impl Store {
         )
         .fetch_one(&self.pool)
         .await
-        .doing("look for an unfinished walk")
+        .doing("find an unfinished sync")
     }
 
     /// The snapshots to delete: published ones before the horizon's, and walks that were not published. A held one is
@@ -142,7 +142,7 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await
-        .doing("look for snapshots before the horizon")?;
+        .doing("find old snapshots")?;
         Ok(old.into_iter().filter(|old| !(old.pruned && old.named)).collect())
     }
 
@@ -159,7 +159,7 @@ impl Store {
         )
         .fetch_one(&self.pool)
         .await
-        .doing("count the runs before the horizon")?;
+        .doing("count the old runs")?;
         Ok(count as u64)
     }
 
@@ -180,7 +180,7 @@ impl Store {
             )
             .execute(&self.pool)
             .await
-            .doing("drop the runs before the horizon")?;
+            .doing("delete the old runs")?;
             dropped += some.rows_affected();
             if some.rows_affected() < u64::from(batch) {
                 return Ok(dropped);
@@ -192,7 +192,7 @@ impl Store {
 impl Lease {
     /// Moves the horizon, before which no point in time can be read any more. It never moves back.
     pub async fn move_horizon(&self, horizon: Horizon) -> Result<(), StoreError> {
-        let moved = self.write("move the horizon", async |connection| {
+        let moved = self.write("record the retention limit", async |connection| {
             sqlx::query!(
                 "update inventory.namespace set horizon = $2, horizon_snapshot = $3
                  where namespace_key = $1 and (horizon is null or horizon <= $2)",
@@ -266,7 +266,7 @@ impl Lease {
     pub async fn drop_leftovers(&self, before: OffsetDateTime) -> Result<u64, StoreError> {
         let rows = self.store.count_leftovers(self.namespace_key, before).await?;
         if self.store.has_old_walk(self.namespace_key, before).await? {
-            self.drop_unfinished_walk("pruned: nobody went on with it").await?;
+            self.drop_unfinished_walk("pruned: no run resumed it").await?;
         }
         self.clear_leftovers().await?;
         Ok(rows)

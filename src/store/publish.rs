@@ -38,7 +38,7 @@ pub enum PublishError {
     #[error("the namespace is listed again")]
     NotMissing,
     /// Someone else changed the record.
-    #[error("the stored objects and the walk's changes do not give what the walk saw")]
+    #[error("the stored objects plus the sync's changes do not match what the API listed")]
     DigestMismatch,
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -146,7 +146,7 @@ impl ProvenWalk {
     /// before: at most one is held per namespace.
     pub async fn hold(self, why: &str) -> Result<(), StoreError> {
         let walk = self.walk;
-        let held = walk.lease.write("hold a snapshot back", async |connection| {
+        let held = walk.lease.write("hold a snapshot", async |connection| {
             supersede_held(connection, &walk).await?;
             sqlx::query!(
                 "update inventory.snapshot
@@ -176,7 +176,7 @@ impl ProvenWalk {
         )
         .fetch_one(&mut **transaction)
         .await
-        .doing("look for the published snapshot")?;
+        .doing("find the published snapshot")?;
         let checkpoint = &self.walk.checkpoint;
         if row.digest != checkpoint.digest.to_bytes() || row.change_digest != checkpoint.change_digest.to_bytes() {
             return Err(StoreError::CheckpointLost.into());
@@ -326,7 +326,7 @@ async fn is_missing(transaction: &mut Transaction<'_, Postgres>, namespace_key: 
     )
     .fetch_one(&mut **transaction)
     .await
-    .doing("look whether the namespace is missing")
+    .doing("check whether the namespace is missing")
 }
 
 fn expect_rows(what: &str, found: u64, counted: u64) -> Result<(), StoreError> {
@@ -334,7 +334,7 @@ fn expect_rows(what: &str, found: u64, counted: u64) -> Result<(), StoreError> {
         return Ok(());
     }
     Err(inconsistent(&format!(
-        "{counted} objects were to be {what}, but {found} rows were there for it; someone changed the tables by hand"
+        "{counted} objects were to be {what}, but {found} rows matched; something else changed the tables"
     )))
 }
 

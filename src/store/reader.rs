@@ -87,7 +87,7 @@ pub struct SnapshotAt {
 
 impl Store {
     pub async fn reader(&self) -> Result<Reader, StoreError> {
-        let doing = "look at the record";
+        let doing = "open the inventory";
         let mut session = self.session().await.doing(doing)?;
         let now = sqlx::query_scalar!("select pg_catalog.clock_timestamp() as \"now!\"")
             .fetch_one(&mut session)
@@ -102,7 +102,7 @@ impl Store {
         )
         .execute(&mut session)
         .await
-        .doing("wait for a publication in its last statements")?;
+        .doing("wait for another run's publication")?;
         session.execute(BEGIN).await.doing(doing)?;
         // A standby does not see its primary's locks, but it receives publications in the order of `recorded_at`: up to
         // the newest one that it has, none is missing.
@@ -180,7 +180,7 @@ impl Reader {
         )
         .fetch_optional(&mut self.session)
         .await
-        .doing("find the snapshot of a moment")?;
+        .doing("find the snapshot of a point in time")?;
         namespace.require_kept(moment, by, row.as_ref().map(|row| row.snapshot_id))?;
         row.map(|row| {
             Ok(SnapshotAt {

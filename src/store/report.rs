@@ -120,7 +120,7 @@ impl Reader {
         )
         .fetch_optional(&mut self.session)
         .await
-        .doing("look for the last run")
+        .doing("find the last run")
     }
 }
 

@@ -81,7 +81,7 @@ impl Store {
         )
         .execute(&self.pool)
         .await
-        .doing("look for runs that were killed")?;
+        .doing("find runs that were killed")?;
         Ok(())
     }
 }

@@ -25,7 +25,7 @@ impl Store {
     /// Brings the schema up to date. `create schema` is sent only if the schema is missing: it needs a privilege that a
     /// role for daily use should not have.
     pub async fn migrate(&self) -> Result<(), StoreError> {
-        let mut session = self.session().await.doing("be connected to for the migrations")?;
+        let mut session = self.session().await.doing("open a connection for the migrations")?;
         // If building an index on a large table timed out, every run would start it again.
         session
             .execute("set statement_timeout = 0")
@@ -34,7 +34,7 @@ impl Store {
         let there: bool = sqlx::query_scalar("select pg_catalog.to_regnamespace('inventory') is not null")
             .fetch_one(&mut session)
             .await
-            .doing("look for the schema")?;
+            .doing("find the schema")?;
         if !there {
             // Without the lock, two concurrent `create schema` fail in spite of `if not exists`.
             let create = format!(
@@ -90,7 +90,7 @@ impl Store {
         )
         .fetch_one(&self.pool)
         .await
-        .doing("tell whether its schema may be changed")?;
+        .doing("find out whether the schema may be changed")?;
         match may_change {
             true if found.is_none() => Ok(SchemaState::Missing),
             true => Ok(SchemaState::Behind),
@@ -112,7 +112,7 @@ impl Store {
     }
 
     async fn require_owner(&self) -> Result<(), StoreError> {
-        let mut session = self.pool.acquire().await.doing("tell whose its schema is")?;
+        let mut session = self.pool.acquire().await.doing("find the schema's owner")?;
         require_ours(&mut session, Purpose::Use).await
     }
 
@@ -128,12 +128,12 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await
-        .doing("tell what this role may write")
+        .doing("find out what this role may write")
     }
 
     /// The version of the schema, or `None` if there is no record yet.
     async fn applied_version(&self) -> Result<Option<i64>, StoreError> {
-        let doing = "tell the schema's version";
+        let doing = "read the schema's version";
         let there: bool = sqlx::query_scalar("select pg_catalog.to_regclass('inventory._sqlx_migrations') is not null")
             .fetch_one(&self.pool)
             .await
@@ -158,6 +158,6 @@ fn newer_schema(found: i64) -> StoreError {
     StoreError::SchemaVersion {
         found,
         known: newest_version(),
-        todo: "a newer durable-inventory has used this database; use that version or a newer one",
+        todo: "a newer durable-inventory has used this database: use that version or a newer one",
     }
 }

@@ -58,7 +58,7 @@ pub(super) const SNAPSHOTS: Numbered = Numbered {
 
 const ALL: [&Numbered; 4] = [&ACCOUNTS, &RUNS, &NAMESPACES, &SNAPSHOTS];
 
-const DOING: &str = "compare its sequences with the record's newest numbers";
+const DOING: &str = "compare the sequences with the newest numbers";
 
 impl Store {
     /// The newest number in use, read outside a transaction.
@@ -124,7 +124,7 @@ impl Numbered {
 
     /// Advances the sequence. The lock keeps others from inserting rows, whose numbers would otherwise be given twice.
     async fn advance(&self, session: &mut PgConnection, sequence: &str) -> Result<(), StoreError> {
-        let doing = "move a sequence on";
+        let doing = "advance a sequence";
         let mut transaction = session.begin().await.doing(doing)?;
         sqlx::raw_sql(AssertSqlSafe(format!(
             "lock table inventory.{} in share row exclusive mode",
@@ -142,8 +142,8 @@ impl Numbered {
                 .await
                 .doing(doing)?;
             tracing::warn!(
-                "the sequence {sequence} had begun again, as after a replication or a restore: it would have given \
-                 {next}, and was moved on to {newest}, the newest number in the record"
+                "the sequence {sequence} was behind, as after replication or a restore: its next number would have \
+                 been {next}; it was advanced to {newest}, the newest number in its table"
             );
         }
         transaction.commit().await.doing(doing)

@@ -107,7 +107,7 @@ pub(super) async fn refuse_transaction_pooler(
     mut ours: PgConnection,
     options: &PgConnectOptions,
 ) -> Result<(), StoreError> {
-    let doing = "tell whether it keeps sessions";
+    let doing = "find out whether it keeps sessions";
     let mut other = connect(options).await.doing(doing)?;
     let before = backend(&mut ours).await.doing(doing)?;
     let mut transaction = other.begin().await.doing(doing)?;

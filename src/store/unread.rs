@@ -45,9 +45,9 @@ impl Unread {
         let snapshot = slice.until.snapshot_id;
         let found = self.recorded as i64 - self.objects;
         let what = match self.objects {
-            0 => format!("its objects are not those that snapshot {snapshot} recorded"),
+            0 => format!("its objects differ from those of snapshot {snapshot}"),
             _ => format!(
-                "it has {found} objects, and snapshot {snapshot} recorded {}",
+                "it has {found} objects, but snapshot {snapshot} recorded {}",
                 self.recorded
             ),
         };
@@ -61,7 +61,7 @@ impl Unread {
             return Ok(());
         }
         let (from, until) = (from.until.snapshot_id, to.until.snapshot_id);
-        let what = format!("what differs between the snapshots {from} and {until} is not what they recorded");
+        let what = format!("the changes between snapshots {from} and {until} are not those that they recorded");
         Err(altered(&to.namespace, what))
     }
 }
@@ -115,8 +115,8 @@ impl UnreadChanges {
             Some((snapshot, _)) => Err(altered(
                 namespace,
                 format!(
-                    "the changes of snapshot {snapshot} are not those that it recorded (--since {snapshot} asks for what \
-                     came after it)"
+                    "the changes of snapshot {snapshot} are not those that it recorded (--since {snapshot} exports \
+                     only later ones)"
                 ),
             )),
         }

@@ -34,7 +34,7 @@ impl Lease {
     /// Records that the namespace vanished, until it is listed or walked again.
     pub async fn note_vanished(&self) -> Result<(), StoreError> {
         let key = self.namespace_key;
-        let noted = self.write("note that a namespace vanished", async |connection| {
+        let noted = self.write("record that a namespace vanished", async |connection| {
             sqlx::query!(
                 "update inventory.namespace set vanished_since = coalesce(vanished_since, pg_catalog.clock_timestamp())
                  where namespace_key = $1 and missing_since is null",
@@ -49,7 +49,7 @@ impl Lease {
     /// Records that the namespace's objects can be read, though it may not be listed.
     pub async fn clear_vanished(&self) -> Result<(), StoreError> {
         let key = self.namespace_key;
-        let cleared = self.write("note that a namespace is there", async |connection| {
+        let cleared = self.write("record that a namespace exists", async |connection| {
             sqlx::query!(
                 "update inventory.namespace set vanished_since = null
                  where namespace_key = $1 and vanished_since is not null",

@@ -197,7 +197,7 @@ impl Lease {
         wasted_requests: u64,
     ) -> Result<(), StoreError> {
         let resumable = how.is_resumable();
-        let ended = self.write("record a walk's end", async |connection| {
+        let ended = self.write("record the end of a sync", async |connection| {
             sqlx::query!(
                 "update inventory.snapshot
                  set status = $2, error = $3, requests = requests + $4,
@@ -239,7 +239,7 @@ impl Lease {
         )
         .fetch_optional(&self.store.pool)
         .await
-        .doing("look for an unfinished walk")
+        .doing("find an unfinished sync")
     }
 
     /// Why an unfinished walk can't be resumed, and how it ends then.
@@ -249,12 +249,12 @@ impl Lease {
         resume_within: Duration,
     ) -> Result<Option<(Ending, &'static str)>, StoreError> {
         let unfit = if !left.base_is_published {
-            let why = "a newer snapshot was published since this walk began";
+            let why = "a newer snapshot was published after this sync began";
             Some((Ending::Superseded, why))
         } else if left.retirement {
             Some((Ending::Discarded, "its namespace's retirement was interrupted"))
         } else if left.digest_version != digest::VERSION {
-            let why = "another version of the program, with another digest, began it";
+            let why = "another version of the program, with another digest, started it";
             Some((Ending::Discarded, why))
         } else if left.age_s > resume_within.as_secs_f64() {
             let why = "its last page is older than --resume-within allows";
@@ -262,7 +262,7 @@ impl Lease {
         } else if left.idle {
             Some((
                 Ending::Discarded,
-                "it was resumed in two runs and committed no page: the walk starts over",
+                "it was resumed in two runs without committing a page, so it starts over",
             ))
         } else if self.lost_its_spool(left).await? {
             Some((Ending::Discarded, "a crash of the database emptied its spool"))

@@ -47,7 +47,7 @@ impl CredentialCheck {
             Err(refusal) if matches!(refusal.kind(), ErrorKind::Unauthorized | ErrorKind::Forbidden) => {
                 *trials_left = 0;
                 let why = chain(&refusal);
-                error!(account = %account.id, "{why}: no further namespace of this account is walked in this run");
+                error!(account = %account.id, "{why}: no further namespace of this account is synced in this run");
                 // Set once, as there is no further trial.
                 let _first = self.refused.set(why);
             }

@@ -15,14 +15,14 @@ use super::shutdown::StopReason;
 use super::walk::WalkError;
 
 /// The reason for the end of a walk whose namespace vanished.
-pub(super) const VANISHED: &str = "the account no longer lists this namespace, and its object list answers 404; its objects \
-                                   stay as they were recorded";
+pub(super) const VANISHED: &str =
+    "no longer listed, and its object list returns 404; its recorded objects are kept until you retire it";
 
 impl NamespaceSync<'_> {
     pub(super) async fn end_after(&self, walk: Walk, how: Ending, error: &WalkError) -> AttemptResult {
         let why = match error {
             WalkError::Stopped(reason) => format!(
-                "{reason} after page {} ({} objects compared); the next run goes on from there",
+                "{reason} after page {} ({} objects compared); the next run resumes there",
                 walk.checkpoint().pages,
                 walk.checkpoint().counts.objects()
             ),
@@ -66,17 +66,17 @@ impl NamespaceSync<'_> {
     pub(super) async fn statement_dropped(&self, reason: StopReason) -> AttemptResult {
         let run = self.run;
         run.sessions_ended.get_or_init(|| run.store.end_sessions()).await;
-        let why = format!("{reason}, and the database did not carry out a statement in time");
+        let why = format!("{reason}, and the database did not finish a statement in time");
         let Some(reached) = self.progress.last_reached() else {
-            return AttemptResult::interrupted(format!("{why}, before its walk began"));
+            return AttemptResult::interrupted(format!("{why}, before its sync began"));
         };
         match run.stop.finish(run.store.snapshot_status(reached.snapshot_id)).await {
             Ok(Ok(Some((_, status)))) => ended_as(&status).unwrap_or_else(|| {
                 let pages = reached.checkpoint.pages;
-                AttemptResult::interrupted(format!("{why}; the next run goes on after page {pages}"))
+                AttemptResult::interrupted(format!("{why}; the next run resumes after page {pages}"))
             }),
             _ => AttemptResult::interrupted(format!(
-                "{why}; the database does not say whether the snapshot was published: the next run finds out"
+                "{why}; it is not known whether the snapshot was published: the next run finds out"
             )),
         }
     }

@@ -24,11 +24,11 @@ impl NamespaceSync<'_> {
                 if let Ok(Some(lease)) = acquiring.await {
                     self.release(lease).await;
                 }
-                return Err(AttemptResult::interrupted(format!("{reason} before its walk began")));
+                return Err(AttemptResult::interrupted(format!("{reason} before its sync began")));
             }
             acquired = &mut acquiring => acquired.map_err(failed)?,
         };
-        let busy = || AttemptResult::new(Status::Busy, Some("another run holds this namespace".to_owned()));
+        let busy = || AttemptResult::new(Status::Busy, Some("another run is syncing this namespace".to_owned()));
         acquired.ok_or_else(busy)
     }
 

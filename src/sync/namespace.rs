@@ -64,7 +64,7 @@ pub(super) async fn sync_namespace(run: &Run<'_>, planned: &Planned<'_>, relisti
             Ok(result) => result,
             Err(Unusable::ServerEnded) => AttemptResult {
                 database_lost: true,
-                ..AttemptResult::interrupted("the private PostgreSQL ended".to_owned())
+                ..AttemptResult::interrupted("the private PostgreSQL stopped".to_owned())
             },
             Err(Unusable::Replaced(other)) => break AttemptResult::of(&other),
             Err(Unusable::Stopped(reason)) => break namespace.statement_dropped(reason).await,
@@ -82,7 +82,7 @@ pub(super) async fn sync_namespace(run: &Run<'_>, planned: &Planned<'_>, relisti
         let Some(wait) = waits.next() else { break result };
         warn!(
             namespace = %planned.namespace.id, wait_s = wait.as_secs_f64(),
-            "{}; going on when the database is back", result.error.as_deref().unwrap_or_default()
+            "{}; resuming when the database is back", result.error.as_deref().unwrap_or_default()
         );
         tokio::select! {
             biased;
@@ -121,7 +121,7 @@ impl NamespaceSync<'_> {
         if earlier.is_some_and(|earlier| !lease.follows(earlier)) {
             // The other run has walked on from here, so this one has nothing to add.
             self.release(lease).await;
-            let why = "another run took this namespace over when this one had lost its lock".to_owned();
+            let why = "another run took over this namespace after this run lost its lock".to_owned();
             return AttemptResult::interrupted(why);
         }
         // Without its lock a walk can commit nothing, and if the network is cut it would wait forever.
@@ -131,7 +131,7 @@ impl NamespaceSync<'_> {
                 result.unwrap_or_else(|error| AttemptResult::of(&error))
             }
             () = lease.lost() => {
-                let why = "the database session that holds the namespace's lock is gone".to_owned();
+                let why = "the database session with the namespace's lock was lost".to_owned();
                 AttemptResult { database_lost: true, ..AttemptResult::interrupted(why) }
             }
         }
@@ -147,7 +147,7 @@ impl NamespaceSync<'_> {
         let namespace = &self.planned.namespace.id;
         if walk.checkpoint().resumed > 0 {
             let (snapshot, pages) = (walk.snapshot_id(), walk.checkpoint().pages);
-            info!(%namespace, snapshot, pages, "going on after the last committed page");
+            info!(%namespace, snapshot, pages, "resuming after the last committed page");
         }
         // The pages of the attempt before, if the walk started over in this run.
         let mut earlier_pages = None;
@@ -169,7 +169,7 @@ impl NamespaceSync<'_> {
                     if !unordered {
                         earlier_pages = Some(pages);
                     }
-                    let why = format!("{}; the walk starts over", chain(&error));
+                    let why = format!("{}; starting over", chain(&error));
                     warn!(%namespace, "{why}");
                     let spool = unordered || walk.checkpoint().spooled_rows.is_some();
                     let lease = walk.end(Ending::Discarded, &why, 0).await?;

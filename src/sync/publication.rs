@@ -65,8 +65,8 @@ impl NamespaceSync<'_> {
             PublishError::NotMissing => (Ending::Failed, why.to_string()),
             PublishError::DigestMismatch => {
                 let why = format!(
-                    "{why}, so nothing was published: the record was changed by other means than this program; \
-                     `durable-inventory sync --rebuild {}` mends it",
+                    "{why}, so nothing was published: something else changed the tables; `durable-inventory sync \
+                     --rebuild {}` repairs them",
                     shell_word(self.planned.namespace.id.as_str())
                 );
                 (Ending::Failed, why)

@@ -75,7 +75,8 @@ impl Relisting {
             Ok((Some(doubt), _)) => doubt,
             Err(error) => chain(&error),
         };
-        warn!(account = %account.id, %namespace, "not found, and the namespace list does not tell whether it is gone: {unknown}");
+        warn!(account = %account.id, %namespace, "not found, and the namespace list does not show whether it was \
+                                                  removed: {unknown}");
         Relisted::Unknown
     }
 }

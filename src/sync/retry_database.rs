@@ -17,7 +17,7 @@ use super::shutdown::{Shutdown, StopReason};
 pub enum SyncError {
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error("{0} while the database was waited for")]
+    #[error("{0} while waiting for the database")]
     Stopped(StopReason),
 }
 
@@ -89,7 +89,7 @@ pub(super) async fn retry_database<T, E: std::error::Error + From<SyncError>>(
         // It was started again just now, or ends again, which is final.
         let Some(error) = error else { continue };
         let Some(wait) = waits.next() else { return Err(error) };
-        warn!(wait_s = wait.as_secs_f64(), "{}; trying again", chain(&error));
+        warn!(wait_s = wait.as_secs_f64(), "{}; retrying", chain(&error));
         tokio::select! {
             biased;
             _ = stop.stopped() => return Err(error),

@@ -194,8 +194,8 @@ async fn plan_account<'a>(
             doubt: Some(doubt),
         }) => {
             let why = format!(
-                "the namespace list may be cut short: {doubt}; what it lists is walked, and no namespace is marked missing: \
-                 run `durable-inventory check` to look at the list again"
+                "the namespace list may be incomplete: {doubt}; listed namespaces are synced, and none is marked as \
+                 missing: run `durable-inventory check` to read the list again"
             );
             warn!(account = %account.id, "{why}");
             let account = account.id.clone();
@@ -222,10 +222,10 @@ async fn walk_one(run: &Run<'_>, planned: &Planned<'_>, state: &AccountState) ->
         (outcome, planned.lease)
     };
     if state.credentials.refused.get().is_some() {
-        return not_walked("not walked: the account's credentials were refused".to_owned());
+        return not_walked("not synced: the account's credentials were refused".to_owned());
     }
     if let Some(reason) = run.stop.reason() {
-        return not_walked(format!("{reason} before its walk began"));
+        return not_walked(format!("{reason} before its sync began"));
     }
     let synced = sync_namespace(run, planned, &state.relisting).await;
     if synced.unauthorized {

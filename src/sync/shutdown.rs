@@ -19,7 +19,7 @@ impl fmt::Display for StopReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Signal => "stopped by a signal",
-            Self::Deadline => "the deadline came",
+            Self::Deadline => "the deadline passed",
         })
     }
 }

@@ -92,9 +92,9 @@ fn hold(vanished: &mut [&mut Walked<'_>], gone: usize, all: usize) -> MassVanish
     let names = names(vanished.iter().map(|one| one.planned.namespace.label()));
     let account: AccountId = vanished[0].planned.account.id.clone();
     let why = format!(
-        "{gone} of {all} namespaces vanished at once: the account no longer lists them, and their object lists answer 404. \
-         The token may see less than before, so none is marked as missing: {names}. If they are gone, run \
-         `durable-inventory namespaces accept-missing`, else let the token read them again"
+        "{gone} of {all} namespaces vanished at once: they are no longer listed, and their object lists return 404. \
+         The token may see less than before, so none is marked as missing: {names}. If they were removed, run \
+         `durable-inventory namespaces accept-missing`; otherwise give the token access to them again"
     );
     warn!(account = %account, "{why}");
     for one in vanished {
@@ -116,7 +116,7 @@ fn names<'a>(all: impl ExactSizeIterator<Item = &'a str>) -> String {
 
 /// Marks a namespace as missing, if nobody else has held its lock since it was found to have vanished.
 async fn mark(run: &Run<'_>, one: &Walked<'_>) -> Result<(Status, String), StoreError> {
-    let taken_over = || (Status::Interrupted, "another run took this namespace over".to_owned());
+    let taken_over = || (Status::Interrupted, "another run took over this namespace".to_owned());
     let connection = run.locks.connection().await?;
     let Some(lease) = connection.try_acquire(one.planned.key).await? else {
         return Ok(taken_over());

@@ -155,7 +155,7 @@ async fn a_publication_that_waits_is_dropped_and_the_next_run_publishes() {
     assert_eq!(namespace["status"], "interrupted");
     let why = namespace["error"].as_str().unwrap();
     assert!(
-        why.contains("did not carry out a statement in time; the next run goes on after page"),
+        why.contains("did not finish a statement in time; the next run resumes after page"),
         "{why}"
     );
     let requests = blocked.simulator.requests_to(&blocked.namespace).len();

@@ -40,7 +40,7 @@ async fn where_all_is_right_it_says_so_and_writes_nothing() {
     ];
     assert_eq!(lines(&ended), all);
     assert!(
-        ended.stdout.contains("the first sync would create the schema"),
+        ended.stdout.contains("the first sync will create the schema"),
         "{ended:#?}"
     );
     let schemas = "select nspname::text from pg_namespace where nspname = 'inventory' and $1 = ''";
@@ -67,7 +67,7 @@ async fn a_private_server_that_is_not_there_is_not_made() {
         &["check", "--data-dir", data.to_str().unwrap()],
     ));
     assert_eq!(ended.code, Some(0), "{ended:#?}");
-    assert!(ended.stdout.contains("would create a private PostgreSQL"), "{ended:#?}");
+    assert!(ended.stdout.contains("will create a private PostgreSQL"), "{ended:#?}");
     assert!(!data.exists());
 }
 
@@ -141,7 +141,7 @@ async fn each_thing_that_is_not_right_is_told_with_what_to_do() {
             |c| _ = c.env_remove("CLOUDFLARE_API_TOKEN"),
             "set CLOUDFLARE_API_TOKEN",
         ),
-        ("API", Some(Fault::Answer(Answer::html(503))), |_| {}, "try again later"),
+        ("API", Some(Fault::Answer(Answer::html(503))), |_| {}, "retry later"),
         (
             "quota",
             Some(Fault::Answer(Answer::too_many_requests(None))),
@@ -152,7 +152,7 @@ async fn each_thing_that_is_not_right_is_told_with_what_to_do() {
             "quota",
             Some(Fault::Answer(Answer::new(403, "text/plain", "error code: 1015"))),
             |_| {},
-            "the API limits the rate of requests",
+            "the API is limiting requests",
         ),
     ];
     for (what, fault, change, advice) in cases {
@@ -175,10 +175,7 @@ async fn each_thing_that_is_not_right_is_told_with_what_to_do() {
     let ended = run(program(&simulator, &database, &["check"]));
     assert_eq!(ended.code, Some(2), "{ended:#?}");
     assert!(ended.stdout.contains("WRONG  permission: "), "{ended:#?}");
-    assert!(
-        ended.stdout.contains("121 of 121 that are listed would be walked"),
-        "{ended:#?}"
-    );
+    assert!(ended.stdout.contains("121 of 121 listed would be synced"), "{ended:#?}");
 }
 
 #[tokio::test]
@@ -239,7 +236,7 @@ async fn a_token_that_others_can_read_is_noted() {
             .env("CLOUDFLARE_API_TOKEN_FILE", &token);
         run(command)
     };
-    let told = "CLOUDFLARE_API_TOKEN_FILE: others can read or write the secret's file";
+    let told = "CLOUDFLARE_API_TOKEN_FILE: other users can read or write the secret's file";
     let ended = with_file(&["check"]);
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{ended:#?}");
     assert!(ended.stdout.contains(&format!("\nNOTE   files: {told}")), "{ended:#?}");

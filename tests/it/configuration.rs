@@ -208,7 +208,7 @@ async fn a_record_is_bound_to_the_api_that_it_came_from() {
     add(&other, ACCOUNT, &["room"]);
     let ended = sync(&other);
     assert_eq!(ended.code, Some(1), "{ended:#?}");
-    for part in [ACCOUNT, &first.base_url(), &other.base_url(), "stays bound"] {
+    for part in [ACCOUNT, &first.base_url(), &other.base_url(), "for another API"] {
         assert!(ended.stdout.contains(part), "no {part:?}: {ended:#?}");
     }
     assert!(other.requests().is_empty(), "it is not even asked");

@@ -115,7 +115,7 @@ async fn a_made_up_cursor_that_means_something_else_is_given_up() {
         ("a row in the middle is left out", |_, page| {
             page.rows.remove(5);
         }),
-        ("nothing follows", |_, page| {
+        ("the end of the list", |_, page| {
             page.rows.clear();
             page.set_next("");
         }),
@@ -152,7 +152,10 @@ async fn a_made_up_cursor_that_means_something_else_is_given_up() {
 async fn is_given_up(name: &str, simulator: &Simulator, database: &TestDatabase, namespace: &str) {
     let ended = sync_on(simulator, database, "8");
     assert_eq!(ended.code, Some(0), "{name}: {ended:#?}");
-    assert!(ended.stderr.contains("going on with one cursor"), "{name}: {ended:#?}");
+    assert!(
+        ended.stderr.contains("continuing with one cursor"),
+        "{name}: {ended:#?}"
+    );
     assert_eq!(
         objects(database, namespace).await,
         truth(simulator, namespace),
@@ -201,7 +204,9 @@ async fn an_end_that_another_range_contradicts_is_not_believed() {
     let ended = sync_on(&simulator, &database, "8");
     assert_eq!(ended.code, Some(1), "{ended:#?}");
     assert!(
-        ended.stderr.contains("nothing follows, yet it lists objects"),
+        ended
+            .stderr
+            .contains("reported the end of the list, but lists more objects"),
         "{ended:#?}"
     );
     assert_eq!(objects(&database, &namespace).await, before);

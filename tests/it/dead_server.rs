@@ -80,7 +80,7 @@ async fn a_server_that_is_killed_is_started_again_and_the_run_completes() {
     walk.data.kill_server();
     hold.release();
     let ended = walk.completes(program);
-    assert!(ended.stderr.contains("starting it again"), "{ended:#?}");
+    assert!(ended.stderr.contains("restarting it"), "{ended:#?}");
     assert!(!walk.data.is_running());
 }
 
@@ -94,7 +94,7 @@ async fn a_server_that_ends_twice_ends_the_run() {
     second.wait_until_held().await;
     walk.data.kill_server();
     second.release();
-    walk.gives_up(program, "ended again after it had been started again");
+    walk.gives_up(program, "stopped again after a restart");
     walk.completes(walk.sync().spawn().unwrap());
 }
 

@@ -261,7 +261,7 @@ async fn an_api_that_listed_nothing_binds_nothing() {
     let ended = run(elsewhere);
     assert_eq!(ended.code, Some(1), "{ended:#?}");
     assert!(
-        ended.stderr.contains("no connection to the API (127.0.0.1:1)"),
+        ended.stderr.contains("cannot connect to the API (127.0.0.1:1)"),
         "{ended:#?}"
     );
     assert_eq!(end(start(&simulator, &database, &[])).code, Some(0));
@@ -316,7 +316,7 @@ async fn the_deadline_is_3_and_the_next_run_resumes() {
     );
     let told = &ended.json()["namespaces"][0];
     assert_eq!(told["status"], "interrupted");
-    assert!(told["error"].as_str().unwrap().contains("the deadline came"));
+    assert!(told["error"].as_str().unwrap().contains("the deadline passed"));
     assert_eq!(statuses(&database, &namespace).await, ["interrupted"]);
     the_next_run_resumes(&simulator, &database, &namespace).await;
     assert_eq!(run_outcomes(&database).await, ["partial", "done"]);

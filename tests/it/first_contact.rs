@@ -252,5 +252,5 @@ async fn the_list_counts_in_the_quota_and_is_retried() {
     simulator.accounts_fault(When::Always, Fault::Delay(Duration::from_secs(60)));
     let ended = with_token_alone(&simulator, &database, &["sync", "--deadline", "1s"]);
     assert_eq!(ended.code, Some(3), "{ended:#?}");
-    assert!(ended.stderr.contains("the deadline came"), "{ended:#?}");
+    assert!(ended.stderr.contains("the deadline passed"), "{ended:#?}");
 }

@@ -225,7 +225,7 @@ async fn a_selection_of_nothing_is_2_in_every_command() {
             (Some(2), ""),
             "{args:?}: {ended:#?}"
         );
-        let told = format!("error: nothing is recorded of account another; the recorded accounts are {ACCOUNT}\n");
+        let told = format!("error: account another is not recorded; the recorded accounts are {ACCOUNT}\n");
         assert_eq!(ended.stderr, told);
     }
 }

@@ -240,5 +240,5 @@ async fn a_name_that_does_not_resolve_is_final_only_on_a_terminal() {
     assert_eq!(ended.code, Some(1), "{ended:#?}");
     let why = failure(&ended);
     assert!(why.contains(words) && why.contains("gave up after"), "{why}");
-    assert!(ended.stderr.contains("trying again"), "{ended:#?}");
+    assert!(ended.stderr.contains("retrying"), "{ended:#?}");
 }

@@ -91,7 +91,7 @@ async fn another_database_under_the_same_name_is_not_written_to() {
     execute(&mut admin, format!("{END_SESSIONS} '{ours}'")).await;
     execute(&mut admin, format!("alter database {ours} rename to {away}")).await;
     execute(&mut admin, format!("alter database {theirs} rename to {ours}")).await;
-    let (_simulator, taken) = held.refuses("its record has another identity");
+    let (_simulator, taken) = held.refuses("its inventory has another identity");
     let after = state(&taken).await;
     execute(&mut admin, format!("{END_SESSIONS} '{ours}'")).await;
     execute(&mut admin, format!("alter database {ours} rename to {theirs}")).await;
@@ -113,7 +113,7 @@ async fn a_restored_backup_is_not_the_same_database() {
         ),
         (
             "drop schema inventory cascade",
-            "its record is not there or can't be read",
+            "its inventory is missing or can't be read",
         ),
     ] {
         let held = held().await;

@@ -181,7 +181,10 @@ async fn moments_before_the_horizon_are_refused_in_so_many_words() {
         (Some(0), 1),
         "{changes:#?}"
     );
-    assert!(changes.stderr.contains("was before it was pruned"), "{changes:#?}");
+    assert!(
+        changes.stderr.contains("its history before that was pruned"),
+        "{changes:#?}"
+    );
 }
 
 #[tokio::test]
@@ -266,7 +269,7 @@ async fn a_namespace_that_a_run_holds_is_left_out() {
     let closed = recorded.left().await;
     let all = recorded.prune(&[]);
     assert_eq!(all.code, Some(1), "{all:#?}");
-    assert!(all.stderr.contains("a run holds every namespace"), "{all:#?}");
+    assert!(all.stderr.contains("a run is syncing every namespace"), "{all:#?}");
     assert_eq!(recorded.left().await, closed);
     // If another namespace is free, the busy one is only skipped.
     let other = recorded.simulator.add_namespace(ACCOUNT, "other");

@@ -71,7 +71,7 @@ async fn sequences_that_began_again_are_moved_on() {
         let ended = run(sync(&simulator, &database, &[]));
         assert_eq!(ended.code, Some(0), "{ended:#?}");
         assert!(
-            ended.stderr.contains("moved on"),
+            ended.stderr.contains("it was advanced to"),
             "an administrator is told: {ended:#?}"
         );
         assert_eq!(as_of(&simulator, &database, newest), answer);

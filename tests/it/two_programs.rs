@@ -305,8 +305,8 @@ async fn a_program_that_lost_its_lock_marks_nothing_as_missing() {
     signal(&first, Signal::CONT);
     let first = Ended::from(first.wait_with_output().unwrap());
     let told = [
-        "no longer holds the namespace's lock",
-        "another run took this namespace over",
+        "another run took over the namespace's lock",
+        "another run took over this namespace",
     ];
     assert!(told.iter().any(|why| first.stderr.contains(why)), "{first:#?}");
     let missing = "select count(*) from inventory.namespaces where missing_since is not null";

@@ -156,7 +156,7 @@ impl ApiResponse {
             // If the length of a body is not sent, a broken connection looks like its end.
             ParseError::CutShort(detail) => AttemptError {
                 decision: RetryDecision::NOW,
-                message: "the answer was cut short".to_owned(),
+                message: "the response was cut short".to_owned(),
                 source: Some(detail.into()),
             },
             ParseError::Refused(errors) => self.refused(&errors, had_cursor),
@@ -278,7 +278,7 @@ impl ApiResponse {
             ""
         };
         let head = match self.status.is_success() {
-            true => "the answer does not say that it succeeded (success: false)".to_owned(),
+            true => "the response does not report success (success: false)".to_owned(),
             false => format!("HTTP {status}"),
         };
         AttemptError {
@@ -310,14 +310,14 @@ fn unzipped(body: &[u8]) -> Result<Vec<u8>, AttemptError> {
         Ok(_) => Ok(out),
         Err(error) => Err(AttemptError {
             decision: RetryDecision::NOW,
-            message: "the answer was cut short or is damaged".to_owned(),
+            message: "the response was cut short or is damaged".to_owned(),
             source: Some(Box::new(error)),
         }),
     }
 }
 
 fn too_large() -> AttemptError {
-    AttemptError::wrong(format!("the answer is larger than {} MiB", LARGEST_BODY >> 20))
+    AttemptError::wrong(format!("the response is larger than {} MiB", LARGEST_BODY >> 20))
 }
 
 async fn whole_body(response: &mut Response) -> Result<Vec<u8>, AttemptError> {

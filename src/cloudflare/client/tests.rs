@@ -162,7 +162,7 @@ async fn a_compressed_body_is_read() {
 async fn a_decompression_bomb_is_refused() {
     let (kind, requests, words) = error_of([gzipped(&vec![b' '; 33 << 20])], None).await;
     assert_eq!((kind, requests), (ErrorKind::Wrong, 1));
-    assert!(words.ends_with("the answer is larger than 32 MiB"), "{words}");
+    assert!(words.ends_with("the response is larger than 32 MiB"), "{words}");
 }
 
 #[tokio::test]

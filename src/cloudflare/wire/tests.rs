@@ -165,8 +165,8 @@ fn odd_responses_are_refused_with_a_reason() {
             "bad\\u{1b}[2J (code 10001, at /limit, see https://d); {\"code\":1}",
         ),
         (r#"{"success":false,"errors":[{"code":1,"message":"m"}],"result":{"a":[1]}}"#.into(), "m (code 1)"),
-        (r#"{"success":true,"errors":[{"code":1,"message":"m"}],"result":[]}"#.into(), "yet has errors: m (code 1)"),
-        (r#"{"success":true,"errors":"odd","result":[]}"#.into(), "yet has errors: \"odd\""),
+        (r#"{"success":true,"errors":[{"code":1,"message":"m"}],"result":[]}"#.into(), "both success and errors: m (code 1)"),
+        (r#"{"success":true,"errors":"odd","result":[]}"#.into(), "both success and errors: \"odd\""),
         (row("{}"), "row 2 of 2: it has no id"),
         (row(r#"{"id":null}"#), "row 2 of 2: it has no id"),
         (row(r#"{"id":""}"#), "row 2 of 2: an object id is 64 hex digits, not \"\""),
@@ -176,17 +176,17 @@ fn odd_responses_are_refused_with_a_reason() {
         (row(&format!(r#"{{"id":"{ID}","hasStoredData":"true"}}"#)), "row 2 of 2: hasStoredData should be true, false or null, but is \"true\""),
         (row(&format!(r#"{{"id":"{ID}","hasStoredData":1}}"#)), "but is 1"),
         (row(&format!(r#"{{"id":"{ID}","hasStoredData":{{}}}}"#)), "but is an object"),
-        (row(&format!(r#"{{"id":"{ID}","id":"{ID}"}}"#)), "unexpected shape: row 2 of 2: duplicate field `id`"),
-        (row(&format!(r#"["{ID}",true]"#)), "shape: row 2 of 2: invalid type: sequence, expected an object"),
-        (row("null"), "shape: row 2 of 2: invalid type: null, expected an object"),
-        (row("{},null,{}"), "shape: row 3 of 4: invalid type: null, expected an object"),
+        (row(&format!(r#"{{"id":"{ID}","id":"{ID}"}}"#)), "unexpected structure: row 2 of 2: duplicate field `id`"),
+        (row(&format!(r#"["{ID}",true]"#)), "structure: row 2 of 2: invalid type: sequence, expected an object"),
+        (row("null"), "structure: row 2 of 2: invalid type: null, expected an object"),
+        (row("{},null,{}"), "structure: row 3 of 4: invalid type: null, expected an object"),
         (row(r#"{"id":"\ud800"}"#), "row 2 of 2: the id should be a text, but is a text with an invalid escape"),
         (body(r#""result":[],"result_info":{"cursor":7}"#), "result_info.cursor should be a text or null, but is 7"),
         (body(r#""result":[],"result_info":{"cursors":{"after":[]}}"#), "result_info.cursors.after should be a text or null, but is a list"),
-        (body(r#""result":[],"result_info":[]"#), "shape: result_info: invalid type: sequence, expected an object"),
-        (body(r#""result":[],"result_info":{"cursor":"a","cursor":""}"#), "shape: result_info: duplicate field `cursor`"),
+        (body(r#""result":[],"result_info":[]"#), "structure: result_info: invalid type: sequence, expected an object"),
+        (body(r#""result":[],"result_info":{"cursor":"a","cursor":""}"#), "structure: result_info: duplicate field `cursor`"),
         (body(r#""result":null"#).replacen("\"success\":true", "\"success\":false", 1), "refused: it names no error"),
-        (format!(r#"{{"success":true,"errors":{}1{},"result":[]}}"#, "[".repeat(200), "]".repeat(200)), "yet has errors: recursion limit exceeded"),
+        (format!(r#"{{"success":true,"errors":{}1{},"result":[]}}"#, "[".repeat(200), "]".repeat(200)), "both success and errors: recursion limit exceeded"),
         (format!(r#"{{"result":[1],{}"#, r#""success":true,"x":"#), "cut short: EOF"),
         ("[]".into(), "not the API: invalid type: sequence, expected an object"),
         ("null".into(), "not the API: "),
@@ -443,7 +443,7 @@ fn a_body_can_not_fill_the_memory() {
     let too_long = "bytes, more than the 16384 that are read";
     assert_refused(&format!(r#"{{"success":[{zeros}],"result":[]}}"#), "but is a list");
     let errors = format!(r#"{{"success":true,"errors":[{zeros}],"result":[]}}"#);
-    assert_refused(&errors, &format!("yet has errors: 20001 {too_long}"));
+    assert_refused(&errors, &format!("both success and errors: 20001 {too_long}"));
     let messages = format!(r#"{{"success":true,"messages":[{zeros}],"result":[]}}"#);
     let notices = objects(messages.as_bytes()).unwrap().notices.unwrap();
     assert!(notices.contains(too_long), "{notices}");

@@ -92,12 +92,12 @@ async fn permission(
 ) -> Result<(), Failure> {
     let selected = listed.iter().find(|namespace| account.selection.selects(namespace));
     let Some(namespace) = selected.or(listed.first()) else {
-        return findings.right(what, "namespaces may be listed; there is none whose objects could be");
+        return findings.right(what, "namespaces can be listed; there is none to list objects of");
     };
     match account.client.list_objects(&account.id, &namespace.id, FEW, None).await {
         Ok(_) => findings.right(
             what,
-            &format!("objects may be listed (tried with {})", shown(namespace.label())),
+            &format!("objects can be listed (tried with {})", shown(namespace.label())),
         ),
         Err(error) => findings.wrong(what, &chain(&error)),
     }
@@ -114,12 +114,12 @@ fn namespaces(
         .iter()
         .filter(|namespace| account.selection.selects(namespace))
         .count();
-    let of = format!("{} that are listed", number(listed.len() as u64));
-    let would_be = format!("{} of {of} would be walked", number(selected as u64));
+    let of = format!("{} listed", number(listed.len() as u64));
+    let would_be = format!("{} of {of} would be synced", number(selected as u64));
     if let Some(doubt) = &listing.doubt {
         let why = format!(
-            "the list may be cut short: {doubt}; {would_be}, and sync would exit 3: try again later, and if this stays so, \
-             check the API base URL"
+            "the list may be incomplete: {doubt}; {would_be}, and sync would exit with 3: retry later, and if this \
+             persists, check the API base URL"
         );
         return findings.wrong(what, &why);
     }
@@ -139,15 +139,15 @@ fn quota(limiter: &Arc<Limiter>, what: &str, findings: &mut Findings) -> Result<
     match stats.remaining {
         _ if stats.throttled > 0 => findings.wrong(
             what,
-            "it is used up: the API limits the rate of requests, and a sync would wait; see who else uses it, or lower --quota-share",
+            "used up: the API is limiting requests, and a sync would wait; check what else uses the token, or lower --quota-share",
         ),
         Some(remaining) => {
             let left = number(remaining);
             findings.right(
                 what,
-                &format!("{left} requests left in its window, others' use included"),
+                &format!("{left} requests left in the current window"),
             )
         }
-        None => findings.right(what, "the API does not tell what is left"),
+        None => findings.right(what, "remaining requests not reported by the API"),
     }
 }

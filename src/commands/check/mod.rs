@@ -43,7 +43,7 @@ impl Findings {
 
     /// Something that could not be checked because of another problem.
     fn skipped(&mut self, what: &str, why: &str) -> Result<(), Failure> {
-        terminal::out(&format!("-      {what}: not looked at, as {why}\n"))
+        terminal::out(&format!("-      {what}: not checked: {why}\n"))
     }
 }
 
@@ -66,7 +66,7 @@ pub async fn run(settings: &Settings<'_>, args: &CheckArgs) -> Result<u8, Failur
     let api_ahead = match &config {
         Some(config) => until(&stopped, api::look(config, &mut connections, &mut findings)).await?,
         None => {
-            findings.skipped("token, permission, namespaces, quota", "the configuration is not right")?;
+            findings.skipped("token, permission, namespaces, quota", "the configuration has an error")?;
             None
         }
     };
@@ -83,9 +83,9 @@ async fn reach_database(
     findings: &mut Findings,
 ) -> Result<Option<f64>, Failure> {
     if is_new(&config) {
-        let detail = "no record yet: the first sync would create a private PostgreSQL";
+        let detail = "nothing recorded yet: the first sync will create a private PostgreSQL";
         findings.right("database", detail)?;
-        findings.right("migrations", "the first sync would apply them")?;
+        findings.right("migrations", "the first sync will apply them")?;
         return Ok(None);
     }
     match StoreServer::find(config).await {
@@ -113,7 +113,7 @@ async fn database(
         Ok(store) => store,
         Err(error) => {
             findings.wrong("database", &chain(&error))?;
-            findings.skipped("migrations", "the database is not reached")?;
+            findings.skipped("migrations", "the database can't be reached")?;
             return Ok(None);
         }
     };
@@ -135,13 +135,13 @@ async fn migrations(
 ) -> Result<(), Failure> {
     let detail = match store.schema_state().await {
         Ok(SchemaState::Current) => {
-            findings.right("migrations", "the schema is as this version knows it")?;
+            findings.right("migrations", "up to date")?;
             rights(store, findings).await?;
             origin(store, sync, findings).await?;
             return if deep { digests(store, findings).await } else { Ok(()) };
         }
-        Ok(SchemaState::Behind) => "the next sync would bring the schema up to date",
-        Ok(SchemaState::Missing) => "the first sync would create the schema `inventory`",
+        Ok(SchemaState::Behind) => "the next sync will update the schema",
+        Ok(SchemaState::Missing) => "the first sync will create the schema `inventory`",
         Err(error) => return findings.wrong("migrations", &chain(&error)),
     };
     findings.right("migrations", detail)
@@ -153,7 +153,7 @@ async fn rights(store: &Store, findings: &mut Findings) -> Result<(), Failure> {
         Ok(tables) if tables.is_empty() => {}
         Ok(tables) => {
             let why = format!(
-                "row security hides rows of {} from this role: use one with BYPASSRLS, or the owner of the tables",
+                "row security hides rows of {} from this role: use a role with BYPASSRLS, or the owner of the tables",
                 tables.join(", ")
             );
             findings.wrong("rights", &why)?;
@@ -185,11 +185,15 @@ async fn origin(store: &Store, sync: Option<&SyncConfig>, findings: &mut Finding
 
 async fn digests(store: &Store, findings: &mut Findings) -> Result<(), Failure> {
     match store.namespaces_with_wrong_digest().await {
-        Ok(wrong) if wrong.is_empty() => findings.right("record", "every namespace's rows have its snapshot's digest"),
+        Ok(wrong) if wrong.is_empty() => findings.right(
+            "record",
+            "the rows of every namespace match its latest \
+                                                                   snapshot",
+        ),
         Ok(wrong) => wrong.iter().try_for_each(|(account, namespace)| {
             let why = format!(
-                "its rows are not what its newest snapshot recorded; `durable-inventory sync --account {} --rebuild {}` \
-                 mends it",
+                "its rows differ from its latest snapshot: repair them with `durable-inventory sync --account {} \
+                 --rebuild {}`",
                 shell_word(account),
                 shell_word(namespace)
             );
@@ -222,8 +226,8 @@ fn clock(api_ahead: Option<i64>, database_ahead: Option<f64>, findings: &mut Fin
     match known.next() {
         Some(_) => findings.right(
             "clock",
-            &format!("within {APART_S} s of the clocks that could be asked"),
+            &format!("within {APART_S} s of the API's and the database's, if they could be read"),
         ),
-        None => findings.skipped("clock", "nobody could be asked for the time"),
+        None => findings.skipped("clock", "no other clock could be read"),
     }
 }

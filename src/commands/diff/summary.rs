@@ -33,7 +33,7 @@ pub fn print(args: &DiffArgs, global: &GlobalArgs, compared: Compared) -> Result
     let total = found.tally.total();
     if total.not_comparable > 0 {
         warn!(
-            "{} objects that both sides list were compared by their ids alone: only one side has has_stored_data",
+            "{} objects on both sides were compared by id alone, because only one side has has_stored_data",
             number(total.not_comparable)
         );
     }
@@ -59,7 +59,7 @@ pub fn print(args: &DiffArgs, global: &GlobalArgs, compared: Compared) -> Result
 
 fn not_compared(label: &str, objects: u64, there: &Operand, silent: &Operand) -> String {
     format!(
-        "namespace {} is not compared, with {} objects in {there}: {silent} says nothing of it",
+        "namespace {} is not compared: it has {} objects in {there}, and is not in {silent}",
         shown(label),
         number(objects)
     )
@@ -69,12 +69,12 @@ fn not_compared(label: &str, objects: u64, there: &Operand, silent: &Operand) ->
 fn unknown(label: &str, rows: &BTreeMap<u32, u64>, there: &Operand, other: &Operand) -> String {
     let others = match rows.len() - 1 {
         0 => String::new(),
-        1 => " and another one".to_owned(),
+        1 => " and 1 other".to_owned(),
         more => format!(" and {} others", number(more as u64)),
     };
     let why = match other {
-        Operand::Moment(_) => "the record does not have their namespace",
-        Operand::Place(_) => "without names, --namespace and --account do not choose their namespace",
+        Operand::Moment(_) => "the database does not have their namespace",
+        Operand::Place(_) => "without names, --namespace and --account cannot select their namespace",
     };
     let objects = number(rows.values().sum());
     format!(
@@ -93,7 +93,7 @@ fn write(mut lines: impl Read) -> Result<(), Failure> {
 
 /// Returns the counts as one line.
 fn line(total: &DiffCounts) -> String {
-    let same = format!("{} objects are the same", number(total.same + total.not_comparable));
+    let same = format!("{} objects are identical", number(total.same + total.not_comparable));
     if total.changed() == 0 {
         return format!("no difference: {same}");
     }
@@ -192,7 +192,7 @@ fn text(namespaces: &Namespaces, rows: &[(u32, DiffCounts)], total: &DiffCounts)
         .iter()
         .map(|(number, counts)| {
             let label = namespaces.label(*number).as_deref().map(shown);
-            cells(label.unwrap_or_else(|| "(not said)".to_owned()), counts)
+            cells(label.unwrap_or_else(|| "(unknown)".to_owned()), counts)
         })
         .collect();
     if lines.len() != 1 {

@@ -69,6 +69,6 @@ fn page(report: &Report, place: &Location) -> Result<(), Failure> {
         message: format!("{place} could not be written: {error}"),
         exit_code: 1,
     })?;
-    info!("the report is in {place}");
+    info!("wrote the report to {place}");
     Ok(())
 }

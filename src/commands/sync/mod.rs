@@ -77,7 +77,7 @@ async fn record(
             None => Ok(()),
         };
         if stop.finish(observer.recorded(store)).await.is_err() {
-            warn!("the database did not give the record's figures for the metrics file in time");
+            warn!("the metrics file lacks the namespaces' figures: the database did not respond in time");
         }
         Ok((summary, exported))
     })
@@ -86,7 +86,7 @@ async fn record(
     let summary = observer.summary.insert(summary);
     let (outcome, mut exit_code) = summary.verdict();
     if let Err(failure) = exported {
-        error!("the run is recorded, but it was not exported: {failure}");
+        error!("the run is recorded, but its export failed: {failure}");
         exit_code = export::exit_code(exit_code);
     }
     let text = match args.output.format() {
@@ -102,7 +102,7 @@ async fn record(
 fn deadline_or(failure: Failure, stop: &Shutdown) -> Failure {
     match (failure.exit_code, stop.reason()) {
         (130, Some(StopReason::Deadline)) => Failure {
-            message: "the deadline came before the run could be recorded".to_owned(),
+            message: "the deadline passed before the run could be recorded".to_owned(),
             exit_code: 3,
         },
         _ => failure,
@@ -112,6 +112,6 @@ fn deadline_or(failure: Failure, stop: &Shutdown) -> Failure {
 /// Asks the walks to finish their current page when a signal arrives. What was committed is kept either way.
 async fn stop_when(stopped: CancellationToken, stop: Shutdown) {
     stopped.cancelled().await;
-    warn!("stopping after the page in hand; a second signal stops at once");
+    warn!("stopping after the current page; a second signal stops at once");
     stop.stop(StopReason::Signal);
 }

@@ -76,7 +76,7 @@ impl RunObserver {
         if let Some(path) = &self.metrics_file
             && let Err(error) = metrics::write(path, &self.metrics(exit_code))
         {
-            error!("--metrics-file {}: it could not be written: {error}", path.display());
+            error!("--metrics-file {}: could not write the file: {error}", path.display());
         }
         if let Some(ping) = self.ping {
             ping.end(exit_code).await;

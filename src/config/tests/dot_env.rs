@@ -12,7 +12,7 @@ fn read(text: &str) -> (Option<String>, DotEnvReport) {
             // Every file here is readable by others, as far as the umask permits.
             report
                 .problems
-                .retain(|problem| !problem.contains("others can read it"));
+                .retain(|problem| !problem.contains("other users can read it"));
             Ok((found, report))
         })
         .unwrap()

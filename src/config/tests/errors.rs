@@ -22,7 +22,7 @@ fn assert_errors(cases: &[(Given, &str)]) {
 #[test]
 fn of_the_environment() {
     let bare = || given().variable("CLOUDFLARE_ACCOUNT_ID", A);
-    let no_file = "check that it is there and that this user may read it: No such file or directory (os error 2)";
+    let no_file = "check that it exists and that this user may read it: No such file or directory (os error 2)";
     assert_errors(&[
         (
             given(),
@@ -34,27 +34,27 @@ fn of_the_environment() {
         ),
         (
             bare().variable("CLOUDFLARE_EMAIL", "a@b"),
-            "CLOUDFLARE_EMAIL: is given without CLOUDFLARE_API_KEY: add that, or use a token in place of both",
+            "CLOUDFLARE_EMAIL: set without CLOUDFLARE_API_KEY: set that too, or use a token instead of both",
         ),
         (
             bare().variable("CLOUDFLARE_API_KEY", "k"),
-            "CLOUDFLARE_API_KEY: is given without CLOUDFLARE_EMAIL: add that, or use a token in place of both",
+            "CLOUDFLARE_API_KEY: set without CLOUDFLARE_EMAIL: set that too, or use a token instead of both",
         ),
         (
             bare()
                 .variable("CLOUDFLARE_EMAIL", "a")
                 .variable("CLOUDFLARE_API_KEY", "k"),
-            "CLOUDFLARE_EMAIL: not an e-mail address: it has an '@', no white space and no quotation marks",
+            "CLOUDFLARE_EMAIL: not an email address: it needs an '@', and no white space or quotation marks",
         ),
         (
             given_account().variable("CLOUDFLARE_API_TOKEN_FILE", "f"),
-            "CLOUDFLARE_API_TOKEN: CLOUDFLARE_API_TOKEN_FILE is given too: leave one of the two out",
+            "CLOUDFLARE_API_TOKEN: CLOUDFLARE_API_TOKEN_FILE is set too: remove one of the two",
         ),
         (
             given_account()
                 .variable("DATABASE_URL", "postgres://")
                 .variable("DATABASE_URL_FILE", "f"),
-            "DATABASE_URL: DATABASE_URL_FILE is given too: leave one of the two out",
+            "DATABASE_URL: DATABASE_URL_FILE is set too: remove one of the two",
         ),
         (
             bare().variable("CLOUDFLARE_API_TOKEN_FILE", "$DIR/f"),
@@ -70,15 +70,17 @@ fn of_the_environment() {
         ),
         (
             bare().variable("CLOUDFLARE_API_TOKEN", "Bearer x"),
-            "CLOUDFLARE_API_TOKEN: a token or key has only letters, digits, '-' and '_', but this value begins with \"Bearer\": leave that out, it is added by this program",
+            "CLOUDFLARE_API_TOKEN: a token or key has only letters, digits, '-' and '_', but this value begins with \
+             \"Bearer\": remove that, because the program adds it",
         ),
         (
             given_account().variable("DATABASE_URL", "h/db"),
-            "DATABASE_URL: not the URL of a PostgreSQL database: it starts with postgres:// and is one line",
+            "DATABASE_URL: not the URL of a PostgreSQL database: it must start with postgres:// and be one line",
         ),
         (
             given_account().variable("DATABASE_URL_FILE", "postgres://"),
-            "DATABASE_URL_FILE: names a file, but looks like the secret itself: write that into a file of its own",
+            "DATABASE_URL_FILE: expected the path of a file, but this looks like the secret itself: write the secret \
+             into a file",
         ),
         (
             given().variable("CLOUDFLARE_ACCOUNT_ID", "a b"),
@@ -86,7 +88,8 @@ fn of_the_environment() {
         ),
         (
             given_account().variable("CLOUDFLARE_API_BASE_URL", "http://example.com"),
-            "CLOUDFLARE_API_BASE_URL: plain http would show the token to the network: use https, or a loopback address such as 127.0.0.1",
+            "CLOUDFLARE_API_BASE_URL: plain http would reveal the token to the network: use https, or a loopback \
+             address such as 127.0.0.1",
         ),
         (
             given_account().variable("DURABLE_INVENTORY_CONFIG", "$DIR/gone.toml"),
@@ -98,7 +101,8 @@ fn of_the_environment() {
         ),
         (
             given_account().options(&["--quota", "5/1s", "--quota-share", "19"]),
-            "account 0123456789abcdef0123456789abcdef: 19 % of the quota 5/1s is less than one request: raise the quota or the quota share",
+            "account 0123456789abcdef0123456789abcdef: 19% of the quota 5/1s is less than one request: raise the \
+             quota or the quota share",
         ),
     ]);
 }
@@ -189,7 +193,7 @@ fn of_the_way_to_the_api() {
         ),
         (
             given_account().variable("HTTPS_PROXY", "http://u:a#b@h:1"),
-            "HTTPS_PROXY: a character of the password",
+            "HTTPS_PROXY: a special character in the password",
         ),
         (
             given_account().variable("HTTPS_PROXY", "http://u:a/b@h:1"),
@@ -288,11 +292,11 @@ fn of_the_file_as_such() {
         ),
         (
             toml("cursors = 33"),
-            "inventory.toml:1: cursors: cursors are `auto` or a number from 1 to 32",
+            "inventory.toml:1: cursors: expected `auto` or a number from 1 to 32",
         ),
         (
             toml("cursors = 'many'"),
-            "inventory.toml:1: cursors: cursors are `auto` or a number from 1 to 32",
+            "inventory.toml:1: cursors: expected `auto` or a number from 1 to 32",
         ),
         (
             toml("max_removed_percent = 300"),
@@ -320,15 +324,17 @@ fn of_the_file_as_such() {
         ),
         (
             toml("base_url = 'http://example.com'"),
-            "inventory.toml:1: base_url: plain http would show the token to the network: use https, or a loopback address such as 127.0.0.1",
+            "inventory.toml:1: base_url: plain http would reveal the token to the network: use https, or a loopback \
+             address such as 127.0.0.1",
         ),
         (
             toml("database_url = 'x'"),
-            "inventory.toml:1: unknown key `database_url`: this file holds no secrets, write database_url_file or database_url_env",
+            "inventory.toml:1: unknown key `database_url`: secrets do not belong in this file, use database_url_file \
+             or database_url_env",
         ),
         (
             toml("\ndatabase_url_env = 'DB'\ndatabase_url_file = 'db'"),
-            "inventory.toml:2: database_url_env: database_url_file is given too: leave one of the two out",
+            "inventory.toml:2: database_url_env: database_url_file is set too: remove one of the two",
         ),
         (
             toml("database_url_env = 'DB'"),
@@ -348,7 +354,8 @@ fn of_accounts() {
             toml(&format!(
                 "[[accounts]]\nid = '{A}'\n[[accounts]]\nid = '{B}'\n[[accounts]]\nid = '{A}'"
             )),
-            "inventory.toml:6: accounts.id: 0123456789abcdef0123456789abcdef stands in line 2 already: put both tables into one",
+            "inventory.toml:6: accounts.id: 0123456789abcdef0123456789abcdef is already defined in line 2: merge the \
+             two tables",
         ),
         (
             toml("[[accounts]]\nid = ''"),
@@ -356,31 +363,34 @@ fn of_accounts() {
         ),
         (
             account("").options(&["--account", B]),
-            "--account: fedcba9876543210fedcba9876543210 is not in inventory.toml: that lists 0123456789abcdef0123456789abcdef",
+            "--account: fedcba9876543210fedcba9876543210 is not in inventory.toml, which lists \
+             0123456789abcdef0123456789abcdef",
         ),
         (
             account("api_token = 'x'"),
-            "inventory.toml:3: accounts: unknown key `api_token`: this file holds no secrets, write api_token_file, api_token_env or token_command",
+            "inventory.toml:3: accounts: unknown key `api_token`: secrets do not belong in this file, use api_token_file, \
+             api_token_env or token_command",
         ),
         (
             account("api_token_env = 'T'\napi_token_file = 't'"),
-            "inventory.toml:3: accounts.api_token_env: accounts.api_token_file is given too: leave one of the two out",
+            "inventory.toml:3: accounts.api_token_env: accounts.api_token_file is set too: remove one of the two",
         ),
         (
             account("api_token_env = 'T'\nemail = 'a@b'"),
-            "inventory.toml:3: accounts.api_token_env: email is given too: leave one of the two out",
+            "inventory.toml:3: accounts.api_token_env: email is set too: remove one of the two",
         ),
         (
             account("api_token_env = 'T'\napi_key_env = 'K'"),
-            "inventory.toml:3: accounts.api_token_env: an API key is given too: leave one of the two out",
+            "inventory.toml:3: accounts.api_token_env: an API key is set too: remove one of the two",
         ),
         (
             account("email = 'a@b'"),
-            "inventory.toml:3: accounts.email: is given without api_key_file or api_key_env: add that, or use a token in place of both",
+            "inventory.toml:3: accounts.email: set without api_key_file or api_key_env: set that too, or use a token \
+             instead of both",
         ),
         (
             account("api_key_env = 'K'"),
-            "inventory.toml:3: accounts.api_key_env: is given without email: add that, or use a token in place of both",
+            "inventory.toml:3: accounts.api_key_env: set without email: set that too, or use a token instead of both",
         ),
         (
             account("api_token_env = 'CF_TOKEN_A'"),
@@ -388,7 +398,8 @@ fn of_accounts() {
         ),
         (
             account("api_token_file = './gone'"),
-            "inventory.toml:3: accounts.api_token_file: cannot read ./gone: check that it is there and that this user may read it: No such file or directory (os error 2)",
+            "inventory.toml:3: accounts.api_token_file: cannot read ./gone: check that it exists and that this user \
+             may read it: No such file or directory (os error 2)",
         ),
         (
             account("limit = 5"),

@@ -51,7 +51,7 @@ fn a_secret_that_others_can_read_or_write_is_told_of() {
     }
     for open in [0o644, 0o666, 0o660, 0o604, 0o602] {
         folder.set("token", open);
-        let advice = format!("`chmod g-w,o= {token}` mends it");
+        let advice = format!("run `chmod g-w,o= {token}`");
         let told = told(None, &variables);
         assert!(
             matches!(&told[..], [one] if one.starts_with("CLOUDFLARE_API_TOKEN_FILE: ") && one.ends_with(&advice)),
@@ -95,7 +95,7 @@ fn the_configuration_file_and_those_that_it_names_are_looked_at() {
     folder.set("inventory.toml", 0o646);
     let found = told(Some(&config), &[]);
     assert!(
-        matches!(&found[..], [one] if one.ends_with(&format!("`chmod o-w {config}` mends it"))),
+        matches!(&found[..], [one] if one.ends_with(&format!("run `chmod o-w {config}`"))),
         "{found:?}"
     );
 }

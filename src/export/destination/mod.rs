@@ -38,14 +38,17 @@ pub enum Location {
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidLocation {
-    #[error("an output is - for stdout, a file, a folder with a / at its end, or s3://, gs:// or az:// with a bucket")]
+    #[error(
+        "expected - for stdout, a file, a folder with a / at its end, or an s3://, gs:// or az:// URL with a bucket"
+    )]
     Empty,
     #[error(
-        "an object store's address holds no user, password, port, query or fragment: credentials come by its usual variables"
+        "an object store's URL must have no user, password, port, query or fragment: give credentials by its usual \
+         environment variables"
     )]
     Credentials,
     /// With the address, redacted.
-    #[error("'{0}' is no place that exports can go to: s3://, gs:// and az:// are, each with a bucket")]
+    #[error("cannot export to '{0}': use an s3://, gs:// or az:// URL with a bucket")]
     Scheme(String),
 }
 

@@ -11,7 +11,7 @@ use crate::model::ObjectId;
 pub enum Unreadable {
     #[error(transparent)]
     Row(#[from] RowError),
-    #[error("it is empty: a list of nothing would be a header row alone")]
+    #[error("the file is empty: an empty list needs at least a header row")]
     Empty,
     #[error("it is compressed: unpack it, as in `zcat FILE | durable-inventory diff - ...`")]
     Compressed,

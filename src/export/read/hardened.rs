@@ -80,7 +80,7 @@ impl ChunkReader for BoundedFile {
             self.0.get_read(start)?.take(PageHead::LONGEST).read_to_end(&mut head)?;
             PageHead(&head).check()?;
             if !thrift::is_sound(self.0.get_read(start)?, self.len() - start) {
-                return Err(ParquetError::General("what should be a page is none".to_owned()));
+                return Err(ParquetError::General("a page is not where one should be".to_owned()));
             }
         }
         self.0.get_read(start)
@@ -108,13 +108,13 @@ impl PageHead<'_> {
     fn check(mut self) -> Result<()> {
         let fields = [self.number(), self.number(), self.number()];
         let [Some(_type), Some(decompressed), Some(compressed)] = fields else {
-            return Err(ParquetError::General("what should be a page is none".to_owned()));
+            return Err(ParquetError::General("a page is not where one should be".to_owned()));
         };
         // Data that can't be compressed grows a little.
         let larger = decompressed.max(compressed - compressed / 64);
         if larger > LARGEST_PAGE {
             let size = larger >> 20;
-            return Err(refused(format!("it has a page of {size} MiB, which no writer makes")));
+            return Err(refused(format!("a page of {size} MiB is too large to be valid")));
         }
         Ok(())
     }
@@ -176,7 +176,7 @@ mod tests {
         // With fields in another order, the decompressed size could come last.
         let reordered = [0x15, 0, 0x25, 4, 0x05, 4, 0x80];
         for none in [&negative[..], &reordered, &[], &[0x15, 0x80]] {
-            assert!(check(none).unwrap_err().contains("is none"));
+            assert!(check(none).unwrap_err().contains("a page is not where one should be"));
         }
     }
 

@@ -49,48 +49,44 @@ impl fmt::Display for At {
 
 #[derive(Debug, thiserror::Error)]
 pub enum RowError {
-    #[error("it could not be read")]
+    #[error("could not read the file")]
     Io(#[from] io::Error),
-    #[error("it has no header row with the names of its columns")]
+    #[error("no header row with the names of the columns")]
     NoHeader,
-    #[error("{at} has {found} cells, and the header has {expected}: the file may be cut off")]
+    #[error("{at} has {found} cells, but the header has {expected}: the file may be cut off")]
     Cells { at: At, found: usize, expected: usize },
     #[error(
-        "the quotation mark that is opened in {0} is not closed: the file may be cut off, or write a quotation mark within a cell \
-         as \\\" in place of \"\""
+        "the quotation mark opened in {0} is not closed: the file may be cut off, or a quotation mark within a cell \
+         must be written as \\\" in place of \"\""
     )]
     OpenQuote(At),
-    #[error("{0} has text after a closing quotation mark: within a cell, write two quotation marks for one")]
+    #[error("{0} has text after a closing quotation mark: within a cell, a quotation mark must be doubled")]
     AfterQuote(At),
-    #[error(
-        "the quotation mark that is opened in {0} has rows in its cell: within a cell, write two quotation marks for one"
-    )]
+    #[error("the quotation mark opened in {0} encloses whole rows: within a cell, a quotation mark must be doubled")]
     QuotedRow(At),
-    #[error("it has two columns {0}: leave out or rename one of them")]
+    #[error("two columns are called {0}: remove or rename one of them")]
     TwoColumns(&'static str),
-    #[error(
-        "its column {found:?} is unknown and nearly {known}, which it lacks: rename it to {known}, or to something less alike"
-    )]
+    #[error("column {found:?} is unknown, and there is no {known}: rename it to {known}, or to something less similar")]
     NearlyKnown { found: String, known: &'static str },
     #[error("{at} is a row of an export of {what}, not an object")]
     OtherTable { at: At, what: &'static str },
-    #[error("{0} is longer than 1 MiB: it is no file of rows")]
+    #[error("{0} is longer than 1 MiB: not a file of rows")]
     TooLong(At),
-    #[error("it is no Parquet file, or one that is cut off")]
+    #[error("not a Parquet file, or one that is cut off")]
     Parquet(#[source] ::parquet::errors::ParquetError),
     #[error("{0}")]
     Refused(String),
-    #[error("it is a damaged Parquet file: what one part of it says of another is not so")]
+    #[error("damaged Parquet file: its metadata is inconsistent")]
     Damaged,
-    #[error("{0} is no JSON object")]
+    #[error("{0} is not a JSON object")]
     NoObject(At),
-    #[error("{at} is not the JSON that it should be")]
+    #[error("{at} is not the expected JSON")]
     Json { at: At, source: serde_json::Error },
-    #[error("{at}: {found:?} is no object id, which is 64 hex digits")]
+    #[error("{at}: {found:?} is not an object id of 64 hex digits")]
     Id { at: At, found: String },
-    #[error("{at}: has_stored_data is {found:?}, which is neither true nor false nor empty")]
+    #[error("{at}: has_stored_data is {found:?} instead of true, false or empty")]
     Flag { at: At, found: String },
-    #[error("column {0} is of a type that holds no {0}")]
+    #[error("column {0} has an unsuitable type")]
     Type(&'static str),
 }
 

@@ -105,37 +105,34 @@ fn errors_name_their_position() {
     let a = id('a');
     assert_eq!(
         csv(&format!("{a},\"1\n2\",\n{a},,maybe\n")),
-        "line 4: has_stored_data is \"maybe\", which is neither true nor false nor empty"
+        "line 4: has_stored_data is \"maybe\" instead of true, false or empty"
     );
     assert_eq!(
         csv("\n\nabc,,\n"),
-        "line 4: \"abc\" is no object id, which is 64 hex digits"
+        "line 4: \"abc\" is not an object id of 64 hex digits"
     );
     assert_eq!(
         csv(&format!("{a},,true\n{a},")),
-        "line 3 has 2 cells, and the header has 3: the file may be cut off"
+        "line 3 has 2 cells, but the header has 3: the file may be cut off"
     );
     assert_eq!(
         csv(&format!("{a},\"1,true\n{a},,true\n")),
-        "the quotation mark that is opened in line 2 is not closed: the file may be cut off, or write a quotation mark \
-         within a cell as \\\" in place of \"\""
+        "the quotation mark opened in line 2 is not closed: the file may be cut off, or a quotation mark within a \
+         cell must be written as \\\" in place of \"\""
     );
     assert_eq!(
         csv(&"a".repeat(3 << 20)),
-        "line 2 is longer than 1 MiB: it is no file of rows"
+        "line 2 is longer than 1 MiB: not a file of rows"
     );
-    assert_eq!(
-        error(Format::Csv, ""),
-        "it has no header row with the names of its columns"
-    );
+    assert_eq!(error(Format::Csv, ""), "no header row with the names of the columns");
     assert_eq!(
         error(Format::Ids, &format!("{a}\nabc\n")),
-        "line 2: \"abc\" is no object id, which is 64 hex digits"
+        "line 2: \"abc\" is not an object id of 64 hex digits"
     );
-    assert_eq!(error(Format::Jsonl, "{}\n[]\n"), "line 2 is no JSON object");
+    assert_eq!(error(Format::Jsonl, "{}\n[]\n"), "line 2 is not a JSON object");
     assert_eq!(
         error(Format::Jsonl, "{}\n{\"object_id\":"),
-        "line 2 is not the JSON that it should be"
+        "line 2 is not the expected JSON"
     );
     assert!(matches!(read(Format::Parquet, "PAR1"), Err(RowError::Parquet(_))));
 }

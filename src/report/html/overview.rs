@@ -47,7 +47,7 @@ fn notes(report: &Report, axis: &Axis) -> Vec<String> {
     notes.extend(first_snapshot(report, axis));
     if totals.count.unknown > 0 {
         notes.push(format!(
-            "Of {} it is unknown whether they hold data",
+            "It is unknown whether {} hold data",
             words::objects(totals.count.unknown)
         ));
     }

@@ -61,7 +61,11 @@ pub(super) fn find(
                 |dir| match weak_step(&dir.join("postgres")).or_else(|| weak_step(&dir.join("initdb"))) {
                     None => true,
                     Some(step) => {
-                        tracing::debug!("{} is left out: others may change {}", dir.display(), step.display());
+                        tracing::debug!(
+                            "{} is skipped: other users may change {}",
+                            dir.display(),
+                            step.display()
+                        );
                         unusable.get_or_insert(Error::Untrusted { dir: dir.clone(), step });
                         false
                     }
@@ -263,7 +267,7 @@ mod tests {
         assert_eq!(choose(found(), cluster, Some(15)).unwrap().major, 15);
         let refused = choose(found(), cluster, Some(16)).unwrap_err().to_string();
         assert!(
-            refused.contains("of PostgreSQL 16") && refused.contains("of 17, in /a"),
+            refused.contains("by PostgreSQL 16") && refused.contains("found are 17, in /a"),
             "{refused}"
         );
         assert!(matches!(

@@ -16,26 +16,26 @@ pub enum Error {
         source: io::Error,
     },
 
-    #[error("there is no home folder to keep data in: set HOME, or name a folder with --data-dir")]
+    #[error("no home folder to keep data in: set HOME, or name a folder with --data-dir")]
     NoHome,
 
     #[error("{} is not a folder: name another with --data-dir", .0.display())]
     NotAFolder(PathBuf),
 
-    #[error("{} holds files of something else: name an empty or a new folder with --data-dir", .0.display())]
+    #[error("{} contains other files: name an empty or new folder with --data-dir", .0.display())]
     NotADataFolder(PathBuf),
 
     #[error("{} belongs to {owner}, not to you: run as that user, or name another folder with --data-dir", path.display())]
     NotOurs { path: PathBuf, owner: String },
 
-    #[error("--postgres-user {0} needs root: leave it out, and the server runs as you")]
+    #[error("--postgres-user {0} needs root: without it, the server runs as you")]
     UserNeedsRoot(String),
 
-    #[error("there is no user {0} on this system: name another with --postgres-user")]
+    #[error("the user {0} does not exist on this system: name another with --postgres-user")]
     NoSuchUser(String),
 
     #[error(
-        "PostgreSQL refuses to run as root, and there is no user postgres to run it as: name another user, such as \
+        "PostgreSQL refuses to run as root, and the user postgres does not exist: name another user, such as \
          --postgres-user nobody, or install the server's package, which creates the user postgres"
     )]
     NoUserPostgres,
@@ -44,13 +44,15 @@ pub enum Error {
     UserIsRoot(String),
 
     #[error(
-        "{} belongs to user id {owner}, which has no account on this system: give the folder to a user that has one",
+        "{} belongs to user id {owner}, which does not exist on this system: change the folder's owner to an existing \
+         user",
         path.display()
     )]
     OwnerWithoutAccount { path: PathBuf, owner: u32 },
 
     #[error(
-        "{} belongs to {owner}, who therefore runs the server, but --postgres-user says {asked}: leave it out, or name another folder with --data-dir",
+        "{} belongs to {owner}, who must run the server, but --postgres-user is {asked}: remove that option, or name \
+         another folder with --data-dir",
         path.display()
     )]
     UserIsNotOwner {
@@ -85,7 +87,8 @@ pub enum Error {
     NoPrograms { asked: Option<PathBuf> },
 
     #[error(
-        "found PostgreSQL in {}, and did not run it: a user other than you and root may change {}; install PostgreSQL as root, or \
+        "did not run the PostgreSQL in {}: a user other than you and root may change {}; install PostgreSQL as root, \
+         or \
          name this folder with --postgres-bin if you trust that user",
         dir.display(), step.display()
     )]
@@ -101,24 +104,27 @@ pub enum Error {
         source: io::Error,
     },
 
-    #[error("{} --version does not tell its version: name the folder of another PostgreSQL with --postgres-bin", .0.display())]
+    #[error("{} --version printed no version: name the folder of another PostgreSQL with --postgres-bin", .0.display())]
     NoVersion(PathBuf),
 
     #[error(
-        "the newest PostgreSQL found is {found}, in {}, and {MINIMUM_MAJOR} is the oldest that works: install a later one, or set DATABASE_URL to a PostgreSQL that runs elsewhere",
+        "the newest PostgreSQL found is {found}, in {}, but {MINIMUM_MAJOR} or later is required: install a later \
+         one, or set DATABASE_URL to a PostgreSQL that runs elsewhere",
         dir.display()
     )]
     TooOld { found: u32, dir: PathBuf },
 
     #[error(
-        "the data in {} is of PostgreSQL {data}, and {MINIMUM_MAJOR} is the oldest that works: bring it to a later version with pg_upgrade, or move the folder away to begin anew",
+        "the data in {} was written by PostgreSQL {data}, but {MINIMUM_MAJOR} or later is required: upgrade it with \
+         pg_upgrade, or move the folder away to start over",
         cluster.display()
     )]
     DataTooOld { cluster: PathBuf, data: u32 },
 
     #[error(
-        "the data in {} is of PostgreSQL {data}, and the server programs found are of {found}, in {}: install PostgreSQL {data}, \
-         or bring the data to {found} with pg_upgrade (docs/operations.md has the commands), or move the folder away to begin anew",
+        "the data in {} was written by PostgreSQL {data}, but the server programs found are {found}, in {}: install PostgreSQL \
+         {data}, or upgrade the data to {found} with pg_upgrade (docs/operations.md has the commands), or move the folder \
+         away to start over",
         cluster.display(), dir.display()
     )]
     OtherMajor {
@@ -129,7 +135,8 @@ pub enum Error {
     },
 
     #[error(
-        "{} has no readable PG_VERSION, so it is no PostgreSQL data: restore it from a backup, or move it away to begin anew",
+        "{} has no readable PG_VERSION, so it is not PostgreSQL data: restore it from a backup, or move it away to \
+         start over",
         .0.display()
     )]
     DamagedCluster(PathBuf),
@@ -145,7 +152,8 @@ pub enum Error {
     },
 
     #[error(
-        "the private PostgreSQL in {} is running but did not answer in {seconds} s: it goes on by itself, so try again later, and see its log, {}",
+        "the private PostgreSQL in {} is running but did not respond in {seconds} s and is still starting: retry \
+         later, and see its log, {}",
         folder.display(), log.display()
     )]
     NoAnswer {
@@ -156,7 +164,7 @@ pub enum Error {
     },
 
     #[error(
-        "the private PostgreSQL in {} has not stopped after {seconds} s: it goes on stopping by itself; see its log, {}",
+        "the private PostgreSQL in {} has not stopped after {seconds} s and is still stopping: see its log, {}",
         folder.display(), log.display()
     )]
     NotStopped {
@@ -166,13 +174,13 @@ pub enum Error {
     },
 
     #[error(
-        "waited {seconds} s for another program that starts or stops the private PostgreSQL in {}: try again later",
+        "waited {seconds} s for another program that is starting or stopping the private PostgreSQL in {}: retry later",
         folder.display()
     )]
     Busy { folder: PathBuf, seconds: u64 },
 
     #[error(
-        "the private PostgreSQL in {} ended again after it had been started again: {said}; its log is {}",
+        "the private PostgreSQL in {} stopped again after a restart: {said}; its log is {}",
         folder.display(), log.display()
     )]
     EndedAgain {
@@ -208,6 +216,6 @@ impl Error {
 fn searched(asked: Option<&Path>) -> String {
     match asked {
         Some(dir) => format!("in {}", dir.display()),
-        None => "on PATH or where systems put them".to_owned(),
+        None => "on PATH or in the usual folders".to_owned(),
     }
 }

@@ -108,7 +108,7 @@ fn summarize(text: &str) -> String {
         [] => text
             .lines()
             .rfind(|line| !line.trim().is_empty())
-            .unwrap_or("it said nothing")
+            .unwrap_or("it printed nothing")
             .to_owned(),
         lines => lines[lines.len().saturating_sub(3)..].join("; "),
     }
@@ -130,7 +130,7 @@ mod tests {
         );
         assert_eq!(summarize(&probed), summarize(log), "what the probes were told");
         assert_eq!(summarize("postgres: no such option\n\n"), "postgres: no such option");
-        assert_eq!(summarize(""), "it said nothing");
+        assert_eq!(summarize(""), "it printed nothing");
     }
 
     #[test]

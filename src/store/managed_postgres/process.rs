@@ -104,7 +104,7 @@ impl ProcessHandle {
             });
         }
         tracing::warn!(
-            "the private PostgreSQL in {} ended: {reason}; starting it again; its log is {}",
+            "the private PostgreSQL in {} stopped: {reason}; restarting it; its log is {}",
             self.data_dir().path().display(),
             self.data_dir().log().display()
         );

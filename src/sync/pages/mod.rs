@@ -174,7 +174,7 @@ impl Pages {
             let ahead = ParallelPages::new(self.source.clone(), plan, rows, cursor, &reached.last);
             Reading::ParallelPages(Box::new(ahead))
         } else {
-            let why = "what came after an id that was made up is not what had come after it before, twice".to_owned();
+            let why = "twice, the page after a constructed id was not the same as before".to_owned();
             self.fallback = Some(Fallback { why, for_good: true });
             Reading::OneCursor
         };

@@ -130,7 +130,7 @@ impl ParallelPages {
             Err(FetchError::Stopped(reason)) => Err(FetchError::Stopped(reason)),
             Err(error) => {
                 let for_good = matches!(error, FetchError::CursorRefused(_));
-                let why = format!("a range could not be begun: {error}");
+                let why = format!("a range could not be started: {error}");
                 self.fall_back(chain, Fallback { why, for_good });
                 Ok(())
             }
@@ -148,7 +148,7 @@ impl ParallelPages {
             Ok(read) => read,
             Err(FetchError::Stopped(reason)) => return Err(FetchError::Stopped(reason)),
             Err(error) => {
-                let why = format!("a seam could not be read again: {error}");
+                let why = format!("a boundary between ranges could not be read again: {error}");
                 self.fall_back(chain, Fallback { why, for_good: false });
                 return Ok(());
             }
@@ -166,10 +166,10 @@ impl ParallelPages {
         }
         self.spend(&head_pages);
         if beyond.ended && head.ids.len() > beyond.ids.len() {
-            let what = "the API says that nothing follows, yet it lists objects that do".to_owned();
+            let what = "the API reported the end of the list, but lists more objects".to_owned();
             return Err(FetchError::Contradiction(what));
         }
-        let why = "after an id that was made up came other objects than by the API's own cursors, twice".to_owned();
+        let why = "twice, the page after a constructed id differed from the page after the API's own cursor".to_owned();
         self.fall_back(again, Fallback { why, for_good: true });
         Ok(())
     }

@@ -43,13 +43,13 @@ impl PageReader {
         let (number, seen) = (checkpoint.pages, before.rows_seen());
         if is_empty_end(&page) && self.would_lose(before).await? {
             let namespace = &self.walker.source.namespace;
-            info!(%namespace, page = number, "an empty page would end the walk: asked once more");
+            info!(%namespace, page = number, "an empty page would end the list: requesting it once more");
             page = self
                 .fetch(before.pagination.cursor.as_ref(), page.limit, number)
                 .await?;
             checkpoint.requests += u64::from(page.requests);
             if resumed && is_empty_end(&page) {
-                let what = "it says that nothing follows, which would lose everything above it".to_owned();
+                let what = "it reports the end of the list, which would remove every object after it".to_owned();
                 return Err(WalkError::CursorRefused { page: number, what });
             }
         }
@@ -170,7 +170,7 @@ impl PageReader {
         if let Some(count) = page.count.filter(|count| *count != rows && *count != seen + rows) {
             warn!(
                 namespace = %self.walker.source.namespace, page = number, count, rows, so_far = seen + rows,
-                "the page's count fits neither the page nor the running total"
+                "the page's count matches neither the page nor the running total"
             );
         }
     }
@@ -196,7 +196,7 @@ fn follows_checkpoint(page: &Page, checkpoint: &Checkpoint, number: u64) -> Resu
     let below = page.rows.iter().any(|row| row.id < pending.id);
     let nothing_new = !page.rows.is_empty() && page.rows.iter().all(|row| row.id == pending.id);
     if below || (nothing_new && matches!(page.next, Next::Cursor(_))) {
-        let what = "it sends ids at or below it".to_owned();
+        let what = "it returns ids at or below it".to_owned();
         return Err(WalkError::CursorRefused { page: number, what });
     }
     Ok(())

@@ -18,8 +18,8 @@ pub(in crate::sync) enum WalkError {
     #[error("page {page}: {what}")]
     Contradiction { page: u64, what: String },
     #[error(
-        "page {page}: it is full and has no cursor key, and the API does not say what follows its last id, so the end can't \
-         be proven: try --limit {other}"
+        "page {page}: it is full and has no cursor key, and the API does not show what follows its last id, so the \
+         end can't be proven: use --limit {other}"
     )]
     UnprovenEnd {
         page: u64,
@@ -30,9 +30,9 @@ pub(in crate::sync) enum WalkError {
     },
     #[error("page {page}: the API's ids do not ascend")]
     OutOfOrder { page: u64 },
-    #[error("page {page}: the API does not go on from the checkpoint: {what}")]
+    #[error("page {page}: the API does not resume at the checkpoint: {what}")]
     CursorRefused { page: u64, what: String },
-    #[error("a crash of the database emptied the walk's spool")]
+    #[error("a crash of the database emptied the sync's spool")]
     SpoolLost,
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -52,12 +52,12 @@ impl WalkError {
     }
 
     pub(super) fn not_advancing(page: u64) -> Self {
-        let what = "it lists only objects that were listed before: the walk does not advance".to_owned();
+        let what = "it lists only objects that were listed before".to_owned();
         Self::Contradiction { page, what }
     }
 
     pub(super) fn misplaced_cursor(page: u64) -> Self {
-        let what = "the cursor is not where it was expected: the page has none, yet more objects follow it".to_owned();
+        let what = "it has no cursor in the expected place, but more objects follow it".to_owned();
         Self::Contradiction { page, what }
     }
 

@@ -38,8 +38,8 @@ impl GrowthWatch {
         self.has_warned = true;
         warn!(
             %namespace, rows, expected = self.expected,
-            "the listing grows faster than it is read: it has more than 3 times the expected rows, and no end yet; if this \
-             goes on, raise --quota-share, or sync when fewer objects are created"
+            "the listing grows faster than it is read: it has more than 3 times the expected rows, and no end yet; if \
+             this continues, raise --quota-share, or sync when fewer objects are created"
         );
     }
 

@@ -171,7 +171,7 @@ impl PageReader {
         }
         if let Some(fallback) = pages.take_fallback() {
             let namespace = &self.walker.source.namespace;
-            warn!(%namespace, "going on with one cursor: {}", fallback.why);
+            warn!(%namespace, "continuing with one cursor: {}", fallback.why);
             if fallback.for_good {
                 self.lease.remember_one_cursor().await?;
             }

@@ -17,7 +17,7 @@ pub(super) async fn spool_page(walk: &mut Walk, page: &CheckedPage) -> Result<()
         return Err(match page.resumed {
             true => WalkError::CursorRefused {
                 page: number,
-                what: "it sends what was there before it".to_owned(),
+                what: "it returns objects from before it".to_owned(),
             },
             false => WalkError::not_advancing(number),
         });

@@ -33,7 +33,7 @@ async fn equal_digests_are_answered_without_the_rows() {
         let ended = recorded.diff(&[&args[..], &["--exit-code", "--format", "csv"]].concat());
         assert_eq!(ended.code, Some(0), "{args:?}: {ended:#?}");
         assert_eq!(changes(&ended.stdout).len(), 0);
-        let told = format!("no difference: {objects} objects are the same");
+        let told = format!("no difference: {objects} objects are identical");
         assert!(ended.stderr.contains(&told), "{args:?}: {}", ended.stderr);
     }
     // `--combined` needs every object, and the changes between different datasets need their rows.
@@ -95,7 +95,7 @@ async fn only_the_namespaces_that_differ_are_read() {
     );
     let same = recorded.second.truth.len() + 10;
     assert!(
-        ended.stderr.contains(&format!("; {same} objects are the same")),
+        ended.stderr.contains(&format!("; {same} objects are identical")),
         "{}",
         ended.stderr
     );
@@ -116,7 +116,7 @@ async fn a_namespace_that_one_side_does_not_speak_of_is_not_compared() {
     for from in [text(all.path()), "latest", text(&file)] {
         let ended = recorded.diff(&[from, text(one.path()), "--exit-code"]);
         assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""), "{from}: {ended:#?}");
-        let told = format!("is not compared, with 10 objects in {from}");
+        let told = format!("is not compared: it has 10 objects in {from}");
         assert!(ended.stderr.contains(&told), "{told}: {}", ended.stderr);
         // A file has no names, but the dataset does.
         for namespace in [recorded.namespace.as_str(), "chat_*"] {
@@ -141,7 +141,7 @@ async fn what_is_no_sound_dataset_is_refused() {
         assert!(ended.stderr.contains(expected), "{expected}: {}", ended.stderr);
         assert_eq!(ended.stderr.lines().count(), 1, "{}", ended.stderr);
     };
-    refused("there is no manifest.json");
+    refused("manifest.json is missing");
     recorded.exported(&["changes", "--output", text(folder.path())]);
     refused("is an export of changes");
     recorded.exported(&[
@@ -162,7 +162,7 @@ async fn what_is_no_sound_dataset_is_refused() {
     let rows = fs::read_to_string(&part).unwrap();
     let cut = rows[..rows.len() - 2].rfind("\r\n").unwrap() + 2;
     fs::write(&part, &rows[..cut]).unwrap();
-    refused("rows, and its manifest says");
+    refused("rows, but its manifest says");
     let manifest = folder.path().join("manifest.json");
     let forged = fs::read_to_string(&manifest).unwrap();
     fs::write(&manifest, forged.replace("\"path\": \"", "\"path\": \"../")).unwrap();

@@ -68,7 +68,7 @@ fn the_exit_code_tells_same_different_and_trouble() {
     );
     assert_eq!(
         ended.stderr,
-        "0 created, 0 removed, 0 data_gained, 1 data_lost, 0 data_known, 0 data_unknown; 0 objects are the same\n"
+        "0 created, 0 removed, 0 data_gained, 1 data_lost, 0 data_known, 0 data_unknown; 0 objects are identical\n"
     );
     let usage = diff(&[&one, &other, "--combined", "--format", "csv"]);
     assert_eq!(usage.code, Some(2), "{usage:#?}");
@@ -83,7 +83,7 @@ fn what_is_wrong_with_a_file_is_told_in_one_line() {
         (
             "empty.csv",
             String::new(),
-            "it is empty: a list of nothing would be a header row alone",
+            "the file is empty: an empty list needs at least a header row",
         ),
         (
             "noid.csv",
@@ -94,7 +94,7 @@ fn what_is_wrong_with_a_file_is_told_in_one_line() {
         (
             "short.csv",
             format!("object_id\n{a}\nabc\n"),
-            "line 3: \"abc\" is no object id, which is 64 hex digits",
+            "line 3: \"abc\" is not an object id of 64 hex digits",
         ),
         (
             "flag.csv",
@@ -104,18 +104,18 @@ fn what_is_wrong_with_a_file_is_told_in_one_line() {
         (
             "cut.csv",
             format!("object_id,has_stored_data\n{a},true\n{b}"),
-            "line 3 has 1 cells, and the header has 2",
+            "line 3 has 1 cells, but the header has 2",
         ),
         (
             "quote.csv",
             format!("object_id,n\n{a},\"x\n{b},y\n"),
-            "the quotation mark that is opened in line 2",
+            "the quotation mark opened in line 2",
         ),
         ("ids.txt", format!("{a}\n{}\n", &b[1..]), "line 2: \"bbb"),
         (
             "cut.jsonl",
             format!("{{\"object_id\":\"{a}\"}}\n{{\"obj"),
-            "line 2 is not the JSON that it should be",
+            "line 2 is not the expected JSON",
         ),
         (
             "noid.jsonl",
@@ -125,12 +125,12 @@ fn what_is_wrong_with_a_file_is_told_in_one_line() {
         (
             "flag.jsonl",
             format!("{{\"object_id\":\"{a}\",\"has_stored_data\":1}}\n"),
-            "line 1 is not the JSON",
+            "line 1 is not the expected JSON",
         ),
         (
             "cut.parquet",
             "PAR1".to_owned(),
-            "it is no Parquet file, or one that is cut off",
+            "not a Parquet file, or one that is cut off",
         ),
         (
             "changes.csv",
@@ -172,12 +172,14 @@ fn what_is_wrong_with_a_file_is_told_in_one_line() {
     let missing = diff(&[&good, "no-such-file.csv"]);
     assert_eq!(missing.code, Some(2), "{missing:#?}");
     assert!(
-        missing.stderr.contains("there is no file or folder"),
+        missing
+            .stderr
+            .contains("neither an existing file or folder nor a point in time"),
         "{}",
         missing.stderr
     );
     let folder = diff(&[&good, files.folder.path().to_str().unwrap()]);
-    assert!(folder.stderr.contains("there is no manifest.json"), "{}", folder.stderr);
+    assert!(folder.stderr.contains("manifest.json is missing"), "{}", folder.stderr);
 }
 
 #[test]
@@ -218,7 +220,7 @@ fn one_side_may_be_a_pipe() {
         assert_eq!(ended.code, Some(1), "{ended:#?}");
         assert_eq!(ended.stdout.lines().count(), 1);
         assert!(
-            ended.stderr.contains("; 5,000 objects are the same"),
+            ended.stderr.contains("; 5,000 objects are identical"),
             "{}",
             ended.stderr
         );
@@ -228,11 +230,7 @@ fn one_side_may_be_a_pipe() {
     assert_eq!(run(redirected).code, Some(0));
     let twice = diff(&["-", "-"]);
     assert_eq!(twice.code, Some(2), "{twice:#?}");
-    assert!(
-        twice.stderr.contains("only one side can come from stdin"),
-        "{}",
-        twice.stderr
-    );
+    assert!(twice.stderr.contains("only one side can be stdin"), "{}", twice.stderr);
     assert_eq!(fs::read_dir(temporary.path()).unwrap().count(), 0);
 }
 
@@ -279,7 +277,7 @@ fn what_is_not_sorted_is_sorted_on_disk() {
     let failed = run(with_temporary(&[&sorted, &wrong], temporary.path()));
     assert_eq!(failed.code, Some(2), "{failed:#?}");
     assert!(
-        failed.stderr.contains("line 900003: \"x\" is no object id"),
+        failed.stderr.contains("line 900003: \"x\" is not an object id"),
         "{}",
         failed.stderr
     );
@@ -288,7 +286,11 @@ fn what_is_not_sorted_is_sorted_on_disk() {
     let missing = temporary.path().join("missing");
     let nowhere = run(with_temporary(&[&sorted, &turned], &missing));
     assert_eq!((nowhere.code, nowhere.stdout.as_str()), (Some(2), ""), "{nowhere:#?}");
-    assert!(nowhere.stderr.contains("TMPDIR names the folder"), "{}", nowhere.stderr);
+    assert!(
+        nowhere.stderr.contains("the folder that TMPDIR names"),
+        "{}",
+        nowhere.stderr
+    );
     assert!(nowhere.stderr.contains(missing.to_str().unwrap()), "{}", nowhere.stderr);
 }
 
@@ -328,7 +330,7 @@ fn a_damaged_parquet_file_is_trouble_and_no_panic() {
     let ended = diff(&[&empty, &damaged]);
     assert_eq!(ended.code, Some(2), "{ended:#?}");
     assert_eq!(ended.stderr.lines().count(), 1, "{ended:#?}");
-    assert!(ended.stderr.contains("it is a damaged Parquet file"), "{ended:#?}");
+    assert!(ended.stderr.contains("damaged Parquet file"), "{ended:#?}");
 }
 
 /// A file of one row, whose namespace has a name of `letters` letters.
@@ -373,8 +375,8 @@ fn a_small_parquet_file_does_not_become_a_large_text() {
     };
     assert_eq!(told(1 << 20).0, Some(0));
     for (letters, why) in [
-        ((1 << 20) + 1, "row 1 is longer than 1 MiB: it is no file of rows"),
-        (129 << 20, "a page of 129 MiB, which no writer makes"),
+        ((1 << 20) + 1, "row 1 is longer than 1 MiB: not a file of rows"),
+        (129 << 20, "a page of 129 MiB is too large to be valid"),
     ] {
         let (code, stderr) = told(letters);
         assert_eq!(code, Some(2), "{stderr}");

@@ -48,7 +48,7 @@ fn assert_same(from: &str, to: &str, objects: &str, what: &str) {
     for args in [[from, to], [to, from]] {
         let ended = diff(&[args[0], args[1], "--exit-code"]);
         assert_eq!(ended.code, Some(0), "{what}: {ended:#?}");
-        let expected = format!("no difference: {objects} objects are the same\n");
+        let expected = format!("no difference: {objects} objects are identical\n");
         assert_eq!(ended.stderr, expected, "{what}");
     }
 }
@@ -108,7 +108,7 @@ fn rows_between_two_quotation_marks_are_all_there() {
     assert_trouble(
         &plain,
         &swallowed,
-        "the quotation mark that is opened in line 502 has rows in its cell",
+        "the quotation mark opened in line 502 encloses whole rows",
     );
 }
 
@@ -128,11 +128,11 @@ fn a_quotation_mark_behind_a_backslash_loses_no_row() {
         ),
         (
             "object_id,n,has_stored_data\n1,\"x \\\"\",true\n2,,false\n3,,true\n4,,\n5,,false\n",
-            "the quotation mark that is opened in line 2 is not closed",
+            "the quotation mark opened in line 2 is not closed",
         ),
         (
             "object_id,n,m,has_stored_data\n1,\"x \\\"\",b,true\n2,a,\", y\",false\n3,,,true\n4,,,\n5,,,false\n",
-            "the quotation mark that is opened in line 2 has rows in its cell",
+            "the quotation mark opened in line 2 encloses whole rows",
         ),
     ] {
         assert_trouble(&base, &files.write("escaped.csv", rows(text)), told);
@@ -165,7 +165,7 @@ fn lines_that_end_in_cr_are_lines() {
     assert_trouble(
         &base,
         &files.write("bad.csv", text.replace('\n', "\r") + "x,true\r"),
-        "line 7: \"x\" is no object id",
+        "line 7: \"x\" is not an object id",
     );
 }
 
@@ -199,14 +199,14 @@ fn a_name_of_a_column_is_known_however_it_is_written() {
     );
     assert_eq!(diff(&[&from, &to, "--exit-code"]).code, Some(1));
 
-    let near = "its column \"hasstoreddta\" is unknown and nearly has_stored_data";
+    let near = "column \"hasstoreddta\" is unknown, and there is no has_stored_data";
     assert_trouble(&base, &files.write("near.csv", other("object_id,has_stored_dta")), near);
     let near_json = json(true).replace("DATA", "DTA") + &json(true).replace("DATA", "DTA").replace('1', "2");
     assert_trouble(&base, &files.write("near.jsonl", near_json), near);
     assert_trouble(
         &base,
         &files.write("two.csv", other("object_id,ObjectId")),
-        "it has two columns object_id",
+        "two columns are called object_id",
     );
     let twice = json(true).replace("{", "{\"has_stored_data\":false,");
     assert_trouble(
@@ -252,7 +252,7 @@ fn a_key_that_some_rows_leave_out_is_unknown_in_these() {
         "--exit-code",
     ]);
     assert_eq!(ended.code, Some(0), "{ended:#?}");
-    assert!(ended.stderr.contains("compared by their ids alone"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("compared by id alone"), "{}", ended.stderr);
     // The same holds for an object's owner, whichever row omits it.
     let owned = |digit| without(digit).replace('{', "{\"namespace_id\":\"n\",");
     let both = files.write("both.jsonl", owned('1') + &owned('2'));
@@ -326,7 +326,7 @@ async fn rows_that_a_filter_leaves_out_for_want_of_a_name_are_told() {
         let ended = recorded.diff(&[&[foreign.as_str()], args].concat());
         assert_eq!(ended.code, Some(0), "{ended:#?}");
         let told = format!(
-            "{objects} objects in {foreign} are not compared: the record does not have their namespace dashed-id\n"
+            "{objects} objects in {foreign} are not compared: the database does not have their namespace dashed-id\n"
         );
         assert!(ended.stderr.contains(&told), "{args:?}: {}", ended.stderr);
     }

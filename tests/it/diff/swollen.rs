@@ -60,19 +60,29 @@ fn a_few_bytes_of_parquet_do_not_become_gigabytes() {
     // The last suffix, over and over.
     let stale = [deltas(8192, 0, 1 << 20), deltas(1, 1 << 20, 0)].concat();
     for (name, pages, packed, told) in [
-        ("first.parquet", vec![grown(1 << 20, 8192)], false, "is no object id"),
+        (
+            "first.parquet",
+            vec![grown(1 << 20, 8192)],
+            false,
+            "is not an object id",
+        ),
         (
             "second.parquet",
             vec![second_version(grown(1 << 20, 8192))],
             false,
-            "is no object id",
+            "is not an object id",
         ),
-        ("packed.parquet", vec![grown(100 << 20, 8192)], true, "is no object id"),
+        (
+            "packed.parquet",
+            vec![grown(100 << 20, 8192)],
+            true,
+            "is not an object id",
+        ),
         (
             "packed-second.parquet",
             vec![second_version(grown(100 << 20, 8192))],
             true,
-            "is no object id",
+            "is not an object id",
         ),
         (
             "stale.parquet",
@@ -84,7 +94,7 @@ fn a_few_bytes_of_parquet_do_not_become_gigabytes() {
             "lengths.parquet",
             vec![Page::data(many, DELTA_LENGTH, vec![Bytes(endless(many as u64))])],
             false,
-            "it has a page of 2147483647 texts",
+            "a page of 2147483647 texts",
         ),
         (
             "more-lengths.parquet",
@@ -100,7 +110,7 @@ fn a_few_bytes_of_parquet_do_not_become_gigabytes() {
                 vec![Bytes([endless(many as u64), endless(many as u64)].concat())],
             )],
             false,
-            "it has a page of 2147483647 texts",
+            "a page of 2147483647 texts",
         ),
         (
             "suffixes.parquet",
@@ -130,7 +140,7 @@ fn a_few_bytes_of_parquet_do_not_become_gigabytes() {
                 Page::data(1, RLE_DICTIONARY, vec![Bytes(vec![1, 2, 0])]),
             ],
             false,
-            "it has a page of 2147483647 dictionary entries",
+            "a page of 2147483647 dictionary entries",
         ),
         (
             "claimed.parquet",
@@ -208,7 +218,7 @@ fn pages_that_are_large_together_are_read_one_after_the_other() {
     fs::write(&path, parquet(&(1..=40).map(page).collect::<Vec<_>>(), 40, true)).unwrap();
     let ended = limited_diff(text(&path));
     assert_eq!(ended.code, Some(0), "{ended:#?}");
-    assert!(ended.stderr.contains("40 objects are the same"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("40 objects are identical"), "{}", ended.stderr);
 
     // Texts with a common prefix, which is the intended use of DELTA_BYTE_ARRAY.
     let ids = [deltas(1, 0, 0), deltas(1, 64, 0), format!("{:064x}", 7).into_bytes()].concat();
@@ -221,7 +231,7 @@ fn pages_that_are_large_together_are_read_one_after_the_other() {
         fs::write(&path, parquet(&[page], 1, false)).unwrap();
         let ended = limited_diff(text(&path));
         assert_eq!(ended.code, Some(0), "{ended:#?}");
-        assert!(ended.stderr.contains("1 objects are the same"), "{}", ended.stderr);
+        assert!(ended.stderr.contains("1 objects are identical"), "{}", ended.stderr);
     }
 }
 

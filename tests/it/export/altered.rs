@@ -27,7 +27,7 @@ fn every_output_fails(recorded: &Recorded, args: &[&str]) {
     for output in outputs {
         let ended = recorded.export(&[args, &["--output", output]].concat());
         assert_eq!(ended.code, Some(1), "{args:?} to {output}: {ended:#?}");
-        for told in ["chat_Room", "changed by hand"] {
+        for told in ["chat_Room", "changed by something else"] {
             assert!(ended.stderr.contains(told), "{args:?} to {output}: {ended:#?}");
         }
         let warned = ended.stderr.contains("do not use what was written to stdout");
@@ -104,7 +104,7 @@ async fn what_was_changed_by_hand_is_in_no_output() {
                 &[&["diff"][..], &sides, &["--exit-code"]].concat(),
             ));
             assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""), "{what}: {ended:#?}");
-            assert!(ended.stderr.contains("changed by hand"), "{what}: {ended:#?}");
+            assert!(ended.stderr.contains("changed by something else"), "{what}: {ended:#?}");
         }
     }
 }
@@ -134,7 +134,7 @@ async fn intervals_that_ended_are_missed_too() {
             (Some(2), ""),
             "{more:?}: {ended:#?}"
         );
-        assert!(ended.stderr.contains("changed by hand"), "{ended:#?}");
+        assert!(ended.stderr.contains("changed by something else"), "{ended:#?}");
     }
     // The present is unchanged.
     recorded.exported(&["objects"]);

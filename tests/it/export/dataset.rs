@@ -49,11 +49,8 @@ async fn a_dataset_is_what_its_manifest_says_in_every_format() {
             recorded.first.snapshot
         );
         let verified = recorded.exported(&["verify", text(&folder)]);
-        assert!(verified.contains("the digests are those of the rows"), "{verified}");
-        assert!(
-            verified.contains("the snapshots are those of the database"),
-            "{verified}"
-        );
+        assert!(verified.contains("the digests match the rows"), "{verified}");
+        assert!(verified.contains("the snapshots match the database"), "{verified}");
     }
     for table in ["changes", "history"] {
         let folder = tempfile::tempdir().unwrap();
@@ -82,9 +79,9 @@ async fn what_was_tampered_with_is_found() {
     let csv = fs::read_to_string(&part).unwrap();
     let other = csv.replacen(",false,", ",true,", 1);
     fs::write(&part, &other).unwrap();
-    problem("bytes, and its manifest says");
+    problem("bytes, but the manifest says");
     fs::write(&part, csv.replacen('Z', "z", 1)).unwrap();
-    problem("its SHA-256 is not the one of its manifest");
+    problem("its SHA-256 differs from the manifest");
 
     // A forged file with matching size and checksum still fails on the digest.
     fs::write(&part, &other).unwrap();
@@ -92,7 +89,7 @@ async fn what_was_tampered_with_is_found() {
     forged["files"][0]["bytes"] = other.len().into();
     forged["files"][0]["sha256"] = hex::encode(<sha2::Sha256 as sha2::Digest>::digest(&other)).into();
     fs::write(folder.path().join("manifest.json"), forged.to_string()).unwrap();
-    problem("its rows do not have the digest that the manifest says");
+    problem("the digest of its rows differs from the manifest");
 
     fs::remove_file(&part).unwrap();
     problem("it is missing");
@@ -110,7 +107,7 @@ async fn what_was_tampered_with_is_found() {
     fs::remove_file(folder.path().join("manifest.json")).unwrap();
     let ended = recorded.export(&["verify", text(&folder)]);
     assert_eq!(ended.code, Some(1), "{ended:#?}");
-    assert!(ended.stderr.contains("there is no manifest.json"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("manifest.json is missing"), "{}", ended.stderr);
 }
 
 /// A dataset may be consistent in itself and still contradict the database.
@@ -144,7 +141,7 @@ async fn a_dataset_is_replaced_by_the_next() {
     let foreign = recorded.export(&["objects", "--output", text(&folder)]);
     assert_eq!(foreign.code, Some(1), "{foreign:#?}");
     assert!(
-        foreign.stderr.contains("is none that this program writes"),
+        foreign.stderr.contains("was not written by durable-inventory"),
         "{}",
         foreign.stderr
     );

@@ -55,7 +55,7 @@ async fn ten_million_rows_are_exported_and_compared_within_100_mb() {
     for sides in [[parquet, csv], [parquet, "latest"], ["latest", csv]] {
         let ended = measured(&["diff", sides[0], sides[1], "--exit-code"]);
         assert!(
-            ended.stderr.contains("10,000,000 objects are the same"),
+            ended.stderr.contains("10,000,000 objects are identical"),
             "{}",
             ended.stderr
         );

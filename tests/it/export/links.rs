@@ -45,7 +45,7 @@ impl Folders {
 fn refused(ended: &Ended, link: &str) {
     assert!(matches!(ended.code, Some(1..=3)), "{ended:#?}");
     let all = ended.stdout.clone() + &ended.stderr;
-    for told in [link, "is a link"] {
+    for told in [link, "is a symbolic link"] {
         assert!(all.contains(told), "{told}: {ended:#?}");
     }
 }

@@ -154,7 +154,7 @@ async fn a_vanished_namespace_stays_in_the_dataset_until_it_is_retired() {
     let compared = lake.run(&["diff", "latest~1", "latest"]);
     let told = "namespace other_Room (missing, last recorded at ";
     assert!(compared.stderr.contains(told), "{compared:#?}");
-    let told = ") has fewer than 2 snapshots, so none is latest~1: its record begins at ";
+    let told = ") has fewer than 2 snapshots, so none is latest~1: its first snapshot is from ";
     assert!(compared.stderr.contains(told), "{compared:#?}");
     let retired = lake.run(&["namespaces", "retire", &lake.other]);
     assert_eq!(retired.code, Some(0), "{retired:#?}");

@@ -89,7 +89,10 @@ async fn a_walk_that_was_resumed_twice_for_nothing_starts_over() {
     assert_eq!(statuses(&database, &namespace).await, ["discarded", "complete"]);
     let why = "select error from inventory.snapshots where namespace_id = $1 and status = 'discarded'";
     let why = texts(&database, why, &namespace).await;
-    assert!(why[0].contains("resumed in two runs and committed no page"), "{why:?}");
+    assert!(
+        why[0].contains("resumed in two runs without committing a page"),
+        "{why:?}"
+    );
 }
 
 /// The id at this place of the truth, as bytes.

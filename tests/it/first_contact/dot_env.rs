@@ -132,7 +132,7 @@ async fn one_that_others_may_have_written_is_not_read() {
         .map(|mode| {
             (
                 folder_with(&good, mode),
-                "others can write it: `chmod go-w .env` mends it".to_owned(),
+                "other users can change it: run `chmod go-w .env`".to_owned(),
             )
         })
         .into();
@@ -141,7 +141,7 @@ async fn one_that_others_may_have_written_is_not_read() {
         chown(folder.path().join(".env"), Some(12_345), None).unwrap();
         cases.push((
             folder,
-            "it belongs to user id 12345: `chown 0 .env` mends it".to_owned(),
+            "it belongs to user id 12345: if its content is yours, run `chown 0 .env`".to_owned(),
         ));
     }
     let folder = tempfile::tempdir().unwrap();
@@ -201,7 +201,7 @@ async fn a_malformed_line_is_named_and_skipped() {
     assert!(
         ended
             .stderr
-            .contains("others can read it, and it holds a secret: `chmod o= .env`"),
+            .contains("other users can read it, and it contains a secret: run `chmod o= .env`"),
         "{ended:#?}"
     );
     assert!(!ended.stderr.to_lowercase().contains("s3cret"), "{ended:#?}");
@@ -218,7 +218,7 @@ async fn a_malformed_line_is_named_and_skipped() {
         ),
         (
             "CLOUDFLARE_EMAIL=s3cret",
-            ".env:2: CLOUDFLARE_EMAIL: is given without CLOUDFLARE_API_KEY",
+            ".env:2: CLOUDFLARE_EMAIL: set without CLOUDFLARE_API_KEY",
         ),
     ] {
         let folder = folder_with(format!("\n{line}\n"), 0o600);

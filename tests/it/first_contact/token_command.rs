@@ -284,7 +284,7 @@ async fn it_excludes_other_credentials_and_files_of_others() {
         let ended = run(both);
         refused(
             &ended,
-            &format!("{VARIABLE}: {other} is given too: leave one of the two out"),
+            &format!("{VARIABLE}: {other} is set too: remove one of the two"),
         );
     }
     let account = format!("[[accounts]]\nid = '{ACCOUNT}'\n");
@@ -302,7 +302,7 @@ async fn it_excludes_other_credentials_and_files_of_others() {
         ),
         (
             "token_command = ['cat', 'token']\nemail = 'a@b'",
-            "inventory.toml:3: accounts.token_command: email is given too",
+            "inventory.toml:3: accounts.token_command: email is set too",
         ),
         (
             "token_command = []",
@@ -317,7 +317,7 @@ async fn it_excludes_other_credentials_and_files_of_others() {
     }
     for mode in [0o664, 0o646] {
         let ended = by_file("token_command = ['cat', 'token']", mode);
-        let problem = "accounts.token_command: not run, as others can write inventory.toml and so choose what runs: `chmod go-w inventory.toml`";
+        let problem = "accounts.token_command: not run, because other users can change inventory.toml and so what runs: run `chmod go-w inventory.toml`";
         refused(&ended, problem);
     }
 }

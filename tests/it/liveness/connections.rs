@@ -72,7 +72,7 @@ async fn an_address_that_falls_silent_in_mid_run_is_left_for_the_next() {
     hold.release();
     let ended = Ended::from(child.wait_with_output().unwrap());
     assert_recorded(&ended, &simulator, &database, &namespace).await;
-    assert!(ended.stderr.contains("did not answer in time"), "{ended:#?}");
+    assert!(ended.stderr.contains("did not respond in time"), "{ended:#?}");
     assert!(other.accepted() > 0);
     assert_eq!(simulator.requests_to(&namespace).len(), 11, "one timeout: {ended:#?}");
 }

@@ -105,7 +105,7 @@ async fn an_end_that_two_smaller_pages_do_not_prove_stays_unproven() {
         assert_eq!(ended.code, Some(1), "{lie}: {ended:#?}");
         let error = ended.json()["namespaces"][0]["error"].to_string();
         assert!(
-            error.contains("the end can't be proven: try --limit 149"),
+            error.contains("the end can't be proven: use --limit 149"),
             "{lie}: {error}"
         );
         assert_eq!(statuses(&database, &namespace).await, ["interrupted"], "{lie}");
@@ -124,7 +124,7 @@ async fn a_small_full_last_page_is_not_divided() {
     });
     let ended = run(sync(&simulator, &database, &["--limit", "10"]));
     assert_eq!(ended.code, Some(1), "{ended:#?}");
-    assert!(ended.stderr.contains("try --limit 101"), "{ended:#?}");
+    assert!(ended.stderr.contains("use --limit 101"), "{ended:#?}");
     assert_eq!(limits(&simulator, &namespace), [10; 5]);
 }
 

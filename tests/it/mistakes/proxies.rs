@@ -119,7 +119,7 @@ async fn a_proxy_that_refuses_is_final_and_named() {
         (
             "http",
             Proxy::http(|_| Some("SSH-2.0-OpenSSH_9.2\r\n")),
-            "does not answer like an HTTP proxy",
+            "does not respond like an HTTP proxy",
         ),
         ("socks5h", Proxy::socks(2), "refuses a connection"),
         ("socks5", Proxy::socks(0), "(it wants other credentials, or none)"),
@@ -208,6 +208,6 @@ async fn a_refusal_in_mid_run_is_retried() {
     command.env("HTTPS_PROXY", format!("http://{}", proxy.address));
     let ended = run(command);
     assert_eq!(ended.code, Some(0), "{ended:#?}");
-    assert!(ended.stderr.contains("trying again"), "{ended:#?}");
+    assert!(ended.stderr.contains("retrying"), "{ended:#?}");
     assert!(proxy.heads().len() >= 3, "{:?}", proxy.heads());
 }

@@ -105,7 +105,10 @@ fn every_command_parses() {
                 if name == "durable-inventory" {
                     // `diff` looks for its files already here; its examples are run.
                     let unknown = Cli::try_parse_from(&words).err().filter(|error| {
-                        error.use_stderr() && !error.to_string().contains("there is no file or folder")
+                        error.use_stderr()
+                            && !error
+                                .to_string()
+                                .contains("neither an existing file or folder nor a point in time")
                     });
                     wrong.extend(unknown.map(|error| format!("{}: {line}\n{error}", page.path)));
                     tried += 1;

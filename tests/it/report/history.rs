@@ -211,7 +211,7 @@ pub async fn everything() -> Record {
     let search = days(119, 1, |d| 1_400 + d * 5, 0.8, 3);
     let search = record.namespace(ACCOUNT, "search_Index", &search).await;
     record
-        .unpublished(search, "failed", "the cursor is not where it was expected")
+        .unpublished(search, "failed", "no cursor in the expected place")
         .await;
     let outbox = days(119, 5, |d| 300 + weekly(d), 0.5, 60);
     let outbox = record.namespace(ACCOUNT, "mail_Outbox", &outbox).await;

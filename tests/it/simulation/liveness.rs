@@ -21,7 +21,7 @@ const MOST_LISTS: usize = 4;
 const MAY_BEGIN_AGAIN: [&str; 8] = [
     "the end can't be proven",
     "the API's ids do not ascend",
-    "does not go on from the checkpoint",
+    "does not resume at the checkpoint",
     "a crash of the database emptied",
     "--resume-within",
     "a newer snapshot was published",

@@ -226,11 +226,11 @@ async fn count_snapshots(database: &TestDatabase, coverage: &Coverage) {
         ("resume-within exceeded", "error like '%--resume-within%'"),
         (
             "started over after a refused cursor",
-            "error like '%does not go on from the checkpoint%starts over'",
+            "error like '%does not resume at the checkpoint%starting over'",
         ),
         (
             "started over for want of order",
-            "error like '%do not ascend%starts over'",
+            "error like '%do not ascend%starting over'",
         ),
         ("published", "status = 'complete'"),
         ("published after a resumption", "status = 'complete' and resumed > 0"),

@@ -148,7 +148,7 @@ async fn an_envelope_that_contradicts_itself_is_an_error() {
         case("errors beside success", |s, n| {
             s.fault(n, When::Nth(2), Fault::success_with_errors())
         })
-        .ends_interrupted(&["page 2", "yet has errors: message (code 1000)"]),
+        .ends_interrupted(&["page 2", "both success and errors: message (code 1000)"]),
         case("messages", |s, n| {
             page_2(s, n, |page| {
                 page["messages"] = json!([{"code": 42, "message": "moving soon"}])
@@ -156,7 +156,7 @@ async fn an_envelope_that_contradicts_itself_is_an_error() {
         })
         .logs("the API says: moving soon (code 42)"),
         case("count is wrong", |s, n| s.fault(n, When::Nth(2), Fault::wrong_count()))
-            .logs("count fits neither the page nor the running total"),
+            .logs("count matches neither the page nor the running total"),
         case("count is the running total", |s, n| {
             page_2(s, n, |page| page["result_info"]["count"] = json!(200))
         }),
@@ -169,7 +169,7 @@ async fn an_envelope_that_contradicts_itself_is_an_error() {
                 page.as_object_mut().unwrap().remove("result_info");
             })
         })
-        .fails(&["page 2", "the cursor is not where it was expected"]),
+        .fails(&["page 2", "no cursor in the expected place"]),
         case("no result_info on the last page", |s, n| {
             let change = |page: &mut Value| {
                 page.as_object_mut().unwrap().remove("result_info");
@@ -183,7 +183,7 @@ async fn an_envelope_that_contradicts_itself_is_an_error() {
 
 /// Page 2 comes from something in between, once.
 fn passes(name: &'static str, odd: fn(&Simulator, &str)) -> Case {
-    case(name, odd).in_requests(4).logs("trying again")
+    case(name, odd).in_requests(4).logs("retrying")
 }
 
 /// Whatever its status, it says nothing about the walk: the run completes in one go.
@@ -214,7 +214,8 @@ async fn a_response_from_elsewhere_is_retried_and_quoted() {
             let page = "<!DOCTYPE html>\n<html><title>Attention Required! | Cloudflare</title><h1>Sorry, you have been blocked</h1>";
             answer(s, n, Answer::new(403, "text/html", page).header("cf-ray", "8f1e2d3c4b5a6978-FRA"));
         })
-        .logs("a firewall or proxy responded, not the API: HTTP 403, text/html: \"Attention Required! | Cloudflare\", CF-RAY 8f1e2d3c4b5a6978-FRA: trying again"),
+        .logs("a firewall or proxy responded, not the API: HTTP 403, text/html: \"Attention Required! | Cloudflare\", \
+               CF-RAY 8f1e2d3c4b5a6978-FRA: retrying"),
         passes("challenge", |s, n| {
             let page = Answer::new(403, "text/html", "<title>Just a moment...</title>");
             answer(s, n, page.header("cf-mitigated", "challenge"));
@@ -243,13 +244,13 @@ async fn a_response_from_elsewhere_is_retried_and_quoted() {
             "page 2",
             "HTTP 502, text/html; charset=UTF-8: \"502\"",
             "gave up after",
-            "try again later",
+            "retry later",
         ]),
         case("portal for ever", |s, n| {
             s.fault(n, When::From(2), Fault::Answer(Answer::html(200)))
         })
         .args(&["--retry-for", "2s"])
-        .ends_interrupted(&["page 2", "not the API", "gave up after", "try again later"]),
+        .ends_interrupted(&["page 2", "not the API", "gave up after", "retry later"]),
         case("teapot", |s, n| answer(s, n, Answer::error(418, 1, "short and stout")))
             .ends_interrupted(&["page 2", "HTTP 418: short and stout (code 1)"]),
     ])

@@ -38,7 +38,7 @@ fn list_oddly(simulator: &Simulator, odd: Odd) {
     simulator.list_fault(ACCOUNT, When::Always, Fault::hook(respond));
 }
 
-const DOUBT: &str = "the namespace list may be cut short";
+const DOUBT: &str = "the namespace list may be incomplete";
 
 #[tokio::test]
 async fn a_list_that_may_be_cut_short_is_never_done() {
@@ -252,7 +252,7 @@ async fn a_list_that_may_be_cut_short_hides_nothing() {
         .lines()
         .find(|line| line.starts_with("WRONG  namespaces: "));
     assert!(
-        told.is_some_and(|line| line.contains("may be cut short: it lists 1, but its total_count is 2")),
+        told.is_some_and(|line| line.contains("may be incomplete: it lists 1, but its total_count is 2")),
         "{ended:#?}"
     );
 

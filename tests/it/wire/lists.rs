@@ -105,7 +105,7 @@ async fn an_id_is_any_text() {
     let ended = run(sync(&simulator, &database, &[]));
     assert_eq!(ended.code, Some(3), "{ended:#?}");
     assert_eq!(outcomes(&ended), ["complete"; 5], "{ended:#?}");
-    assert!(ended.stdout.contains("can't be a part of a URL"), "{ended:#?}");
+    assert!(ended.stdout.contains("can't be used in a URL"), "{ended:#?}");
     // A row that is not stored leaves nothing behind when it is gone.
     for id in [".", ".."] {
         simulator.remove_namespace(id);
@@ -159,12 +159,12 @@ async fn a_list_that_is_wrong_fails_the_account_and_changes_nothing() {
         (
             "errors",
             body(|list| list["errors"] = json!([{"code": 1, "message": "odd"}])),
-            "yet has errors: odd (code 1)",
+            "both success and errors: odd (code 1)",
         ),
         (
             "failure",
             body(|list| list["success"] = json!(false)),
-            "does not say that it succeeded",
+            "does not report success",
         ),
     ];
     for (name, fault, error) in cases {
@@ -236,7 +236,7 @@ async fn only_a_namespace_that_is_neither_listed_nor_there_is_missing() {
     assert_eq!(ended.code, Some(0), "{ended:#?}");
     assert_eq!(outcomes(&ended).iter().filter(|s| *s == "missing").count(), 1);
     assert!(
-        ended.stderr.contains("WARN") && ended.stderr.contains("no longer lists"),
+        ended.stderr.contains("WARN") && ended.stderr.contains("no longer listed"),
         "{ended:#?}"
     );
     assert_eq!(missing(&database).await, ["one"]);

@@ -168,7 +168,7 @@ async fn no_response_and_no_window_is_waited_for_without_end() {
         })
         .args(&["--read-timeout", "1s"])
         .in_requests(4)
-        .logs("the response did not end within 10 s: trying again"),
+        .logs("the response did not end within 10 s: retrying"),
         case("a daily quota is used up", |s, n| {
             s.fault(n, When::Nth(1), used_up());
         })

@@ -26,7 +26,7 @@ fn refused(simulator: &Simulator, namespace: &str, status: u16) {
 
 /// The walk requests one page twice.
 fn is_retried(name: &'static str, odd: fn(&Simulator, &str)) -> Case {
-    case(name, odd).in_requests(4).logs("trying again")
+    case(name, odd).in_requests(4).logs("retrying")
 }
 
 fn zip(answer: &mut Answer) {
@@ -50,7 +50,7 @@ async fn connections_that_break_are_tried_again() {
         }),
         is_retried("no answer", |s, n| page_2(s, n, Fault::Delay(Duration::from_secs(4))))
             .args(&["--read-timeout", "1s"])
-            .logs("did not answer in time"),
+            .logs("did not respond in time"),
         is_retried("the body stalls", |s, n| {
             page_2(s, n, Fault::SlowBody(5_000, Duration::from_secs(4)))
         })
@@ -108,7 +108,7 @@ async fn refusals_that_pass_are_tried_again() {
             page_2(s, n, Fault::too_many(Some("3600")))
         })
         .args(&["--retry-for", "2s"])
-        .ends_interrupted(&["page 2", "HTTP 429", "try again later"]),
+        .ends_interrupted(&["page 2", "HTTP 429", "retry later"]),
     ])
     .await;
 }
@@ -124,10 +124,10 @@ async fn a_refused_cursor_ends_no_walk() {
             s.fault(n, When::Nth(3), Fault::RefuseCursor);
         })
         .in_requests(3)
-        .logs("the walk starts over"),
+        .logs("starting over"),
         case("always", |s, n| s.fault(n, When::Always, Fault::RefuseCursor)).ends_interrupted(&[
             "page 2",
-            "does not go on from the checkpoint",
+            "does not resume at the checkpoint",
             "Invalid cursor",
         ]),
         case("400 without a cursor", |s, n| {
@@ -162,7 +162,7 @@ async fn a_connection_that_never_comes_about_is_given_up() {
     assert_eq!(ended.code, Some(1), "{ended:#?}");
     let why = ended.json()["accounts_failed"][0]["error"].as_str().unwrap().to_owned();
     assert!(
-        why.contains("did not answer in time") && why.contains("gave up after"),
+        why.contains("did not respond in time") && why.contains("gave up after"),
         "{why}"
     );
     assert!(

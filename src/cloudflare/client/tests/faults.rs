@@ -305,13 +305,13 @@ async fn permanent_errors_are_not_retried() {
             refusal(404, 10066, "not found"),
             Some("c"),
             NotFound,
-            "HTTP 404: not found (code 10066): the token may not see it".into(),
+            "HTTP 404: not found (code 10066): it was deleted, or the token can't see it".into(),
         ),
         (
             refusal(400, 10001, "bad cursor"),
             Some("c"),
             CursorRefused,
-            "HTTP 400: bad cursor (code 10001): the listing can't go on".into(),
+            "HTTP 400: bad cursor (code 10001): the listing can't be resumed".into(),
         ),
         (refusal(410, 1, "expired"), Some("c"), CursorRefused, "HTTP 410: expired".into()),
         (refusal(422, 1, "expired"), Some("c"), CursorRefused, "HTTP 422: expired".into()),
@@ -423,7 +423,10 @@ async fn without_a_budget_it_is_one_attempt() {
         (error.kind(), error.requests(), server.paths().len()),
         (ErrorKind::Exhausted, 1, 1)
     );
-    assert!(error.to_string().contains("gave up after 1 attempt in"), "{error}");
+    assert!(
+        error.to_string().contains("gave up after 1 attempt: retry later"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -441,7 +444,7 @@ async fn a_refused_connection_is_transient() {
     assert_harmless(&error);
     assert_eq!(error.kind(), ErrorKind::Exhausted);
     assert!(
-        error.requests() > 1 && error.to_string().contains("no connection to the API"),
+        error.requests() > 1 && error.to_string().contains("cannot connect to the API"),
         "{error}"
     );
     assert!(std::error::Error::source(&error).is_some());

@@ -27,7 +27,7 @@ async fn a_pause_beyond_the_budget_fails_every_task_at_once() {
     assert!(
         error
             .to_string()
-            .contains("the next wait of 3600.0 s goes beyond the retry budget"),
+            .contains("the next retry, in 1 h, would exceed the retry limit of"),
         "{error}"
     );
     let error = list(&second, None).await.unwrap_err();
