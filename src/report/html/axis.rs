@@ -100,11 +100,11 @@ fn short(month: Month) -> &'static str {
     ][usize::from(u8::from(month)) - 1]
 }
 
-/// The smallest round number that is at least `n`: 1, 1.5, 2, 2.5, 3, 4 or 5 times a power of ten, but whole.
+/// The smallest round number that is at least `n`: 1, 1.5, 2, 2.5, 3, 4, 5, 6 or 8 times a power of ten, but whole.
 pub fn round_up(n: u64) -> u64 {
     let mut unit = 1_u64;
     loop {
-        let found = [10, 15, 20, 25, 30, 40, 50]
+        let found = [10, 15, 20, 25, 30, 40, 50, 60, 80]
             .into_iter()
             .map(|tenths| u128::from(unit) * tenths)
             .find(|tens| tens % 10 == 0 && tens / 10 >= u128::from(n));

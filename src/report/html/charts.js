@@ -151,7 +151,7 @@ const charts = (() => {
   // From here on as in chart.rs and axis.rs.
   const roundUp = (n) => {
     for (let unit = 1; ; unit *= 10) {
-      for (const tenths of [10, 15, 20, 25, 30, 40, 50]) {
+      for (const tenths of [10, 15, 20, 25, 30, 40, 50, 60, 80]) {
         const round = (unit * tenths) / 10;
         if (Number.isInteger(round) && round >= n) return round;
       }

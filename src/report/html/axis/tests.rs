@@ -86,8 +86,8 @@ fn ticks_are_days_mondays_or_months() {
 
 #[test]
 fn numbers_on_axes_are_round_and_short() {
-    let rounded = [0, 1, 3, 6, 11, 16, 21, 31, 99, 101, 4_846_141, u64::MAX].map(round_up);
-    assert_eq!(rounded, [1, 1, 3, 10, 15, 20, 25, 40, 100, 150, 5_000_000, u64::MAX]);
+    let rounded = [0, 1, 3, 6, 51, 11, 16, 21, 31, 99, 101, 4_846_141, u64::MAX].map(round_up);
+    assert_eq!(rounded, [1, 1, 3, 6, 60, 15, 20, 25, 40, 100, 150, 5_000_000, u64::MAX]);
     assert_eq!(
         [0, 2_500, 10_000, 15_000, 250_000, 1_500_000, 20_000_000, 4_000_000_000].map(compact),
         ["0", "2,500", "10 k", "15 k", "250 k", "1.5 M", "20 M", "4,000 M"]
@@ -95,7 +95,7 @@ fn numbers_on_axes_are_round_and_short() {
 }
 
 proptest! {
-    /// At least half of a chart's height is used.
+    /// At least half of a scale is used.
     #[test]
     fn a_round_number_is_not_much_more(n in 1u64..1 << 60) {
         let round = round_up(n);
