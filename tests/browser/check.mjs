@@ -35,7 +35,8 @@ const browser = await chromium.launch({
 
 // A page that records every request for another URL, every log message and every exception.
 const opened = async (options, url) => {
-  const context = await browser.newContext(options);
+  // A page that still scrolls would move away from the pointer.
+  const context = await browser.newContext({ reducedMotion: "reduce", ...options });
   const page = await context.newPage();
   const noise = [];
   page.on("request", (request) => request.url() === url || noise.push(`asked for ${request.url()}`));
@@ -87,8 +88,9 @@ const chart = async (page, figure, table, touch) => {
   await tip(page).waitFor({ state: "hidden" });
   await handle.evaluate((element) => element.blur());
 
-  const now = await handle.boundingBox();
   for (const [x, date] of [[1, first], [box.width / 2, null], [box.width - 1, last]]) {
+    await handle.scrollIntoViewIfNeeded();
+    const now = await handle.boundingBox();
     if (touch) await page.touchscreen.tap(now.x + x, now.y + 30);
     else await page.mouse.move(now.x + x, now.y + 30);
     await tells(page, table, date);

@@ -250,7 +250,7 @@ const charts = (() => {
     }
     window.addEventListener("scroll", () => open && open.moved(), { passive: true });
     window.addEventListener("resize", () => open && open.moved());
-    const like = document.querySelector(".card figure.chart");
+    const like = document.querySelector(".card figure.chart") ?? document.querySelector("figure.chart");
     // A new chart with its numbers.
     return (series, of) => {
       const days = all[series];

@@ -37,11 +37,11 @@ pub fn page(report: &Report) -> String {
     };
     let title = format!("Durable Objects{of}, {}", report.at.date());
     let axis = Axis::of(report);
-    // One day makes no chart.
-    let cards = if axis.recorded() > 1 {
-        cards::chosen(report)
-    } else {
-        Vec::new()
+    // One day makes no chart, and the only namespace's is the one of all.
+    let charts = axis.recorded() > 1;
+    let cards = match charts && report.present().count() > 1 {
+        true => cards::chosen(report),
+        false => Vec::new(),
     };
     let page = html! {
         (DOCTYPE)
@@ -65,12 +65,10 @@ pub fn page(report: &Report) -> String {
                     } @else {
                         (overview::figures(report, &axis))
                         (attention::section(report))
-                        @if !cards.is_empty() { (overview::course(&axis)) }
+                        @if charts { (overview::course(&axis)) }
                         (namespaces::table(report, &axis, &cards))
-                        @if !cards.is_empty() {
-                            (cards::section(report, &axis, &cards))
-                            (packed(report, &axis))
-                        }
+                        @if !cards.is_empty() { (cards::section(report, &axis, &cards)) }
+                        @if charts { (packed(report, &axis)) }
                     }
                     (reading(report))
                 }

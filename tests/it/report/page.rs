@@ -250,9 +250,10 @@ async fn a_first_day_has_no_dashes_and_no_empty_charts() {
 
     // On the second day the axis has a week, whatever --days is.
     let mut record = Record::new().await;
-    record.account_like(1, 2).await;
+    record.account_like(2, 2).await;
     let page = record.report(&["--html", "-"]).stdout;
     assert!(page.contains("The last 7 days"), "{page}");
+    assert_eq!(page.matches("<figure").count(), 3);
     assert!(page.contains("<strong>") && !page.contains("First snapshot"), "{page}");
 }
 
@@ -264,6 +265,11 @@ async fn what_needs_attention_is_right_below_the_totals() {
     assert!(
         page.contains("</section><p class=\"quiet\">Nothing needs attention.</p><section"),
         "{page}"
+    );
+    assert_eq!(
+        page.matches("<figure").count(),
+        1,
+        "the only namespace's chart is that of all"
     );
     assert!(
         page.contains(&format!("<title>Durable Objects of {ACCOUNT}, ")),
