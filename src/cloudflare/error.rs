@@ -115,7 +115,7 @@ impl Error {
         if matches!(subject, Subject::Accounts) {
             // No permission for Workers includes this list.
             if permission {
-                message.push_str(": the token may have expired, or may not list accounts");
+                message.push_str(": the token may be wrong or expired, or may not list accounts");
             }
         } else if permission {
             message.push_str(

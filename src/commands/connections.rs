@@ -55,7 +55,7 @@ impl Connections {
             Ok(listing) => chosen(listing),
             Err(error) => Err(Failure {
                 message: format!(
-                    "no account is named, and the list of accounts can't be read\n  {}\n{NAME_IT}",
+                    "no account is named, and the list of accounts can't be read\n  {}\nif the credentials are right, {NAME_IT}",
                     chain(&error)
                 ),
                 exit_code: if error.kind() == ErrorKind::Setup { 2 } else { 1 },
