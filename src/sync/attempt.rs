@@ -7,6 +7,7 @@ use tracing::{error, info, warn};
 use crate::store::StoreError;
 use crate::text::{chain, shown};
 
+use super::OUTCOME;
 use super::ending::status_after;
 use super::outcome::{NamespaceOutcome, Status};
 use super::plan::Planned;
@@ -69,8 +70,8 @@ pub(super) fn log_outcome(outcome: &NamespaceOutcome) {
     let name = outcome.name.as_deref().map(shown);
     let objects = outcome.counts.objects();
     match (&outcome.error, outcome.status) {
-        (None, _) => info!(%namespace, name, objects, "{status}"),
-        (Some(why), Status::Failed) => error!(%namespace, name, "{status}: {why}"),
-        (Some(why), _) => warn!(%namespace, name, "{status}: {why}"),
+        (None, _) => info!(target: OUTCOME, %namespace, name, objects, "{status}"),
+        (Some(why), Status::Failed) => error!(target: OUTCOME, %namespace, name, "{status}: {why}"),
+        (Some(why), _) => warn!(target: OUTCOME, %namespace, name, "{status}: {why}"),
     }
 }

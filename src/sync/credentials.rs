@@ -8,6 +8,7 @@ use tracing::{error, warn};
 use crate::cloudflare::ErrorKind;
 use crate::text::chain;
 
+use super::SUMMARIZED;
 use super::settings::Account;
 use super::shutdown::Shutdown;
 
@@ -47,7 +48,8 @@ impl CredentialCheck {
             Err(refusal) if matches!(refusal.kind(), ErrorKind::Unauthorized | ErrorKind::Forbidden) => {
                 *trials_left = 0;
                 let why = chain(&refusal);
-                error!(account = %account.id, "{why}: no further namespace of this account is synced in this run");
+                let stops = "no further namespace of this account is synced in this run";
+                error!(target: SUMMARIZED, account = %account.id, "{why}: {stops}");
                 // Set once, as there is no further trial.
                 let _first = self.refused.set(why);
             }

@@ -10,6 +10,7 @@ use super::attempt::AttemptResult;
 use super::ending::status;
 use super::namespace::NamespaceSync;
 use super::outcome::Status;
+use super::plan::Planned;
 use super::relisting::Relisted;
 use super::shutdown::StopReason;
 use super::walk::WalkError;
@@ -40,8 +41,8 @@ impl NamespaceSync<'_> {
 
     /// Ends the walk of a listed namespace whose objects were not found. It has vanished if a fresh list lacks it.
     pub(super) async fn not_found(&self, walk: Walk, error: &WalkError) -> Result<AttemptResult, StoreError> {
-        let namespace = &self.planned.namespace.id;
-        let relisting = self.relisting.lacks(self.planned.account, namespace, self.run.stop);
+        let Planned { account, namespace, .. } = self.planned;
+        let relisting = self.relisting.lacks(account, namespace, self.run.stop);
         match relisting.await {
             Relisted::Absent => self.vanish(walk, error).await,
             Relisted::Listed => Ok(self.end_after(walk, Ending::Stalled, error).await),

@@ -34,7 +34,7 @@ impl NamespaceSync<'_> {
 
     pub(super) async fn release(&self, lease: Lease) {
         if let Err(error) = lease.release().await {
-            warn!(namespace = %self.planned.namespace.id, "{}", chain(&error));
+            warn!(namespace = %self.planned.namespace.id, name = self.progress.name(), "{}", chain(&error));
         }
     }
 }

@@ -64,9 +64,14 @@ mod walk;
 pub use accept_missing::{MissingVerdict, accept_missing};
 pub use held::{DecideError, accept, discard};
 pub use outcome::{AccountFailure, DoubtfulList, MassVanishing, NamespaceOutcome, Status, Summary};
-pub use progress::{Progress, WalkProgress};
+pub use progress::{PlannedWalk, Progress, WalkProgress};
 pub use retire::retire;
 pub use retry_database::SyncError;
 pub use run::sync;
 pub use settings::{Account, RemovalGuard, Settings};
 pub use shutdown::{Shutdown, StopReason};
+
+/// Target of the log lines about what became of a namespace. Their first word is its status.
+pub const OUTCOME: &str = "durable_inventory::sync::outcome";
+/// Target of other log lines that the summary repeats.
+pub const SUMMARIZED: &str = "durable_inventory::sync::summarized";

@@ -81,7 +81,7 @@ pub(super) async fn sync_namespace(run: &Run<'_>, planned: &Planned<'_>, relisti
         }
         let Some(wait) = waits.next() else { break result };
         warn!(
-            namespace = %planned.namespace.id, wait_s = wait.as_secs_f64(),
+            namespace = %planned.namespace.id, name = namespace.progress.name(), wait_s = wait.as_secs_f64(),
             "{}; resuming when the database is back", result.error.as_deref().unwrap_or_default()
         );
         tokio::select! {
@@ -147,7 +147,7 @@ impl NamespaceSync<'_> {
         let namespace = &self.planned.namespace.id;
         if walk.checkpoint().resumed > 0 {
             let (snapshot, pages) = (walk.snapshot_id(), walk.checkpoint().pages);
-            info!(%namespace, snapshot, pages, "resuming after the last committed page");
+            info!(%namespace, name = self.progress.name(), snapshot, pages, "resuming after the last committed page");
         }
         // The pages of the attempt before, if the walk started over in this run.
         let mut earlier_pages = None;
@@ -170,7 +170,7 @@ impl NamespaceSync<'_> {
                         earlier_pages = Some(pages);
                     }
                     let why = format!("{}; starting over", chain(&error));
-                    warn!(%namespace, "{why}");
+                    warn!(%namespace, name = self.progress.name(), "{why}");
                     let spool = unordered || walk.checkpoint().spooled_rows.is_some();
                     let lease = walk.end(Ending::Discarded, &why, 0).await?;
                     walk = Walk::begin(lease, self.run.id, spool).await?;
@@ -213,6 +213,7 @@ impl NamespaceSync<'_> {
                 client: account.client.clone(),
                 account: account.id.clone(),
                 namespace: self.planned.namespace.id.clone(),
+                name: self.progress.name(),
                 limit: account.limit,
                 stop: self.run.stop.clone(),
             },

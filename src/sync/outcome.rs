@@ -59,9 +59,18 @@ pub struct NamespaceOutcome {
     pub elapsed: Duration,
     /// What went wrong, and what to do about it.
     pub error: Option<String>,
+    /// The account's credentials were refused altogether, which is reported once, among the failed accounts.
+    pub is_refused: bool,
 }
 
 impl NamespaceOutcome {
+    pub(super) fn refused(self) -> Self {
+        Self {
+            is_refused: true,
+            ..self
+        }
+    }
+
     /// Before anything is known of its walk.
     pub(super) fn of(planned: &Planned<'_>, status: Status, error: Option<String>) -> Self {
         Self {
@@ -77,6 +86,7 @@ impl NamespaceOutcome {
             resumed: 0,
             elapsed: Duration::ZERO,
             error,
+            is_refused: false,
         }
     }
 }
@@ -170,6 +180,7 @@ mod tests {
                 resumed: 0,
                 elapsed: Duration::ZERO,
                 error: None,
+                is_refused: false,
             })
             .collect();
         let failure = AccountFailure {

@@ -65,6 +65,8 @@ pub(super) struct Planned<'a> {
     /// The newest lease on it when the run was planned.
     pub(super) lease: LeaseNumber,
     pub(super) namespace: Namespace,
+    /// The objects in its newest published snapshot.
+    pub(super) recorded: Option<u64>,
     /// The account's list is whole and lacks it. If its object list answers 404 as well, it has vanished.
     pub(super) is_off_the_list: bool,
 }
@@ -110,6 +112,7 @@ pub(super) async fn plan<'a>(store: &Store, account: &'a Account, stop: &Shutdow
                 account_key,
                 key: recorded.key,
                 lease: recorded.lease,
+                recorded: recorded.published.map(|newest| newest.objects),
                 namespace,
                 is_off_the_list: !listed && doubt.is_none(),
             });

@@ -1,15 +1,25 @@
-//! How far the walks of a run are. Walks write it; the display and the outcomes read it.
+//! How far the walks of a run are. The plan and the walks write it; the display and the outcomes read it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::model::NamespaceId;
 use crate::store::{Checkpoint, Walk};
+use crate::text::shown;
 
 /// All walks of a run, in the order in which they began.
 #[derive(Debug, Default)]
 pub struct Progress {
+    planned: Mutex<Vec<PlannedWalk>>,
     walks: Mutex<Vec<Arc<WalkProgress>>>,
+}
+
+/// A namespace that the run is going to walk, or has begun to.
+#[derive(Debug, Clone)]
+pub struct PlannedWalk {
+    pub namespace_id: NamespaceId,
+    /// The objects in its newest published snapshot.
+    pub recorded: Option<u64>,
 }
 
 /// One namespace's walk.
@@ -31,6 +41,16 @@ pub(super) struct Reached {
 }
 
 impl Progress {
+    pub(super) fn plan(&self, planned: impl Iterator<Item = PlannedWalk>) {
+        let mut all = self.planned.lock().unwrap_or_else(PoisonError::into_inner);
+        all.extend(planned);
+    }
+
+    /// All namespaces of the accounts whose lists were read so far.
+    pub fn planned(&self) -> Vec<PlannedWalk> {
+        self.planned.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     pub fn begin(&self, namespace_id: &NamespaceId, label: &str) -> Arc<WalkProgress> {
         let walk = Arc::new(WalkProgress {
             namespace_id: namespace_id.clone(),
@@ -51,6 +71,11 @@ impl Progress {
 }
 
 impl WalkProgress {
+    /// The label, safe for a log.
+    pub(super) fn name(&self) -> String {
+        shown(&self.label)
+    }
+
     pub(super) fn reached(&self, walk: &Walk) {
         *self.lock() = Some(Reached {
             snapshot_id: walk.snapshot_id(),

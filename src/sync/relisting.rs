@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use tokio::sync::Mutex;
 use tracing::warn;
 
-use crate::model::NamespaceId;
-use crate::text::chain;
+use crate::model::{Namespace, NamespaceId};
+use crate::text::{chain, shown};
 
 use super::settings::Account;
 use super::shutdown::Shutdown;
@@ -46,9 +46,9 @@ impl Relisting {
 
     /// Whether the account's list lacks a namespace whose object list was just not found. A list of this run that
     /// lacked it before is enough.
-    pub(super) async fn lacks(&self, account: &Account, namespace: &NamespaceId, stop: &Shutdown) -> Relisted {
+    pub(super) async fn lacks(&self, account: &Account, namespace: &Namespace, stop: &Shutdown) -> Relisted {
         let mut lists = self.lists.lock().await;
-        let lacks = |list: &HashSet<_>| !list.contains(namespace);
+        let lacks = |list: &HashSet<_>| !list.contains(&namespace.id);
         if lists.newest.as_ref().is_some_and(lacks) {
             return Relisted::Absent;
         }
@@ -75,8 +75,9 @@ impl Relisting {
             Ok((Some(doubt), _)) => doubt,
             Err(error) => chain(&error),
         };
-        warn!(account = %account.id, %namespace, "not found, and the namespace list does not show whether it was \
-                                                  removed: {unknown}");
+        let (namespace, name) = (&namespace.id, shown(namespace.label()));
+        warn!(account = %account.id, %namespace, name, "not found, and the namespace list does not show whether it was \
+                                                        removed: {unknown}");
         Relisted::Unknown
     }
 }

@@ -10,11 +10,12 @@ use tracing::{error, warn};
 use crate::store::{LeaseNumber, LockManager, Store};
 use crate::text::chain;
 
+use super::SUMMARIZED;
 use super::credentials::CredentialCheck;
 use super::namespace::{Run, sync_namespace};
 use super::outcome::{AccountFailure, DoubtfulList, NamespaceOutcome, Status, Summary};
 use super::plan::{Plan, PlanError, Planned, plan};
-use super::progress::Progress;
+use super::progress::{PlannedWalk, Progress};
 use super::relisting::Relisting;
 use super::retry_database::{SyncError, retry_database};
 use super::settings::{Account, Settings};
@@ -142,7 +143,12 @@ async fn walk_accounts<'a>(
         let found = found;
         stream::iter(accounts.iter().zip(states).enumerate())
             .for_each_concurrent(MOST_LISTS_AT_ONCE, async |(number, (account, state))| {
-                for (at, planned) in plan_account(run, store, account, state).await.into_iter().enumerate() {
+                let planned = plan_account(run, store, account, state).await;
+                run.progress.plan(planned.iter().map(|planned| PlannedWalk {
+                    namespace_id: planned.namespace.id.clone(),
+                    recorded: planned.recorded,
+                }));
+                for (at, planned) in planned.into_iter().enumerate() {
                     // The receiver waits until the sender is dropped.
                     let _received = found.send(((number, at), planned, state));
                 }
@@ -197,7 +203,7 @@ async fn plan_account<'a>(
                 "the namespace list may be incomplete: {doubt}; listed namespaces are synced, and none is marked as \
                  missing: run `durable-inventory check` to read the list again"
             );
-            warn!(account = %account.id, "{why}");
+            warn!(target: SUMMARIZED, account = %account.id, "{why}");
             let account = account.id.clone();
             (planned, Problem::DoubtfulList(DoubtfulList { account, why }))
         }
@@ -207,7 +213,7 @@ async fn plan_account<'a>(
                 error: chain(&error),
                 is_mistake: error.is_mistake(),
             };
-            error!(account = %failure.account, "{}", failure.error);
+            error!(target: SUMMARIZED, account = %failure.account, "{}", failure.error);
             (Vec::new(), Problem::Failed(failure))
         }
     };
@@ -222,7 +228,8 @@ async fn walk_one(run: &Run<'_>, planned: &Planned<'_>, state: &AccountState) ->
         (outcome, planned.lease)
     };
     if state.credentials.refused.get().is_some() {
-        return not_walked("not synced: the account's credentials were refused".to_owned());
+        let (outcome, lease) = not_walked("not synced: the account's credentials were refused".to_owned());
+        return (outcome.refused(), lease);
     }
     if let Some(reason) = run.stop.reason() {
         return not_walked(format!("{reason} before its sync began"));
@@ -230,6 +237,9 @@ async fn walk_one(run: &Run<'_>, planned: &Planned<'_>, state: &AccountState) ->
     let synced = sync_namespace(run, planned, &state.relisting).await;
     if synced.unauthorized {
         state.credentials.test(planned.account, run.stop).await;
+        if state.credentials.refused.get().is_some() {
+            return (synced.outcome.refused(), synced.lease);
+        }
     }
     (synced.outcome, synced.lease)
 }

@@ -9,6 +9,7 @@ use crate::model::AccountId;
 use crate::store::{PresentNamespace, Store, StoreError};
 use crate::text::{chain, shown};
 
+use super::SUMMARIZED;
 use super::attempt::log_outcome;
 use super::end_walk::VANISHED;
 use super::namespace::Run;
@@ -96,7 +97,7 @@ fn hold(vanished: &mut [&mut Walked<'_>], gone: usize, all: usize) -> MassVanish
          The token may see less than before, so none is marked as missing: {names}. If they were removed, run \
          `durable-inventory namespaces accept-missing`; otherwise give the token access to them again"
     );
-    warn!(account = %account, "{why}");
+    warn!(target: SUMMARIZED, account = %account, "{why}");
     for one in vanished {
         let why = "neither listed nor found, but not marked as missing, because many namespaces vanished at once";
         one.outcome.error = Some(why.to_owned());
@@ -133,7 +134,7 @@ async fn mark(run: &Run<'_>, one: &Walked<'_>) -> Result<(Status, String), Store
     }
     .await;
     if let Err(error) = lease.release().await {
-        warn!(namespace = %one.planned.namespace.id, "{}", chain(&error));
+        warn!(namespace = %one.planned.namespace.id, name = shown(one.planned.namespace.label()), "{}", chain(&error));
     }
     marked
 }

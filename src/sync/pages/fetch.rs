@@ -27,6 +27,8 @@ pub struct PageSource {
     pub client: Arc<Client>,
     pub account: AccountId,
     pub namespace: NamespaceId,
+    /// Its name, safe for a log.
+    pub name: String,
     /// Objects per page: 10 to 10,000. Smaller than the account's limit if the API was too slow for larger pages.
     pub limit: u32,
     pub stop: Shutdown,
@@ -52,6 +54,7 @@ impl PageSource {
                 account,
                 namespace,
                 limit,
+                name: _,
                 stop: _,
             } = source;
             client.list_objects(&account, &namespace, limit, cursor.as_ref()).await

@@ -89,7 +89,8 @@ impl Pages {
             return Err(FetchError::Api(error));
         }
         let limit = self.size.limit;
-        warn!("{error}: requesting pages of {limit} objects, on one cursor");
+        let PageSource { namespace, name, .. } = &self.source;
+        warn!(%namespace, name, "{error}: requesting pages of {limit} objects, on one cursor");
         // Made-up cursors are checked against pages of one size.
         self.reading = Reading::OneCursor;
         self.to_remember = Some(Some(limit));
@@ -168,7 +169,7 @@ impl Pages {
         };
         self.reading = if proven {
             info!(
-                namespace = %self.source.namespace, cursors = plan.cursors, range_pages = plan.range_pages,
+                namespace = %self.source.namespace, name = self.source.name, cursors = plan.cursors, range_pages = plan.range_pages,
                 "reading on several cursors"
             );
             let ahead = ParallelPages::new(self.source.clone(), plan, rows, cursor, &reached.last);

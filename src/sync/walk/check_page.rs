@@ -43,7 +43,7 @@ impl PageReader {
         let (number, seen) = (checkpoint.pages, before.rows_seen());
         if is_empty_end(&page) && self.would_lose(before).await? {
             let namespace = &self.walker.source.namespace;
-            info!(%namespace, page = number, "an empty page would end the list: requesting it once more");
+            info!(%namespace, name = self.walker.progress.name(), page = number, "an empty page would end the list: requesting it once more");
             page = self
                 .fetch(before.pagination.cursor.as_ref(), page.limit, number)
                 .await?;
@@ -101,7 +101,7 @@ impl PageReader {
     ) -> Result<Vec<Observation>, WalkError> {
         let number = checkpoint.pages;
         let namespace = &self.walker.source.namespace;
-        info!(%namespace, page = number, "a full page without a cursor: requesting what follows it");
+        info!(%namespace, name = self.walker.progress.name(), page = number, "a full page without a cursor: requesting what follows it");
         match self.fetch(Some(&Cursor::after(&last)), full.limit, number).await {
             Err(WalkError::CursorRefused { .. }) => checkpoint.requests += 1,
             fetched => {
@@ -169,7 +169,8 @@ impl PageReader {
         let rows = page.rows.len() as u64;
         if let Some(count) = page.count.filter(|count| *count != rows && *count != seen + rows) {
             warn!(
-                namespace = %self.walker.source.namespace, page = number, count, rows, so_far = seen + rows,
+                namespace = %self.walker.source.namespace, name = self.walker.progress.name(), page = number, count, rows,
+                so_far = seen + rows,
                 "the page's count matches neither the page nor the running total"
             );
         }

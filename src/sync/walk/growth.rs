@@ -2,7 +2,7 @@
 
 use tracing::warn;
 
-use crate::model::NamespaceId;
+use crate::sync::progress::WalkProgress;
 
 /// Fewer rows than this are read in a moment, whatever was expected.
 const LEAST_ROWS: u64 = 10_000;
@@ -27,7 +27,7 @@ impl GrowthWatch {
     }
 
     /// Takes note of the rows so far and of the newest page's `total_count`, and warns once if they are too many.
-    pub(super) fn note(&mut self, namespace: &NamespaceId, rows: u64, total_count: Option<u64>) {
+    pub(super) fn note(&mut self, walk: &WalkProgress, rows: u64, total_count: Option<u64>) {
         if !self.has_total && total_count.is_some() {
             self.has_total = true;
             self.expected = self.expected.max(total_count);
@@ -37,7 +37,7 @@ impl GrowthWatch {
         }
         self.has_warned = true;
         warn!(
-            %namespace, rows, expected = self.expected,
+            namespace = %walk.namespace_id, name = walk.name(), rows, expected = self.expected,
             "the listing grows faster than it is read: it has more than 3 times the expected rows, and no end yet; if \
              this continues, raise --quota-share, or sync when fewer objects are created"
         );
@@ -52,10 +52,11 @@ impl GrowthWatch {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sync::progress::Progress;
 
     #[test]
     fn three_times_the_expected_rows_are_too_many() {
-        let id: NamespaceId = "n".parse().unwrap();
+        let walk = Progress::default().begin(&"n".parse().unwrap(), "n");
         for (base, totals, rows, warned) in [
             (None, &[None][..], u64::MAX, false),
             (Some(5_000), &[None], 15_000, false),
@@ -68,8 +69,8 @@ mod tests {
             (Some(u64::MAX), &[None], u64::MAX, false),
         ] {
             let mut growth = GrowthWatch::new(base);
-            totals.iter().for_each(|total| growth.note(&id, 0, *total));
-            growth.note(&id, rows, None);
+            totals.iter().for_each(|total| growth.note(&walk, 0, *total));
+            growth.note(&walk, rows, None);
             assert_eq!(growth.has_warned, warned, "{base:?} {totals:?} {rows}");
         }
     }

@@ -89,7 +89,7 @@ impl Walker {
         let limit = first_limit(largest, walk.remembered_limit(), &checkpoint.pagination, last.as_ref());
         if limit < largest {
             let namespace = &self.source.namespace;
-            info!(%namespace, limit, "requesting smaller pages, on one cursor, as before in this namespace");
+            info!(%namespace, name = self.progress.name(), limit, "requesting smaller pages, on one cursor, as before in this namespace");
         }
         PageReader {
             walker: self.clone(),
@@ -114,7 +114,7 @@ impl PageReader {
         loop {
             let page = fetched?;
             let rows = checkpoint.rows_seen() + page.rows.len() as u64;
-            growth.note(&self.walker.source.namespace, rows, page.total_count);
+            growth.note(&self.walker.progress, rows, page.total_count);
             let page = self.check_page(page, &checkpoint, resumed).await?;
             resumed = false;
             let fetch_next = async {
@@ -171,7 +171,7 @@ impl PageReader {
         }
         if let Some(fallback) = pages.take_fallback() {
             let namespace = &self.walker.source.namespace;
-            warn!(%namespace, "continuing with one cursor: {}", fallback.why);
+            warn!(%namespace, name = self.walker.progress.name(), "continuing with one cursor: {}", fallback.why);
             if fallback.for_good {
                 self.lease.remember_one_cursor().await?;
             }
@@ -195,7 +195,7 @@ impl PageReader {
         match pages.after_expired(&last).await? {
             Some(page) => {
                 let (namespace, page_number) = (&self.walker.source.namespace, checkpoint.pages + 1);
-                info!(%namespace, page = page_number, "the cursor was refused: continuing after the last id");
+                info!(%namespace, name = self.walker.progress.name(), page = page_number, "the cursor was refused: continuing after the last id");
                 let requests = page.requests + refusal.requests();
                 Ok(Page { requests, ..page })
             }
