@@ -21,7 +21,7 @@ fn main() -> ExitCode {
     };
     terminal::suggested::start(&cli.global);
     let screen = Screen::default();
-    terminal::logs::start(&cli.global, &screen);
+    terminal::logs::start(&cli, &screen);
     let ended = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

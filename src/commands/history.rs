@@ -1,6 +1,5 @@
 //! `history OBJECT_ID`: the intervals of one object, and the gaps between them.
 
-use comfy_table::CellAlignment::Left;
 use durable_inventory::cli::{HistoryArgs, OutputFormat};
 use durable_inventory::config::Settings;
 use durable_inventory::model::{ObjectId, label};
@@ -10,6 +9,7 @@ use serde_json::json;
 
 use super::filter::Filter;
 use super::store::{nothing_recorded, with_record};
+use crate::terminal::table::Kind::{Left, Name};
 use crate::terminal::table::{Heading, table};
 use crate::terminal::times::{for_people, for_programs};
 use crate::terminal::{self, Failure};
@@ -24,7 +24,7 @@ pub async fn run(settings: &Settings<'_>, args: &HistoryArgs) -> Result<u8, Fail
     .ok_or_else(nothing_recorded)?;
     let text = match args.output.format() {
         OutputFormat::Json => terminal::json_lines(rows.iter().map(|row| interval_json(row, &args.object.to_string()))),
-        OutputFormat::Text => table(&COLUMNS, lines(&rows).into_iter()),
+        OutputFormat::Text => table(&COLUMNS, &GIVE_WAY, lines(&rows).into_iter()),
     };
     terminal::out(&text)?;
     Ok(0)
@@ -63,7 +63,9 @@ async fn life(store: &Store, filter: &Filter<'_>, object: &ObjectId) -> Result<V
     Err(Failure { message, exit_code: 1 })
 }
 
-const COLUMNS: [Heading; 4] = [("namespace", Left), ("state", Left), ("from", Left), ("to", Left)];
+const COLUMNS: [Heading; 4] = [("namespace", Name), ("state", Left), ("from", Left), ("to", Left)];
+/// The next line begins where this one ends.
+const GIVE_WAY: [&str; 1] = ["to"];
 
 /// One line per interval and per gap between them, in which the object was absent.
 fn lines(rows: &[IntervalRow]) -> Vec<Vec<String>> {
@@ -74,11 +76,7 @@ fn lines(rows: &[IntervalRow]) -> Vec<Vec<String>> {
             let (seen, from) = (for_people(row.first_seen_at), for_people(row.valid_from));
             lines.push(vec![label.clone(), "(pruned)".to_owned(), seen, from]);
         }
-        let since = if row.since_baseline {
-            " or earlier (baseline)"
-        } else {
-            ""
-        };
+        let since = if row.since_baseline { " or earlier" } else { "" };
         lines.push(vec![
             label.clone(),
             state(row.has_stored_data).to_owned(),

@@ -1,6 +1,5 @@
 //! `namespaces`: lists the recorded namespaces, or decides about those that vanished.
 
-use comfy_table::CellAlignment::{Left, Right};
 use durable_inventory::cli::{NamespaceDecision, NamespacesArgs, OutputFormat, SyncArgs};
 use durable_inventory::config::Settings;
 use durable_inventory::model::AccountId;
@@ -14,6 +13,7 @@ use super::filter::Filter;
 use super::signals::stopped;
 use super::store::{nothing_recorded, until, with_record};
 use crate::terminal::suggested::complete;
+use crate::terminal::table::Kind::{Left, Name, Right};
 use crate::terminal::table::{Heading, number, table};
 use crate::terminal::times::{for_people, for_programs};
 use crate::terminal::{self, Failure};
@@ -41,20 +41,35 @@ pub async fn run(settings: &Settings<'_>, args: &NamespacesArgs) -> Result<u8, F
 const COLUMNS: [Heading; 9] = [
     ("account", Left),
     ("namespace", Left),
-    ("name", Left),
-    ("script", Left),
-    ("class", Left),
+    ("name", Name),
+    ("script", Name),
+    ("class", Name),
     ("objects", Right),
     ("with data", Right),
     ("recorded at", Left),
     ("missing since", Left),
 ];
 
+/// The name usually has script and class in it. The namespace's id stays, as commands take it.
+const GIVE_WAY: [&str; 7] = [
+    "script",
+    "class",
+    "with data",
+    "recorded at",
+    "account",
+    "objects",
+    "missing since",
+];
+
 /// The account's column is left out if all rows have the same: its 32 digits push the rest off a terminal.
 fn as_text(rows: &[NamespaceRecord]) -> String {
     let several = rows.windows(2).any(|two| two[0].account_id != two[1].account_id);
     let first = usize::from(!several);
-    table(&COLUMNS[first..], rows.iter().map(|row| cells(row).split_off(first)))
+    table(
+        &COLUMNS[first..],
+        &GIVE_WAY,
+        rows.iter().map(|row| cells(row).split_off(first)),
+    )
 }
 
 fn cells(row: &NamespaceRecord) -> Vec<String> {

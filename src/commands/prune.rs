@@ -1,6 +1,5 @@
 //! `prune`: drops history before the retention limit, and reports how much that was or would be.
 
-use comfy_table::CellAlignment::{Left, Right};
 use durable_inventory::cli::{OutputFormat, PruneArgs};
 use durable_inventory::config::Settings;
 use durable_inventory::prune::{self, Dropped, Outcome, Pruned, PrunedNamespace};
@@ -11,7 +10,9 @@ use tracing::warn;
 
 use super::filter::Filter;
 use super::store::with_record;
+use crate::terminal::look::Look;
 use crate::terminal::suggested::complete;
+use crate::terminal::table::Kind::{Left, Name, Right};
 use crate::terminal::table::{Heading, number, table};
 use crate::terminal::times::{for_people, for_programs};
 use crate::terminal::{self, Failure};
@@ -62,12 +63,14 @@ fn refuse_silence(pruned: &Pruned) -> Result<u8, Failure> {
 }
 
 const COLUMNS: [Heading; 5] = [
-    ("namespace", Left),
+    ("namespace", Name),
     ("horizon", Left),
     ("intervals", Right),
     ("snapshots", Right),
     ("leftovers", Right),
 ];
+
+const GIVE_WAY: [&str; 3] = ["leftovers", "snapshots", "intervals"];
 
 fn as_text(pruned: &Pruned, dry_run: bool) -> String {
     let touched = pruned
@@ -76,17 +79,18 @@ fn as_text(pruned: &Pruned, dry_run: bool) -> String {
         .filter(|n| n.outcome != Outcome::Pruned(Dropped::default()));
     let mut text = match touched.clone().count() {
         0 => String::new(),
-        _ => table(&COLUMNS, touched.map(cells)),
+        _ => table(&COLUMNS, &GIVE_WAY, touched.map(cells)),
     };
     let sum = |of: fn(&Dropped) -> u64| number(dropped(pruned).map(of).sum());
-    text.push_str(&format!(
+    let dropped = format!(
         "{} {} intervals, {} snapshots, {} leftover rows and {} runs\n",
         if dry_run { "would delete" } else { "deleted" },
         sum(|dropped| dropped.intervals),
         sum(|dropped| dropped.snapshots),
         sum(|dropped| dropped.leftovers),
         number(pruned.runs)
-    ));
+    );
+    text.push_str(&Look::stdout().wrapped(&dropped, 2));
     text
 }
 

@@ -1,7 +1,6 @@
 //! `snapshots`: lists the recorded snapshots, or accepts or discards a held one.
 
 use clap::ValueEnum;
-use comfy_table::CellAlignment::{Left, Right};
 use durable_inventory::cli::{OutputFormat, SnapshotDecision, SnapshotsArgs};
 use durable_inventory::config::Settings;
 use durable_inventory::model::label;
@@ -13,7 +12,9 @@ use tracing::info;
 
 use super::filter::Filter;
 use super::store::{nothing_recorded, with_record};
+use crate::terminal::look::Look;
 use crate::terminal::suggested::complete;
+use crate::terminal::table::Kind::{Left, Name, Right, Status};
 use crate::terminal::table::{Heading, number, table};
 use crate::terminal::times::{for_people, for_programs};
 use crate::terminal::{self, Failure};
@@ -53,8 +54,8 @@ pub async fn run(settings: &Settings<'_>, args: &SnapshotsArgs) -> Result<u8, Fa
 const COLUMNS: [Heading; 11] = [
     ("snapshot", Right),
     ("run", Right),
-    ("namespace", Left),
-    ("status", Left),
+    ("namespace", Name),
+    ("status", Status),
     ("started at", Left),
     ("recorded at", Left),
     ("objects", Right),
@@ -64,11 +65,23 @@ const COLUMNS: [Heading; 11] = [
     ("lost", Right),
 ];
 
+const GIVE_WAY: [&str; 8] = [
+    "run",
+    "started at",
+    "lost",
+    "gained",
+    "removed",
+    "created",
+    "objects",
+    "recorded at",
+];
+
 fn as_text(rows: &[SnapshotRow]) -> String {
-    let mut text = table(&COLUMNS, rows.iter().map(cells));
+    let (mut text, look) = (table(&COLUMNS, &GIVE_WAY, rows.iter().map(cells)), Look::stdout());
     for row in rows {
         if let Some(error) = &row.error {
-            text.push_str(&format!("snapshot {}: {}\n", row.snapshot_id, shown(error)));
+            let line = format!("snapshot {}: {}", row.snapshot_id, shown(error));
+            text.push_str(&(look.wrapped(&line, 2) + "\n"));
         }
     }
     text

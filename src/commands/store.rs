@@ -24,6 +24,7 @@ pub struct StoreServer {
 
 impl StoreServer {
     pub async fn find(config: StoreConfig) -> Result<Self, Failure> {
+        let is_new = is_new(&config);
         let (options, private) = match config.location {
             StoreLocation::Url(url) => {
                 let options = store::connect_options(url.expose_secret()).map_err(|error| Failure::new(error, 2))?;
@@ -34,7 +35,9 @@ impl StoreServer {
                     let exit_code = if error.is_configuration() { 2 } else { 1 };
                     Failure::new(error, exit_code)
                 })?;
-                info!("using the private PostgreSQL in {}", server.data_dir().display());
+                if is_new {
+                    info!("created a private PostgreSQL in {}", server.data_dir().display());
+                }
                 (server.connect_options(), Some(server))
             }
         };

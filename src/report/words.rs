@@ -84,16 +84,32 @@ pub(super) fn stay(n: u64) -> String {
     }
 }
 
-/// The objects per day as one character each, scaled from the fewest to the most; a dot if nothing is recorded.
-pub fn sparkline(days: &[Day]) -> String {
-    const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+/// The characters of a sparkline from the lowest to the highest, and the one of a day on which nothing is recorded.
+pub struct Spark {
+    pub bars: [char; 8],
+    pub nothing: char,
+}
+
+pub const SPARK: Spark = Spark {
+    bars: ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'],
+    nothing: '·',
+};
+/// For a terminal or a mail that shows ASCII only.
+pub const ASCII_SPARK: Spark = Spark {
+    bars: ['_', '_', '-', '-', '=', '=', '#', '#'],
+    nothing: '.',
+};
+
+/// The objects per day as one character each, scaled from the fewest to the most.
+pub fn sparkline(days: &[Day], spark: &Spark) -> String {
+    let bars = spark.bars;
     let known = || days.iter().filter_map(|day| day.objects);
     let (least, most) = (known().min().unwrap_or(0), known().max().unwrap_or(0));
     let bar = |objects: u64| match most - least {
-        0 => BARS[3],
-        range => BARS[((objects - least) as f64 / range as f64 * 7.0).round() as usize],
+        0 => bars[3],
+        range => bars[((objects - least) as f64 / range as f64 * 7.0).round() as usize],
     };
-    days.iter().map(|day| day.objects.map_or('·', bar)).collect()
+    days.iter().map(|day| day.objects.map_or(spark.nothing, bar)).collect()
 }
 
 #[cfg(test)]
@@ -131,9 +147,13 @@ mod tests {
             };
             objects.iter().map(day).collect::<Vec<_>>()
         };
-        assert_eq!(sparkline(&days(&[None, Some(10), Some(17), Some(13)])), "·▁█▄");
-        assert_eq!(sparkline(&days(&[Some(5), Some(5)])), "▄▄");
-        assert_eq!(sparkline(&days(&[None])), "·");
-        assert_eq!(sparkline(&days(&[Some(0), Some(u64::MAX)])), "▁█");
+        assert_eq!(sparkline(&days(&[None, Some(10), Some(17), Some(13)]), &SPARK), "·▁█▄");
+        assert_eq!(sparkline(&days(&[Some(5), Some(5)]), &SPARK), "▄▄");
+        assert_eq!(sparkline(&days(&[None]), &SPARK), "·");
+        assert_eq!(sparkline(&days(&[Some(0), Some(u64::MAX)]), &SPARK), "▁█");
+        assert_eq!(
+            sparkline(&days(&[None, Some(0), Some(4), Some(7)]), &ASCII_SPARK),
+            "._=#"
+        );
     }
 }

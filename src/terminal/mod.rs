@@ -2,7 +2,10 @@
 
 mod failure;
 pub mod logs;
+pub mod look;
 pub mod progress;
+mod short_logs;
+mod shorten;
 pub mod suggested;
 pub mod table;
 pub mod usage_error;

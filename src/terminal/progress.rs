@@ -1,32 +1,33 @@
 //! Progress of a sync: bars on a terminal, otherwise a log line every few seconds.
 
-use std::collections::HashMap;
+mod bars;
+mod estimate;
+
 use std::io::{self, IsTerminal, Write};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use console::Term;
 use durable_inventory::cli::{GlobalArgs, LogFormat};
-use durable_inventory::sync::{Progress, WalkProgress};
+use durable_inventory::sync::Progress;
 use durable_inventory::text::shown;
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
+use indicatif::{MultiProgress, ProgressDrawTarget, TermLike};
 use tokio::task::JoinHandle;
 use tracing::info;
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::table::number;
-
 /// The upper limit, as in indicatif's own targets.
 const REDRAWS_A_SECOND: u8 = 20;
-const REDRAW: Duration = Duration::from_millis(200);
 const LOG_LINE: Duration = Duration::from_secs(5);
-/// A bar's length: a fraction of the id space, not a number of objects.
-const STEPS: u64 = 10_000;
 
 /// stderr, shared by log lines and bars, so that neither tears the other.
 #[derive(Clone)]
-pub struct Screen(MultiProgress);
+pub struct Screen {
+    bars: MultiProgress,
+    /// Known from the first walk on, for the names in the log lines.
+    progress: Arc<OnceLock<Arc<Progress>>>,
+}
 
 impl Default for Screen {
     fn default() -> Self {
@@ -35,13 +36,25 @@ impl Default for Screen {
             true => stderr,
             false => ProgressDrawTarget::term_like_with_hz(Box::new(Display::default()), REDRAWS_A_SECOND),
         };
-        Self(MultiProgress::with_draw_target(target))
+        Self {
+            bars: MultiProgress::with_draw_target(target),
+            progress: Arc::default(),
+        }
     }
 }
 
 impl Screen {
     pub fn is_terminal(&self) -> bool {
         io::stderr().is_terminal()
+    }
+
+    /// The namespaces that the run has begun to walk: ids and names.
+    pub fn names(&self) -> Vec<(String, String)> {
+        let walks = self.progress.get().map(|progress| progress.walks()).unwrap_or_default();
+        let names = walks
+            .iter()
+            .map(|walk| (walk.namespace_id.to_string(), shown(&walk.label)));
+        names.collect()
     }
 
     /// Shows the walks until [`Shown::end`].
@@ -52,8 +65,9 @@ impl Screen {
                 screen: self.clone(),
             };
         }
+        let _first = self.progress.set(progress.clone());
         let task = if self.is_terminal() && global.log_format == LogFormat::Text {
-            tokio::spawn(draw(self.0.clone(), progress))
+            tokio::spawn(bars::draw(self.bars.clone(), progress))
         } else {
             tokio::spawn(log(progress))
         };
@@ -75,7 +89,7 @@ impl<'a> MakeWriter<'a> for Screen {
 /// Writing never fails: tracing would report the failure on stderr, and panic because that fails too.
 impl Write for Screen {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let _lost = self.0.suspend(|| io::stderr().write_all(bytes));
+        let _lost = self.bars.suspend(|| io::stderr().write_all(bytes));
         Ok(bytes.len())
     }
 
@@ -164,49 +178,7 @@ impl Shown {
         if let Some(task) = self.task {
             task.abort();
         }
-        let _gone = self.screen.0.clear();
-    }
-}
-
-async fn draw(bars: MultiProgress, progress: Arc<Progress>) {
-    let style = ProgressStyle::with_template("{prefix:>24!} [{bar:30}] {percent:>3} %  {msg}")
-        .unwrap_or_else(|_| ProgressStyle::default_bar());
-    let mut shown: HashMap<usize, (ProgressBar, Instant, u64)> = HashMap::new();
-    let mut ticks = tokio::time::interval(REDRAW);
-    loop {
-        ticks.tick().await;
-        for (index, walk) in progress.walks().iter().enumerate() {
-            let (bar, begun, objects_at_begin) = shown.entry(index).or_insert_with(|| {
-                let bar = bars.add(ProgressBar::new(STEPS).with_style(style.clone()));
-                bar.set_prefix(shown_label(walk));
-                (bar, Instant::now(), walk.objects())
-            });
-            if walk.has_ended() {
-                bar.finish_and_clear();
-                continue;
-            }
-            bar.set_position((walk.fraction() * STEPS as f64) as u64);
-            let rate =
-                walk.objects().saturating_sub(*objects_at_begin) as f64 / begun.elapsed().as_secs_f64().max(0.001);
-            bar.set_message(message(walk, rate));
-        }
-    }
-}
-
-fn message(walk: &WalkProgress, rate: f64) -> String {
-    let objects = walk.objects();
-    let fraction = walk.fraction();
-    let left = (fraction > 0.0 && rate > 0.0).then(|| objects as f64 * (1.0 / fraction - 1.0) / rate);
-    let eta = left.map_or_else(String::new, |seconds| format!(", {} left", duration(seconds)));
-    format!("{} objects, {}/s{eta}", number(objects), number(rate as u64))
-}
-
-fn duration(seconds: f64) -> String {
-    let seconds = seconds as u64;
-    match seconds {
-        0..60 => format!("{seconds} s"),
-        60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
-        _ => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+        let _gone = self.screen.bars.clear();
     }
 }
 
@@ -218,15 +190,12 @@ async fn log(progress: Arc<Progress>) {
         for walk in progress.walks().iter().filter(|walk| !walk.has_ended()) {
             info!(
                 namespace = %walk.namespace_id,
+                name = shown(&walk.label),
                 objects = walk.objects(),
                 pages = walk.pages(),
-                "walking, {:.0} % done",
+                "walking, {:.0}% done",
                 walk.fraction() * 100.0
             );
         }
     }
-}
-
-fn shown_label(walk: &WalkProgress) -> String {
-    shown(&walk.label)
 }

@@ -26,6 +26,7 @@ mod liveness;
 mod manual;
 mod mistakes;
 mod nothing_recorded;
+mod on_a_terminal;
 mod operations;
 mod other_database;
 mod output;

@@ -209,6 +209,7 @@ async fn no_color_is_kept_to_on_a_terminal() {
         command
             .env_clear()
             .envs(environment)
+            .env("TERM", "xterm")
             .envs(no_color.map(|value| ("NO_COLOR", value)));
         command.stdin(Stdio::null());
         let ended: Ended = command.output().unwrap().into();

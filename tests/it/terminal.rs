@@ -75,7 +75,7 @@ async fn a_sync_whose_terminal_goes_away_is_interrupted_or_continues_under_nohup
         let command = on(&data, &simulator, &["sync", "--limit", "100", "--cursors", "1"]);
         let child = through(&["env", disposition], &command, &terminal);
         hold.wait_until_held().await;
-        drop(terminal.shows(" objects, ").await);
+        drop(terminal.shows(" objects").await);
         if code == 0 {
             hold.release();
         }

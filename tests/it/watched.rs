@@ -249,7 +249,7 @@ async fn quiet_leaves_one_line() {
     };
     let ended = quiet(&[]);
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{ended:#?}");
-    assert_eq!(ended.stdout, "run 1 done: 1 of 1 namespaces recorded, 250 objects\n");
+    assert_eq!(ended.stdout, "run 1 done: 1 namespace synced (250 objects)\n");
     // A failure is logged on stderr, as JSON on request.
     simulator.list_fault(
         ACCOUNT,

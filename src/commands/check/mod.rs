@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::connections::Connections;
 use super::signals::stopped;
 use super::store::{StoreServer, is_new, leave, until};
+use crate::terminal::look::{Look, Tint};
 use crate::terminal::suggested::complete;
 use crate::terminal::{self, Failure};
 
@@ -26,25 +27,38 @@ struct Findings {
 
 impl Findings {
     fn right(&mut self, what: &str, detail: &str) -> Result<(), Failure> {
-        terminal::out(&format!("ok     {what}: {detail}\n"))
+        print("ok", None, &format!("{what}: {detail}"))
     }
 
     fn wrong(&mut self, what: &str, why: &str) -> Result<(), Failure> {
         self.wrong = true;
-        // Not cut to a length: quoted words were, and the advice is at the end. Further lines of it are indented.
+        // Not cut to a length: quoted words were, and the advice is at the end.
         let lines: Vec<_> = why.lines().map(visible).collect();
-        terminal::out(&complete(&format!("WRONG  {what}: {}\n", lines.join("\n       "))))
+        let text = format!("{what}: {}", lines.join("\n"));
+        print("WRONG", Some(Tint::Red), &complete(&text))
     }
 
     /// Something that works but should be changed.
     fn doubtful(&mut self, what: &str, why: &str) -> Result<(), Failure> {
-        terminal::out(&format!("NOTE   {what}: {why}\n"))
+        print("NOTE", Some(Tint::Yellow), &format!("{what}: {why}"))
     }
 
     /// Something that could not be checked because of another problem.
     fn skipped(&mut self, what: &str, why: &str) -> Result<(), Failure> {
-        terminal::out(&format!("-      {what}: not checked: {why}\n"))
+        print("-", None, &format!("{what}: not checked: {why}"))
     }
+}
+
+/// Prints a finding. Each of its lines begins in the eighth column.
+fn print(verdict: &str, tint: Option<Tint>, text: &str) -> Result<(), Failure> {
+    let look = Look::stdout();
+    let mut beginning = look.tinted(verdict, tint) + &" ".repeat(7_usize.saturating_sub(verdict.len()));
+    let mut finding = String::new();
+    for line in text.lines() {
+        finding.push_str(&(look.wrapped(&format!("{beginning}{line}"), 7) + "\n"));
+        beginning = " ".repeat(7);
+    }
+    terminal::out(&finding)
 }
 
 pub async fn run(settings: &Settings<'_>, args: &CheckArgs) -> Result<u8, Failure> {
@@ -117,7 +131,11 @@ async fn database(
             return Ok(None);
         }
     };
-    findings.right("database", "reached")?;
+    let reached = match &server.private {
+        Some(private) => format!("reached: the private PostgreSQL in {}", private.data_dir().display()),
+        None => "reached".to_owned(),
+    };
+    findings.right("database", &visible(&reached))?;
     let checked = async {
         migrations(&store, sync, deep, findings).await?;
         Ok(store.clock_ahead_s().await.ok())

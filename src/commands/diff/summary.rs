@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 
-use comfy_table::CellAlignment::{Left, Right};
 use durable_inventory::cli::{DiffArgs, DiffFormat, GlobalArgs};
 use durable_inventory::diff::{DiffCounts, DiffError, Namespaces, Operand};
 use durable_inventory::export::Stdout;
@@ -14,6 +13,7 @@ use serde::Serialize;
 use tracing::warn;
 
 use super::{Compared, TROUBLE, failure};
+use crate::terminal::table::Kind::{Name, Right};
 use crate::terminal::table::{Heading, number, table};
 use crate::terminal::{self, Failure};
 
@@ -105,7 +105,7 @@ fn line(total: &DiffCounts) -> String {
 }
 
 const COLUMNS: [Heading; 9] = [
-    ("namespace", Left),
+    ("namespace", Name),
     ("created", Right),
     ("removed", Right),
     ("gained", Right),
@@ -115,6 +115,8 @@ const COLUMNS: [Heading; 9] = [
     ("the same", Right),
     ("by id alone", Right),
 ];
+
+const GIVE_WAY: [&str; 6] = ["by id alone", "known", "unknown", "the same", "gained", "lost"];
 
 /// The counts of one namespace, as JSON Lines and CSV.
 #[derive(Serialize)]
@@ -198,5 +200,5 @@ fn text(namespaces: &Namespaces, rows: &[(u32, DiffCounts)], total: &DiffCounts)
     if lines.len() != 1 {
         lines.push(cells("all".to_owned(), total));
     }
-    table(&COLUMNS, lines.into_iter())
+    table(&COLUMNS, &GIVE_WAY, lines.into_iter())
 }

@@ -1,9 +1,11 @@
 //! A report for the terminal: a table, totals, and what needs attention.
 
-use comfy_table::CellAlignment::{Left, Right};
+use durable_inventory::report::words::{ASCII_SPARK, SPARK, Spark};
 use durable_inventory::report::{Attention, Count, CountChange, NamespaceFigures, Report, by_trouble, summary, words};
 use durable_inventory::text::shown;
 
+use crate::terminal::look::{Look, Tint};
+use crate::terminal::table::Kind::{Left, Name, Right};
 use crate::terminal::table::{Heading, number, table};
 use crate::terminal::times::for_people;
 
@@ -11,24 +13,26 @@ use crate::terminal::times::for_people;
 pub const TREND: u16 = 14;
 
 pub fn text(report: &Report) -> String {
-    let mut rows: Vec<_> = report.present().map(|figures| cells(report, figures)).collect();
-    rows.push(total(report));
-    let mut text = table(&COLUMNS, rows.into_iter());
+    let look = &Look::stdout();
+    let mut rows: Vec<_> = report.present().map(|figures| cells(report, figures, look)).collect();
+    rows.push(total(report, look));
+    let mut text = table(&COLUMNS, &GIVE_WAY, rows.into_iter());
     for line in notes(report) {
-        text.push_str(&line);
-        text.push('\n');
+        text.push_str(&(look.wrapped(&line, 2) + "\n"));
     }
     if report.attention.is_empty() {
         text.push_str("\nnothing needs attention\n");
         return text;
     }
-    text.push_str("\nneeds attention\n");
+    text.push_str(&format!("\n{}\n", look.tinted("needs attention", Some(Tint::Bold))));
     for (shown, rest) in by_trouble(&report.attention) {
-        shown.iter().for_each(|entry| text.push_str(&attention(report, entry)));
+        shown
+            .iter()
+            .for_each(|entry| text.push_str(&attention(report, entry, look)));
         if let Some(first) = rest.first() {
             text.push_str(&format!(
-                "{:7}  and {} more\n",
-                first.trouble.as_str(),
+                "{}  and {} more\n",
+                trouble(first, look),
                 number(rest.len() as u64)
             ));
         }
@@ -37,7 +41,7 @@ pub fn text(report: &Report) -> String {
 }
 
 const COLUMNS: [Heading; 10] = [
-    ("namespace", Left),
+    ("namespace", Name),
     ("objects", Right),
     ("with data", Right),
     ("share", Right),
@@ -49,42 +53,66 @@ const COLUMNS: [Heading; 10] = [
     ("last 14 days", Left),
 ];
 
-fn cells(report: &Report, figures: &NamespaceFigures) -> Vec<String> {
+/// The age says what the time of the last snapshot does.
+const GIVE_WAY: [&str; 7] = [
+    "last snapshot",
+    "with data",
+    "30 days",
+    "last 14 days",
+    "share",
+    "7 days",
+    "age",
+];
+
+fn cells(report: &Report, figures: &NamespaceFigures, look: &Look) -> Vec<String> {
     let label = match report.several_accounts() {
         true => format!("{}/{}", figures.account_id, shown(figures.label())),
         false => shown(figures.label()),
     };
     let newest = figures.newest;
     let mut cells = vec![label];
-    cells.extend(counts(newest.map(|newest| newest.count), &figures.changes));
-    cells.push(newest.map_or_else(none, |newest| for_people(newest.recorded_at)));
-    cells.push(figures.age(report.at).map_or_else(none, words::age));
-    cells.push(words::sparkline(&figures.days));
+    cells.extend(counts(newest.map(|newest| newest.count), &figures.changes, look));
+    cells.push(newest.map_or_else(|| look.none().to_owned(), |newest| for_people(newest.recorded_at)));
+    cells.push(
+        figures
+            .age(report.at)
+            .map_or_else(|| look.none().to_owned(), words::age),
+    );
+    cells.push(words::sparkline(&figures.days, spark(look)));
     cells
 }
 
-fn total(report: &Report) -> Vec<String> {
+fn total(report: &Report, look: &Look) -> Vec<String> {
     let totals = &report.totals;
     let mut cells = vec!["total".to_owned()];
-    cells.extend(counts(Some(totals.count), &totals.changes));
-    cells.extend([String::new(), String::new(), words::sparkline(&totals.days)]);
+    cells.extend(counts(Some(totals.count), &totals.changes, look));
+    cells.extend([
+        String::new(),
+        String::new(),
+        words::sparkline(&totals.days, spark(look)),
+    ]);
     cells
 }
 
 /// Cells for objects, objects with data, their share, and the changes.
-fn counts(count: Option<Count>, changes: &[Option<CountChange>; 3]) -> Vec<String> {
+fn counts(count: Option<Count>, changes: &[Option<CountChange>; 3], look: &Look) -> Vec<String> {
     let mut cells = vec![
-        count.map_or_else(none, |count| number(count.objects)),
-        count.map_or_else(none, |count| number(count.with_data)),
-        count.and_then(|count| count.share()).map_or_else(none, words::percent),
+        count.map_or_else(|| look.none().to_owned(), |count| number(count.objects)),
+        count.map_or_else(|| look.none().to_owned(), |count| number(count.with_data)),
+        count
+            .and_then(|count| count.share())
+            .map_or_else(|| look.none().to_owned(), words::percent),
     ];
     let changes = changes.iter();
-    cells.extend(changes.map(|change| change.map_or_else(none, |change| words::signed(change.objects, '-'))));
+    cells.extend(
+        changes
+            .map(|change| change.map_or_else(|| look.none().to_owned(), |change| words::signed(change.objects, '-'))),
+    );
     cells
 }
 
-fn none() -> String {
-    words::NONE.to_owned()
+fn spark(look: &Look) -> &'static Spark {
+    if look.unicode { &SPARK } else { &ASCII_SPARK }
 }
 
 /// Lines below the table.
@@ -102,15 +130,17 @@ fn notes(report: &Report) -> Vec<String> {
     notes
 }
 
-fn attention(report: &Report, entry: &Attention) -> String {
+fn attention(report: &Report, entry: &Attention, look: &Look) -> String {
     let account = match report.several_accounts() {
         true => format!("{}/", entry.account_id),
         false => String::new(),
     };
-    format!(
-        "{:7}  {account}{}: {}\n",
-        entry.trouble.as_str(),
-        entry.label,
-        entry.why
-    )
+    let text = format!("{}  {account}{}: {}", trouble(entry, look), entry.label, entry.why);
+    look.wrapped(&text, 9) + "\n"
+}
+
+fn trouble(entry: &Attention, look: &Look) -> String {
+    let word = entry.trouble.as_str();
+    let padding = " ".repeat(7_usize.saturating_sub(word.len()));
+    look.tinted(word, Tint::of_status(word)) + &padding
 }

@@ -1,58 +1,108 @@
 //! The output of `sync`: a table as text, or one versioned object as JSON.
 
-use comfy_table::CellAlignment;
-use durable_inventory::model::{ChangeCounts, ChangeKind, label};
+use durable_inventory::model::{AccountId, ChangeCounts, ChangeKind, label};
+use durable_inventory::report::words;
 use durable_inventory::store::RunOutcome;
 use durable_inventory::sync::{NamespaceOutcome, Status, StopReason, Summary};
 use durable_inventory::text::{shown, visible};
 use serde::Serialize;
 
 use crate::terminal::Failure;
-use crate::terminal::table::{Heading, number, table};
+use crate::terminal::look::{Look, Tint};
+use crate::terminal::table::{Heading, Kind, number, table};
 
 pub fn text(summary: &Summary, outcome: RunOutcome) -> String {
-    let mut text = String::new();
+    let (mut text, look) = (String::new(), Look::stdout());
     if !summary.namespaces.is_empty() {
-        text.push_str(&table(&COLUMNS, summary.namespaces.iter().map(row)));
+        text.push_str(&table(&COLUMNS, &GIVE_WAY, summary.namespaces.iter().map(row)));
     }
-    for namespace in summary.namespaces.iter().filter(|namespace| namespace.error.is_some()) {
-        let why = namespace.error.as_deref().unwrap_or_default();
-        text.push_str(&format!(
-            "{} {}: {}\n",
-            shown_label(namespace),
-            namespace.status.as_str(),
-            shown(why)
-        ));
+    let mut say = |line: String| text.push_str(&(look.wrapped(&line, 2) + "\n"));
+    let failed = look.tinted("failed", Tint::of_status("failed"));
+    for (namespaces, why) in problems(summary) {
+        let status = namespaces[0].status.as_str();
+        let status = look.tinted(status, Tint::of_status(status));
+        say(format!("{} {status}: {why}", labels(&namespaces)));
     }
     for failure in &summary.failed_accounts {
-        text.push_str(&format!(
-            "account {} failed: {}\n",
-            failure.account,
-            shown(&failure.error)
-        ));
+        let about = match failure.error.contains(failure.account.as_str()) {
+            true => String::new(),
+            false => format!("account {} ", failure.account),
+        };
+        say(format!("{about}{failed}: {}", shown(&failure.error)));
+        let refused: Vec<_> = of_account(summary, &failure.account)
+            .filter(|one| one.is_refused)
+            .collect();
+        if !refused.is_empty() {
+            say(format!("not synced because of that: {}", labels(&refused)));
+        }
     }
     for list in &summary.doubtful_lists {
-        text.push_str(&format!("account {}: {}\n", list.account, visible(&list.why)));
+        say(format!("account {}: {}", list.account, visible(&list.why)));
     }
     for vanishing in &summary.mass_vanishings {
-        text.push_str(&format!("account {}: {}\n", vanishing.account, visible(&vanishing.why)));
+        say(format!("account {}: {}", vanishing.account, visible(&vanishing.why)));
     }
-    text.push_str(&last_line(summary, outcome));
+    text.push_str(&(look.wrapped(&last_line(summary, outcome), 2)));
     text
 }
 
+/// Names in a message about several namespaces.
+const NAMED: usize = 10;
+
+/// What went wrong in namespaces, with those that have the same status and reason together. The table above has their
+/// names, so the reason needs no ids.
+fn problems(summary: &Summary) -> Vec<(Vec<&NamespaceOutcome>, String)> {
+    let mut problems: Vec<(Vec<&NamespaceOutcome>, String)> = Vec::new();
+    for namespace in summary.namespaces.iter().filter(|namespace| !namespace.is_refused) {
+        let Some(why) = &namespace.error else { continue };
+        let (id, account) = (&namespace.namespace, &namespace.account);
+        let why = shown(&why.replace(&format!("objects of namespace {id} in account {account}: "), ""));
+        let same = problems
+            .iter_mut()
+            .find(|(others, reason)| others[0].status == namespace.status && *reason == why);
+        match same {
+            Some((others, _)) => others.push(namespace),
+            None => problems.push((vec![namespace], why)),
+        }
+    }
+    problems
+}
+
+fn labels(namespaces: &[&NamespaceOutcome]) -> String {
+    let named: Vec<_> = namespaces.iter().take(NAMED).map(|one| shown_label(one)).collect();
+    match namespaces.len().saturating_sub(NAMED) {
+        0 => named.join(", "),
+        more => format!("{} and {} more", named.join(", "), number(more as u64)),
+    }
+}
+
+fn of_account<'a>(summary: &'a Summary, account: &AccountId) -> impl Iterator<Item = &'a NamespaceOutcome> {
+    summary.namespaces.iter().filter(move |one| one.account == *account)
+}
+
 const COLUMNS: [Heading; 11] = [
-    ("namespace", CellAlignment::Left),
-    ("objects", CellAlignment::Right),
-    ("with data", CellAlignment::Right),
-    ("created", CellAlignment::Right),
-    ("removed", CellAlignment::Right),
-    ("gained", CellAlignment::Right),
-    ("lost", CellAlignment::Right),
-    ("pages", CellAlignment::Right),
-    ("time", CellAlignment::Right),
-    ("snapshot", CellAlignment::Right),
-    ("outcome", CellAlignment::Left),
+    ("namespace", Kind::Name),
+    ("objects", Kind::Right),
+    ("with data", Kind::Right),
+    ("created", Kind::Right),
+    ("removed", Kind::Right),
+    ("gained", Kind::Right),
+    ("lost", Kind::Right),
+    ("pages", Kind::Right),
+    ("time", Kind::Right),
+    ("snapshot", Kind::Right),
+    ("outcome", Kind::Status),
+];
+
+const GIVE_WAY: [&str; 8] = [
+    "pages",
+    "time",
+    "snapshot",
+    "lost",
+    "gained",
+    "with data",
+    "removed",
+    "created",
 ];
 
 fn row(namespace: &NamespaceOutcome) -> Vec<String> {
@@ -85,17 +135,18 @@ fn shown_label(namespace: &NamespaceOutcome) -> String {
 
 /// The summary, which is all that --quiet prints: problems are in the warnings.
 pub fn last_line(summary: &Summary, outcome: RunOutcome) -> String {
-    let complete = summary
-        .namespaces
-        .iter()
-        .filter(|namespace| namespace.status == Status::Complete);
-    let objects: u64 = complete.clone().map(|namespace| namespace.counts.objects()).sum();
+    let with = |statuses: &[Status]| {
+        let of_status = summary.namespaces.iter().filter(|one| statuses.contains(&one.status));
+        of_status.collect::<Vec<_>>()
+    };
+    let synced = with(&[Status::Complete]);
+    let objects: u64 = synced.iter().map(|namespace| namespace.counts.objects()).sum();
     if summary.namespaces.is_empty() && !summary.failed_accounts.is_empty() {
-        return format!("run {} {}: no namespace was walked\n", summary.run_id, outcome.as_str());
+        return format!("run {} {}: no namespace was synced\n", summary.run_id, outcome.as_str());
     }
     let stopped = match summary.stopped {
-        Some(StopReason::Signal) => "; stopped by a signal: the next run goes on from the last committed pages",
-        Some(StopReason::Deadline) => "; the deadline came: the next run goes on from the last committed pages",
+        Some(StopReason::Signal) => "; stopped by a signal: the next run resumes from the last committed pages",
+        Some(StopReason::Deadline) => "; the deadline came: the next run resumes from the last committed pages",
         None => "",
     };
     // Without this, "100 of 100" would read as complete.
@@ -103,14 +154,32 @@ pub fn last_line(summary: &Summary, outcome: RunOutcome) -> String {
         [] => "",
         _ => "; there may be more namespaces than were listed",
     };
-    format!(
-        "run {} {}: {} of {} namespaces recorded, {} objects{doubtful}{stopped}\n",
+    let mut text = format!(
+        "run {} {}: {} synced ({})",
         summary.run_id,
         outcome.as_str(),
-        complete.count(),
-        summary.namespaces.len(),
-        number(objects)
-    )
+        words::namespaces(synced.len()),
+        words::objects(objects)
+    );
+    for (statuses, one, several) in [
+        (&[Status::Missing][..], "no longer exists", "no longer exist"),
+        (&[Status::Held], "held for review", "held for review"),
+        (&[Status::Vanished], "vanished", "vanished"),
+        (&[Status::Interrupted], "interrupted", "interrupted"),
+        (&[Status::Failed], "failed", "failed"),
+        (
+            &[Status::Busy, Status::Superseded],
+            "synced by another run",
+            "synced by another run",
+        ),
+    ] {
+        match with(statuses).len() {
+            0 => {}
+            1 => text.push_str(&format!(", 1 {one}")),
+            n => text.push_str(&format!(", {} {several}", number(n as u64))),
+        }
+    }
+    format!("{text}{doubtful}{stopped}\n")
 }
 
 /// Version 1. Scripts depend on it: fields may be added, never changed.

@@ -155,7 +155,7 @@ impl Record {
     /// Runs `report` as its users do, with its output through a pipe.
     pub fn report(&self, args: &[&str]) -> Ended {
         let mut command = bare(&[&["report", "--quiet"], args].concat());
-        command.env("DATABASE_URL", self.database.url());
+        command.env("DATABASE_URL", self.database.url()).env("LANG", "C.UTF-8");
         run(command)
     }
 }
