@@ -252,6 +252,9 @@ pub struct CheckArgs {
     /// Also read every row, and verify each namespace's digest
     #[arg(long)]
     pub deep: bool,
+
+    #[command(flatten)]
+    pub output: OutputArgs,
 }
 
 /// The namespaces to show.

@@ -18,6 +18,7 @@ pub mod cloudflare;
 pub mod config;
 pub mod diff;
 pub mod digest;
+pub mod documents;
 pub mod export;
 mod file_output;
 mod loopback;

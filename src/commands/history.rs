@@ -2,16 +2,16 @@
 
 use durable_inventory::cli::{HistoryArgs, OutputFormat};
 use durable_inventory::config::Settings;
+use durable_inventory::documents::IntervalLine;
 use durable_inventory::model::{ObjectId, label};
 use durable_inventory::store::{IntervalRow, Store, StoreError};
 use durable_inventory::text::shown;
-use serde_json::json;
 
 use super::filter::Filter;
 use super::store::{nothing_recorded, with_record};
 use crate::terminal::table::Kind::{Left, Name};
 use crate::terminal::table::{Heading, table};
-use crate::terminal::times::{for_people, for_programs};
+use crate::terminal::times::for_people;
 use crate::terminal::{self, Failure};
 
 pub async fn run(settings: &Settings<'_>, args: &HistoryArgs) -> Result<u8, Failure> {
@@ -23,7 +23,10 @@ pub async fn run(settings: &Settings<'_>, args: &HistoryArgs) -> Result<u8, Fail
     .await?
     .ok_or_else(nothing_recorded)?;
     let text = match args.output.format() {
-        OutputFormat::Json => terminal::json_lines(rows.iter().map(|row| interval_json(row, &args.object.to_string()))),
+        OutputFormat::Json => {
+            let id = args.object.to_string();
+            terminal::json_lines(rows.iter().map(|row| IntervalLine::new(row, &id)))?
+        }
         OutputFormat::Text => table(&COLUMNS, &GIVE_WAY, lines(&rows).into_iter()),
     };
     terminal::out(&text)?;
@@ -109,16 +112,4 @@ fn state(has_stored_data: Option<bool>) -> &'static str {
         Some(false) => "without data",
         None => "unknown",
     }
-}
-
-fn interval_json(row: &IntervalRow, object_id: &str) -> serde_json::Value {
-    json!({
-        "account_id": row.account_id,
-        "namespace_id": row.namespace_id,
-        "object_id": object_id,
-        "has_stored_data": row.has_stored_data,
-        "valid_from": for_programs(row.valid_from),
-        "valid_to": row.valid_to.map(for_programs),
-        "first_seen_at": for_programs(row.first_seen_at),
-    })
 }

@@ -2,11 +2,11 @@
 
 use durable_inventory::cli::{NamespaceDecision, NamespacesArgs, OutputFormat, SyncArgs};
 use durable_inventory::config::Settings;
+use durable_inventory::documents::NamespaceLine;
 use durable_inventory::model::AccountId;
 use durable_inventory::store::{NOTHING_RECORDED, NamespaceRecord};
 use durable_inventory::sync::{self, MissingVerdict};
 use durable_inventory::text::{shown, visible};
-use serde_json::json;
 
 use super::connections::Connections;
 use super::filter::Filter;
@@ -15,7 +15,7 @@ use super::store::{nothing_recorded, until, with_record};
 use crate::terminal::suggested::complete;
 use crate::terminal::table::Kind::{Left, Name, Right};
 use crate::terminal::table::{Heading, number, table};
-use crate::terminal::times::{for_people, for_programs};
+use crate::terminal::times::for_people;
 use crate::terminal::{self, Failure};
 
 pub async fn run(settings: &Settings<'_>, args: &NamespacesArgs) -> Result<u8, Failure> {
@@ -30,7 +30,7 @@ pub async fn run(settings: &Settings<'_>, args: &NamespacesArgs) -> Result<u8, F
     let mut rows = recorded.await?.unwrap_or_default();
     rows.retain(|row| filter.selects_record(row));
     let text = match args.output.format() {
-        OutputFormat::Json => terminal::json_lines(rows.iter().map(as_json)),
+        OutputFormat::Json => terminal::json_lines(rows.iter().map(NamespaceLine::from))?,
         OutputFormat::Text if rows.is_empty() => complete(&format!("{NOTHING_RECORDED}\n")).into_owned(),
         OutputFormat::Text => as_text(&rows),
     };
@@ -95,23 +95,6 @@ fn missing(row: &NamespaceRecord) -> String {
         (Some(_), 0) => "retired".to_owned(),
         (Some(since), _) => for_people(since),
     }
-}
-
-fn as_json(row: &NamespaceRecord) -> serde_json::Value {
-    let newest = row.published;
-    json!({
-        "account_id": row.account_id,
-        "namespace_id": row.namespace_id,
-        "name": row.name,
-        "script": row.script,
-        "class": row.class,
-        "use_sqlite": row.use_sqlite,
-        "missing_since": row.missing_since.map(for_programs),
-        "snapshot_id": newest.map(|newest| newest.snapshot_id),
-        "recorded_at": newest.map(|newest| for_programs(newest.recorded_at)),
-        "objects": newest.map(|newest| newest.objects),
-        "with_data": newest.map(|newest| newest.with_data),
-    })
 }
 
 async fn decide(settings: &Settings<'_>, decision: &NamespaceDecision) -> Result<u8, Failure> {

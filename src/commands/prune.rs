@@ -2,10 +2,10 @@
 
 use durable_inventory::cli::{OutputFormat, PruneArgs};
 use durable_inventory::config::Settings;
+use durable_inventory::documents::PruneDocument;
 use durable_inventory::prune::{self, Dropped, Outcome, Pruned, PrunedNamespace};
 use durable_inventory::store::NOTHING_RECORDED;
 use durable_inventory::text::shown;
-use serde_json::json;
 use tracing::warn;
 
 use super::filter::Filter;
@@ -14,7 +14,7 @@ use crate::terminal::look::Look;
 use crate::terminal::suggested::complete;
 use crate::terminal::table::Kind::{Left, Name, Right};
 use crate::terminal::table::{Heading, number, table};
-use crate::terminal::times::{for_people, for_programs};
+use crate::terminal::times::for_people;
 use crate::terminal::{self, Failure};
 
 pub async fn run(settings: &Settings<'_>, args: &PruneArgs) -> Result<u8, Failure> {
@@ -33,7 +33,7 @@ pub async fn run(settings: &Settings<'_>, args: &PruneArgs) -> Result<u8, Failur
     });
     let pruned = pruned.await?.unwrap_or_default();
     let text = match args.output.format() {
-        OutputFormat::Json => format!("{}\n", as_json(&pruned, args.dry_run)),
+        OutputFormat::Json => terminal::json(PruneDocument::new(&pruned, args.dry_run))?,
         OutputFormat::Text if pruned.namespaces.is_empty() => complete(&format!("{NOTHING_RECORDED}\n")).into_owned(),
         OutputFormat::Text => as_text(&pruned, args.dry_run),
     };
@@ -123,32 +123,4 @@ fn dropped(pruned: &Pruned) -> impl Iterator<Item = &Dropped> {
             Outcome::Pruned(dropped) => Some(dropped),
             Outcome::Busy => None,
         })
-}
-
-/// Version 1. Scripts depend on it: fields may be added, never changed.
-fn as_json(pruned: &Pruned, dry_run: bool) -> serde_json::Value {
-    let namespaces = pruned.namespaces.iter().map(|pruned| {
-        let (status, dropped) = match pruned.outcome {
-            Outcome::Busy => ("busy", Dropped::default()),
-            Outcome::Pruned(dropped) if dropped.is_nothing() => ("unchanged", dropped),
-            Outcome::Pruned(dropped) if dry_run => ("would_prune", dropped),
-            Outcome::Pruned(dropped) => ("pruned", dropped),
-        };
-        json!({
-            "account_id": pruned.namespace.account_id,
-            "namespace_id": pruned.namespace.namespace_id,
-            "name": pruned.namespace.name,
-            "status": status,
-            "horizon": dropped.horizon.map(|horizon| for_programs(horizon.at)),
-            "intervals": dropped.intervals,
-            "snapshots": dropped.snapshots,
-            "leftovers": dropped.leftovers,
-        })
-    });
-    json!({
-        "version": 1,
-        "dry_run": dry_run,
-        "runs": pruned.runs,
-        "namespaces": namespaces.collect::<Vec<_>>(),
-    })
 }

@@ -3,11 +3,11 @@
 use clap::ValueEnum;
 use durable_inventory::cli::{OutputFormat, SnapshotDecision, SnapshotsArgs};
 use durable_inventory::config::Settings;
+use durable_inventory::documents::SnapshotLine;
 use durable_inventory::model::label;
 use durable_inventory::store::{FoundSnapshots, NOTHING_RECORDED, SnapshotRow, StoreError};
 use durable_inventory::sync;
 use durable_inventory::text::shown;
-use serde_json::json;
 use tracing::info;
 
 use super::filter::Filter;
@@ -16,7 +16,7 @@ use crate::terminal::look::Look;
 use crate::terminal::suggested::complete;
 use crate::terminal::table::Kind::{Left, Name, Right, Status};
 use crate::terminal::table::{Heading, number, table};
-use crate::terminal::times::{for_people, for_programs};
+use crate::terminal::times::for_people;
 use crate::terminal::{self, Failure};
 
 pub async fn run(settings: &Settings<'_>, args: &SnapshotsArgs) -> Result<u8, Failure> {
@@ -42,7 +42,7 @@ pub async fn run(settings: &Settings<'_>, args: &SnapshotsArgs) -> Result<u8, Fa
         info!("showing the newest {shown} of {found} snapshots: use --limit to show more");
     }
     let text = match args.output.format() {
-        OutputFormat::Json => terminal::json_lines(rows.iter().map(as_json)),
+        OutputFormat::Json => terminal::json_lines(rows.iter().map(SnapshotLine::from))?,
         OutputFormat::Text if rows.is_empty() && !args.status.is_empty() => "no snapshot matches\n".to_owned(),
         OutputFormat::Text if rows.is_empty() => complete(&format!("{NOTHING_RECORDED}\n")).into_owned(),
         OutputFormat::Text => complete(&as_text(&rows)).into_owned(),
@@ -106,36 +106,6 @@ fn cells(row: &SnapshotRow) -> Vec<String> {
         number(row.data_gained as u64),
         number(row.data_lost as u64),
     ]
-}
-
-fn as_json(row: &SnapshotRow) -> serde_json::Value {
-    json!({
-        "snapshot_id": row.snapshot_id,
-        "run_id": row.run_id,
-        "account_id": row.account_id,
-        "namespace_id": row.namespace_id,
-        "status": row.status,
-        "baseline": row.baseline,
-        "base_snapshot_id": row.base_snapshot_id,
-        "started_at": for_programs(row.started_at),
-        "finished_at": row.finished_at.map(for_programs),
-        "recorded_at": row.recorded_at.map(for_programs),
-        "pages": row.pages,
-        "requests": row.requests,
-        "objects": row.objects,
-        "with_data": row.with_data,
-        "without_data": row.without_data,
-        "unknown": row.unknown,
-        "created": row.created,
-        "removed": row.removed,
-        "data_gained": row.data_gained,
-        "data_lost": row.data_lost,
-        "data_known": row.data_known,
-        "data_unknown": row.data_unknown,
-        "resumed": row.resumed,
-        "digest": row.digest,
-        "error": row.error,
-    })
 }
 
 async fn decide(settings: &Settings<'_>, decision: &SnapshotDecision) -> Result<u8, Failure> {

@@ -2,13 +2,13 @@
 
 use std::io::{self, BufWriter, Seek, Write};
 
-use serde::Serialize;
 use tempfile::SpooledTempFile;
 
 use super::entry::{Comparison, Pair};
 use super::error::DiffError;
 use super::namespaces::{NamespaceKey, Namespaces, Skipped};
 use super::tally::Tally;
+use crate::documents::{DiffLine, Version};
 use crate::export::columns::state_name;
 use crate::export::csv_injection::guarded;
 use crate::model::{ChangeKind, ObjectId};
@@ -60,16 +60,6 @@ struct NamespaceText {
     label: String,
     cells: Vec<u8>,
     key: NamespaceKey,
-}
-
-#[derive(Serialize)]
-struct Line<'a> {
-    account_id: Option<&'a str>,
-    namespace_id: Option<&'a str>,
-    object_id: &'a str,
-    change: &'a str,
-    old_state: Option<&'a str>,
-    new_state: Option<&'a str>,
 }
 
 impl<'a> DifferencesBuilder<'a> {
@@ -141,7 +131,8 @@ impl<'a> DifferencesBuilder<'a> {
                 write!(self.lines, "{id},{change},{old},{new}\r\n")
             }
             LineFormat::Jsonl => {
-                let line = Line {
+                let line = DiffLine {
+                    version: Version,
                     account_id: namespace.key.account_id.as_deref(),
                     namespace_id: namespace.key.namespace_id.as_deref(),
                     object_id: id,

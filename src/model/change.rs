@@ -3,9 +3,6 @@
 use std::fmt;
 use std::ops::{AddAssign, Index, IndexMut};
 
-use serde::Serialize;
-use serde::ser::{SerializeMap, Serializer};
-
 use super::{ObjectId, State, StoredData};
 
 /// An object whose state differs from the one before.
@@ -71,7 +68,7 @@ impl fmt::Display for ChangeKind {
     }
 }
 
-/// The number of changes of each kind. Serialized, it is a map from kind to number.
+/// The number of changes of each kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ChangeCounts([u64; ChangeKind::ALL.len()]);
 
@@ -119,16 +116,6 @@ impl AddAssign for ChangeCounts {
         for (kind, count) in other.iter() {
             self[kind] += count;
         }
-    }
-}
-
-impl Serialize for ChangeCounts {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.0.len()))?;
-        for (kind, count) in self.iter() {
-            map.serialize_entry(kind.as_str(), &count)?;
-        }
-        map.end()
     }
 }
 

@@ -12,9 +12,11 @@ pub mod usage_error;
 
 use std::io::{ErrorKind, Write};
 
+use durable_inventory::documents;
 use durable_inventory::export::Stdout;
 pub use durable_inventory::times;
 pub use failure::Failure;
+use serde::Serialize;
 
 /// Writes data to stdout. A reader that left, such as `head` or a closed terminal, is not an error.
 pub fn out(text: &str) -> Result<(), Failure> {
@@ -25,9 +27,14 @@ pub fn out(text: &str) -> Result<(), Failure> {
     }
 }
 
-/// One object per line, for programs.
-pub fn json_lines(rows: impl Iterator<Item = serde_json::Value>) -> String {
-    rows.map(|row| format!("{row}\n")).collect()
+/// A document for programs, as one line.
+pub fn json(document: impl Serialize) -> Result<String, Failure> {
+    documents::line(&document).map_err(|error| Failure::new(error, 1))
+}
+
+/// One document per line, for programs.
+pub fn json_lines(documents: impl Iterator<Item = impl Serialize>) -> Result<String, Failure> {
+    documents.map(json).collect()
 }
 
 /// Writes one line to stderr.

@@ -10,6 +10,7 @@ mod cursors;
 mod dead_server;
 mod decide;
 mod diff;
+mod documents;
 mod encryption;
 mod escaping;
 mod exit_codes;

@@ -1,13 +1,13 @@
 //! Before the first sync: commands that only read say so, and create neither a folder nor a schema.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use crate::support::database::fresh_database;
 use crate::support::ledger::texts;
 use crate::support::program::{Ended, bare, program, run, simulator, sync};
 
-const SENTENCE: &str = "nothing recorded yet; run `durable-inventory sync` first\n";
 const OBJECT: &str = "fe7803fc55b964e09d94666545aab688d360c6bda69ba349ced1e5f28d2fc2c8";
 
 /// Commands, and what they end with: a list or a figure is empty, and an answer that needs a record is an error.
@@ -33,14 +33,17 @@ const COMMANDS: [(&[&str], i32); 19] = [
     (&["export", "objects", "--ids-only"], 1),
 ];
 
-fn says(ended: &Ended, code: i32) {
-    let told = match code {
-        0 => (SENTENCE.to_owned(), String::new()),
-        _ => (String::new(), format!("error: {SENTENCE}")),
+/// Asserts that nothing but the sentence was said, with the option that the call had in the command that it suggests.
+fn says(ended: &Ended, code: i32, data_dir: Option<&Path>) {
+    let option = data_dir.map_or_else(String::new, |dir| format!("--data-dir {} ", dir.display()));
+    let sentence = format!("nothing recorded yet; run `durable-inventory {option}sync` first\n");
+    let said = match code {
+        0 => (sentence, String::new()),
+        _ => (String::new(), format!("error: {sentence}")),
     };
     assert_eq!(
         (ended.code, (ended.stdout.clone(), ended.stderr.clone())),
-        (Some(code), told)
+        (Some(code), said)
     );
 }
 
@@ -60,9 +63,9 @@ async fn nothing_is_created_in_a_folder() {
             )
         };
         for (args, code) in COMMANDS {
-            says(&run(command(args)), code);
+            says(&run(command(args)), code, Some(data));
         }
-        says(&run(command(&["psql", "-c", "select 1"])), 1);
+        says(&run(command(&["psql", "-c", "select 1"])), 1, Some(data));
         let page = run(command(&["report", "--html", "-"]));
         assert!(
             page.code == Some(0) && page.stdout.contains("recorded yet"),
@@ -78,9 +81,13 @@ async fn nothing_is_created_in_a_folder() {
 async fn nothing_is_created_in_a_database() {
     let (simulator, database) = (simulator().await, fresh_database().await);
     for (args, code) in COMMANDS {
-        says(&run(program(&simulator, &database, args)), code);
+        says(&run(program(&simulator, &database, args)), code, None);
     }
-    says(&run(program(&simulator, &database, &["report", "--no-migrate"])), 0);
+    says(
+        &run(program(&simulator, &database, &["report", "--no-migrate"])),
+        0,
+        None,
+    );
     let schemas = "select nspname::text from pg_namespace where nspname = 'inventory' and $1 = ''";
     assert_eq!(texts(&database, schemas, "").await, [""; 0]);
 }
@@ -114,7 +121,7 @@ async fn an_account_without_namespaces_is_nothing_recorded() {
         .into_iter()
         .filter(|(args, _)| args.len() < 3 && args[1..] != ["accept-missing"]);
     for (args, code) in answers {
-        says(&run(program(&simulator, &database, args)), code);
+        says(&run(program(&simulator, &database, args)), code, None);
     }
 }
 
@@ -130,6 +137,6 @@ async fn verify_creates_nothing_either() {
     assert_eq!(synced.code, Some(0), "{synced:#?}");
     let mut verify: Command = bare(&["export", "verify"]);
     verify.arg(&dataset).arg("--data-dir").arg(&missing);
-    says(&run(verify), 1);
+    says(&run(verify), 1, Some(&missing));
     assert!(!missing.exists());
 }

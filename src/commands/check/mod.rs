@@ -3,8 +3,9 @@
 
 mod api;
 
-use durable_inventory::cli::CheckArgs;
+use durable_inventory::cli::{CheckArgs, OutputFormat};
 use durable_inventory::config::{Settings, StoreConfig, SyncConfig};
+use durable_inventory::documents::{CheckDocument, CheckFinding};
 use durable_inventory::store::{SchemaState, Store};
 use durable_inventory::text::{chain, shell_word, shown, visible};
 use tokio_util::sync::CancellationToken;
@@ -19,33 +20,58 @@ use crate::terminal::{self, Failure};
 /// Larger differences between clocks would misdate the record noticeably.
 const APART_S: f64 = 60.0;
 
-/// Prints each finding, and remembers whether one was a problem.
-#[derive(Default)]
+/// Prints each finding at once, or keeps it for the JSON.
 struct Findings {
+    format: OutputFormat,
+    kept: Vec<CheckFinding>,
     wrong: bool,
 }
 
 impl Findings {
+    fn new(format: OutputFormat) -> Self {
+        Self {
+            format,
+            kept: Vec::new(),
+            wrong: false,
+        }
+    }
+
     fn right(&mut self, what: &str, detail: &str) -> Result<(), Failure> {
-        print("ok", None, &format!("{what}: {detail}"))
+        self.add("ok", "ok", what, detail)
     }
 
     fn wrong(&mut self, what: &str, why: &str) -> Result<(), Failure> {
         self.wrong = true;
         // Not cut to a length: quoted words were, and the advice is at the end.
         let lines: Vec<_> = why.lines().map(visible).collect();
-        let text = format!("{what}: {}", lines.join("\n"));
-        print("WRONG", Some(Tint::Red), &complete(&text))
+        self.add("wrong", "WRONG", what, &lines.join("\n"))
     }
 
     /// Something that works but should be changed.
     fn doubtful(&mut self, what: &str, why: &str) -> Result<(), Failure> {
-        print("NOTE", Some(Tint::Yellow), &format!("{what}: {why}"))
+        self.add("note", "NOTE", what, why)
     }
 
     /// Something that could not be checked because of another problem.
     fn skipped(&mut self, what: &str, why: &str) -> Result<(), Failure> {
-        print("-", None, &format!("{what}: not checked: {why}"))
+        self.add("skipped", "-", what, &format!("not checked: {why}"))
+    }
+
+    fn add(&mut self, status: &'static str, mark: &str, what: &str, detail: &str) -> Result<(), Failure> {
+        match self.format {
+            OutputFormat::Text => {
+                let tint = match status {
+                    "wrong" => Some(Tint::Red),
+                    "note" => Some(Tint::Yellow),
+                    _ => None,
+                };
+                print(mark, tint, &complete(&format!("{what}: {detail}")))
+            }
+            OutputFormat::Json => {
+                self.kept.push(CheckFinding::new(what, status, detail));
+                Ok(())
+            }
+        }
     }
 }
 
@@ -63,7 +89,7 @@ fn print(verdict: &str, tint: Option<Tint>, text: &str) -> Result<(), Failure> {
 
 pub async fn run(settings: &Settings<'_>, args: &CheckArgs) -> Result<u8, Failure> {
     let stopped = stopped()?;
-    let mut findings = Findings::default();
+    let mut findings = Findings::new(args.output.format());
     let mut connections = Connections::default();
     let config = until(&stopped, api::configuration(settings, &mut connections, &mut findings)).await?;
     for exposed in settings.exposed_files() {
@@ -85,6 +111,9 @@ pub async fn run(settings: &Settings<'_>, args: &CheckArgs) -> Result<u8, Failur
         }
     };
     clock(api_ahead, database_ahead, &mut findings)?;
+    if findings.format == OutputFormat::Json {
+        terminal::out(&terminal::json(CheckDocument::new(!findings.wrong, findings.kept))?)?;
+    }
     Ok(if findings.wrong { 2 } else { 0 })
 }
 

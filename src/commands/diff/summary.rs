@@ -5,11 +5,11 @@ use std::io::{self, Read};
 
 use durable_inventory::cli::{DiffArgs, DiffFormat, GlobalArgs};
 use durable_inventory::diff::{DiffCounts, DiffError, Namespaces, Operand};
+use durable_inventory::documents::{self, DiffSummaryLine};
 use durable_inventory::export::Stdout;
 use durable_inventory::export::csv_injection::guarded;
-use durable_inventory::model::{ChangeCounts, ChangeKind};
+use durable_inventory::model::ChangeKind;
 use durable_inventory::text::shown;
-use serde::Serialize;
 use tracing::warn;
 
 use super::{Compared, TROUBLE, failure};
@@ -118,65 +118,39 @@ const COLUMNS: [Heading; 9] = [
 
 const GIVE_WAY: [&str; 6] = ["by id alone", "known", "unknown", "the same", "gained", "lost"];
 
-/// The counts of one namespace, as JSON Lines and CSV.
-#[derive(Serialize)]
-struct SummaryRow {
-    account_id: Option<String>,
-    namespace_id: Option<String>,
-    #[serde(flatten)]
-    changes: ChangeCounts,
-    same: u64,
-    not_comparable: u64,
-}
-
-impl SummaryRow {
-    fn new(namespaces: &Namespaces, number: u32, counts: &DiffCounts) -> Self {
-        let key = namespaces.key(number);
-        Self {
-            account_id: key.account_id.map(|text| text.to_string()),
-            namespace_id: key.namespace_id.map(|text| text.to_string()),
-            changes: counts.changes,
-            same: counts.same,
-            not_comparable: counts.not_comparable,
-        }
-    }
-}
-
 fn summary(
     format: DiffFormat,
     namespaces: &Namespaces,
     rows: &[(u32, DiffCounts)],
     total: &DiffCounts,
 ) -> Result<String, Failure> {
-    let programs = rows
-        .iter()
-        .map(|(number, counts)| SummaryRow::new(namespaces, *number, counts));
     match format {
         DiffFormat::Text => Ok(text(namespaces, rows, total)),
         DiffFormat::Jsonl => {
-            let lines: Result<Vec<_>, _> = programs.map(|row| serde_json::to_string(&row)).collect();
-            let lines = lines.map_err(|error| Failure::new(error, TROUBLE))?;
-            Ok(lines.into_iter().map(|line| line + "\n").collect())
+            let line = |(number, counts): &(u32, DiffCounts)| {
+                documents::line(&DiffSummaryLine::new(&namespaces.key(*number), counts))
+            };
+            let lines: Result<String, _> = rows.iter().map(line).collect();
+            lines.map_err(|error| Failure::new(error, TROUBLE))
         }
-        DiffFormat::Csv => csv(programs).map_err(|error| Failure::new(error, TROUBLE)),
+        DiffFormat::Csv => csv(namespaces, rows).map_err(|error| Failure::new(error, TROUBLE)),
     }
 }
 
-fn csv(rows: impl Iterator<Item = SummaryRow>) -> Result<String, csv::Error> {
+fn csv(namespaces: &Namespaces, rows: &[(u32, DiffCounts)]) -> Result<String, csv::Error> {
     let mut writer = csv::WriterBuilder::new()
         .terminator(csv::Terminator::CRLF)
-        .has_headers(false)
         .from_writer(Vec::new());
-    // serde would write the header only with the first row.
     let kinds = ChangeKind::ALL.map(ChangeKind::as_str);
     writer.write_record([&["account_id", "namespace_id"][..], &kinds, &["same", "not_comparable"]].concat())?;
-    for row in rows {
-        let id = |id: &Option<String>| id.as_deref().map(|id| guarded(id).into_owned()).unwrap_or_default();
-        let counts = row.changes.iter().map(|(_, count)| count);
-        let numbers = counts
-            .chain([row.same, row.not_comparable])
+    for (number, counts) in rows {
+        let key = namespaces.key(*number);
+        let ids =
+            [&key.account_id, &key.namespace_id].map(|id| guarded(id.as_deref().unwrap_or_default()).into_owned());
+        let changes = counts.changes.iter().map(|(_, count)| count);
+        let numbers = changes
+            .chain([counts.same, counts.not_comparable])
             .map(|count| count.to_string());
-        let ids = [id(&row.account_id), id(&row.namespace_id)];
         writer.write_record(ids.into_iter().chain(numbers))?;
     }
     let bytes = writer.into_inner().map_err(|error| error.into_error())?;

@@ -1,12 +1,12 @@
 //! `report`: growth of the record, and what needs attention.
 
-mod json;
 mod text;
 
 use std::io::{self, Write};
 
 use durable_inventory::cli::{OutputFormat, ReportArgs};
 use durable_inventory::config::Settings;
+use durable_inventory::documents::ReportDocument;
 use durable_inventory::export::{FileOutput, Location};
 use durable_inventory::report::{self, Report, ReportOptions, html};
 use durable_inventory::store::{NOTHING_RECORDED, NamespaceRecord};
@@ -43,7 +43,7 @@ pub async fn run(settings: &Settings<'_>, args: &ReportArgs) -> Result<u8, Failu
         Some(place) => page(&report, place)?,
         None => {
             let text = match args.output.format() {
-                OutputFormat::Json => json::json(&report),
+                OutputFormat::Json => terminal::json(ReportDocument::from(&report))?,
                 OutputFormat::Text if report.namespaces.is_empty() => {
                     complete(&format!("{NOTHING_RECORDED}\n")).into_owned()
                 }

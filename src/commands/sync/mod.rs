@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use durable_inventory::cli::{OutputFormat, SyncArgs};
 use durable_inventory::config::Settings;
+use durable_inventory::documents::SyncDocument;
 use durable_inventory::sync::{self, Progress, Shutdown, StopReason, SyncError};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
@@ -90,7 +91,7 @@ async fn record(
         exit_code = export::exit_code(exit_code);
     }
     let text = match args.output.format() {
-        OutputFormat::Json => report::json(summary, outcome, exit_code)?,
+        OutputFormat::Json => terminal::json(SyncDocument::new(summary, outcome, exit_code))?,
         OutputFormat::Text if settings.global.quiet => report::last_line(summary, outcome),
         OutputFormat::Text => complete(&report::text(summary, outcome)).into_owned(),
     };

@@ -1,13 +1,11 @@
-//! The output of `sync`: a table as text, or one versioned object as JSON.
+//! The text of `sync`: a table, the problems and a summary.
 
-use durable_inventory::model::{AccountId, ChangeCounts, ChangeKind, label};
+use durable_inventory::model::{AccountId, ChangeKind, label};
 use durable_inventory::report::words;
 use durable_inventory::store::RunOutcome;
 use durable_inventory::sync::{NamespaceOutcome, Status, StopReason, Summary};
 use durable_inventory::text::{shown, visible};
-use serde::Serialize;
 
-use crate::terminal::Failure;
 use crate::terminal::look::{Look, Tint};
 use crate::terminal::table::{Heading, Kind, number, table};
 
@@ -180,102 +178,4 @@ pub fn last_line(summary: &Summary, outcome: RunOutcome) -> String {
         }
     }
     format!("{text}{doubtful}{stopped}\n")
-}
-
-/// Version 1. Scripts depend on it: fields may be added, never changed.
-#[derive(Serialize)]
-struct Json<'a> {
-    version: u8,
-    run_id: i64,
-    outcome: &'static str,
-    exit_code: u8,
-    namespaces: Vec<JsonNamespace<'a>>,
-    accounts_failed: Vec<JsonAccount<'a>>,
-    /// Accounts whose namespace list may be truncated; the listed namespaces were walked.
-    lists_doubtful: Vec<JsonAccount<'a>>,
-    /// Accounts of which many namespaces vanished at once; none of these was marked as missing.
-    mass_vanishings: Vec<JsonAccount<'a>>,
-}
-
-#[derive(Serialize)]
-struct JsonAccount<'a> {
-    account_id: &'a str,
-    error: &'a str,
-}
-
-#[derive(Serialize)]
-struct JsonNamespace<'a> {
-    account_id: &'a str,
-    namespace_id: &'a str,
-    name: Option<&'a str>,
-    status: &'static str,
-    snapshot_id: Option<i32>,
-    objects: u64,
-    with_data: u64,
-    without_data: u64,
-    unknown: u64,
-    #[serde(flatten)]
-    changes: ChangeCounts,
-    pages: u64,
-    requests: u64,
-    resumed: u64,
-    seconds: f64,
-    error: Option<&'a str>,
-}
-
-pub fn json(summary: &Summary, outcome: RunOutcome, exit_code: u8) -> Result<String, Failure> {
-    let json = Json {
-        version: 1,
-        run_id: summary.run_id,
-        outcome: outcome.as_str(),
-        exit_code,
-        namespaces: summary.namespaces.iter().map(json_namespace).collect(),
-        accounts_failed: summary
-            .failed_accounts
-            .iter()
-            .map(|failure| JsonAccount {
-                account_id: failure.account.as_str(),
-                error: &failure.error,
-            })
-            .collect(),
-        lists_doubtful: summary
-            .doubtful_lists
-            .iter()
-            .map(|list| JsonAccount {
-                account_id: list.account.as_str(),
-                error: &list.why,
-            })
-            .collect(),
-        mass_vanishings: summary
-            .mass_vanishings
-            .iter()
-            .map(|vanishing| JsonAccount {
-                account_id: vanishing.account.as_str(),
-                error: &vanishing.why,
-            })
-            .collect(),
-    };
-    let text = serde_json::to_string(&json).map_err(|error| Failure::new(error, 1))?;
-    Ok(text + "\n")
-}
-
-fn json_namespace(namespace: &NamespaceOutcome) -> JsonNamespace<'_> {
-    let counts = &namespace.counts;
-    JsonNamespace {
-        account_id: namespace.account.as_str(),
-        namespace_id: namespace.namespace.as_str(),
-        name: namespace.name.as_deref(),
-        status: namespace.status.as_str(),
-        snapshot_id: namespace.snapshot_id,
-        objects: counts.objects(),
-        with_data: counts.with_data,
-        without_data: counts.without_data,
-        unknown: counts.unknown,
-        changes: counts.changes,
-        pages: namespace.pages,
-        requests: namespace.requests,
-        resumed: namespace.resumed,
-        seconds: (namespace.elapsed.as_secs_f64() * 1000.0).round() / 1000.0,
-        error: namespace.error.as_deref(),
-    }
 }
