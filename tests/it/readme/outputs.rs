@@ -202,3 +202,14 @@ fn the_tables_of_the_readme_fit_eighty_columns() {
         assert!(row.chars().count() <= 80, "{row}");
     }
 }
+
+/// So are its outputs.
+#[test]
+fn the_outputs_of_the_readme_fit_eighty_columns() {
+    let page = Page::read("README.md");
+    for block in page.blocks().iter().filter(|block| block.language == "console") {
+        for line in block.text.lines() {
+            assert!(line.chars().count() <= 80, "{line}");
+        }
+    }
+}
