@@ -1,8 +1,11 @@
 //! A report for the terminal: a table, totals, and what needs attention.
 
 use durable_inventory::report::words::{ASCII_SPARK, SPARK, Spark};
-use durable_inventory::report::{Attention, Count, CountChange, NamespaceFigures, Report, by_trouble, summary, words};
+use durable_inventory::report::{
+    Attention, Count, CountChange, Day, Entry, NamespaceFigures, Previews, Report, by_trouble, summary, words,
+};
 use durable_inventory::text::shown;
+use time::OffsetDateTime;
 
 use crate::terminal::look::{Look, Tint};
 use crate::terminal::table::Kind::{Left, Name, Right};
@@ -14,7 +17,11 @@ pub const TREND: u16 = 14;
 
 pub fn text(report: &Report) -> String {
     let look = &Look::stdout();
-    let mut rows: Vec<_> = report.present().map(|figures| cells(report, figures, look)).collect();
+    let rows = report.entries().into_iter().map(|entry| match entry {
+        Entry::Namespace(figures) => cells(report, figures, look),
+        Entry::Previews(previews) => cells_of_previews(report, &previews, look),
+    });
+    let mut rows: Vec<_> = rows.collect();
     rows.push(total(report, look));
     let mut text = table(&COLUMNS, &GIVE_WAY, rows.into_iter());
     for line in notes(report) {
@@ -65,20 +72,52 @@ const GIVE_WAY: [&str; 7] = [
 ];
 
 fn cells(report: &Report, figures: &NamespaceFigures, look: &Look) -> Vec<String> {
-    let label = match report.several_accounts() {
-        true => format!("{}/{}", figures.account_id, shown(figures.label())),
-        false => shown(figures.label()),
-    };
-    let newest = figures.newest;
+    let label = with_account(report, &figures.account_id, shown(figures.label()));
+    let count = figures.newest.map(|newest| newest.count);
+    let recorded_at = figures.newest.map(|newest| newest.recorded_at);
+    row(label, count, &figures.changes, recorded_at, &figures.days, report, look)
+}
+
+/// The time is that of the preview that was not recorded for the longest time.
+fn cells_of_previews(report: &Report, previews: &Previews<'_>, look: &Look) -> Vec<String> {
+    let (namespaces, totals) = (&previews.namespaces, &previews.totals);
+    let class = format!("{}_{}", shown(previews.script), shown(previews.class));
+    let label = format!("{class} ({} previews)", number(namespaces.len() as u64));
+    let account = namespaces.first().map_or("", |first| first.account_id.as_str());
+    let recorded_at = namespaces.iter().filter_map(|one| Some(one.newest?.recorded_at)).min();
+    let label = with_account(report, account, label);
+    row(
+        label,
+        Some(totals.count),
+        &totals.changes,
+        recorded_at,
+        &totals.days,
+        report,
+        look,
+    )
+}
+
+fn with_account(report: &Report, account: &str, label: String) -> String {
+    match report.several_accounts() {
+        true => format!("{account}/{label}"),
+        false => label,
+    }
+}
+
+fn row(
+    label: String,
+    count: Option<Count>,
+    changes: &[Option<CountChange>; 3],
+    recorded_at: Option<OffsetDateTime>,
+    days: &[Day],
+    report: &Report,
+    look: &Look,
+) -> Vec<String> {
     let mut cells = vec![label];
-    cells.extend(counts(newest.map(|newest| newest.count), &figures.changes, look));
-    cells.push(newest.map_or_else(|| look.none().to_owned(), |newest| for_people(newest.recorded_at)));
-    cells.push(
-        figures
-            .age(report.at)
-            .map_or_else(|| look.none().to_owned(), words::age),
-    );
-    cells.push(words::sparkline(&figures.days, spark(look)));
+    cells.extend(counts(count, changes, look));
+    cells.push(recorded_at.map_or_else(|| look.none().to_owned(), for_people));
+    cells.push(recorded_at.map_or_else(|| look.none().to_owned(), |at| words::age(report.at - at)));
+    cells.push(words::sparkline(days, spark(look)));
     cells
 }
 

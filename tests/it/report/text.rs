@@ -66,6 +66,30 @@ async fn namespaces_of_several_accounts_are_told_apart() {
 }
 
 #[tokio::test]
+async fn the_previews_of_a_class_are_one_line() {
+    let mut record = Record::new().await;
+    record
+        .namespace(ACCOUNT, "chat_Room", &days(9, 0, |_| 50, 0.5, 0))
+        .await;
+    for number in 0..254 {
+        record
+            .namespace(ACCOUNT, &format!("shop_Cart_pr-{number}"), &days(2, 0, |_| 2, 0.5, 0))
+            .await;
+    }
+    record
+        .sql("update inventory.namespace set class = 'Cart', preview = '{}' where script = 'shop'")
+        .await;
+    let text = record.report(&[]).stdout;
+    let rows: Vec<Vec<_>> = text
+        .lines()
+        .map(|line| line.split_whitespace().take(4).collect())
+        .collect();
+    assert_eq!(rows[1], ["shop_Cart", "(254", "previews)", "508"], "{text}");
+    assert_eq!(rows[2][..2], ["chat_Room", "50"], "{text}");
+    assert_eq!(rows[3][..2], ["total", "558"], "{text}");
+}
+
+#[tokio::test]
 async fn many_of_a_kind_are_not_told_one_by_one() {
     let mut record = Record::new().await;
     for number in 0..12 {
