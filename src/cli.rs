@@ -22,7 +22,7 @@ pub use self::export::{ChangesArgs, ExportArgs, ExportCommand, IntervalsArgs, Ob
 pub use self::export::{RowsArgs, VerifyArgs};
 pub use self::namespaces::{NamespaceDecision, NamespacesArgs};
 pub use self::report::ReportArgs;
-pub use self::snapshots::{SnapshotDecision, SnapshotStatus, SnapshotsArgs};
+pub use self::snapshots::{HeldArg, SnapshotDecision, SnapshotStatus, SnapshotsArgs};
 pub use self::sync::SyncArgs;
 use crate::model::{AccountId, ObjectId};
 use crate::select::Pattern;

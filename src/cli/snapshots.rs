@@ -11,7 +11,8 @@ use super::{FilterArgs, OutputArgs, SELECTION};
 Examples:
   durable-inventory snapshots --namespace 5fd1cafff895419c8bcc647fc64ab8f0 --format json
   durable-inventory snapshots --status held
-  durable-inventory snapshots accept 42"
+  durable-inventory snapshots accept 42
+  durable-inventory snapshots accept login_Session"
 )]
 pub struct SnapshotsArgs {
     #[command(subcommand)]
@@ -51,20 +52,25 @@ pub enum SnapshotDecision {
     #[command(after_long_help = "\
 Examples:
   durable-inventory snapshots accept 42
-  DATABASE_URL_FILE=/run/secrets/database-url durable-inventory snapshots accept 42")]
+  durable-inventory snapshots accept login_Session")]
     Accept {
-        /// The snapshot's id
-        #[arg(value_name = "ID")]
-        snapshot: i32,
+        #[command(flatten)]
+        held: HeldArg,
     },
     /// Discard a held snapshot; the inventory stays as it was
     #[command(after_long_help = "\
 Examples:
   durable-inventory snapshots discard 42
-  DATABASE_URL_FILE=/run/secrets/database-url durable-inventory snapshots discard 42")]
+  durable-inventory snapshots discard login_Session")]
     Discard {
-        /// The snapshot's id
-        #[arg(value_name = "ID")]
-        snapshot: i32,
+        #[command(flatten)]
+        held: HeldArg,
     },
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct HeldArg {
+    /// The snapshot's id, or on a terminal the name or id of its namespace: it then shows what would change and asks
+    #[arg(value_name = "SNAPSHOT_OR_NAMESPACE")]
+    pub held: String,
 }

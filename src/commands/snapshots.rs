@@ -6,7 +6,7 @@ use durable_inventory::config::Settings;
 use durable_inventory::documents::SnapshotLine;
 use durable_inventory::model::label;
 use durable_inventory::store::{FoundSnapshots, NOTHING_RECORDED, SnapshotRow, StoreError};
-use durable_inventory::sync;
+use durable_inventory::sync::{self, Decision};
 use durable_inventory::text::shown;
 use tracing::info;
 
@@ -17,7 +17,7 @@ use crate::terminal::suggested::complete;
 use crate::terminal::table::Kind::{Left, Name, Right, Status};
 use crate::terminal::table::{Heading, number, table};
 use crate::terminal::times::for_people;
-use crate::terminal::{self, Failure};
+use crate::terminal::{self, Failure, question};
 
 pub async fn run(settings: &Settings<'_>, args: &SnapshotsArgs) -> Result<u8, Failure> {
     if let Some(decision) = &args.decision {
@@ -109,19 +109,57 @@ fn cells(row: &SnapshotRow) -> Vec<String> {
 }
 
 async fn decide(settings: &Settings<'_>, decision: &SnapshotDecision) -> Result<u8, Failure> {
-    let outcome = with_record(settings.store()?, 3, async |store| {
-        let outcome = match decision {
-            SnapshotDecision::Accept { snapshot } => sync::accept(store, *snapshot)
-                .await
-                .map(|namespace| format!("snapshot {snapshot} of {} is published\n", shown(&namespace))),
-            SnapshotDecision::Discard { snapshot } => sync::discard(store, *snapshot)
-                .await
-                .map(|namespace| format!("snapshot {snapshot} of {} is discarded\n", shown(&namespace))),
+    let (decision, asked, question, done) = match decision {
+        SnapshotDecision::Accept { held } => (Decision::Accept, &held.held, "Publish it?", "published"),
+        SnapshotDecision::Discard { held } => (Decision::Discard, &held.held, "Drop it?", "discarded"),
+    };
+    let by_number = asked.parse().ok();
+    with_record(settings.store()?, 3, async |store| {
+        let failed = |error| Failure::new(error, 1);
+        let held = match by_number {
+            Some(id) => sync::held(store, id, decision).await,
+            None => sync::held_of(store, asked, decision).await,
         };
-        outcome.map_err(|error| Failure::new(error, 1))
+        let held = held.map_err(failed)?;
+        if by_number.is_none() && !question::can_be_asked() {
+            return Err(Failure {
+                message: format!(
+                    "without a terminal to ask on, the snapshot's number is needed: `{}`",
+                    decision.command(held.snapshot_id)
+                ),
+                exit_code: 2,
+            });
+        }
+        terminal::err(&preview(&held));
+        if by_number.is_none() && !question::ask(question).await {
+            terminal::err(&format!(
+                "nothing was changed: snapshot {} stays held",
+                held.snapshot_id
+            ));
+            return Ok(1);
+        }
+        // The number that was shown, whatever was held since.
+        let id = i32::try_from(held.snapshot_id).map_err(|error| Failure::new(error, 1))?;
+        let namespace = sync::decide(store, id, decision).await.map_err(failed)?;
+        terminal::out(&format!("snapshot {id} of {} is {done}\n", shown(&namespace)))?;
+        Ok(0)
     })
     .await?
-    .ok_or_else(nothing_recorded)?;
-    terminal::out(&outcome)?;
-    Ok(0)
+    .ok_or_else(nothing_recorded)
+}
+
+/// What a person has to know before the decision.
+fn preview(held: &SnapshotRow) -> String {
+    let count = |n: i64| number(n as u64);
+    format!(
+        "snapshot {} of {}, taken {}: {} objects ({} recorded now), {} created, {} removed, {} unknown",
+        held.snapshot_id,
+        shown(label(held.name.as_deref(), &held.namespace_id)),
+        for_people(held.finished_at.unwrap_or(held.started_at)),
+        count(held.objects),
+        count(held.objects + held.removed - held.created),
+        count(held.created),
+        count(held.removed),
+        count(held.unknown),
+    )
 }

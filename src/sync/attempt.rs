@@ -65,13 +65,13 @@ impl AttemptResult {
 }
 
 pub(super) fn log_outcome(outcome: &NamespaceOutcome) {
-    let (namespace, status) = (&outcome.namespace, outcome.status.as_str());
+    let namespace = &outcome.namespace;
     // A quiet run prints no table, so the line has to name the namespace.
     let name = outcome.name.as_deref().map(shown);
     let objects = outcome.counts.objects();
-    match (&outcome.error, outcome.status) {
-        (None, _) => info!(target: OUTCOME, %namespace, name, objects, "{status}"),
-        (Some(why), Status::Failed) => error!(target: OUTCOME, %namespace, name, "{status}: {why}"),
-        (Some(why), _) => warn!(target: OUTCOME, %namespace, name, "{status}: {why}"),
+    match (outcome.problem(), outcome.status) {
+        (None, status) => info!(target: OUTCOME, %namespace, name, objects, "{}", status.as_str()),
+        (Some(problem), Status::Failed) => error!(target: OUTCOME, %namespace, name, "{problem}"),
+        (Some(problem), _) => warn!(target: OUTCOME, %namespace, name, "{problem}"),
     }
 }

@@ -107,7 +107,7 @@ pub(super) fn ended_as(status: &str) -> Option<AttemptResult> {
     match status {
         "complete" => Some(AttemptResult::new(Status::Complete, None)),
         "held" => {
-            let why = "held back: see `durable-inventory snapshots`".to_owned();
+            let why = "`durable-inventory snapshots --status held` lists it.".to_owned();
             Some(AttemptResult::new(Status::Held, Some(why)))
         }
         _ => None,

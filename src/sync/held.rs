@@ -1,16 +1,24 @@
 //! A person's decision about a held snapshot. It takes the namespace's lease, as a walk does.
 
+use std::fmt::Display;
 use std::sync::Arc;
 
 use crate::cloudflare;
-use crate::store::{Ending, Lease, LockConnection, ProvenWalk, PublishError, Store, StoreError};
+use crate::model::canonical_id;
+use crate::store::{
+    Ending, Lease, LockConnection, NamespaceRecord, ProvenWalk, PublishError, SnapshotRow, Store, StoreError,
+};
 
 #[derive(Debug, thiserror::Error)]
 pub enum DecideError {
     #[error("there is no snapshot {0}: `durable-inventory snapshots` lists them")]
     NoSuchSnapshot(i32),
-    #[error("snapshot {id} of {namespace} is {status}, not held: there is nothing to decide about it")]
-    NotHeld { id: i32, namespace: String, status: String },
+    #[error("snapshot {id} of {namespace} {why}")]
+    NotHeld { id: i32, namespace: String, why: String },
+    #[error("no snapshot of {0} is held: nothing is to be decided about it")]
+    NoneHeld(String),
+    #[error("several namespaces called {name} have a held snapshot: {}", .commands.join(", "))]
+    SeveralHeld { name: String, commands: Vec<String> },
     #[error("another run is at work on {0} right now: try again when it has ended")]
     Busy(String),
     #[error("a newer snapshot of {0} was published since this one was held back: it was dropped as superseded")]
@@ -46,36 +54,85 @@ pub enum DecideError {
     Store(#[from] StoreError),
 }
 
-/// Publishes a held snapshot as it stands. Returns its namespace's name.
-pub async fn accept(store: &Store, snapshot_id: i32) -> Result<String, DecideError> {
-    decide(store, snapshot_id, async |held, label| publish(held, label).await).await
+/// What a person decides about a held snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// Publish it as it stands.
+    Accept,
+    /// Drop it.
+    Discard,
 }
 
-/// Drops a held snapshot. Returns its namespace's name.
-pub async fn discard(store: &Store, snapshot_id: i32) -> Result<String, DecideError> {
-    let discard = async |held: ProvenWalk, _: &str| {
-        held.into_walk().end(Ending::Discarded, "discarded by hand", 0).await?;
-        Ok(())
-    };
-    decide(store, snapshot_id, discard).await
+impl Decision {
+    /// The command that carries it out.
+    pub fn command(self, snapshot_id: impl Display) -> String {
+        let verb = match self {
+            Self::Accept => "accept",
+            Self::Discard => "discard",
+        };
+        format!("durable-inventory snapshots {verb} {snapshot_id}")
+    }
 }
 
-async fn decide(
-    store: &Store,
-    snapshot_id: i32,
-    decision: impl AsyncFnOnce(ProvenWalk, &str) -> Result<(), DecideError>,
-) -> Result<String, DecideError> {
-    let (namespace_key, label) = namespace_of_held(store, snapshot_id).await?;
+/// The held snapshot of this number.
+pub async fn held(store: &Store, snapshot_id: i32, decision: Decision) -> Result<SnapshotRow, DecideError> {
+    let (namespace_key, label) = namespace_of_held(store, snapshot_id, decision).await?;
+    let mut found = snapshots(store, &[namespace_key], &["held"]).await?.into_iter();
+    match found.find(|row| row.snapshot_id == i64::from(snapshot_id)) {
+        Some(row) => Ok(row),
+        // It was decided about meanwhile.
+        None => Err(DecideError::NoneHeld(label)),
+    }
+}
+
+/// The held snapshot of the namespace with this id or name. A namespace has one at most.
+pub async fn held_of(store: &Store, asked: &str, decision: Decision) -> Result<SnapshotRow, DecideError> {
+    let named = called(store.namespaces().await?, asked);
+    if named.is_empty() {
+        return Err(DecideError::NoSuchNamespace(asked.to_owned()));
+    }
+    let keys: Vec<_> = named.iter().map(|namespace| namespace.key).collect();
+    let mut found = snapshots(store, &keys, &["held"]).await?;
+    match found.len() {
+        0 => Err(DecideError::NoneHeld(asked.to_owned())),
+        1 => Ok(found.remove(0)),
+        _ => Err(DecideError::SeveralHeld {
+            name: asked.to_owned(),
+            commands: found.iter().map(|row| command_for(row, decision)).collect(),
+        }),
+    }
+}
+
+fn command_for(row: &SnapshotRow, decision: Decision) -> String {
+    format!(
+        "`{}` (namespace {} in account {})",
+        decision.command(row.snapshot_id),
+        row.namespace_id,
+        row.account_id
+    )
+}
+
+/// Publishes or drops a held snapshot. Returns its namespace's name.
+pub async fn decide(store: &Store, snapshot_id: i32, decision: Decision) -> Result<String, DecideError> {
+    let (namespace_key, label) = namespace_of_held(store, snapshot_id, decision).await?;
     let lease = acquire(&LockConnection::open(store).await?, namespace_key, &label).await?;
     // Another process may have decided before the lease was ours.
     let decided = match ProvenWalk::held(lease.clone(), snapshot_id).await {
-        Ok(Some(held)) => decision(held, &label).await,
-        Ok(None) => namespace_of_held(store, snapshot_id).await.map(drop),
+        Ok(Some(held)) => match decision {
+            Decision::Accept => publish(held, &label).await,
+            Decision::Discard => discard(held).await,
+        },
+        Ok(None) => namespace_of_held(store, snapshot_id, decision).await.map(drop),
         Err(error) => Err(error.into()),
     };
     lease.release().await?;
     decided?;
     Ok(label)
+}
+
+async fn discard(held: ProvenWalk) -> Result<(), DecideError> {
+    held.into_walk().end(Ending::Discarded, "discarded by hand", 0).await?;
+    Ok(())
 }
 
 /// Publishes what a person decided to publish.
@@ -99,18 +156,62 @@ pub(super) async fn publish(proven: ProvenWalk, label: &str) -> Result<(), Decid
 }
 
 /// A held snapshot's namespace: key and name.
-async fn namespace_of_held(store: &Store, snapshot_id: i32) -> Result<(i32, String), DecideError> {
+async fn namespace_of_held(store: &Store, snapshot_id: i32, decision: Decision) -> Result<(i32, String), DecideError> {
     let found = store.snapshot_status(snapshot_id).await?;
     let (namespace, status) = found.ok_or(DecideError::NoSuchSnapshot(snapshot_id))?;
     let label = namespace.label().to_owned();
-    match status.as_str() {
-        "held" => Ok((namespace.key, label)),
-        _ => Err(DecideError::NotHeld {
-            id: snapshot_id,
-            namespace: label,
-            status,
-        }),
+    let why = match status.as_str() {
+        "held" => return Ok((namespace.key, label)),
+        "complete" => "is published already".to_owned(),
+        "discarded" => "was discarded".to_owned(),
+        "failed" => "is of a walk that failed: it can't be published".to_owned(),
+        "superseded" => superseded_by(store, namespace.key, snapshot_id, decision).await?,
+        _ => "is of a walk that has not come to its end: nothing is to be decided about it".to_owned(),
+    };
+    Err(DecideError::NotHeld {
+        id: snapshot_id,
+        namespace: label,
+        why,
+    })
+}
+
+/// Names the snapshot that took the place of a superseded one.
+async fn superseded_by(
+    store: &Store,
+    namespace_key: i32,
+    snapshot_id: i32,
+    decision: Decision,
+) -> Result<String, StoreError> {
+    let newest = snapshots(store, &[namespace_key], &["held", "complete"])
+        .await?
+        .into_iter()
+        .next();
+    Ok(match newest.filter(|row| row.snapshot_id > i64::from(snapshot_id)) {
+        Some(row) if row.status == "held" => format!(
+            "was replaced by snapshot {}, which waits for a decision: `{}`",
+            row.snapshot_id,
+            decision.command(row.snapshot_id)
+        ),
+        Some(row) => format!("was replaced by snapshot {}, which is published", row.snapshot_id),
+        None => "was replaced by a newer one, which was discarded".to_owned(),
+    })
+}
+
+/// Snapshots of the namespaces with one of these statuses, the newest first.
+async fn snapshots(store: &Store, namespaces: &[i32], statuses: &[&str]) -> Result<Vec<SnapshotRow>, StoreError> {
+    const MOST: u32 = 100;
+    let statuses: Vec<_> = statuses.iter().map(|status| (*status).to_owned()).collect();
+    Ok(store.snapshot_rows(namespaces, &statuses, MOST).await?.rows)
+}
+
+/// The namespaces with this id, or else those with this name: a recreated namespace often has its predecessor's.
+pub(super) fn called(mut all: Vec<NamespaceRecord>, asked: &str) -> Vec<NamespaceRecord> {
+    let is_asked = |there: &NamespaceRecord| there.namespace_id == canonical_id(asked);
+    match all.iter().any(is_asked) {
+        true => all.retain(is_asked),
+        false => all.retain(|there| there.name.as_deref() == Some(asked)),
     }
+    all
 }
 
 pub(super) async fn acquire(

@@ -62,7 +62,7 @@ mod vanished;
 mod walk;
 
 pub use accept_missing::{MissingVerdict, accept_missing};
-pub use held::{DecideError, accept, discard};
+pub use held::{DecideError, Decision, decide, held, held_of};
 pub use outcome::{AccountFailure, DoubtfulList, MassVanishing, NamespaceOutcome, Status, Summary};
 pub use progress::{PlannedWalk, Progress, WalkProgress};
 pub use retire::retire;

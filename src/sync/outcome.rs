@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::model::{AccountId, Counts, NamespaceId};
+use crate::model::{AccountId, Counts, NamespaceId, label};
 use crate::store::RunOutcome;
 
 use super::plan::Planned;
@@ -88,6 +88,20 @@ impl NamespaceOutcome {
             error,
             is_refused: false,
         }
+    }
+
+    /// The name, or else the id, for messages.
+    pub fn label(&self) -> &str {
+        label(self.name.as_deref(), self.namespace.as_str())
+    }
+
+    /// The status with what went wrong, for messages.
+    pub fn problem(&self) -> Option<String> {
+        let why = self.error.as_deref()?;
+        Some(match self.status {
+            Status::Held => format!("held for review. {why}"),
+            status => format!("{}: {why}", status.as_str()),
+        })
     }
 }
 

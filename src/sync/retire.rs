@@ -1,9 +1,9 @@
 //! Retirement: all objects of a namespace that vanished are recorded as removed, because a person says so.
 
-use crate::model::{AccountId, ChangeKind, canonical_id};
+use crate::model::{AccountId, ChangeKind};
 use crate::store::{Ending, Lease, LockConnection, NamespaceRecord, RunOutcome, Store};
 
-use super::held::{DecideError, acquire, publish};
+use super::held::{DecideError, acquire, called, publish};
 
 /// Records all objects of a namespace that vanished as removed. Returns the namespace's name and their number.
 pub async fn retire(store: &Store, asked: &str, accounts: &[AccountId]) -> Result<(String, u64), DecideError> {
@@ -27,20 +27,17 @@ pub async fn retire(store: &Store, asked: &str, accounts: &[AccountId]) -> Resul
     Ok((label, retired?))
 }
 
-/// Finds a namespace by id, or by a name that no other has: a recreated namespace often has its predecessor's name, and
-/// retiring the wrong one would be noticed late.
+/// Finds a namespace by id, or by a name that no other has: retiring the wrong one would be noticed late.
 async fn the_one(store: &Store, asked: &str, accounts: &[AccountId]) -> Result<NamespaceRecord, DecideError> {
     let mut all = store.namespaces().await?;
     all.retain(|there| accounts.is_empty() || accounts.iter().any(|account| account.as_str() == there.account_id));
-    let with = |is: &dyn Fn(&NamespaceRecord) -> bool| all.iter().filter(|there| is(there)).collect::<Vec<_>>();
-    let by_id = with(&|there| there.namespace_id == canonical_id(asked));
-    let by_name = with(&|there| there.name.as_deref() == Some(asked));
-    match (by_id.as_slice(), by_name.as_slice()) {
-        ([one], _) | ([], [one]) => Ok((*one).clone()),
-        ([], []) => Err(DecideError::NoSuchNamespace(asked.to_owned())),
-        ([], several) => Err(DecideError::SharedName {
+    let mut found = called(all, asked);
+    match found.as_slice() {
+        [] => Err(DecideError::NoSuchNamespace(asked.to_owned())),
+        [_] => Ok(found.remove(0)),
+        [first, ..] if first.name.as_deref() == Some(asked) => Err(DecideError::SharedName {
             name: asked.to_owned(),
-            ids: several.iter().map(|there| there.namespace_id.clone()).collect(),
+            ids: found.iter().map(|there| there.namespace_id.clone()).collect(),
         }),
         _ => Err(DecideError::Ambiguous(asked.to_owned())),
     }

@@ -4,6 +4,7 @@ mod failure;
 pub mod logs;
 pub mod look;
 pub mod progress;
+pub mod question;
 mod short_logs;
 mod shorten;
 pub mod suggested;

@@ -1,11 +1,15 @@
 //! Decisions that are left to a person: held snapshots, missing namespaces, a record that was changed by hand.
 
-use cloudflare_simulator::Simulator;
+mod by_name;
+
+use cloudflare_simulator::{Fault, Simulator, When};
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use crate::support::database::{TestDatabase, fresh_database};
 use crate::support::program::{ACCOUNT, Ended, program, run, simulator, sync};
+
+const HELD: &str = "select count(*) from inventory.snapshots where status = 'held'";
 
 async fn session(database: &TestDatabase) -> PgConnection {
     PgConnection::connect_with(&database.options).await.unwrap()
@@ -99,7 +103,7 @@ async fn a_held_snapshot_is_published_when_it_is_accepted() {
 
     let again = decide(&simulator, &database, &["snapshots", "accept", &id]);
     assert_eq!(again.code, Some(1));
-    assert!(again.stderr.contains("is complete, not held"), "{again:#?}");
+    assert!(again.stderr.contains("is published already"), "{again:#?}");
 }
 
 #[tokio::test]
@@ -115,10 +119,9 @@ async fn a_held_snapshot_leaves_nothing_when_it_is_discarded() {
         number(&database, "select count(*) from inventory.staged_change").await,
         0
     );
-    assert_eq!(
-        decide(&simulator, &database, &["snapshots", "accept", &id]).code,
-        Some(1)
-    );
+    let again = decide(&simulator, &database, &["snapshots", "accept", &id]);
+    assert_eq!(again.code, Some(1), "{again:#?}");
+    assert!(again.stderr.contains("was discarded"), "{again:#?}");
     assert_eq!(
         decide(&simulator, &database, &["snapshots", "accept", "4711"]).code,
         Some(1)
@@ -131,27 +134,38 @@ async fn a_newer_walk_supersedes_what_is_held_and_is_judged_by_itself() {
     let first = held(&simulator, &database);
     let second = held(&simulator, &database);
     assert_ne!(first, second);
-    assert_eq!(
-        decide(&simulator, &database, &["snapshots", "accept", &first]).code,
-        Some(1)
+    let replaced = |snapshot: &str, told: &str| {
+        let ended = decide(&simulator, &database, &["snapshots", "discard", snapshot]);
+        assert_eq!(ended.code, Some(1), "{ended:#?}");
+        assert!(ended.stderr.contains(told), "{told}: {ended:#?}");
+    };
+    let successor = format!(
+        "was replaced by snapshot {second}, which waits for a decision: `durable-inventory snapshots discard {second}`"
     );
+    replaced(&first, &successor);
     // The objects are back, so there is nothing to hold any more, and the held snapshot is superseded.
     simulator.seed(&namespace, 100, 1);
     let ended = run(sync(&simulator, &database, &[]));
     assert_eq!(ended.code, Some(0), "{ended:#?}");
-    assert_eq!(
-        decide(&simulator, &database, &["snapshots", "accept", &second]).code,
-        Some(1)
+    let published = ended.json()["namespaces"][0]["snapshot_id"].to_string();
+    replaced(
+        &second,
+        &format!("was replaced by snapshot {published}, which is published"),
     );
-    assert_eq!(
-        number(
-            &database,
-            "select count(*) from inventory.snapshots where status = 'held'"
-        )
-        .await,
-        0
-    );
+    assert_eq!(number(&database, HELD).await, 0);
     assert_eq!(objects(&database).await, 100);
+
+    // The one that replaced it was discarded.
+    let lost: Vec<_> = simulator.truth(&namespace).into_keys().take(31).collect();
+    lost.iter().for_each(|id| simulator.remove_object(&namespace, id));
+    let (third, fourth) = (held(&simulator, &database), held(&simulator, &database));
+    let discarded = decide(&simulator, &database, &["snapshots", "discard", &fourth]);
+    assert_eq!(discarded.code, Some(0), "{discarded:#?}");
+    replaced(&third, "was replaced by a newer one, which was discarded");
+    // Its walk failed.
+    simulator.fault(&namespace, When::Always, Fault::cursors_differ());
+    let failed = run(sync(&simulator, &database, &[])).json()["namespaces"][0]["snapshot_id"].to_string();
+    replaced(&failed, "is of a walk that failed");
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! The text of `sync`: a table, the problems and a summary.
 
-use durable_inventory::model::{AccountId, ChangeKind, label};
+use durable_inventory::model::{AccountId, ChangeKind};
 use durable_inventory::report::words;
 use durable_inventory::store::RunOutcome;
 use durable_inventory::sync::{NamespaceOutcome, Status, StopReason, Summary};
@@ -17,9 +17,12 @@ pub fn text(summary: &Summary, outcome: RunOutcome) -> String {
     let mut say = |line: String| text.push_str(&(look.wrapped(&line, 2) + "\n"));
     let failed = look.tinted("failed", Tint::of_status("failed"));
     for (namespaces, why) in problems(summary) {
-        let status = namespaces[0].status.as_str();
-        let status = look.tinted(status, Tint::of_status(status));
-        say(format!("{} {status}: {why}", labels(&namespaces)));
+        let (status, names) = (namespaces[0].status, labels(&namespaces));
+        let tinted = |words: &str| look.tinted(words, Tint::of_status(status.as_str()));
+        match status {
+            Status::Held => say(format!("{names}: {} {why}", tinted("held for review."))),
+            _ => say(format!("{names} {}: {why}", tinted(status.as_str()))),
+        }
     }
     for failure in &summary.failed_accounts {
         let about = match failure.error.contains(failure.account.as_str()) {
@@ -128,7 +131,7 @@ fn row(namespace: &NamespaceOutcome) -> Vec<String> {
 }
 
 fn shown_label(namespace: &NamespaceOutcome) -> String {
-    shown(label(namespace.name.as_deref(), namespace.namespace.as_str()))
+    shown(namespace.label())
 }
 
 /// The summary, which is all that --quiet prints: problems are in the warnings.

@@ -204,8 +204,8 @@ pub async fn everything() -> Record {
         .unpublished(
             ledger,
             "held",
-            "held back: 1950 of 4964 objects of billing_Ledger would be removed or turn to unknown; if that is right, \
-             run `durable-inventory snapshots accept 42`, else `durable-inventory snapshots discard 42`",
+            "This snapshot would remove 1,950 of 4,964 objects. Publish it: `durable-inventory snapshots accept 42` \
+             Drop it: `durable-inventory snapshots discard 42`",
         )
         .await;
     let search = days(119, 1, |d| 1_400 + d * 5, 0.8, 3);

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::process::{Command, Stdio};
@@ -64,6 +64,11 @@ impl Terminal {
         }
         let screen = String::from_utf8(screen).unwrap().replace("\r\n", "\n");
         (child.wait().unwrap().code(), screen)
+    }
+
+    /// Types the text.
+    pub fn types(&mut self, text: &str) {
+        self.person.write_all(text.as_bytes()).unwrap();
     }
 
     /// Waits until the text is on the screen.

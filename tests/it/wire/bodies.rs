@@ -55,7 +55,7 @@ async fn rows_are_right_or_an_error() {
             };
             s.fault(n, When::Always, Fault::json(change));
         })
-        .ends_held(&["turn to unknown", "snapshots accept"]),
+        .ends_held(&["to unknown", "snapshots accept"]),
         wrong_row(
             "flag is a text",
             |s, n| row_3(s, n, "hasStoredData", json!("yes")),

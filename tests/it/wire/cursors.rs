@@ -143,7 +143,7 @@ async fn an_end_must_be_proven() {
         case("empty only page twice", |s, n| {
             s.fault(n, When::First(2), Fault::empty_end())
         })
-        .ends_held(&["250 of 250", "snapshots accept"]),
+        .ends_held(&["all 250 objects", "snapshots accept"]),
     ])
     .await;
 }
