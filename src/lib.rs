@@ -26,7 +26,7 @@ mod merge;
 pub mod metrics;
 pub mod model;
 pub mod moment;
-pub mod ping;
+pub mod notify;
 pub mod prune;
 pub mod report;
 pub mod select;

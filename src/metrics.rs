@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 
 use crate::file_output::FileOutput;
 use crate::model::Counts;
-use crate::store::{NamespaceRecord, RunOutcome};
+use crate::store::{NamespaceRecord, ReportRow, RunOutcome};
 use crate::sync::{NamespaceOutcome, Summary};
 
 /// A run, whether it succeeded or failed.
@@ -29,15 +29,16 @@ pub struct RunMetrics<'a> {
     /// `None` if the run failed before it had one.
     pub summary: Option<&'a Summary>,
     /// `None` if the record could not be read.
-    pub recorded: Option<&'a [NamespaceRecord]>,
+    pub recorded: Option<&'a [ReportRow]>,
 }
 
 /// Metric families about the record, not the run.
-const OF_RECORD: [&str; 4] = [
+const OF_RECORD: [&str; 5] = [
     "durable_inventory_namespace_objects",
     "durable_inventory_namespace_objects_with_data",
     "durable_inventory_namespace_last_success_timestamp_seconds",
     "durable_inventory_namespace_missing",
+    "durable_inventory_namespace_held",
 ];
 
 /// Replaces the file atomically. If the record could not be read, its metrics are kept from the previous file. No link
@@ -127,30 +128,24 @@ fn of_the_walks(text: &mut Text, walked: &[NamespaceOutcome]) {
     }
 }
 
-fn of_the_namespaces(text: &mut Text, recorded: &[NamespaceRecord]) {
+fn of_the_namespaces(text: &mut Text, recorded: &[ReportRow]) {
+    let published = |row: &ReportRow| row.namespace.published;
     text.gauge("namespace_objects", "Objects that the newest published snapshot lists.");
-    for row in recorded {
-        text.sample_if(row, row.published.map(|newest| newest.objects as f64));
-    }
+    text.samples(recorded, |row| Some(published(row)?.objects as f64));
     text.gauge(
         "namespace_objects_with_data",
-        "Objects that the newest published snapshot lists and that hold stored \
-                                               data.",
+        "Objects that the newest published snapshot lists and that hold stored data.",
     );
-    for row in recorded {
-        text.sample_if(row, row.published.map(|newest| newest.with_data as f64));
-    }
+    text.samples(recorded, |row| Some(published(row)?.with_data as f64));
     text.gauge(
         "namespace_last_success_timestamp_seconds",
         "When the newest snapshot of the namespace was published.",
     );
-    for row in recorded {
-        text.sample_if(row, row.published.map(|newest| seconds(newest.recorded_at)));
-    }
+    text.samples(recorded, |row| Some(seconds(published(row)?.recorded_at)));
     text.gauge("namespace_missing", "1 if the namespace no longer exists.");
-    for row in recorded {
-        text.sample_if(row, Some(one_if(row.missing_since.is_some())));
-    }
+    text.samples(recorded, |row| Some(one_if(row.namespace.missing_since.is_some())));
+    text.gauge("namespace_held", "1 if a held snapshot waits for a decision.");
+    text.samples(recorded, |row| Some(one_if(row.unpublished.held_snapshot_id.is_some())));
 }
 
 type Label<'a> = (&'static str, &'a str);
@@ -181,14 +176,23 @@ impl Text {
         let _ = write!(self.0, "# HELP {0} {help}\n# TYPE {0} gauge\n", self.1);
     }
 
-    fn sample_if(&mut self, row: &NamespaceRecord, value: Option<f64>) {
-        let labels = [
-            ("account_id", row.account_id.as_str()),
-            ("namespace_id", row.namespace_id.as_str()),
-            ("name", row.name.as_deref().unwrap_or_default()),
-        ];
-        if let Some(value) = value {
-            self.sample(&labels, value);
+    /// A sample of each namespace that has a value.
+    fn samples(&mut self, recorded: &[ReportRow], value: impl Fn(&ReportRow) -> Option<f64>) {
+        for row in recorded {
+            let NamespaceRecord {
+                account_id,
+                namespace_id,
+                name,
+                ..
+            } = &row.namespace;
+            let labels = [
+                ("account_id", account_id.as_str()),
+                ("namespace_id", namespace_id.as_str()),
+                ("name", name.as_deref().unwrap_or_default()),
+            ];
+            if let Some(value) = value(row) {
+                self.sample(&labels, value);
+            }
         }
     }
 

@@ -143,4 +143,12 @@ pub struct SyncArgs {
     /// the variable instead, or DURABLE_INVENTORY_PING_URL_FILE to the path of a file.
     #[arg(long, value_name = "URL", hide_default_value = true, help_heading = MONITORING, hide_short_help = true)]
     pub ping_url: Option<SecretString>,
+
+    /// Post what needs attention to this Slack-style webhook [env: DURABLE_INVENTORY_NOTIFY_URL] [default: none]
+    ///
+    /// A JSON document with a `text`, at the end of a run. For Discord, add /slack to the URL. Anyone with the URL can
+    /// post there: on a shared machine set the variable instead, or DURABLE_INVENTORY_NOTIFY_URL_FILE to the path of a
+    /// file.
+    #[arg(long, value_name = "URL", hide_default_value = true, help_heading = MONITORING, hide_short_help = true)]
+    pub notify_url: Option<SecretString>,
 }

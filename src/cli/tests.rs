@@ -2,6 +2,7 @@ use clap::CommandFactory;
 use clap::error::ErrorKind;
 
 use super::*;
+use crate::report::ReportOptions;
 use crate::units::Cursors;
 
 const OBJECT: &str = "fe7803fc55b964e09d94666545aab688d360c6bda69ba349ced1e5f28d2fc2c8";
@@ -226,4 +227,18 @@ fn no_option_takes_a_secret() {
             "{option}"
         );
     }
+}
+
+#[test]
+fn a_notification_finds_what_a_report_finds() {
+    let Command::Report(args) = parse(&["report"]).unwrap().command else {
+        panic!("another command")
+    };
+    let options = ReportOptions {
+        growth_factor: args.growth_factor,
+        growth_floor: args.growth_floor,
+        stale_after: args.stale_after,
+        days: args.days,
+    };
+    assert_eq!(options, ReportOptions::default());
 }

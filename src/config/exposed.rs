@@ -13,11 +13,12 @@ const READ_OR_WRITTEN: u32 = 0o026;
 /// The configuration file itself holds no secret, so anyone may read it.
 const WRITTEN: u32 = 0o002;
 
-const VARIABLES: [&str; 4] = [
+const VARIABLES: [&str; 5] = [
     "CLOUDFLARE_API_TOKEN_FILE",
     "CLOUDFLARE_API_KEY_FILE",
     "DATABASE_URL_FILE",
     "DURABLE_INVENTORY_PING_URL_FILE",
+    "DURABLE_INVENTORY_NOTIFY_URL_FILE",
 ];
 
 impl Settings<'_> {

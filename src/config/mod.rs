@@ -165,12 +165,18 @@ impl<'a> Settings<'a> {
 
     /// The address that is notified when a job begins and ends.
     pub fn ping_url(&self, args: &SyncArgs) -> Result<Option<SecretString>, ConfigError> {
-        let url = match &args.ping_url {
+        self.service_url(args.ping_url.as_ref(), "DURABLE_INVENTORY_PING_URL")
+    }
+
+    /// The address that is sent what needs attention.
+    pub fn notify_url(&self, args: &SyncArgs) -> Result<Option<SecretString>, ConfigError> {
+        self.service_url(args.notify_url.as_ref(), "DURABLE_INVENTORY_NOTIFY_URL")
+    }
+
+    fn service_url(&self, option: Option<&SecretString>, variable: &str) -> Result<Option<SecretString>, ConfigError> {
+        let url = match option {
             Some(url) => Some(url.clone()),
-            None => self
-                .environment
-                .secret("DURABLE_INVENTORY_PING_URL")?
-                .map(secret::GivenSecret::into_value),
+            None => self.environment.secret(variable)?.map(secret::GivenSecret::into_value),
         };
         if url
             .as_ref()

@@ -7,6 +7,7 @@
 mod check;
 mod diff;
 mod lists;
+mod notification;
 mod prune;
 mod report;
 mod sync;
@@ -14,6 +15,7 @@ mod sync;
 pub use self::check::{CheckDocument, CheckFinding};
 pub use self::diff::{DiffLine, DiffSummaryLine};
 pub use self::lists::{IntervalLine, NamespaceLine, SnapshotLine};
+pub use self::notification::NotificationDocument;
 pub use self::prune::PruneDocument;
 pub use self::report::ReportDocument;
 pub use self::sync::SyncDocument;

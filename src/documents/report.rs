@@ -54,7 +54,7 @@ struct Retired {
 
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-struct Attention<'a> {
+pub(super) struct Attention<'a> {
     /// held, failed, stale, missing or growth.
     trouble: &'static str,
     /// Null for a run.
@@ -179,7 +179,7 @@ impl<'a> From<&'a Report> for ReportDocument<'a> {
     }
 }
 
-fn attention(entry: &report::Attention) -> Attention<'_> {
+pub(super) fn attention(entry: &report::Attention) -> Attention<'_> {
     let unless_empty = |id: &'_ String| !id.is_empty();
     Attention {
         trouble: entry.trouble.as_str(),

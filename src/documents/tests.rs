@@ -60,6 +60,10 @@ fn the_schemas_in_docs_are_those_of_the_types() {
             "namespaces",
             schema::<NamespaceLine>("A line of namespaces --format json"),
         ),
+        (
+            "notification",
+            schema::<NotificationDocument>("The message of sync --notify-url"),
+        ),
         ("prune", schema::<PruneDocument>("prune --format json")),
         ("report", schema::<ReportDocument>("report --format json")),
         ("snapshots", schema::<SnapshotLine>("A line of snapshots --format json")),

@@ -31,7 +31,7 @@ impl Trouble {
     }
 
     /// Orders by urgency, the most urgent first.
-    pub(super) const fn rank(self) -> u8 {
+    pub const fn rank(self) -> u8 {
         self as u8
     }
 }
@@ -109,7 +109,7 @@ pub(super) fn of_namespace(
             .unpublished
             .held_error
             .as_deref()
-            .map_or_else(|| "held back".to_owned(), shown);
+            .map_or_else(|| "it waits for a decision".to_owned(), shown);
         report(Trouble::Held, Some(held), why);
     }
     let last_failed = row.unpublished.last_status.as_deref() == Some("failed");

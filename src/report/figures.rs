@@ -24,6 +24,18 @@ pub struct ReportOptions {
     pub days: u16,
 }
 
+impl Default for ReportOptions {
+    /// The defaults of `report`.
+    fn default() -> Self {
+        Self {
+            growth_factor: 3.0,
+            growth_floor: 100,
+            stale_after: StdDuration::from_secs(36 * 3600),
+            days: 90,
+        }
+    }
+}
+
 /// Whether the account still has a namespace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Presence {

@@ -78,9 +78,14 @@ const MISLEADING: [&str; 3] = ["PGHOSTADDR", "PGSERVICE", "PGSERVICEFILE"];
 /// inherit it.
 fn is_ours(name: &OsStr) -> bool {
     let name = name.as_encoded_bytes();
-    [&b"CLOUDFLARE_"[..], b"DATABASE_URL", b"DURABLE_INVENTORY_PING_URL"]
-        .iter()
-        .any(|start| name.starts_with(start))
+    [
+        &b"CLOUDFLARE_"[..],
+        b"DATABASE_URL",
+        b"DURABLE_INVENTORY_PING_URL",
+        b"DURABLE_INVENTORY_NOTIFY_URL",
+    ]
+    .iter()
+    .any(|start| name.starts_with(start))
 }
 
 /// The connection as variables of libpq.

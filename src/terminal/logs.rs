@@ -46,7 +46,7 @@ pub fn start(cli: &Cli, screen: &Screen) {
     let registry = tracing_subscriber::registry()
         .with(filter)
         .with(filter_fn(move |metadata| {
-            !may_quote_a_secret(metadata) && !(is_repeated && metadata.target() == SUMMARIZED)
+            !(may_quote_a_secret(metadata) || is_repeated && metadata.target() == SUMMARIZED)
         }));
     match global.log_format {
         LogFormat::Json => registry.with(lines.json()).init(),

@@ -27,6 +27,7 @@ mod liveness;
 mod manual;
 mod mistakes;
 mod nothing_recorded;
+mod notified;
 mod on_a_terminal;
 mod operations;
 mod other_database;

@@ -100,6 +100,36 @@ async fn metrics_tell_of_the_run_and_of_the_record() {
     );
 }
 
+/// A held snapshot is told of for as long as it waits, not only by the run that held it.
+#[tokio::test]
+async fn a_held_snapshot_is_told_of_until_it_is_decided_about() {
+    let (simulator, database, namespace) = service().await;
+    simulator.add_namespace(ACCOUNT, "other");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("inventory.prom");
+    let held = |code: i32, more: &[&str]| {
+        let metrics = ["--metrics-file", file.to_str().unwrap()];
+        let ended = run(sync(&simulator, &database, &[&metrics, more].concat()));
+        assert_eq!(ended.code, Some(code), "{ended:#?}");
+        let text = std::fs::read_to_string(&file).unwrap();
+        ["room", "other"].map(|name| sample(&text, "namespace_held", &[ACCOUNT, &format!("name=\"{name}\"")]))
+    };
+    assert_eq!(held(0, &[]), [0.0, 0.0]);
+    simulator
+        .truth(&namespace)
+        .keys()
+        .for_each(|id| simulator.remove_object(&namespace, id));
+    assert_eq!(held(5, &[]), [1.0, 0.0]);
+    assert_eq!(held(0, &["--namespace", "other"]), [1.0, 0.0]);
+    // Without a database the file keeps it.
+    let mut command = sync(&simulator, &database, &["--metrics-file", file.to_str().unwrap()]);
+    command.env("DATABASE_URL", "postgres://nobody@127.0.0.1:1/nowhere?sslmode=disable");
+    assert_eq!(run(command).code, Some(1));
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(sample(&text, "namespace_held", &["name=\"room\""]), 1.0);
+    assert_eq!(held(0, &["--accept-removals"]), [0.0, 0.0]);
+}
+
 #[tokio::test]
 async fn metrics_that_cannot_be_written_fail_nothing() {
     let (simulator, database, _) = service().await;

@@ -1,6 +1,7 @@
 //! `sync`: walks the namespaces, records what changed, and reports the outcome, which also decides the exit code.
 
 mod export;
+mod notification;
 mod observer;
 mod report;
 
@@ -22,12 +23,18 @@ use crate::terminal::progress::Screen;
 use crate::terminal::suggested::complete;
 use crate::terminal::{self, Failure};
 
-/// Runs the job between its two notifications.
+/// Runs the job between its notifications.
 pub async fn run(settings: &Settings<'_>, args: &SyncArgs, screen: &Screen) -> Result<u8, Failure> {
     let mut observer = RunObserver::begin(settings, args)?;
     let ended = record(settings, args, screen, &mut observer).await;
-    let exit_code = ended.as_ref().unwrap_or_else(|failure| &failure.exit_code);
-    observer.end(*exit_code).await;
+    let exit_code = match &ended {
+        Ok(exit_code) => *exit_code,
+        Err(failure) => {
+            observer.failures.push(failure.message.clone());
+            failure.exit_code
+        }
+    };
+    observer.end(exit_code).await;
     ended
 }
 
@@ -78,7 +85,7 @@ async fn record(
             None => Ok(()),
         };
         if stop.finish(observer.recorded(store)).await.is_err() {
-            warn!("the metrics file lacks the namespaces' figures: the database did not respond in time");
+            warn!("--metrics-file and --notify-url lack the record's figures: the database did not respond in time");
         }
         Ok((summary, exported))
     })
@@ -87,7 +94,9 @@ async fn record(
     let summary = observer.summary.insert(summary);
     let (outcome, mut exit_code) = summary.verdict();
     if let Err(failure) = exported {
-        error!("the run is recorded, but its export failed: {failure}");
+        let why = format!("the run is recorded, but its export failed: {failure}");
+        error!("{why}");
+        observer.failures.push(why);
         exit_code = export::exit_code(exit_code);
     }
     let text = match args.output.format() {

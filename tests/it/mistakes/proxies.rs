@@ -31,14 +31,15 @@ async fn what_is_no_proxy_is_refused_before_anything_is_sent() {
     }
 }
 
-/// Neither the credentials of an object store nor the address of a monitor.
+/// Neither the credentials of an object store nor the address of a monitor or a chat.
 #[tokio::test]
 async fn other_services_are_not_reached_past_a_proxy_either() {
     let service = Service::start().await;
     let plain = service.simulator.base_url();
     let monitor = format!("{}/ping", service.url);
-    let commands: [&[&str]; 5] = [
+    let commands: [&[&str]; 6] = [
         &["sync", "--ping-url", &monitor],
+        &["sync", "--notify-url", &monitor],
         &["sync", "--export", "s3://bucket/a"],
         &["export", "objects", "--output", "s3://bucket/a/"],
         &["export", "verify", "s3://bucket/a"],

@@ -138,6 +138,7 @@ async fn what_psql_runs_inherits_no_token() {
         .env("CLOUDFLARE_API_TOKEN", API_TOKEN)
         .env("CLOUDFLARE_API_KEY_FILE", "/nowhere")
         .env("DURABLE_INVENTORY_PING_URL", "https://ping.example/s3cretmark")
+        .env("DURABLE_INVENTORY_NOTIFY_URL", "https://chat.example/s3cretmark")
         .env("AWS_REGION", "there")
         .env("STAGING_TOKEN", API_TOKEN);
     let ended = Ended::from(command.output().unwrap());

@@ -204,11 +204,16 @@ async fn urls_that_a_password_tore_apart_are_refused() {
             command.env("CLOUDFLARE_API_BASE_URL", &url);
             let ended = searched(command);
             assert_eq!(ended.code, Some(2), "{url}: {ended:#?}");
-            let mut command = sync(&simulator, "postgres://localhost:1/d");
-            command.env("DURABLE_INVENTORY_PING_URL", &url);
-            let ended = searched(command);
-            assert_eq!(ended.code, Some(2), "{url}: {ended:#?}");
-            assert!(ended.stderr.contains("ping-url"), "{url}: {ended:#?}");
+            for (variable, option) in [
+                ("DURABLE_INVENTORY_PING_URL", "--ping-url"),
+                ("DURABLE_INVENTORY_NOTIFY_URL", "--notify-url"),
+            ] {
+                let mut command = sync(&simulator, "postgres://localhost:1/d");
+                command.env(variable, &url);
+                let ended = searched(command);
+                assert_eq!(ended.code, Some(2), "{url}: {ended:#?}");
+                assert!(ended.stderr.contains(option), "{url}: {ended:#?}");
+            }
         }
     }
     assert!(listener.accept().is_err(), "nobody was asked for anything");
