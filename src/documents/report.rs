@@ -165,7 +165,7 @@ impl<'a> From<&'a Report> for ReportDocument<'a> {
             },
             attention: report.attention.iter().map(attention).collect(),
             last_run: report.last_run.as_ref().map(|run| LastRun {
-                run_id: run.run_id.into(),
+                run_id: run.run_id,
                 started_at: Time(run.started_at),
                 finished_at: run.finished_at.map(Time),
                 outcome: &run.outcome,
