@@ -132,7 +132,7 @@ async fn root_asks_no_program_of_somebody_else_for_users() {
     let data = Data::new();
     fs::create_dir(&data.dir).unwrap();
     give_away(&data.dir);
-    let mut command = bare(&["namespaces", "--data-dir"]);
+    let mut command = bare(&["migrate", "--data-dir"]);
     command.arg(&data.dir).env("PATH", planted.path());
     let ended: Ended = run(command);
     assert_eq!(planted.ran(), Vec::<String>::new(), "{ended:#?}");

@@ -113,7 +113,7 @@ async fn what_is_younger_stays() {
     assert_eq!(ended.code, Some(0), "{ended:#?}");
     assert_eq!(
         ended.stdout,
-        "dropped 0 intervals, 0 snapshots, 0 leftover rows and 0 runs\n"
+        "deleted 0 intervals, 0 snapshots, 0 leftover rows and 0 runs\n"
     );
     assert_eq!(everything(&recorded.database, &recorded.namespace).await, before);
     let ended = recorded.run(&["prune"]);
@@ -277,7 +277,7 @@ async fn a_namespace_that_a_run_holds_is_left_out() {
     recorded.sync(&["--namespace", "other"]);
     let some = recorded.prune(&[]);
     assert_eq!(some.code, Some(0), "{some:#?}");
-    assert!(some.stderr.contains("room is left out"), "{some:#?}");
+    assert!(some.stderr.contains("room is skipped"), "{some:#?}");
     assert_eq!(recorded.left().await, closed);
     hold.release();
     let running: Ended = running.wait_with_output().unwrap().into();

@@ -148,6 +148,6 @@ fn quota(limiter: &Arc<Limiter>, what: &str, findings: &mut Findings) -> Result<
                 &format!("{left} requests left in the current window"),
             )
         }
-        None => findings.right(what, "remaining requests not reported by the API"),
+        None => findings.skipped(what, "the API does not report how many requests are left"),
     }
 }

@@ -52,7 +52,7 @@ impl Findings {
         self.add("note", "NOTE", what, why)
     }
 
-    /// Something that could not be checked because of another problem.
+    /// Something that could not be checked.
     fn skipped(&mut self, what: &str, why: &str) -> Result<(), Failure> {
         self.add("skipped", "-", what, &format!("not checked: {why}"))
     }

@@ -7,7 +7,7 @@ use crate::text::number;
 
 /// Fewer days would be a few wide steps, which look like a long time.
 const FEWEST_DAYS: usize = 7;
-/// So many labels fit below the smallest chart.
+/// The number of labels that fit below the smallest chart.
 const MOST_TICKS: usize = 6;
 
 /// The days that all charts of a page have in common: those of the report, without the ones before the first snapshot.

@@ -38,7 +38,7 @@ fn pictures_are_drawn_from_the_first_recorded_day() {
     ];
     assert_eq!(bars(&busy, 3, true), "M0 18v-18m2 18v-6");
     assert_eq!(bars(&busy, 3, false), "M0 18v6m1-6v6m1-6v18");
-    assert_eq!((top(&days), moved_top(&days)), (100, 100));
+    assert_eq!((top(&days), moved_top(&days)), (100, 60));
     assert_eq!(
         course("chat_Room", &days),
         "chat_Room: from 50 objects with 0 holding data on 2026-11-02 to 100 objects with 25 holding data on 2026-11-04"
