@@ -203,7 +203,7 @@ async fn read(
 
 /// The token in the output: JSON with a field for it, or one line of text. No error quotes the output.
 fn token_in(stdout: &[u8]) -> Result<SecretString, String> {
-    let text = std::str::from_utf8(stdout).map_err(|_| "printed something else than UTF-8 text".to_owned())?;
+    let text = std::str::from_utf8(stdout).map_err(|_| "printed text that is not UTF-8".to_owned())?;
     let text = text.trim_start_matches('\u{feff}').trim();
     if text.is_empty() {
         return Err("printed nothing: it has to print the token to stdout".to_owned());
@@ -221,7 +221,7 @@ fn token_in(stdout: &[u8]) -> Result<SecretString, String> {
     match !token.is_empty() && token.chars().all(is_in_a_token) {
         true => Ok(token.into()),
         false => Err(
-            "printed something else than a token, which has only letters, digits, '-', '.', '_', '~', '+', '/' and '='"
+            "printed something other than a token, which has only letters, digits, '-', '.', '_', '~', '+', '/' and '='"
                 .to_owned(),
         ),
     }
@@ -232,7 +232,7 @@ fn token_in_json(text: &str) -> Result<String, String> {
     let object = match value {
         Value::String(token) => return Ok(token),
         Value::Object(object) => object,
-        _ => return Err("printed JSON that is no object".to_owned()),
+        _ => return Err("printed JSON that is not an object".to_owned()),
     };
     let found = TOKEN_FIELDS.iter().find_map(|field| object.get(*field)?.as_str());
     match found {
@@ -298,12 +298,15 @@ mod tests {
             ("true", "printed nothing"),
             ("echo ' '", "printed nothing"),
             ("echo s3cr3t-1; echo s3cr3t-2", "printed 2 lines"),
-            ("echo my s3cr3t", "printed something else than a token"),
-            ("printf 's3cr3t\\033[2J'", "printed something else than a token"),
-            ("printf '\\377\\376s3cr3t'", "printed something else than UTF-8"),
+            ("echo my s3cr3t", "printed something other than a token"),
+            ("printf 's3cr3t\\033[2J'", "printed something other than a token"),
+            ("printf '\\377\\376s3cr3t'", "printed text that is not UTF-8"),
             (r#"echo '{"token": "s3cr3t'"#, "printed damaged JSON"),
-            (r#"echo '{"token": "s3cr3t a"}'"#, "printed something else than a token"),
-            (r#"echo '{"token": ""}'"#, "printed something else than a token"),
+            (
+                r#"echo '{"token": "s3cr3t a"}'"#,
+                "printed something other than a token",
+            ),
+            (r#"echo '{"token": ""}'"#, "printed something other than a token"),
             (r#"echo '{"token": 12, "other": "s3cr3t"}'"#, "without a token"),
             (
                 r#"echo '{"type": "api_key", "key": "s3cr3t", "email": "a@b"}'"#,

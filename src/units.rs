@@ -20,9 +20,9 @@ const LONGEST: Duration = Duration::from_secs(36_500 * 24 * 60 * 60);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidDuration {
-    #[error("a duration is a whole number and a unit (ms, s, m, h or d), such as 300s, 15m, 36h or 180d")]
+    #[error("a duration has one or more numbers with units (ms, s, m, h, d or w), such as 15m, 1h30m or 180d")]
     Shape,
-    #[error("a duration needs a unit (ms, s, m, h or d), such as 300s")]
+    #[error("a duration needs a unit (ms, s, m, h, d or w), such as 300s")]
     NoUnit,
     #[error("a duration must be longer than zero")]
     Zero,

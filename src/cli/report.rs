@@ -15,7 +15,8 @@ there is none that old. Days are in UTC.
 
 A namespace needs attention for one of these reasons:
   held     a snapshot is held for review
-  failed   its last sync failed
+  failed   its last sync failed: responses contradicted each other, or the
+           stored rows did not match (an interrupted sync does not count)
   stale    its latest snapshot is older than --stale-after
   missing  the account no longer lists it, and its object list returns 404
   growth   in the last day it grew by at least --growth-floor objects, and by

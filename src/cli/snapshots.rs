@@ -57,7 +57,7 @@ Examples:
         #[command(flatten)]
         held: HeldArg,
     },
-    /// Discard a held snapshot; the inventory stays as it was
+    /// Discard a held snapshot; the record does not change
     #[command(after_long_help = "\
 Examples:
   durable-inventory snapshots discard 42

@@ -14,7 +14,7 @@ use crate::units::{self, Cursors, Quota, parse_duration};
 
 #[derive(Debug, Clone, Default, Args)]
 #[command(after_long_help = "\
-A duration is a whole number and a unit: 500ms, 300s, 15m, 36h, 180d.
+A duration has one or more numbers with units: 500ms, 15m, 1h30m, 36h, 2w.
 
 Exit codes, the first that applies:
   2    wrong usage or configuration, or no namespace matched

@@ -92,7 +92,7 @@ impl Error {
             }
             ErrorKind::NotFound if matches!(subject, Subject::Accounts) => ": check the API base URL",
             ErrorKind::NotFound => ": check the account id and the API base URL",
-            ErrorKind::CursorRefused => ": the listing can't be resumed here and must start over",
+            ErrorKind::CursorRefused => ": the listing can't be resumed here",
             _ => "",
         };
         Self {

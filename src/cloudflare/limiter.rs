@@ -66,8 +66,8 @@ pub(super) struct LongPause {
 /// The sentence about a 429.
 const PAUSED: &str = "the API asked this token to pause";
 /// The sentence about the `Ratelimit` headers.
-const HELD: &str = "the token's quota is nearly used up, and the rest is left for other programs: find out which ones use it, or \
-     raise --quota-share";
+const HELD: &str =
+    "the token's quota is nearly used up, and the rest is left for other programs: find out which ones use it";
 
 /// Longer times between two requests are worth a warning.
 const LONG_SPACING: Duration = Duration::from_secs(60);

@@ -21,7 +21,7 @@ pub enum ProxyError {
     #[error("not the URL of a proxy: write it like http://USER:PASSWORD@HOST:PORT")]
     NotAUrl,
     #[error(
-        "no proxy can be used by this scheme: use http://, https://, socks5h:// (the proxy resolves names), socks5://, socks4a:// or socks4://"
+        "unsupported proxy scheme: use http://, https://, socks5h:// (the proxy resolves names), socks5://, socks4a:// or socks4://"
     )]
     Scheme,
     #[error(

@@ -144,7 +144,7 @@ fn chosen(listing: AccountListing) -> Result<AccountId, Failure> {
                 .to_owned()
         }
         (accounts, None) => format!("no account is named, and these credentials see {}", accounts.len()),
-        (_, Some(doubt)) => format!("no account is named, and the list of accounts may be cut short: {}", visible(&doubt)),
+        (_, Some(doubt)) => format!("no account is named, and the list of accounts may be incomplete: {}", visible(&doubt)),
     };
     let shown = accounts
         .iter()

@@ -124,7 +124,7 @@ async fn decide(settings: &Settings<'_>, decision: &SnapshotDecision) -> Result<
         if by_number.is_none() && !question::can_be_asked() {
             return Err(Failure {
                 message: format!(
-                    "without a terminal to ask on, the snapshot's number is needed: `{}`",
+                    "there is no terminal to ask for confirmation: name the snapshot by its number: `{}`",
                     decision.command(held.snapshot_id)
                 ),
                 exit_code: 2,

@@ -85,14 +85,14 @@ pub enum ConfigError {
     AddressForPath { origin: Origin },
     #[error("{origin}: {variable} is not set or empty: set it, or change the name here")]
     VariableNotSet { origin: Origin, variable: String },
-    #[error("{origin}: set without {missing}: set that too, or use a token instead of both")]
+    #[error("{origin}: {missing} is not set: set it too, or use a token instead of both")]
     HalfAPair { origin: Origin, missing: &'static str },
     #[error("{origin}: a quotation mark is not closed")]
     UnclosedQuote { origin: Origin },
     #[error("{origin}: names no program: write the program and its arguments, such as wrangler auth token --json")]
     NoProgram { origin: Origin },
     #[error(
-        "{origin}: not run, because other users can change {} and so what runs: run `chmod go-w {}`",
+        "{origin}: not run, because other users can change {}, and so choose the program that runs: run `chmod go-w {}`",
         file.display(),
         shell_word(&file.to_string_lossy())
     )]

@@ -23,7 +23,7 @@ pub enum StoreError {
     Unreachable { place: String, source: DatabaseFault },
 
     #[error(
-        "the database at {place} does not offer TLS, so the password and the inventory would be sent unencrypted: \
+        "the database at {place} does not offer TLS, so the password and the record would be sent unencrypted: \
          enable TLS on the server, or, on a trusted network, add sslmode=disable to the database's URL"
     )]
     NoTls { place: String },
@@ -82,7 +82,7 @@ pub enum StoreError {
         asked: String,
     },
 
-    #[error("the inventory is inconsistent: {what}")]
+    #[error("the record is inconsistent: {what}")]
     Inconsistent { what: String },
 
     #[error(
@@ -111,7 +111,7 @@ pub enum StoreError {
     )]
     TransactionPooler,
 
-    #[error("the inventory contains an invalid namespace id or account id: {text:?}")]
+    #[error("the record contains an invalid namespace id or account id: {text:?}")]
     InvalidId { text: String },
 
     #[error("{asked} is in the future: the latest possible time is {known_until}")]

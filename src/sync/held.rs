@@ -15,17 +15,17 @@ pub enum DecideError {
     NoSuchSnapshot(i32),
     #[error("snapshot {id} of {namespace} {why}")]
     NotHeld { id: i32, namespace: String, why: String },
-    #[error("no snapshot of {0} is held: nothing is to be decided about it")]
+    #[error("{0} has no held snapshot, so there is nothing to decide")]
     NoneHeld(String),
     #[error("several namespaces called {name} have a held snapshot: {}", .commands.join(", "))]
     SeveralHeld { name: String, commands: Vec<String> },
-    #[error("another run is at work on {0} right now: try again when it has ended")]
+    #[error("another run is syncing {0}: try again when that run has ended")]
     Busy(String),
     #[error("a newer snapshot of {0} was published since this one was held back: it was dropped as superseded")]
     Stale(String),
     #[error(
-        "the stored objects of {0} and the snapshot's changes do not give what the walk saw, so nothing was changed; \
-         `durable-inventory sync --rebuild` mends the record"
+        "the stored objects of {0} and the snapshot's changes do not give what the walk saw, so nothing was changed: \
+         `durable-inventory sync --rebuild` repairs the current objects"
     )]
     Mismatch(String),
     #[error("no namespace {0} is recorded: `durable-inventory namespaces` lists them")]
@@ -34,7 +34,9 @@ pub enum DecideError {
     Ambiguous(String),
     #[error("several namespaces are called {name}: give the id of the one that is meant, {}", .ids.join(" or "))]
     SharedName { name: String, ids: Vec<String> },
-    #[error("namespace {0} is not missing: only one that is no longer listed, and answers 404, can be retired")]
+    #[error(
+        "namespace {0} is not missing: only a namespace that is no longer listed, and whose object list returns 404, can be retired"
+    )]
     NotMissing(String),
     #[error(
         "namespace {0} is not waiting to be marked as missing: `accept-missing` is for namespaces that a run reported as \
@@ -42,8 +44,8 @@ pub enum DecideError {
     )]
     NotVanished(String),
     #[error(
-        "the namespace list of account {account} may be cut short, so nothing was marked: {doubt}; try again later, and if \
-         this stays so, check the API base URL"
+        "the namespace list of account {account} may be incomplete, so nothing was marked: {doubt}; retry later, and if \
+         this persists, check the API base URL"
     )]
     DoubtfulList { account: String, doubt: String },
     #[error(transparent)]
@@ -164,9 +166,9 @@ async fn namespace_of_held(store: &Store, snapshot_id: i32, decision: Decision) 
         "held" => return Ok((namespace.key, label)),
         "complete" => "is published already".to_owned(),
         "discarded" => "was discarded".to_owned(),
-        "failed" => "is of a walk that failed: it can't be published".to_owned(),
+        "failed" => "comes from a failed walk and can't be published".to_owned(),
         "superseded" => superseded_by(store, namespace.key, snapshot_id, decision).await?,
-        _ => "is of a walk that has not come to its end: nothing is to be decided about it".to_owned(),
+        _ => "is not complete yet, so there is nothing to decide".to_owned(),
     };
     Err(DecideError::NotHeld {
         id: snapshot_id,

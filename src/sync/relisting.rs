@@ -76,7 +76,7 @@ impl Relisting {
             Err(error) => chain(&error),
         };
         let (namespace, name) = (&namespace.id, shown(namespace.label()));
-        warn!(account = %account.id, %namespace, name, "not found, and the namespace list does not show whether it was \
+        warn!(account = %account.id, %namespace, name, "its object list returned 404, but the namespace list could not confirm that it was \
                                                         removed: {unknown}");
         Relisted::Unknown
     }

@@ -94,12 +94,12 @@ fn hold(vanished: &mut [&mut Walked<'_>], gone: usize, all: usize) -> MassVanish
     let account: AccountId = vanished[0].planned.account.id.clone();
     let why = format!(
         "{gone} of {all} namespaces vanished at once: they are no longer listed, and their object lists return 404. \
-         The token may see less than before, so none is marked as missing: {names}. If they were removed, run \
+         The token may have lost permissions, so none is marked as missing: {names}. If they were removed, run \
          `durable-inventory namespaces accept-missing`; otherwise give the token access to them again"
     );
     warn!(target: SUMMARIZED, account = %account, "{why}");
     for one in vanished {
-        let why = "neither listed nor found, but not marked as missing, because many namespaces vanished at once";
+        let why = "no longer listed, and its object list returns 404, but not marked as missing, because many namespaces vanished at once";
         one.outcome.error = Some(why.to_owned());
     }
     MassVanishing { account, why }

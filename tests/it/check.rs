@@ -35,7 +35,7 @@ async fn where_all_is_right_it_says_so_and_writes_nothing() {
         "ok     token",
         "ok     permission",
         "ok     namespaces",
-        "ok     quota",
+        "-      quota",
         "ok     clock",
     ];
     assert_eq!(lines(&ended), all);

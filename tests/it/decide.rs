@@ -165,7 +165,7 @@ async fn a_newer_walk_supersedes_what_is_held_and_is_judged_by_itself() {
     // Its walk failed.
     simulator.fault(&namespace, When::Always, Fault::cursors_differ());
     let failed = run(sync(&simulator, &database, &[])).json()["namespaces"][0]["snapshot_id"].to_string();
-    replaced(&failed, "is of a walk that failed");
+    replaced(&failed, "comes from a failed walk");
 }
 
 #[tokio::test]

@@ -53,7 +53,7 @@ async fn cursors_that_the_service_forgot() {
     simulator.fault(&id, When::Nth(1), Fault::RefuseCursor);
     go_on(&simulator, &database.options, &[]);
     witness.check_end(&simulator, &database.options).await;
-    assert_given_up(&given_up(&database.options).await, "starts over");
+    assert_given_up(&given_up(&database.options).await, "starting over");
 }
 
 #[tokio::test]

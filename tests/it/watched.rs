@@ -140,7 +140,9 @@ async fn metrics_that_cannot_be_written_fail_nothing() {
     ));
     assert_eq!(ended.code, Some(0), "{ended:#?}");
     assert!(
-        ended.stderr.contains("/no-such-folder/a.prom: it could not be written"),
+        ended
+            .stderr
+            .contains("/no-such-folder/a.prom: could not write the file"),
         "{ended:#?}"
     );
 }

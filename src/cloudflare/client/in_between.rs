@@ -31,7 +31,7 @@ pub(super) fn excerpt(body: &[u8]) -> String {
 /// so.
 pub(super) fn sender(status: u16, is_challenge: bool, body: &[u8]) -> &'static str {
     match edge_error(body) {
-        _ if is_challenge => "a firewall asks for a browser, and the API did not respond",
+        _ if is_challenge => "a firewall requires a browser check, so the request did not reach the API",
         Some(RATE_LIMITED) => "Cloudflare's rate limit responded (error 1015), not the API",
         Some(BLOCKED_SIGNATURE) => {
             "a firewall blocks this program by its signature (error 1010), and the API did not respond"

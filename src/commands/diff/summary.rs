@@ -73,7 +73,7 @@ fn unknown(label: &str, rows: &BTreeMap<u32, u64>, there: &Operand, other: &Oper
         more => format!(" and {} others", number(more as u64)),
     };
     let why = match other {
-        Operand::Moment(_) => "the database does not have their namespace",
+        Operand::Moment(_) => "no record of their namespace",
         Operand::Place(_) => "without names, --namespace and --account cannot select their namespace",
     };
     let objects = number(rows.values().sum());

@@ -34,11 +34,11 @@ fn of_the_environment() {
         ),
         (
             bare().variable("CLOUDFLARE_EMAIL", "a@b"),
-            "CLOUDFLARE_EMAIL: set without CLOUDFLARE_API_KEY: set that too, or use a token instead of both",
+            "CLOUDFLARE_EMAIL: CLOUDFLARE_API_KEY is not set: set it too, or use a token instead of both",
         ),
         (
             bare().variable("CLOUDFLARE_API_KEY", "k"),
-            "CLOUDFLARE_API_KEY: set without CLOUDFLARE_EMAIL: set that too, or use a token instead of both",
+            "CLOUDFLARE_API_KEY: CLOUDFLARE_EMAIL is not set: set it too, or use a token instead of both",
         ),
         (
             bare()
@@ -185,7 +185,7 @@ fn of_the_way_to_the_api() {
     let cases = [
         (
             given_account().variable("https_proxy", "ftp://h"),
-            "https_proxy: no proxy can be used by this scheme",
+            "https_proxy: unsupported proxy scheme: use",
         ),
         (
             given_account().variable("ALL_PROXY", "http://[bad"),
@@ -312,7 +312,7 @@ fn of_the_file_as_such() {
         ),
         (
             toml("retry_for = '5'"),
-            "inventory.toml:1: retry_for: a duration needs a unit (ms, s, m, h or d), such as 300s",
+            "inventory.toml:1: retry_for: a duration needs a unit (ms, s, m, h, d or w), such as 300s",
         ),
         (
             toml("quota = '5'"),
@@ -385,12 +385,12 @@ fn of_accounts() {
         ),
         (
             account("email = 'a@b'"),
-            "inventory.toml:3: accounts.email: set without api_key_file or api_key_env: set that too, or use a token \
+            "inventory.toml:3: accounts.email: api_key_file or api_key_env is not set: set it too, or use a token \
              instead of both",
         ),
         (
             account("api_key_env = 'K'"),
-            "inventory.toml:3: accounts.api_key_env: set without email: set that too, or use a token instead of both",
+            "inventory.toml:3: accounts.api_key_env: email is not set: set it too, or use a token instead of both",
         ),
         (
             account("api_token_env = 'CF_TOKEN_A'"),

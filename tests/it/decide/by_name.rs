@@ -87,7 +87,7 @@ async fn without_a_terminal_a_name_is_answered_with_the_command() {
         assert!(ended.stderr.contains(&command), "{ended:#?}");
     }
     for (args, told) in [
-        (["snapshots", "discard", "kept"], "no snapshot of kept is held"),
+        (["snapshots", "discard", "kept"], "kept has no held snapshot"),
         (
             ["snapshots", "discard", "chat_room"],
             "no namespace chat_room is recorded",

@@ -325,9 +325,7 @@ async fn rows_that_a_filter_leaves_out_for_want_of_a_name_are_told() {
     for args in [&["latest", "--namespace", "chat_*"][..], &[&recorded.second.snapshot]] {
         let ended = recorded.diff(&[&[foreign.as_str()], args].concat());
         assert_eq!(ended.code, Some(0), "{ended:#?}");
-        let told = format!(
-            "{objects} objects in {foreign} are not compared: the database does not have their namespace dashed-id\n"
-        );
+        let told = format!("{objects} objects in {foreign} are not compared: no record of their namespace dashed-id\n");
         assert!(ended.stderr.contains(&told), "{args:?}: {}", ended.stderr);
     }
     // Files have no names.

@@ -218,7 +218,7 @@ async fn a_malformed_line_is_named_and_skipped() {
         ),
         (
             "CLOUDFLARE_EMAIL=s3cret",
-            ".env:2: CLOUDFLARE_EMAIL: set without CLOUDFLARE_API_KEY",
+            ".env:2: CLOUDFLARE_EMAIL: CLOUDFLARE_API_KEY is not set",
         ),
     ] {
         let folder = folder_with(format!("\n{line}\n"), 0o600);

@@ -68,7 +68,7 @@ async fn it_prints_text_or_json_and_runs_without_a_shell() {
         let ended = run(command(&folder, &simulator, &database, SYNC, given));
         assert_eq!(ended.code, Some(2), "{given}: {ended:#?}");
         assert!(
-            ended.stderr.contains("printed something else than a token"),
+            ended.stderr.contains("printed something other than a token"),
             "{given}: {ended:#?}"
         );
     }
@@ -317,7 +317,7 @@ async fn it_excludes_other_credentials_and_files_of_others() {
     }
     for mode in [0o664, 0o646] {
         let ended = by_file("token_command = ['cat', 'token']", mode);
-        let problem = "accounts.token_command: not run, because other users can change inventory.toml and so what runs: run `chmod go-w inventory.toml`";
+        let problem = "accounts.token_command: not run, because other users can change inventory.toml, and so choose the program that runs: run `chmod go-w inventory.toml`";
         refused(&ended, problem);
     }
 }

@@ -51,7 +51,10 @@ async fn other_services_are_not_reached_past_a_proxy_either() {
             .env("CLOUDFLARE_API_BASE_URL", &plain)
             .env("HTTPS_PROXY", "ftp://127.0.0.1");
         let error = refused(&service.simulator, command);
-        assert!(error.contains("HTTPS_PROXY: no proxy can be used"), "{args:?}: {error}");
+        assert!(
+            error.contains("HTTPS_PROXY: unsupported proxy scheme"),
+            "{args:?}: {error}"
+        );
     }
 }
 

@@ -220,7 +220,7 @@ async fn a_response_from_elsewhere_is_retried_and_quoted() {
             let page = Answer::new(403, "text/html", "<title>Just a moment...</title>");
             answer(s, n, page.header("cf-mitigated", "challenge"));
         })
-        .logs("a firewall asks for a browser"),
+        .logs("a firewall requires a browser check"),
         passes("signature", |s, n| answer(s, n, Answer::new(403, "text/plain", "error code: 1010")))
             .logs("blocks this program by its signature (error 1010)"),
         passes("rate limit", |s, n| {

@@ -177,7 +177,7 @@ async fn no_response_and_no_window_is_waited_for_without_end() {
             "page 2",
             "the token's quota is nearly used up",
             "gave up before the first attempt",
-            "43200 s",
+            "the pause lasts another",
         ])
         .logs("no requests until the next window"),
     ])

@@ -160,7 +160,7 @@ async fn three_responses_from_elsewhere_are_final_before_the_api_responded() {
     let (.., words) = error_of([ray(), ray(), ray()], None).await;
     assert!(
         words.contains(
-            "a firewall asks for a browser, and the API did not respond: HTTP 403, no content type: \
+            "a firewall requires a browser check, so the request did not reach the API: HTTP 403, no content type: \
              \"Just a moment...\", CF-RAY 8f1e2d3c4b5a6978-FRA: "
         ),
         "{words}"
