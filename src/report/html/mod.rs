@@ -1,7 +1,7 @@
 //! A report as one HTML page that loads nothing: style and script are inline, and its Content-Security-Policy allows
 //! only those two, by their hash. Without the script the page has all figures of the latest day, the totals by day and
 //! the charts that matter most. The script adds sorting, a filter, the other charts and the numbers of every day, from
-//! [`data`].
+//! `data`.
 //!
 //! Names are untrusted text: maud escapes HTML, `text::shown` escapes what could reorder or hide text, and `bdi`
 //! isolates right-to-left names. The script makes text of them only.
