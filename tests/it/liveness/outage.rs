@@ -149,12 +149,14 @@ async fn an_outage_of_ten_minutes_costs_one_run_ten_minutes() {
         },
     };
     let mut session = PgConnection::connect_with(&database.options).await.unwrap();
-    let (stop, progress, began) = (Shutdown::default(), Progress::default(), Instant::now());
+    let (stop, progress) = (Shutdown::default(), Progress::default());
+    let (began, really) = (Instant::now(), std::time::Instant::now());
     let summary = tokio::select! {
         summary = sync::sync(&store, &accounts, &settings, &stop, &progress) => summary.unwrap(),
         never = hold_the_clock(&simulator, &limiter, &outage, &mut session) => never,
     };
     let waited = began.elapsed();
+    let advanced = waited.saturating_sub(really.elapsed());
 
     assert_eq!(summary.namespaces.len(), NAMESPACES);
     for namespace in &summary.namespaces {
@@ -184,9 +186,9 @@ async fn an_outage_of_ten_minutes_costs_one_run_ten_minutes() {
         "{} requests during the outage",
         lost.len()
     );
-    // The walks themselves take seconds.
-    let most = OUTAGE + LONGEST_WAIT + Duration::from_secs(25);
-    assert!((OUTAGE..most).contains(&waited), "{waited:?}");
+    assert!(waited >= OUTAGE, "{waited:?}");
+    // What the walks themselves take depends on the machine, and is no wait.
+    assert!(advanced < OUTAGE + LONGEST_WAIT + STEP, "{advanced:?} of {waited:?}");
     report(&format!(
         "an outage of {OUTAGE:?} among {NAMESPACES} namespaces: the run took {waited:.0?}, with {} requests lost and {} pages",
         lost.len(),
