@@ -105,6 +105,16 @@ pub fn number(n: u64) -> String {
     HumanCount(n).to_string()
 }
 
+/// The first `most` names, sanitized, and how many more there are.
+pub fn first_names<'a>(names: impl ExactSizeIterator<Item = &'a str>, most: usize) -> String {
+    let more = names.len().saturating_sub(most);
+    let first: Vec<_> = names.take(most).map(shown).collect();
+    match more {
+        0 => first.join(", "),
+        more => format!("{} and {} more", first.join(", "), number(more as u64)),
+    }
+}
+
 /// Formats a duration for people, rounded down to the largest unit that fits: 59 s, 15 min, 12 h, 2 d.
 pub fn rounded(duration: Duration) -> String {
     let seconds = duration.as_secs();

@@ -71,14 +71,19 @@ impl Credentials {
 
     /// What the next request carries.
     pub(super) async fn current(&self) -> Result<Sent, Error> {
-        match self {
-            Self::Token(token) => sent(headers_of_token(token)?, token, 0),
-            Self::Key { email, key } => sent(headers_of_key(email, key)?, key, 0),
+        let (headers, secret, generation) = match self {
+            Self::Token(token) => (headers_of_token(token)?, token.clone(), 0),
+            Self::Key { email, key } => (headers_of_key(email, key)?, key.clone(), 0),
             Self::Printed(printed) => {
                 let (token, generation) = printed.current().await.map_err(|error| Error::setup(error, None))?;
-                sent(headers_of_token(&token)?, &token, generation)
+                (headers_of_token(&token)?, token, generation)
             }
-        }
+        };
+        Ok(Sent {
+            headers,
+            secret,
+            generation,
+        })
     }
 
     /// Fails if a header can't carry them. A token that is not printed yet is not checked.
@@ -104,14 +109,6 @@ impl Credentials {
             printed.note_accepted(sent.generation);
         }
     }
-}
-
-fn sent(headers: HeaderMap, secret: &SecretString, generation: u64) -> Result<Sent, Error> {
-    Ok(Sent {
-        headers,
-        secret: secret.clone(),
-        generation,
-    })
 }
 
 fn headers_of_token(token: &SecretString) -> Result<HeaderMap, Error> {

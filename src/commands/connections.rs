@@ -115,6 +115,17 @@ impl Connections {
     }
 }
 
+/// The configuration of a command, and its accounts with their limiters.
+pub async fn connect(
+    settings: &Settings<'_>,
+    args: &SyncArgs,
+) -> Result<(SyncConfig, Vec<(Account, Arc<Limiter>)>), Failure> {
+    let mut connections = Connections::default();
+    let config = connections.configuration(settings, args).await?;
+    let accounts = connections.accounts(&config).await?;
+    Ok((config, accounts))
+}
+
 fn report_dot_env(settings: &Settings<'_>) {
     let report = settings.dot_env_report();
     for problem in &report.problems {

@@ -9,7 +9,7 @@ use durable_inventory::text::shown;
 
 use super::filter::Filter;
 use super::store::{nothing_recorded, with_record};
-use crate::terminal::table::Kind::{Left, Name};
+use crate::terminal::table::ColumnKind::{Left, Name};
 use crate::terminal::table::{Heading, table};
 use crate::terminal::times::for_people;
 use crate::terminal::{self, Failure};

@@ -4,16 +4,15 @@ use durable_inventory::cli::{NamespaceDecision, NamespacesArgs, OutputFormat, Sy
 use durable_inventory::config::Settings;
 use durable_inventory::documents::NamespaceLine;
 use durable_inventory::model::AccountId;
-use durable_inventory::store::{NOTHING_RECORDED, NamespaceRecord};
+use durable_inventory::store::NamespaceRecord;
 use durable_inventory::sync::{self, MissingVerdict};
 use durable_inventory::text::{shown, visible};
 
-use super::connections::Connections;
+use super::connections::connect;
 use super::filter::Filter;
 use super::signals::stopped;
-use super::store::{nothing_recorded, until, with_record};
-use crate::terminal::suggested::complete;
-use crate::terminal::table::Kind::{Left, Name, Right};
+use super::store::{nothing_recorded, nothing_to_show, until, with_record};
+use crate::terminal::table::ColumnKind::{Left, Name, Right};
 use crate::terminal::table::{Heading, number, table};
 use crate::terminal::times::for_people;
 use crate::terminal::{self, Failure};
@@ -31,7 +30,7 @@ pub async fn run(settings: &Settings<'_>, args: &NamespacesArgs) -> Result<u8, F
     rows.retain(|row| filter.selects_record(row));
     let text = match args.output.format() {
         OutputFormat::Json => terminal::json_lines(rows.iter().map(NamespaceLine::from))?,
-        OutputFormat::Text if rows.is_empty() => complete(&format!("{NOTHING_RECORDED}\n")).into_owned(),
+        OutputFormat::Text if rows.is_empty() => nothing_to_show(),
         OutputFormat::Text => as_text(&rows),
     };
     terminal::out(&text)?;
@@ -106,13 +105,7 @@ async fn decide(settings: &Settings<'_>, decision: &NamespaceDecision) -> Result
 
 /// Exits 1 if a namespace was not marked.
 async fn accept_missing(settings: &Settings<'_>, ids: &[String]) -> Result<u8, Failure> {
-    let connected = async {
-        let mut connections = Connections::default();
-        let config = connections.configuration(settings, &SyncArgs::default()).await?;
-        let accounts = connections.accounts(&config).await?;
-        Ok((config, accounts))
-    };
-    let (config, accounts) = until(&stopped()?, connected).await?;
+    let (config, accounts) = until(&stopped()?, connect(settings, &SyncArgs::default())).await?;
     let accounts: Vec<_> = accounts.into_iter().map(|(account, _)| account).collect();
     let decided = with_record(config.store, 3, async |store| {
         sync::accept_missing(store, &accounts, ids)

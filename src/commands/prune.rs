@@ -4,15 +4,13 @@ use durable_inventory::cli::{OutputFormat, PruneArgs};
 use durable_inventory::config::Settings;
 use durable_inventory::documents::PruneDocument;
 use durable_inventory::prune::{self, Dropped, Outcome, Pruned, PrunedNamespace};
-use durable_inventory::store::NOTHING_RECORDED;
 use durable_inventory::text::shown;
 use tracing::warn;
 
 use super::filter::Filter;
-use super::store::with_record;
+use super::store::{nothing_to_show, with_record};
 use crate::terminal::look::Look;
-use crate::terminal::suggested::complete;
-use crate::terminal::table::Kind::{Left, Name, Right};
+use crate::terminal::table::ColumnKind::{Left, Name, Right};
 use crate::terminal::table::{Heading, number, table};
 use crate::terminal::times::for_people;
 use crate::terminal::{self, Failure};
@@ -34,7 +32,7 @@ pub async fn run(settings: &Settings<'_>, args: &PruneArgs) -> Result<u8, Failur
     let pruned = pruned.await?.unwrap_or_default();
     let text = match args.output.format() {
         OutputFormat::Json => terminal::json(PruneDocument::new(&pruned, args.dry_run))?,
-        OutputFormat::Text if pruned.namespaces.is_empty() => complete(&format!("{NOTHING_RECORDED}\n")).into_owned(),
+        OutputFormat::Text if pruned.namespaces.is_empty() => nothing_to_show(),
         OutputFormat::Text => as_text(&pruned, args.dry_run),
     };
     terminal::out(&text)?;

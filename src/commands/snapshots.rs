@@ -5,16 +5,16 @@ use durable_inventory::cli::{OutputFormat, SnapshotDecision, SnapshotsArgs};
 use durable_inventory::config::Settings;
 use durable_inventory::documents::SnapshotLine;
 use durable_inventory::model::label;
-use durable_inventory::store::{FoundSnapshots, NOTHING_RECORDED, SnapshotRow, StoreError};
+use durable_inventory::store::{FoundSnapshots, SnapshotRow, StoreError};
 use durable_inventory::sync::{self, Decision};
 use durable_inventory::text::shown;
 use tracing::info;
 
 use super::filter::Filter;
-use super::store::{nothing_recorded, with_record};
+use super::store::{nothing_recorded, nothing_to_show, with_record};
 use crate::terminal::look::Look;
 use crate::terminal::suggested::complete;
-use crate::terminal::table::Kind::{Left, Name, Right, Status};
+use crate::terminal::table::ColumnKind::{Left, Name, Right, Status};
 use crate::terminal::table::{Heading, number, table};
 use crate::terminal::times::for_people;
 use crate::terminal::{self, Failure, question};
@@ -44,7 +44,7 @@ pub async fn run(settings: &Settings<'_>, args: &SnapshotsArgs) -> Result<u8, Fa
     let text = match args.output.format() {
         OutputFormat::Json => terminal::json_lines(rows.iter().map(SnapshotLine::from))?,
         OutputFormat::Text if rows.is_empty() && !args.status.is_empty() => "no snapshot matches\n".to_owned(),
-        OutputFormat::Text if rows.is_empty() => complete(&format!("{NOTHING_RECORDED}\n")).into_owned(),
+        OutputFormat::Text if rows.is_empty() => nothing_to_show(),
         OutputFormat::Text => complete(&as_text(&rows)).into_owned(),
     };
     terminal::out(&text)?;

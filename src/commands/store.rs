@@ -14,6 +14,7 @@ use tracing::info;
 
 use super::signals::stopped;
 use crate::terminal::Failure;
+use crate::terminal::suggested::complete;
 
 /// The server with the record. A private one runs at least until this is left.
 pub struct StoreServer {
@@ -68,6 +69,11 @@ pub fn is_new(config: &StoreConfig) -> bool {
         StoreLocation::Url(_) => false,
         StoreLocation::Private(settings) => managed_postgres::has_data(settings).is_ok_and(|has_data| !has_data),
     }
+}
+
+/// The text of a command that has nothing to show.
+pub fn nothing_to_show() -> String {
+    complete(&format!("{NOTHING_RECORDED}\n")).into_owned()
 }
 
 /// The failure of a command that can do nothing without a record.

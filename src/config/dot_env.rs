@@ -168,7 +168,7 @@ impl DotEnv {
     }
 
     /// Keeps the last value of a name, as most programs that read such files do.
-    fn keep(&mut self, entry: Entry<'_>, line: usize) {
+    fn keep(&mut self, entry: Assignment<'_>, line: usize) {
         let Some(name) = NAMES.into_iter().find(|name| *name == entry.name) else {
             return;
         };
@@ -198,7 +198,7 @@ fn told(path: &Path, malformed: &[usize]) -> String {
 }
 
 /// A variable, and the number of lines that it takes.
-struct Entry<'a> {
+struct Assignment<'a> {
     name: &'a str,
     value: String,
     lines: usize,
@@ -208,7 +208,7 @@ struct Entry<'a> {
 struct Malformed;
 
 /// The variable in the first of these lines, if it has one. Nothing is substituted in its value.
-fn entry<'a>(lines: &[&'a str]) -> Result<Option<Entry<'a>>, Malformed> {
+fn entry<'a>(lines: &[&'a str]) -> Result<Option<Assignment<'a>>, Malformed> {
     let line = lines.first().map_or("", |line| line.trim());
     if line.is_empty() || line.starts_with('#') {
         return Ok(None);
@@ -224,7 +224,7 @@ fn entry<'a>(lines: &[&'a str]) -> Result<Option<Entry<'a>>, Malformed> {
         Some(quote @ ('"' | '\'' | '`')) => quoted(quote, &value[1..], &lines[1..]).ok_or(Malformed)?,
         _ => (unquoted(value).to_owned(), 1),
     };
-    Ok(Some(Entry { name, value, lines }))
+    Ok(Some(Assignment { name, value, lines }))
 }
 
 /// A comment begins with a `#` at the start or after white space.

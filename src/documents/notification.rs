@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::Version;
-use super::report::{Attention, attention};
+use super::report::{AttentionEntry, attention};
 use crate::report;
 use crate::store::RunOutcome;
 
@@ -19,7 +19,7 @@ pub struct NotificationDocument<'a> {
     outcome: &'static str,
     exit_code: u8,
     /// The most urgent first.
-    attention: Vec<Attention<'a>>,
+    attention: Vec<AttentionEntry<'a>>,
 }
 
 impl<'a> NotificationDocument<'a> {

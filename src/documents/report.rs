@@ -21,7 +21,7 @@ pub struct ReportDocument<'a> {
     missing: Missing,
     retired: Retired,
     /// The most urgent first.
-    attention: Vec<Attention<'a>>,
+    attention: Vec<AttentionEntry<'a>>,
     last_run: Option<LastRun<'a>>,
     namespaces: Vec<Namespace<'a>>,
 }
@@ -53,8 +53,8 @@ struct Retired {
 }
 
 #[derive(Debug, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub(super) struct Attention<'a> {
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Attention"))]
+pub(super) struct AttentionEntry<'a> {
     /// held, failed, stale, missing or growth.
     trouble: &'static str,
     /// Null for a run.
@@ -179,16 +179,15 @@ impl<'a> From<&'a Report> for ReportDocument<'a> {
     }
 }
 
-pub(super) fn attention(entry: &report::Attention) -> Attention<'_> {
-    let unless_empty = |id: &'_ String| !id.is_empty();
-    Attention {
+fn unless_empty(id: &str) -> Option<&str> {
+    Some(id).filter(|id| !id.is_empty())
+}
+
+pub(super) fn attention(entry: &report::Attention) -> AttentionEntry<'_> {
+    AttentionEntry {
         trouble: entry.trouble.as_str(),
-        account_id: Some(&entry.account_id)
-            .filter(|id| unless_empty(id))
-            .map(String::as_str),
-        namespace_id: Some(&entry.namespace_id)
-            .filter(|id| unless_empty(id))
-            .map(String::as_str),
+        account_id: unless_empty(&entry.account_id),
+        namespace_id: unless_empty(&entry.namespace_id),
         label: &entry.label,
         snapshot_id: entry.snapshot_id,
         why: &entry.why,

@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 
 use crate::moment::Moment;
 use crate::store::{NOTHING_RECORDED, StoreError};
-use crate::text::shown;
+use crate::text::{first_names, shown};
 use crate::times::for_programs;
 
 #[derive(Debug, thiserror::Error)]
@@ -97,7 +97,7 @@ pub enum Loss {
     #[error(
         "the dataset in {place} would lose {} of its {of} namespaces, which this export lacks ({}), so nothing was \
          written: export them too, name another place, or use --replace to drop them",
-        .lost.len(), first_names(.lost)
+        .lost.len(), first_names(.lost.iter().map(String::as_str), MOST_NAMED)
     )]
     Namespaces {
         place: String,
@@ -108,14 +108,8 @@ pub enum Loss {
     },
 }
 
-fn first_names(names: &[String]) -> String {
-    const MOST: usize = 5;
-    let first: Vec<_> = names.iter().take(MOST).map(|name| shown(name)).collect();
-    match names.len().saturating_sub(MOST) {
-        0 => first.join(", "),
-        more => format!("{} and {more} more", first.join(", ")),
-    }
-}
+/// Names in a message about lost namespaces.
+const MOST_NAMED: usize = 5;
 
 /// A point in time before a namespace's record begins. What existed then is unknown, so an empty export would be wrong.
 #[derive(Debug, Clone, thiserror::Error)]

@@ -53,7 +53,7 @@ pub struct NamespaceFigures {
     pub name: Option<String>,
     pub script: Option<String>,
     pub class: Option<String>,
-    /// Of a preview deployment, whose script and class are those of its parent.
+    /// Whether it belongs to a preview deployment, whose script and class are those of its parent.
     pub is_preview: bool,
     pub presence: Presence,
     pub missing_since: Option<OffsetDateTime>,

@@ -16,7 +16,7 @@ pub use self::attention::{Attention, Trouble, by_trouble};
 pub use self::figures::{
     Count, CountChange, LatestSnapshot, NamespaceFigures, PERIODS, Presence, ReportOptions, Totals,
 };
-pub use self::previews::{Entry, Previews};
+pub use self::previews::{Previews, ReportEntry};
 pub use self::series::{Day, Growth, Series};
 
 use std::collections::HashMap;

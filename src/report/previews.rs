@@ -6,7 +6,7 @@ use super::{NamespaceFigures, Report, Totals};
 
 /// A line in a list of namespaces.
 #[derive(Debug, Clone)]
-pub enum Entry<'a> {
+pub enum ReportEntry<'a> {
     Namespace(&'a NamespaceFigures),
     Previews(Box<Previews<'a>>),
 }
@@ -21,7 +21,7 @@ pub struct Previews<'a> {
     pub totals: Totals,
 }
 
-impl Entry<'_> {
+impl ReportEntry<'_> {
     /// `None` before the first published snapshot.
     fn objects(&self) -> Option<u64> {
         match self {
@@ -41,7 +41,7 @@ impl Entry<'_> {
 impl Report {
     /// The namespaces that are neither missing nor retired, with the previews of one script and class as one entry.
     /// Largest first within an account.
-    pub fn entries(&self) -> Vec<Entry<'_>> {
+    pub fn entries(&self) -> Vec<ReportEntry<'_>> {
         let mut by_class: HashMap<_, Vec<&NamespaceFigures>> = HashMap::new();
         for (class, figures) in self
             .present()
@@ -52,11 +52,11 @@ impl Report {
         by_class.retain(|_, previews| previews.len() > 1);
         let alone =
             |figures: &&NamespaceFigures| preview_of(figures).is_none_or(|class| !by_class.contains_key(&class));
-        let mut entries: Vec<_> = self.present().filter(alone).map(Entry::Namespace).collect();
+        let mut entries: Vec<_> = self.present().filter(alone).map(ReportEntry::Namespace).collect();
         let mut grouped: Vec<_> = by_class.into_iter().collect();
         grouped.sort_by_key(|(class, _)| *class);
         entries.extend(grouped.into_iter().map(|((_, script, class), namespaces)| {
-            Entry::Previews(Box::new(Previews {
+            ReportEntry::Previews(Box::new(Previews {
                 script,
                 class,
                 totals: Totals::of(namespaces.iter().copied()),

@@ -194,8 +194,8 @@ fn previews_of_one_script_and_class_are_one_entry() {
         .entries()
         .into_iter()
         .map(|entry| match entry {
-            Entry::Namespace(figures) => figures.label().to_owned(),
-            Entry::Previews(previews) => {
+            ReportEntry::Namespace(figures) => figures.label().to_owned(),
+            ReportEntry::Previews(previews) => {
                 let members: Vec<_> = previews.namespaces.iter().map(|figures| figures.label()).collect();
                 format!(
                     "{}_{} {members:?} {}",

@@ -7,7 +7,7 @@ use tracing::warn;
 
 use crate::model::AccountId;
 use crate::store::{PresentNamespace, Store, StoreError};
-use crate::text::{chain, shown};
+use crate::text::{chain, first_names, shown};
 
 use super::SUMMARIZED;
 use super::attempt::log_outcome;
@@ -90,7 +90,7 @@ fn is_mass(gone: usize, all: usize) -> bool {
 }
 
 fn hold(vanished: &mut [&mut Walked<'_>], gone: usize, all: usize) -> MassVanishing {
-    let names = names(vanished.iter().map(|one| one.planned.namespace.label()));
+    let names = first_names(vanished.iter().map(|one| one.planned.namespace.label()), NAMED);
     let account: AccountId = vanished[0].planned.account.id.clone();
     let why = format!(
         "{gone} of {all} namespaces vanished at once: they are no longer listed, and their object lists return 404. \
@@ -103,16 +103,6 @@ fn hold(vanished: &mut [&mut Walked<'_>], gone: usize, all: usize) -> MassVanish
         one.outcome.error = Some(why.to_owned());
     }
     MassVanishing { account, why }
-}
-
-/// The first names, and the number of the others.
-fn names<'a>(all: impl ExactSizeIterator<Item = &'a str>) -> String {
-    let more = all.len().saturating_sub(NAMED);
-    let named: Vec<String> = all.take(NAMED).map(shown).collect();
-    match more {
-        0 => named.join(", "),
-        more => format!("{} and {more} more", named.join(", ")),
-    }
 }
 
 /// Marks a namespace as missing, if nobody else has held its lock since it was found to have vanished.
@@ -181,8 +171,8 @@ mod tests {
     #[test]
     fn a_message_names_some() {
         let all: Vec<String> = (0..12).map(|n| format!("n{n}")).collect();
-        assert_eq!(names(all[..2].iter().map(String::as_str)), "n0, n1");
-        let long = names(all.iter().map(String::as_str));
+        assert_eq!(first_names(all[..2].iter().map(String::as_str), NAMED), "n0, n1");
+        let long = first_names(all.iter().map(String::as_str), NAMED);
         assert!(long.ends_with("n9 and 2 more"), "{long}");
     }
 }

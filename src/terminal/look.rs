@@ -22,17 +22,17 @@ pub struct Look {
 
 impl Look {
     pub fn stdout() -> Self {
-        Self {
-            width: width(&Term::stdout()),
-            colours: AutoStream::choice(&std::io::stdout()) != ColorChoice::Never,
-            unicode: is_utf8(|name| std::env::var_os(name)),
-        }
+        Self::of(&Term::stdout(), AutoStream::choice(&std::io::stdout()))
     }
 
     pub fn stderr() -> Self {
+        Self::of(&Term::stderr(), AutoStream::choice(&std::io::stderr()))
+    }
+
+    fn of(terminal: &Term, colours: ColorChoice) -> Self {
         Self {
-            width: width(&Term::stderr()),
-            colours: AutoStream::choice(&std::io::stderr()) != ColorChoice::Never,
+            width: width(terminal),
+            colours: colours != ColorChoice::Never,
             unicode: is_utf8(|name| std::env::var_os(name)),
         }
     }

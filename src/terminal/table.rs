@@ -8,7 +8,7 @@ use super::shorten::{is_whole, shortened, width};
 
 /// How a column is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum ColumnKind {
     Left,
     Right,
     /// To the left, and shortened if there is not enough room.
@@ -18,7 +18,7 @@ pub enum Kind {
 }
 
 /// A heading, and how its column is shown.
-pub type Heading = (&'static str, Kind);
+pub type Heading = (&'static str, ColumnKind);
 
 /// Columns are this far apart.
 const GAP: usize = 2;
@@ -55,13 +55,13 @@ fn fitted(columns: &[Heading], give_way: &[&str], rows: Vec<Vec<String>>, look: 
 
 struct Column {
     heading: &'static str,
-    kind: Kind,
+    kind: ColumnKind,
     cells: Vec<String>,
     width: usize,
 }
 
 impl Column {
-    fn new<'a>(heading: &'static str, kind: Kind, cells: impl Iterator<Item = &'a str>) -> Self {
+    fn new<'a>(heading: &'static str, kind: ColumnKind, cells: impl Iterator<Item = &'a str>) -> Self {
         let mut column = Self {
             heading,
             kind,
@@ -78,7 +78,7 @@ impl Column {
 
     /// The width of the column if names are shortened to `name`.
     fn least(&self, name: usize) -> usize {
-        let least = |cell: &String| match self.kind == Kind::Name && !is_whole(cell) {
+        let least = |cell: &String| match self.kind == ColumnKind::Name && !is_whole(cell) {
             true => width(cell).min(name),
             false => width(cell),
         };
@@ -87,7 +87,7 @@ impl Column {
 
     fn tint(&self, cell: &str) -> Option<Tint> {
         match self.kind {
-            Kind::Status => Tint::of_status(cell.split(' ').next().unwrap_or_default()),
+            ColumnKind::Status => Tint::of_status(cell.split(' ').next().unwrap_or_default()),
             _ => None,
         }
     }
@@ -140,7 +140,7 @@ fn line<'a>(columns: &[Column], cells: impl Iterator<Item = (&'a str, Option<Tin
         let padding = " ".repeat(column.width.saturating_sub(width(cell)));
         let shown = look.tinted(cell, tint);
         match column.kind {
-            Kind::Right => line.extend([padding, shown]),
+            ColumnKind::Right => line.extend([padding, shown]),
             _ => line.extend([shown, padding]),
         }
         line.push_str(&" ".repeat(GAP));
@@ -154,7 +154,7 @@ fn line<'a>(columns: &[Column], cells: impl Iterator<Item = (&'a str, Option<Tin
 mod tests {
     use proptest::prelude::*;
 
-    use super::Kind::{Left, Name, Right, Status};
+    use super::ColumnKind::{Left, Name, Right, Status};
     use super::*;
 
     const PIPE: Look = Look {

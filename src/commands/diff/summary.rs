@@ -13,7 +13,7 @@ use durable_inventory::text::shown;
 use tracing::warn;
 
 use super::{Compared, TROUBLE, failure};
-use crate::terminal::table::Kind::{Name, Right};
+use crate::terminal::table::ColumnKind::{Name, Right};
 use crate::terminal::table::{Heading, number, table};
 use crate::terminal::{self, Failure};
 

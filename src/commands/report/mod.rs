@@ -9,12 +9,12 @@ use durable_inventory::config::Settings;
 use durable_inventory::documents::ReportDocument;
 use durable_inventory::export::{FileOutput, Location};
 use durable_inventory::report::{self, Report, ReportOptions, html};
-use durable_inventory::store::{NOTHING_RECORDED, NamespaceRecord};
+use durable_inventory::store::NamespaceRecord;
 use time::OffsetDateTime;
 use tracing::info;
 
 use super::filter::Filter;
-use super::store::with_record;
+use super::store::{nothing_to_show, with_record};
 use crate::terminal::suggested::complete;
 use crate::terminal::{self, Failure};
 
@@ -44,9 +44,7 @@ pub async fn run(settings: &Settings<'_>, args: &ReportArgs) -> Result<u8, Failu
         None => {
             let text = match args.output.format() {
                 OutputFormat::Json => terminal::json(ReportDocument::from(&report))?,
-                OutputFormat::Text if report.namespaces.is_empty() => {
-                    complete(&format!("{NOTHING_RECORDED}\n")).into_owned()
-                }
+                OutputFormat::Text if report.namespaces.is_empty() => nothing_to_show(),
                 OutputFormat::Text => text::text(&report),
             };
             terminal::out(&text)?;

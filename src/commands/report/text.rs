@@ -2,13 +2,13 @@
 
 use durable_inventory::report::words::{ASCII_SPARK, SPARK, Spark};
 use durable_inventory::report::{
-    Attention, Count, CountChange, Day, Entry, NamespaceFigures, Previews, Report, by_trouble, summary, words,
+    Attention, Count, CountChange, Day, NamespaceFigures, Previews, Report, ReportEntry, by_trouble, summary, words,
 };
 use durable_inventory::text::shown;
 use time::OffsetDateTime;
 
 use crate::terminal::look::{Look, Tint};
-use crate::terminal::table::Kind::{Left, Name, Right};
+use crate::terminal::table::ColumnKind::{Left, Name, Right};
 use crate::terminal::table::{Heading, number, table};
 use crate::terminal::times::for_people;
 
@@ -18,8 +18,8 @@ pub const TREND: u16 = 14;
 pub fn text(report: &Report) -> String {
     let look = &Look::stdout();
     let rows = report.entries().into_iter().map(|entry| match entry {
-        Entry::Namespace(figures) => cells(report, figures, look),
-        Entry::Previews(previews) => cells_of_previews(report, &previews, look),
+        ReportEntry::Namespace(figures) => cells(report, figures, look),
+        ReportEntry::Previews(previews) => cells_of_previews(report, &previews, look),
     });
     let mut rows: Vec<_> = rows.collect();
     rows.push(total(report, look));

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
 use self::observer::RunObserver;
-use super::connections::Connections;
+use super::connections::connect;
 use super::export::check_network;
 use super::signals::stopped;
 use super::store::{hold_store, stopped_by_a_signal, until};
@@ -50,13 +50,7 @@ async fn record(
     if let Some(deadline) = args.deadline {
         tokio::spawn(stop.clone().stop_after(deadline));
     }
-    let connected = async {
-        let mut connections = Connections::default();
-        let config = connections.configuration(settings, args).await?;
-        let accounts = connections.accounts(&config).await?;
-        Ok((config, accounts))
-    };
-    let (config, accounts) = until(stop.token(), connected)
+    let (config, accounts) = until(stop.token(), connect(settings, args))
         .await
         .map_err(|failure| deadline_or(failure, &stop))?;
     let (accounts, limiters): (Vec<_>, Vec<_>) = accounts.into_iter().unzip();

@@ -82,7 +82,9 @@ impl RunObserver {
 
     async fn read(&mut self, store: &Store) -> Result<(), StoreError> {
         let mut reader = store.reader().await?;
-        self.rows = Some(reader.report_rows().await?);
+        if self.metrics_file.is_some() {
+            self.rows = Some(reader.report_rows().await?);
+        }
         if self.webhook.is_some() {
             let report = report::read(&mut reader, ReportOptions::default(), |_| true).await?;
             self.attention = report.attention;

@@ -4,10 +4,10 @@ use durable_inventory::model::{AccountId, ChangeKind};
 use durable_inventory::report::words;
 use durable_inventory::store::RunOutcome;
 use durable_inventory::sync::{NamespaceOutcome, Status, StopReason, Summary};
-use durable_inventory::text::{shown, visible};
+use durable_inventory::text::{first_names, shown, visible};
 
 use crate::terminal::look::{Look, Tint};
-use crate::terminal::table::{Heading, Kind, number, table};
+use crate::terminal::table::{ColumnKind, Heading, number, table};
 
 pub fn text(summary: &Summary, outcome: RunOutcome) -> String {
     let (mut text, look) = (String::new(), Look::stdout());
@@ -70,11 +70,7 @@ fn problems(summary: &Summary) -> Vec<(Vec<&NamespaceOutcome>, String)> {
 }
 
 fn labels(namespaces: &[&NamespaceOutcome]) -> String {
-    let named: Vec<_> = namespaces.iter().take(NAMED).map(|one| shown_label(one)).collect();
-    match namespaces.len().saturating_sub(NAMED) {
-        0 => named.join(", "),
-        more => format!("{} and {} more", named.join(", "), number(more as u64)),
-    }
+    first_names(namespaces.iter().map(|one| one.label()), NAMED)
 }
 
 fn of_account<'a>(summary: &'a Summary, account: &AccountId) -> impl Iterator<Item = &'a NamespaceOutcome> {
@@ -82,17 +78,17 @@ fn of_account<'a>(summary: &'a Summary, account: &AccountId) -> impl Iterator<It
 }
 
 const COLUMNS: [Heading; 11] = [
-    ("namespace", Kind::Name),
-    ("objects", Kind::Right),
-    ("with data", Kind::Right),
-    ("created", Kind::Right),
-    ("removed", Kind::Right),
-    ("gained", Kind::Right),
-    ("lost", Kind::Right),
-    ("pages", Kind::Right),
-    ("time", Kind::Right),
-    ("snapshot", Kind::Right),
-    ("outcome", Kind::Status),
+    ("namespace", ColumnKind::Name),
+    ("objects", ColumnKind::Right),
+    ("with data", ColumnKind::Right),
+    ("created", ColumnKind::Right),
+    ("removed", ColumnKind::Right),
+    ("gained", ColumnKind::Right),
+    ("lost", ColumnKind::Right),
+    ("pages", ColumnKind::Right),
+    ("time", ColumnKind::Right),
+    ("snapshot", ColumnKind::Right),
+    ("outcome", ColumnKind::Status),
 ];
 
 const GIVE_WAY: [&str; 8] = [

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::axis::Axis;
 use super::cards::Card;
 use super::{change, chart, dashboard_link, name, short_id};
-use crate::report::{Count, CountChange, Day, Entry, NamespaceFigures, PERIODS, Previews, Report, words};
+use crate::report::{Count, CountChange, Day, NamespaceFigures, PERIODS, Previews, Report, ReportEntry, words};
 use crate::text::{number, shown};
 use crate::times::for_people;
 
@@ -34,8 +34,8 @@ pub fn table(report: &Report, axis: &Axis, cards: &[Card<'_>]) -> Markup {
                 tbody.total { (table.total(axis)) }
                 @for run in report.entries().chunk_by(|one, other| is_plain(one) && is_plain(other)) {
                     @match &run[0] {
-                        Entry::Previews(previews) => (table.previews(previews)),
-                        Entry::Namespace(_) => tbody { @for entry in run { (table.entry(entry)) } },
+                        ReportEntry::Previews(previews) => (table.previews(previews)),
+                        ReportEntry::Namespace(_) => tbody { @for entry in run { (table.entry(entry)) } },
                     }
                 }
             }
@@ -43,8 +43,8 @@ pub fn table(report: &Report, axis: &Axis, cards: &[Card<'_>]) -> Markup {
     }
 }
 
-const fn is_plain(entry: &Entry<'_>) -> bool {
-    matches!(entry, Entry::Namespace(_))
+const fn is_plain(entry: &ReportEntry<'_>) -> bool {
+    matches!(entry, ReportEntry::Namespace(_))
 }
 
 fn headings(columns: Columns) -> Markup {
@@ -88,8 +88,8 @@ impl Table<'_> {
         }
     }
 
-    fn entry(&self, entry: &Entry<'_>) -> Markup {
-        html! { @if let Entry::Namespace(figures) = entry { (self.row(figures, None)) } }
+    fn entry(&self, entry: &ReportEntry<'_>) -> Markup {
+        html! { @if let ReportEntry::Namespace(figures) = entry { (self.row(figures, None)) } }
     }
 
     fn previews(&self, previews: &Previews<'_>) -> Markup {

@@ -43,9 +43,9 @@ pub(crate) fn router(state: SharedState) -> Router {
 #[derive(Clone, Copy)]
 enum Subject<'a> {
     Accounts,
-    /// Of an account.
+    /// The namespaces of this account.
     Namespaces(&'a str),
-    /// Of an account's namespace.
+    /// The objects of this account and namespace.
     Objects(&'a str, &'a str),
 }
 
