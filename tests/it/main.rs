@@ -43,6 +43,7 @@ mod query_data;
 mod quota;
 mod readme;
 mod record_model;
+mod release;
 mod report;
 mod resume;
 mod scripts;

@@ -1,0 +1,2 @@
+//! What `scripts/test --release` runs, once before a release: it takes longer than all other tests together, or downloads
+//! much. Each test is ignored with a reason that begins with "release:".
