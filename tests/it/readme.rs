@@ -4,6 +4,7 @@
 //! `UPDATE_DOCS=1 cargo test --test it readme` writes the outputs and the tables of options anew.
 
 mod commands;
+mod commented_file;
 mod example;
 mod links;
 mod markdown;

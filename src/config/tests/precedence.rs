@@ -84,6 +84,33 @@ fn the_defaults_are_the_documented_ones() {
     ));
 }
 
+/// Setting each default of contrib/config.toml changes nothing. Setting another value in its place does, so `Debug`
+/// shows what the key sets.
+#[test]
+fn the_defaults_in_the_commented_file_are_the_defaults() {
+    let (head, _) = include_str!("../../../contrib/config.toml")
+        .split_once("\n#[[accounts]]")
+        .unwrap();
+    let configured = |line: &str| format!("{:?}", given_account().toml(line).sync().unwrap());
+    let without = configured("");
+    let lines = head.lines().filter_map(|line| line.strip_prefix('#'));
+    let settings = lines.filter_map(|line| line.split_once(" = "));
+    let mut tried = 0;
+    for (key, value) in settings.filter(|(key, _)| !key.contains(' ') && !key.starts_with("database_url")) {
+        assert_eq!(configured(&format!("{key} = {value}")), without, "{key}");
+        let other = match value {
+            "\"auto\"" => "2".to_owned(),
+            "\"1200/300s\"" => "\"1100/300s\"".to_owned(),
+            text if text.contains("https") => "\"https://api.example.com\"".to_owned(),
+            text if text.starts_with('"') => "\"77m\"".to_owned(),
+            _ => "11".to_owned(),
+        };
+        assert_ne!(configured(&format!("{key} = {other}")), without, "{key}");
+        tried += 1;
+    }
+    assert_eq!(tried, 11);
+}
+
 #[test]
 fn the_file_wins_over_the_defaults() {
     let config = two_accounts().sync().unwrap();
