@@ -15,6 +15,9 @@ use crate::support::python::{python, readers};
 const PAGE: &str = include_str!("../../docs/operations.md");
 const PROGRAM: &str = env!("CARGO_BIN_EXE_durable-inventory");
 
+/// The alert rules and the dashboard.
+const MONITORING: [&str; 2] = ["prometheus/alerts.yml", "grafana/dashboard.json"];
+
 fn contrib(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("contrib").join(path)
 }
@@ -119,8 +122,8 @@ async fn the_crontab_works() {
     }
 }
 
-#[tokio::test]
-async fn every_metric_is_on_the_page() {
+/// A metrics file as the program writes it.
+async fn metrics() -> String {
     let (simulator, database) = (simulator().await, fresh_database().await);
     simulator.add_namespace(ACCOUNT, "room");
     let folder = tempfile::tempdir().unwrap();
@@ -129,7 +132,12 @@ async fn every_metric_is_on_the_page() {
         run(sync(&simulator, &database, &["--metrics-file", file.to_str().unwrap()])).code,
         Some(0)
     );
-    let text = std::fs::read_to_string(file).unwrap();
+    std::fs::read_to_string(file).unwrap()
+}
+
+#[tokio::test]
+async fn every_metric_is_on_the_page() {
+    let text = metrics().await;
     let told = text
         .lines()
         .filter_map(|line| line.strip_prefix("# TYPE durable_inventory_"));
@@ -139,14 +147,45 @@ async fn every_metric_is_on_the_page() {
     }
 }
 
+#[tokio::test]
+async fn the_alerts_and_the_dashboard_use_metrics_that_exist() {
+    let text = metrics().await;
+    for file in MONITORING {
+        let used = std::fs::read_to_string(contrib(file)).unwrap();
+        let names = used.split("durable_inventory_").skip(1).map(|rest| {
+            let end = rest.find(|c: char| !(c.is_ascii_lowercase() || c == '_'));
+            &rest[..end.unwrap_or(rest.len())]
+        });
+        assert!(names.clone().count() > 4, "{file}");
+        for name in names {
+            assert!(
+                text.contains(&format!("# TYPE durable_inventory_{name} ")),
+                "{file}: {name}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs Python: scripts/test --all"]
+async fn the_alerts_and_the_dashboard_are_valid() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("inventory.prom");
+    std::fs::write(&file, metrics().await).unwrap();
+    let mut read = Command::new(python("operations"));
+    read.arg(readers().join("monitoring.py"))
+        .arg(file)
+        .args(MONITORING.map(contrib));
+    let read: Ended = read.output().unwrap().into();
+    assert_eq!(read.code, Some(0), "{read:#?}");
+}
+
 #[test]
 #[ignore = "needs Python: scripts/test --all"]
 fn the_cronjob_is_one() {
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operations.md");
     let mut read = Command::new(python("operations"));
     read.arg(readers().join("cronjob.py"))
-        .arg(contrib("kubernetes/cronjob.yaml"))
-        .arg(page);
+        .arg(contrib("kubernetes/cronjob.yaml"));
     let read: Ended = read.output().unwrap().into();
     assert_eq!(read.code, Some(0), "{read:#?}");
     Cli::try_parse_from(std::iter::once("durable-inventory").chain(read.stdout.lines())).unwrap();

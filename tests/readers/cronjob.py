@@ -1,4 +1,4 @@
-"""Checks the CronJob and the alert rules of the documentation."""
+"""Checks the CronJob and prints the arguments of its container."""
 
 import sys
 
@@ -24,8 +24,4 @@ for variable in container["env"]:
         assert variable["value"].startswith(mount["mountPath"] + "/"), variable
     else:
         assert variable["name"] == "CLOUDFLARE_ACCOUNT_ID", variable
-
-with open(sys.argv[2], encoding="utf-8") as file:
-    rules = yaml.safe_load(file.read().split("```yaml\n")[1].split("```")[0])
-assert all(rule["alert"] and rule["expr"] for group in rules["groups"] for rule in group["rules"])
 print("\n".join(container["args"]))
