@@ -59,3 +59,4 @@ mod upgrade;
 mod watched;
 mod wire;
 mod workerd;
+mod workflows;
