@@ -1,4 +1,4 @@
-//! Passes the commit of the build to the program, for `--version`.
+//! Passes the commit of the build to the program, for `--version`, and keeps the build away from databases.
 //!
 //! A package from crates.io has the commit in a file, a checkout in git, and any other build (such as a container's) in
 //! DURABLE_INVENTORY_COMMIT. Without any of them, `--version` prints the version alone.
@@ -8,8 +8,16 @@ use std::process::Command;
 
 const VARIABLE: &str = "DURABLE_INVENTORY_COMMIT";
 const SHOWN: usize = 12;
+/// Whether sqlx's macros check the queries against `.sqlx` instead of a database.
+const OFFLINE: &str = "SQLX_OFFLINE";
 
 fn main() {
+    // The program's own DATABASE_URL must not decide how it is built: without this, sqlx's macros would connect to that
+    // database while they compile. `SQLX_OFFLINE=false` lets a developer check the queries against one.
+    println!("cargo::rerun-if-env-changed={OFFLINE}");
+    if std::env::var_os(OFFLINE).is_none() {
+        println!("cargo::rustc-env={OFFLINE}=true");
+    }
     println!("cargo::rerun-if-env-changed={VARIABLE}");
     // Migrations are compiled in.
     println!("cargo::rerun-if-changed=migrations");

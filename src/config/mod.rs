@@ -36,6 +36,8 @@ use crate::select::Selection;
 use crate::store::managed_postgres;
 use crate::sync;
 
+/// Set by the launcher of the npm package to the folder of the PostgreSQL that was installed along with it.
+const BUNDLED_POSTGRES: &str = "DURABLE_INVENTORY_BUNDLED_POSTGRES";
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// The location of the record, and whether connecting brings its schema up to date.
@@ -141,6 +143,7 @@ impl<'a> Settings<'a> {
                     data_dir: global.data_dir.clone(),
                     postgres_bin: global.postgres_bin.clone(),
                     postgres_user: global.postgres_user.clone(),
+                    bundled_postgres: self.environment.path(BUNDLED_POSTGRES),
                 })
             },
             StoreLocation::Url,

@@ -28,6 +28,7 @@ mod manual;
 mod mistakes;
 mod nothing_recorded;
 mod notified;
+mod npm;
 mod on_a_terminal;
 mod operations;
 mod other_database;

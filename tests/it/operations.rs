@@ -48,7 +48,7 @@ fn systemd_finds_no_fault_in_the_units() {
     for name in ["durable-inventory.service", "durable-inventory.timer"] {
         // `systemd-analyze verify` checks that the program exists.
         let unit = std::fs::read_to_string(contrib("systemd").join(name)).unwrap();
-        let unit = unit.replace("/usr/local/bin/durable-inventory", PROGRAM);
+        let unit = unit.replace("ExecStart=durable-inventory ", &format!("ExecStart={PROGRAM} "));
         std::fs::write(folder.path().join(name), unit).unwrap();
     }
     for name in ["durable-inventory.timer", "durable-inventory.service"] {

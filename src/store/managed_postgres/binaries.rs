@@ -7,9 +7,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use super::client_lock::StartLock;
+use super::data_dir::DataDir;
 use super::error::Error;
 use super::os_user::RunAs;
 use super::trust::{is_trusted, weak_step};
+use super::{Settings, bundled};
+use crate::text;
 
 /// The oldest supported major version; the schema uses its SQL.
 pub(super) const MINIMUM_MAJOR: u32 = 14;
@@ -43,81 +47,125 @@ impl Binaries {
     }
 }
 
-/// Finds the programs to use: those of the version of the existing data, or else the first that are new enough.
-pub(super) fn find(
-    asked: Option<&Path>,
-    cluster: &Path,
+/// Finds the programs to use: those of the version of the existing data, or else the first that are new enough. Those
+/// that are installed on the machine come before a package's, because they get the system's security updates.
+pub(super) async fn find(
+    settings: &Settings,
+    data_dir: &DataDir,
     data_major: Option<u32>,
-    run_as: &RunAs,
+    lock: &StartLock,
 ) -> Result<Binaries, Error> {
-    let mut unusable = None;
-    let dirs = match asked {
+    let cluster = data_dir.cluster();
+    let mut search = Search::new(&data_dir.run_as);
+    if let Some(dir) = &settings.postgres_bin {
         // A configured folder is trusted.
-        Some(dir) => server_dir(dir).into_iter().collect(),
-        None => {
-            let mut dirs = search(env::var_os("PATH").as_deref(), PLACES);
-            // A program that another user may have put there is not run, not even for its version.
-            dirs.retain(
-                |dir| match weak_step(&dir.join("postgres")).or_else(|| weak_step(&dir.join("initdb"))) {
-                    None => true,
-                    Some(step) => {
-                        tracing::debug!(
-                            "{} is skipped: other users may change {}",
-                            dir.display(),
-                            step.display()
-                        );
-                        unusable.get_or_insert(Error::Untrusted { dir: dir.clone(), step });
-                        false
-                    }
-                },
-            );
-            dirs
-        }
+        search.add(server_dir(dir));
+        return search.choose(Some(dir), &cluster, data_major);
+    }
+    search.add_trusted(search_places(env::var_os("PATH").as_deref(), PLACES));
+    if search.position(data_major).is_some() {
+        return search.choose(None, &cluster, data_major);
+    }
+    let copied = match &settings.bundled_postgres {
+        Some(folder) => bundled::keep_for(folder, data_dir, data_major, lock).await,
+        None => Ok(()),
     };
-    let mut found = Vec::new();
-    for dir in dirs {
-        match version_of(&dir, run_as) {
-            Ok(major) => found.push(Binaries { dir, major }),
-            Err(e) => unusable = unusable.or(Some(e)),
+    search.add(bundled::kept(data_dir));
+    match copied {
+        Err(e) if search.position(data_major).is_none() => Err(e),
+        Err(e) => {
+            tracing::warn!(
+                "PostgreSQL stays at the version in {}: {}",
+                data_dir.programs().display(),
+                text::chain(&e)
+            );
+            search.choose(None, &cluster, data_major)
         }
+        Ok(()) => search.choose(None, &cluster, data_major),
     }
-    if found.is_empty() {
-        return Err(unusable.unwrap_or_else(|| Error::NoPrograms {
-            asked: asked.map(Path::to_owned),
-        }));
-    }
-    choose(found, cluster, data_major)
 }
 
-fn choose(mut found: Vec<Binaries>, cluster: &Path, data_major: Option<u32>) -> Result<Binaries, Error> {
-    // `found` is not empty. Errors name the newest.
-    let newest = found.iter().max_by_key(|p| p.major).cloned();
-    let fits = |p: &Binaries| match data_major {
-        Some(data) => p.major == data,
-        None => p.major >= MINIMUM_MAJOR,
-    };
-    match (found.iter().position(fits), data_major, newest) {
-        (_, Some(data), _) if data < MINIMUM_MAJOR => Err(Error::DataTooOld {
-            cluster: cluster.to_owned(),
-            data,
-        }),
-        (Some(index), _, _) => Ok(found.swap_remove(index)),
-        (None, Some(data), Some(newest)) => Err(Error::OtherMajor {
-            cluster: cluster.to_owned(),
-            data,
-            found: newest.major,
-            dir: newest.dir,
-        }),
-        (None, None, Some(newest)) => Err(Error::TooOld {
-            found: newest.major,
-            dir: newest.dir,
-        }),
-        (None, _, None) => Err(Error::NoPrograms { asked: None }),
+/// The sets of programs that were found, and why the first of the others can't be used.
+struct Search<'a> {
+    run_as: &'a RunAs,
+    found: Vec<Binaries>,
+    unusable: Option<Error>,
+}
+
+impl<'a> Search<'a> {
+    fn new(run_as: &'a RunAs) -> Self {
+        Self {
+            run_as,
+            found: Vec::new(),
+            unusable: None,
+        }
+    }
+
+    /// Leaves out a program that another user may have put there: it is not run, not even for its version.
+    fn add_trusted(&mut self, mut dirs: Vec<PathBuf>) {
+        dirs.retain(|dir| {
+            let Some(step) = weak_step(&dir.join("postgres")).or_else(|| weak_step(&dir.join("initdb"))) else {
+                return true;
+            };
+            tracing::debug!(
+                "{} is skipped: other users may change {}",
+                dir.display(),
+                step.display()
+            );
+            self.unusable.get_or_insert(Error::Untrusted { dir: dir.clone(), step });
+            false
+        });
+        self.add(dirs);
+    }
+
+    fn add(&mut self, dirs: impl IntoIterator<Item = PathBuf>) {
+        for dir in dirs {
+            match version_of(&dir, self.run_as) {
+                Ok(major) => self.found.push(Binaries { dir, major }),
+                Err(e) => {
+                    self.unusable.get_or_insert(e);
+                }
+            }
+        }
+    }
+
+    /// The first that can use the data, or create it.
+    fn position(&self, data_major: Option<u32>) -> Option<usize> {
+        self.found.iter().position(|binaries| match data_major {
+            Some(data) => binaries.major == data,
+            None => binaries.major >= MINIMUM_MAJOR,
+        })
+    }
+
+    fn choose(mut self, asked: Option<&Path>, cluster: &Path, data_major: Option<u32>) -> Result<Binaries, Error> {
+        if let Some(data) = data_major.filter(|data| *data < MINIMUM_MAJOR) {
+            return Err(Error::DataTooOld {
+                cluster: cluster.to_owned(),
+                data,
+            });
+        }
+        if let Some(index) = self.position(data_major) {
+            return Ok(self.found.swap_remove(index));
+        }
+        // Errors name the newest.
+        let Some(Binaries { dir, major: found }) = self.found.into_iter().max_by_key(|binaries| binaries.major) else {
+            let asked = asked.map(Path::to_owned);
+            return Err(self.unusable.unwrap_or(Error::NoPrograms { asked }));
+        };
+        Err(match data_major {
+            Some(data) => Error::OtherMajor {
+                cluster: cluster.to_owned(),
+                data,
+                found,
+                dir,
+            },
+            None => Error::TooOld { found, dir },
+        })
     }
 }
 
 /// Folders of server programs: those on PATH in its order, then those of `places`, newest first.
-fn search(path: Option<&OsStr>, places: &[&str]) -> Vec<PathBuf> {
+fn search_places(path: Option<&OsStr>, places: &[&str]) -> Vec<PathBuf> {
     let mut dirs: Vec<PathBuf> = Vec::new();
     let on_path = path.into_iter().flat_map(env::split_paths);
     for dir in on_path.chain(expand_newest_first(places)) {
@@ -249,7 +297,7 @@ mod tests {
         let path = env::join_paths([root.join("nothing"), links, own.clone()]).unwrap();
         let place = format!("{}/*/bin", root.display());
 
-        let found = search(Some(&path), &[&place]);
+        let found = search_places(Some(&path), &[&place]);
 
         let expected: Vec<PathBuf> = ["14/bin", "own", "16/bin", "9.6/bin"]
             .iter()
@@ -261,22 +309,21 @@ mod tests {
 
     #[test]
     fn existing_data_decides_the_version() {
-        let found = || vec![binaries("/a", 17), binaries("/b", 15), binaries("/c", 13)];
-        let cluster = Path::new("/data");
-        assert_eq!(choose(found(), cluster, None).unwrap().major, 17);
-        assert_eq!(choose(found(), cluster, Some(15)).unwrap().major, 15);
-        let refused = choose(found(), cluster, Some(16)).unwrap_err().to_string();
+        let choose = |found: &[(&str, u32)], data_major| {
+            let mut search = Search::new(&RunAs::Ourselves);
+            search.found = found.iter().map(|(dir, major)| binaries(dir, *major)).collect();
+            search.choose(None, Path::new("/data"), data_major)
+        };
+        let found = [("/a", 17), ("/b", 15), ("/c", 13)];
+        assert_eq!(choose(&found, None).unwrap().major, 17);
+        assert_eq!(choose(&found, Some(15)).unwrap().major, 15);
+        let refused = choose(&found, Some(16)).unwrap_err().to_string();
         assert!(
             refused.contains("by PostgreSQL 16") && refused.contains("found are 17, in /a"),
             "{refused}"
         );
-        assert!(matches!(
-            choose(found(), cluster, Some(13)),
-            Err(Error::DataTooOld { .. })
-        ));
-        assert!(matches!(
-            choose(vec![binaries("/c", 13)], cluster, None),
-            Err(Error::TooOld { .. })
-        ));
+        assert!(matches!(choose(&found, Some(13)), Err(Error::DataTooOld { .. })));
+        assert!(matches!(choose(&[("/c", 13)], None), Err(Error::TooOld { .. })));
+        assert!(matches!(choose(&[], None), Err(Error::NoPrograms { .. })));
     }
 }

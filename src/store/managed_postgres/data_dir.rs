@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! postgres/     the cluster: all committed data
+//! programs/     server programs that came with a package: see `bundled.rs`
 //! run/          the server's socket, unless its path would be too long
 //! server.log    the server's log
 //! start.lock    held to start or stop the server
@@ -58,6 +59,10 @@ impl DataDir {
 
     pub fn cluster(&self) -> PathBuf {
         self.path.join("postgres")
+    }
+
+    pub fn programs(&self) -> PathBuf {
+        self.path.join("programs")
     }
 
     pub fn log(&self) -> PathBuf {
@@ -167,7 +172,7 @@ fn user_for_root(owner: Option<u32>, path: &Path, asked: Option<&str>) -> Result
     let Some(owner) = owner.filter(|uid| *uid != 0) else {
         let user = match asked {
             Some(user) => user,
-            None => OsUser::by_name("postgres").ok_or(Error::NoUserPostgres)?,
+            None => user_without_choice()?,
         };
         return if user.uid == 0 {
             Err(Error::UserIsRoot(user.name))
@@ -187,6 +192,19 @@ fn user_for_root(owner: Option<u32>, path: &Path, asked: Option<&str>) -> Result
             owner,
         }),
     }
+}
+
+/// The user that PostgreSQL's packages create, or else the one that every system has for programs without rights.
+fn user_without_choice() -> Result<OsUser, Error> {
+    if let Some(user) = OsUser::by_name("postgres") {
+        return Ok(user);
+    }
+    let user = OsUser::by_name("nobody").ok_or(Error::NoUserForServer)?;
+    tracing::warn!(
+        "the private PostgreSQL runs as the user nobody, because PostgreSQL refuses to run as root and there is no user \
+         postgres: other programs that run as nobody can read the record. --postgres-user names another user"
+    );
+    Ok(user)
 }
 
 /// Makes sure, before anything is created, that the server's user can pass through every folder above the directory.

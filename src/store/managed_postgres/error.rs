@@ -35,10 +35,10 @@ pub enum Error {
     NoSuchUser(String),
 
     #[error(
-        "PostgreSQL refuses to run as root, and the user postgres does not exist: name another user, such as \
-         --postgres-user nobody, or install the server's package, which creates the user postgres"
+        "PostgreSQL refuses to run as root, and neither the user postgres nor the user nobody exists: name another with \
+         --postgres-user, or create one with useradd"
     )]
-    NoUserPostgres,
+    NoUserForServer,
 
     #[error("PostgreSQL refuses to run as root, and {0} is root: name another user with --postgres-user")]
     UserIsRoot(String),
@@ -93,6 +93,9 @@ pub enum Error {
         dir.display(), step.display()
     )]
     Untrusted { dir: PathBuf, step: PathBuf },
+
+    #[error("{} is not readable as a part of PostgreSQL's package: install durable-inventory again", path.display())]
+    DamagedPackage { path: PathBuf },
 
     #[error(
         "could not run {} as user {user}: name programs that this user can run with --postgres-bin, or set DATABASE_URL to a PostgreSQL that runs elsewhere",
@@ -202,7 +205,7 @@ impl Error {
     pub const fn is_configuration(&self) -> bool {
         matches!(
             self,
-            Self::NoHome | Self::UserNeedsRoot(_) | Self::NoSuchUser(_) | Self::NoUserPostgres | Self::UserIsRoot(_)
+            Self::NoHome | Self::UserNeedsRoot(_) | Self::NoSuchUser(_) | Self::NoUserForServer | Self::UserIsRoot(_)
         )
     }
 

@@ -101,7 +101,7 @@ fn unfinished(data_dir: &DataDir) -> Result<Vec<PathBuf>, Error> {
 }
 
 /// Flushes a new cluster to the disk, on a blocking thread.
-async fn flush(path: &Path) -> Result<(), Error> {
+pub(super) async fn flush(path: &Path) -> Result<(), Error> {
     let target = path.to_owned();
     let flushed = tokio::task::spawn_blocking(move || flush_file_system(&target)).await;
     flushed

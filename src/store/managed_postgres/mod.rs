@@ -5,6 +5,7 @@
 //! is killed, the server keeps running for the next.
 
 mod binaries;
+mod bundled;
 mod client_lock;
 mod data_dir;
 mod error;
@@ -39,6 +40,8 @@ pub struct Settings {
     pub postgres_bin: Option<PathBuf>,
     /// `--postgres-user`: the user that runs the server if this program runs as root.
     pub postgres_user: Option<String>,
+    /// The folder of the PostgreSQL that a package of this program brings along. It is used if the machine has none.
+    pub bundled_postgres: Option<PathBuf>,
 }
 
 /// The running server, and this program's lock as one of its clients. Dropping it releases the lock without stopping
@@ -60,8 +63,7 @@ impl ManagedServer {
         let data_dir = DataDir::open(settings)?;
         let lock = StartLock::take(&data_dir).await?;
         let data_major = initdb::major_version(&data_dir.cluster())?;
-        let asked = settings.postgres_bin.as_deref();
-        let binaries = binaries::find(asked, &data_dir.cluster(), data_major, &data_dir.run_as)?;
+        let binaries = binaries::find(settings, &data_dir, data_major, &lock).await?;
         let client_lock = ClientLock::take(&data_dir, &lock)?;
         if data_major.is_none() {
             initdb::create_cluster(&data_dir, &binaries, &lock).await?;

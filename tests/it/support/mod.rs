@@ -7,6 +7,7 @@ pub mod figures;
 pub mod ledger;
 pub mod memory;
 pub mod network;
+pub mod npm_registry;
 pub mod polled;
 pub mod private;
 pub mod program;
