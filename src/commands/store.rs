@@ -2,15 +2,19 @@
 
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::pin::pin;
+use std::time::Duration;
 
+use backon::BackoffBuilder;
 use durable_inventory::config::{StoreConfig, StoreLocation};
 use durable_inventory::store::managed_postgres::{self, ManagedServer};
-use durable_inventory::store::{self, NOTHING_RECORDED, Store};
+use durable_inventory::store::{self, NOTHING_RECORDED, Store, StoreError};
+use durable_inventory::sync::database_waits;
+use durable_inventory::text::chain;
 use futures_util::FutureExt;
 use secrecy::ExposeSecret;
 use sqlx::postgres::PgConnectOptions;
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::signals::stopped;
 use crate::terminal::Failure;
@@ -21,6 +25,7 @@ pub struct StoreServer {
     pub options: PgConnectOptions,
     pub private: Option<ManagedServer>,
     migrate: bool,
+    retry_for: Duration,
 }
 
 impl StoreServer {
@@ -46,6 +51,7 @@ impl StoreServer {
             options,
             private,
             migrate: config.migrate,
+            retry_for: config.retry_for,
         })
     }
 
@@ -186,19 +192,35 @@ pub fn stopped_by_a_signal() -> Failure {
 }
 
 async fn connect(server: &StoreServer, sessions: u32) -> Result<Store, Failure> {
-    let store = Store::connect(server.options.clone(), sessions)
-        .await
-        .map_err(|error| Failure::new(error, 1))?;
+    let store = patiently(server, async || Store::connect(server.options.clone(), sessions).await).await?;
     Ok(store.on_server(server.private.as_ref().map(ManagedServer::process)))
 }
 
 /// Makes sure that the schema is up to date.
 async fn prepare(server: &StoreServer, store: &Store) -> Result<(), Failure> {
-    let prepared = match server.migrate {
+    let prepare = async || match server.migrate {
         true => store.migrate().await,
         false => store.require_schema().await,
     };
-    prepared.map_err(|error| Failure::new(error, 1))
+    patiently(server, prepare).await
+}
+
+/// Retries while the server has no session left or is starting. Any other error is final: until the database has been
+/// reached once, it is more likely a mistake than an outage.
+async fn patiently<T>(server: &StoreServer, attempt: impl AsyncFn() -> Result<T, StoreError>) -> Result<T, Failure> {
+    let mut waits = database_waits(server.retry_for).build();
+    loop {
+        let error = match attempt().await {
+            Ok(done) => return Ok(done),
+            Err(error) => error,
+        };
+        let wait = waits.next().filter(|_| error.is_momentary_refusal());
+        let Some(wait) = wait else {
+            return Err(Failure::new(error, 1));
+        };
+        warn!(wait_s = wait.as_secs_f64(), "{}; retrying", chain(&error));
+        tokio::time::sleep(wait).await;
+    }
 }
 
 /// Brings the schema up to date and keeps no session.
@@ -240,6 +262,7 @@ mod tests {
                 ..managed_postgres::Settings::default()
             }),
             migrate: true,
+            retry_for: Duration::ZERO,
         };
         let server = StoreServer::find(config).await.unwrap();
         assert!(pid_file.exists());

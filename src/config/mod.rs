@@ -45,6 +45,8 @@ const MINUTE: Duration = Duration::from_secs(60);
 pub struct StoreConfig {
     pub location: StoreLocation,
     pub migrate: bool,
+    /// How long to retry while the server has no session left or is starting.
+    pub retry_for: Duration,
 }
 
 #[derive(Debug, Clone)]
@@ -151,6 +153,7 @@ impl<'a> Settings<'a> {
         Ok(StoreConfig {
             location,
             migrate: !global.no_migrate,
+            retry_for: Duration::ZERO,
         })
     }
 
@@ -206,14 +209,18 @@ impl<'a> Settings<'a> {
 
     pub fn sync(&self, args: &SyncArgs) -> Result<SyncConfig, ConfigError> {
         let file = &self.file.table;
+        let retry_for = self.retry_for(args);
         Ok(SyncConfig {
             accounts: accounts::resolve(self, args)?,
-            store: self.store()?,
+            store: StoreConfig {
+                retry_for,
+                ..self.store()?
+            },
             run: sync::Settings {
                 concurrency: usize::from(args.concurrency.or(file.concurrency).unwrap_or(4)),
                 cursors: args.cursors.or(file.cursors).unwrap_or_default(),
                 resume_within: args.resume_within.or(file.resume_within).unwrap_or(36 * 60 * MINUTE),
-                retry_for: self.retry_for(args),
+                retry_for,
                 removal_guard: sync::RemovalGuard {
                     max_removed_percent: args.max_removed_percent.or(file.max_removed_percent).unwrap_or(30),
                     max_removed_floor: args.max_removed_floor.or(file.max_removed_floor).unwrap_or(10),

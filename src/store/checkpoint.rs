@@ -124,7 +124,7 @@ impl Walk {
              where s.snapshot_id = $1",
             snapshot_id
         )
-        .fetch_one(&lease.store.pool)
+        .fetch_one(&mut *lease.store.acquire().await?)
         .await
         .doing("read a snapshot")?;
         let base = match (row.base_id, row.base_objects, row.base_digest) {

@@ -49,7 +49,7 @@ impl Lease {
                    select id from staged where s.status <> 'held' union all select id from spooled)",
             self.namespace_key
         )
-        .fetch_all(&self.store.pool)
+        .fetch_all(&mut *self.store.acquire().await?)
         .await
         .doing("find leftovers of a run that was killed")?;
         for snapshot in left {

@@ -4,8 +4,9 @@ use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions, Connection, Executor, PgConnection, PgPool};
+use sqlx::{ConnectOptions, Connection, Executor, PgConnection, PgPool, Postgres, Transaction};
 
 use super::error::Doing;
 use super::identity::SeenDatabase;
@@ -18,7 +19,8 @@ use super::{StoreError, encryption};
 /// The database that holds the record.
 #[derive(Clone)]
 pub struct Store {
-    pub(super) pool: PgPool,
+    /// Used by [`Store::acquire`] and [`Store::begin`] only: they find out what its errors hide.
+    pool: PgPool,
     pub(super) options: PgConnectOptions,
     /// The `application_name` of this process's sessions. It is unique, so that the next holder of a lock can end the
     /// sessions of a dead one.
@@ -58,14 +60,12 @@ impl Store {
                     session.execute(LIMITS).await?;
                     match check.check(session).await? {
                         None => Ok(()),
-                        // The pool tries again until its timeout; `Store::replaced` is there at once.
+                        // The pool tries again until its timeout, but `Store::replaced` returns at once.
                         Some(difference) => Err(sqlx::Error::Protocol(difference.to_string())),
                     }
                 })
             })
-            .connect_with(options.clone())
-            .await
-            .doing("open a connection")?;
+            .connect_lazy_with(options.clone());
         let store = Self {
             pool,
             options,
@@ -107,7 +107,7 @@ impl Store {
             "select pg_catalog.current_setting('server_version_num')::int,
                         pg_catalog.current_setting('server_version')",
         )
-        .fetch_one(&self.pool)
+        .fetch_one(&mut *self.acquire().await?)
         .await
         .doing("read the server's version")?;
         if number < 140_000 {
@@ -119,11 +119,41 @@ impl Store {
     /// How many seconds this machine's clock is ahead of the database's.
     pub async fn clock_ahead_s(&self) -> Result<f64, StoreError> {
         let theirs: f64 = sqlx::query_scalar("select extract(epoch from pg_catalog.clock_timestamp())::float8")
-            .fetch_one(&self.pool)
+            .fetch_one(&mut *self.acquire().await?)
             .await
             .doing("read the time")?;
         let ours = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
         Ok(ours.as_secs_f64() - theirs)
+    }
+
+    /// A session of the pool.
+    pub(super) async fn acquire(&self) -> Result<PoolConnection<Postgres>, StoreError> {
+        match self.pool.acquire().await {
+            Ok(session) => Ok(session),
+            Err(error) => Err(self.refused(error).await),
+        }
+    }
+
+    /// A transaction in a session of the pool.
+    pub(super) async fn begin(&self) -> Result<Transaction<'static, Postgres>, StoreError> {
+        self.begin_with("begin").await
+    }
+
+    pub(super) async fn begin_with(&self, begin: &'static str) -> Result<Transaction<'static, Postgres>, StoreError> {
+        match self.pool.begin_with(begin).await {
+            Ok(transaction) => Ok(transaction),
+            Err(error) => Err(self.refused(error).await),
+        }
+    }
+
+    /// The error for a session that the pool could not open. While the server has no session left, the pool retries
+    /// until its timeout, and its error does not contain the server's message: another attempt returns it.
+    async fn refused(&self, error: sqlx::Error) -> StoreError {
+        let source = match error {
+            sqlx::Error::PoolTimedOut => self.session().await.err().unwrap_or(error),
+            error => error,
+        };
+        unreachable(&self.options, source)
     }
 
     /// A session outside the pool, with the same settings.

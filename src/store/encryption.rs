@@ -3,6 +3,7 @@
 
 use std::env;
 
+use rustls::CertificateError;
 use sqlx::Connection;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
@@ -22,10 +23,19 @@ pub(super) fn default_mode(options: &PgConnectOptions) -> PgSslMode {
     }
 }
 
-/// libpq's variable. The driver ignores invalid values of it.
-pub(super) fn mode_variable() -> Option<String> {
-    let text = env::var_os("PGSSLMODE")?.to_string_lossy().into_owned();
+/// One of libpq's variables. An empty one counts as unset.
+pub(super) fn variable(name: &str) -> Option<String> {
+    let text = env::var_os(name)?.to_string_lossy().into_owned();
     Some(text).filter(|text| !text.is_empty())
+}
+
+/// The value of `sslrootcert` for the certificate authorities that the operating system trusts.
+pub(super) const SYSTEM: &str = "system";
+
+/// Trusts only the certificate authorities that the operating system trusts. The driver always trusts those, so it gets
+/// an empty list of others.
+pub(super) fn platform_roots(options: PgConnectOptions) -> PgConnectOptions {
+    options.ssl_root_cert_from_pem(Vec::new())
 }
 
 /// Resolves `prefer` and `allow`, which leave the choice to the server, for all sessions. A server on another machine
@@ -52,6 +62,33 @@ pub(super) async fn settle(options: PgConnectOptions) -> Result<PgConnectOptions
         }
         Err(error) => Err(unreachable(&options, error)),
     }
+}
+
+/// Why the server's certificate was refused, and what to do, if that is why the connection failed.
+pub(super) fn refused_certificate(error: &sqlx::Error) -> Option<String> {
+    let sqlx::Error::Io(error) = error else { return None };
+    let rustls::Error::InvalidCertificate(why) = error.get_ref()?.downcast_ref()? else {
+        return None;
+    };
+    let advice = match why {
+        CertificateError::UnknownIssuer => {
+            "it is not signed by a certificate authority that is trusted here: add sslrootcert=FILE to the database's \
+             URL, with the certificate of the authority that signed it"
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            return Some(format!(
+                "{why}: connect by a name in it, or use sslmode=verify-ca, which does not check the name"
+            ));
+        }
+        // The error's type belongs to a library that is not a direct dependency.
+        CertificateError::Other(other) if format!("{other:?}").contains("CaUsedAsEndEntity") => {
+            "it is a certificate authority's own, which `openssl req -x509` creates by default, and can't be a server's \
+             too: create it with `-addext basicConstraints=critical,CA:FALSE -addext subjectAltName=DNS:HOST` (HOST is \
+             the server's name), or have it signed by an authority"
+        }
+        _ => return Some(why.to_string()),
+    };
+    Some(advice.to_owned())
 }
 
 /// Whether the host is a socket or a loopback address. A host that begins with a slash is a socket's folder.

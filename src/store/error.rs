@@ -7,9 +7,14 @@ use std::fmt;
 
 use super::identity::Difference;
 use super::managed_postgres;
+use super::session::{INSUFFICIENT_PRIVILEGE, has_code};
 use crate::model::{AccountId, NamespaceId};
 use crate::moment::Moment;
 use crate::text::{shell_word, shown};
+
+/// PostgreSQL's codes for a server, database or role that has no session left, and for a server that is starting.
+const TOO_MANY_CONNECTIONS: &str = "53300";
+const CANNOT_CONNECT_NOW: &str = "57P03";
 
 /// What commands that only read say if no sync has recorded a namespace.
 pub const NOTHING_RECORDED: &str = "nothing recorded yet; run `durable-inventory sync` first";
@@ -28,6 +33,9 @@ pub enum StoreError {
     )]
     NoTls { place: String },
 
+    #[error("the certificate of the database at {place} is refused: {why}")]
+    Certificate { place: String, why: String },
+
     #[error(
         "the schema `inventory` belongs to the role {}, not to this session's role {user}, so nothing was changed: \
          connect as the schema's owner{}, or, if this program created it, run `alter schema inventory owner to {user}`",
@@ -40,6 +48,18 @@ pub enum StoreError {
         user: String,
         superuser: bool,
     },
+
+    #[error(
+        "the schema `inventory` of this database belongs to another program ({tables}), so nothing was changed: use \
+         another database"
+    )]
+    SchemaInUse { tables: String },
+
+    #[error("the server is a standby, which can't be written to: connect to its primary")]
+    Standby,
+
+    #[error("the database is read-only (default_transaction_read_only is on): {remedy}")]
+    ReadOnly { remedy: String },
 
     #[error(
         "{} belongs to the role {}, and the schema `inventory` to another; it would run with this session's rights, \
@@ -114,8 +134,18 @@ pub enum StoreError {
     #[error("the record contains an invalid namespace id or account id: {text:?}")]
     InvalidId { text: String },
 
-    #[error("{asked} is in the future: the latest possible time is {known_until}")]
+    #[error("{} is in the future: the latest possible time is {}", utc(*.asked), utc(*.known_until))]
     Future {
+        asked: OffsetDateTime,
+        known_until: OffsetDateTime,
+    },
+
+    #[error(
+        "this server is a standby, whose record ends at {}, and the primary may have recorded more before {}: choose \
+         {} or an earlier time, or connect to the primary",
+        utc(*.known_until), utc(*.asked), utc(*.known_until)
+    )]
+    BeforeStandby {
         asked: OffsetDateTime,
         known_until: OffsetDateTime,
     },
@@ -170,6 +200,23 @@ impl StoreError {
         match self {
             Self::CheckpointLost => true,
             Self::Database { source, .. } | Self::Unreachable { source, .. } => source.is_connection_error(),
+            _ => false,
+        }
+    }
+
+    /// Whether this role lacks a right.
+    pub fn is_missing_right(&self) -> bool {
+        matches!(self, Self::Database { source, .. } if has_code(&source.0, INSUFFICIENT_PRIVILEGE))
+    }
+
+    /// Whether the server refused a session for now: it has no session left, or it is starting.
+    pub fn is_momentary_refusal(&self) -> bool {
+        match self {
+            Self::Database { source, .. } | Self::Unreachable { source, .. } => {
+                [TOO_MANY_CONNECTIONS, CANNOT_CONNECT_NOW]
+                    .iter()
+                    .any(|code| has_code(&source.0, code))
+            }
             _ => false,
         }
     }
@@ -238,7 +285,7 @@ impl DatabaseFault {
             // Class 08: connection exception; 57P: the server or an administrator ended the session; 25P03: idle in a
             // transaction for too long, as after this process was stopped.
             sqlx::Error::Database(error) => error.code().is_some_and(|code| {
-                code.starts_with("08") || code.starts_with("57P") || code == "25P03" || code == "53300"
+                code.starts_with("08") || code.starts_with("57P") || code == "25P03" || code == TOO_MANY_CONNECTIONS
             }),
             _ => false,
         }

@@ -11,12 +11,8 @@ use sqlx::{PgConnection, Row};
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 
-use super::error::Doing;
-use super::session::{has_code, place};
+use super::session::{INSUFFICIENT_PRIVILEGE, has_code, place};
 use super::{Store, StoreError};
-
-/// PostgreSQL's code for a missing privilege.
-const INSUFFICIENT_PRIVILEGE: &str = "42501";
 
 /// What this process knows of its database. Empty until [`Store::remember_database`]: before, there may be no schema.
 #[derive(Debug, Clone, Default)]
@@ -134,20 +130,19 @@ impl SeenDatabase {
 }
 
 impl Store {
-    /// Remembers what tells this database from another one, for all sessions that are opened from now on. A role that
-    /// may not read it is warned once; its sessions are then not compared.
+    /// Remembers what tells this database from another one, for all sessions that are opened from now on. The
+    /// sessions of a role that may not read it are not compared; `missing_grants` names that right.
     pub async fn remember_database(&self) -> Result<(), StoreError> {
         if self.known.seen().marks.is_some() {
             return Ok(());
         }
         let doing = "read the identity of the inventory";
-        let mut session = self.pool.acquire().await.doing(doing)?;
+        let mut session = self.acquire().await?;
         match read(&mut session).await {
             Ok(marks) => self.known.seen().marks = marks,
-            Err(error) if has_code(&error, INSUFFICIENT_PRIVILEGE) => tracing::warn!(
-                "this role may not read inventory.store and inventory.namespace as a whole, so a reconnect can't tell \
-                 whether it reaches the same database: `grant select on inventory.store, inventory.namespace` to it"
-            ),
+            Err(error) if has_code(&error, INSUFFICIENT_PRIVILEGE) => {
+                tracing::debug!("a reconnect can't tell whether it reaches the same database: {error}");
+            }
             Err(error) => return Err(StoreError::while_doing(doing)(error)),
         }
         Ok(())

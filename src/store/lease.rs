@@ -75,7 +75,7 @@ impl Lease {
         doing: &'static str,
         work: impl AsyncFnOnce(&mut PgConnection) -> R,
     ) -> Result<T, StoreError> {
-        let mut transaction = self.store.pool.begin().await.doing(doing)?;
+        let mut transaction = self.store.begin().await?;
         let done = work(&mut transaction).await.doing(doing)?;
         self.check(&mut transaction).await?;
         transaction.commit().await.doing(doing)?;

@@ -68,7 +68,7 @@ impl Store {
             "select namespace_key, status from inventory.snapshot where snapshot_id = $1",
             snapshot_id
         )
-        .fetch_optional(&self.pool)
+        .fetch_optional(&mut *self.acquire().await?)
         .await
         .doing("find a snapshot")?;
         let Some(snapshot) = snapshot else { return Ok(None) };
@@ -108,7 +108,7 @@ impl Store {
             statuses,
             i64::from(limit)
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.acquire().await?)
         .await
         .doing("list the snapshots")?;
         let found = rows.first().map_or(0, |row| row.found as u64);
@@ -138,7 +138,7 @@ impl Store {
              order by a.account_id, n.namespace_id, started.recorded_at",
             id.as_bytes().as_slice()
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.acquire().await?)
         .await
         .doing("read an object's history")
     }
@@ -151,7 +151,7 @@ impl Store {
                and pg_catalog.row_security_active(oid)
              order by 1",
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.acquire().await?)
         .await
         .doing("find out which rows are hidden")
     }
@@ -164,7 +164,7 @@ impl Store {
              join inventory.snapshot first on first.snapshot_id = coalesce(p.first_snapshot, n.baseline_snapshot)",
             id.as_bytes().as_slice()
         )
-        .fetch_one(&self.pool)
+        .fetch_one(&mut *self.acquire().await?)
         .await
         .doing("find a pruned object")
     }

@@ -1,8 +1,8 @@
 //! The record in Postgres. All SQL of the program is in this folder.
 //!
 //! - Connecting: `options`, `encryption`, `session` (one session), `connection` (the pool), `identity` (the same
-//!   database as before), `schema` and `owner` (the schema `inventory`), `sequences`; `managed_postgres` runs a server,
-//!   `psql` opens it.
+//!   database as before), `schema` and `owner` (the schema `inventory`), `rights`, `sequences`; `managed_postgres`
+//!   runs a server, `psql` opens it.
 //! - Writing: `lease` (one writer per namespace), `walk` with its `checkpoint`, `page_writer`, `publish`, `retirement`,
 //!   `vanished`, `cleanup`, `runs`, `prune`; `packed_rows` reads the rows that a walk is compared with.
 //! - Reading as of a point in time: `reader` finds the snapshot, `as_of` reads its rows by the statements in
@@ -34,6 +34,7 @@ mod publish;
 mod reader;
 mod report;
 mod retirement;
+mod rights;
 mod row_digest;
 mod runs;
 mod schema;

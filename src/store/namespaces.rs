@@ -137,7 +137,7 @@ impl Store {
             account.as_str(),
             api_base_url
         )
-        .execute(&self.pool)
+        .execute(&mut *self.acquire().await?)
         .await
         .doing(doing)
         .map_err(|error| newest.explain(error))?;
@@ -146,7 +146,7 @@ impl Store {
             "select account_key from inventory.account where account_id = $1",
             account.as_str()
         )
-        .fetch_one(&self.pool)
+        .fetch_one(&mut *self.acquire().await?)
         .await
         .doing(doing)
     }
@@ -157,7 +157,7 @@ impl Store {
             "select api_base_url from inventory.account where account_id = $1",
             account.as_str()
         )
-        .fetch_optional(&self.pool)
+        .fetch_optional(&mut *self.acquire().await?)
         .await
         .doing("read which API the account was recorded from")?;
         match recorded.filter(|recorded| recorded != api_base_url) {
@@ -208,7 +208,7 @@ impl Store {
             uses_sqlite.as_slice() as &[Option<bool>],
             previews.as_slice() as _
         )
-        .execute(&self.pool)
+        .execute(&mut *self.acquire().await?)
         .await
         .doing(doing)
         .map_err(|error| newest.explain(error))?;
@@ -217,12 +217,12 @@ impl Store {
 
     /// All recorded namespaces, by account, name and id.
     pub async fn namespaces(&self) -> Result<Vec<NamespaceRecord>, StoreError> {
-        namespace_records(&self.pool, None).await
+        namespace_records(&mut *self.acquire().await?, None).await
     }
 
     /// All namespaces that were ever listed for an account, by name and id.
     pub async fn namespaces_of_account(&self, account_key: i32) -> Result<Vec<NamespaceRecord>, StoreError> {
-        namespace_records(&self.pool, Some(account_key)).await
+        namespace_records(&mut *self.acquire().await?, Some(account_key)).await
     }
 }
 

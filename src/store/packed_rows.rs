@@ -33,7 +33,7 @@ impl Lease {
     }
 
     async fn rows(&self, of: RowsOf, after: Option<&ObjectId>, limit: usize) -> Result<Vec<Observation>, StoreError> {
-        let mut session = self.store.pool.acquire().await.doing("read a range of objects")?;
+        let mut session = self.store.acquire().await?;
         read_range(&mut session, of, after, limit).await
     }
 
@@ -44,7 +44,7 @@ impl Lease {
             self.namespace_key,
             lower_bound(id)
         )
-        .fetch_one(&self.store.pool)
+        .fetch_one(&mut *self.store.acquire().await?)
         .await
         .doing("find objects above an id")
     }

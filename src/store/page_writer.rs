@@ -28,9 +28,8 @@ pub struct PageWriter {
 
 impl Walk {
     pub async fn begin_page(&self) -> Result<PageWriter, StoreError> {
-        let pool = &self.lease.store.pool;
         Ok(PageWriter {
-            transaction: pool.begin_with(BEGIN).await.doing("begin a page")?,
+            transaction: self.lease.store.begin_with(BEGIN).await?,
             lease: self.lease.clone(),
             snapshot_id: self.snapshot_id,
             baseline: self.base.is_none(),

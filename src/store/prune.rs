@@ -44,7 +44,7 @@ impl Store {
             "select pg_catalog.clock_timestamp() - pg_catalog.make_interval(secs => $1) as \"moment!\"",
             ago.as_secs_f64()
         )
-        .fetch_one(&self.pool)
+        .fetch_one(&mut *self.acquire().await?)
         .await
         .doing("read the time")
     }
@@ -60,7 +60,7 @@ impl Store {
             namespace_key,
             before
         )
-        .fetch_optional(&self.pool)
+        .fetch_optional(&mut *self.acquire().await?)
         .await
         .doing("find the newest snapshot to delete")
     }
@@ -74,7 +74,7 @@ impl Store {
             namespace_key,
             horizon.snapshot_id
         )
-        .fetch_one(&self.pool)
+        .fetch_one(&mut *self.acquire().await?)
         .await
         .doing("count the old intervals")?;
         Ok(count as u64)
@@ -94,7 +94,7 @@ impl Store {
             namespace_key,
             before
         )
-        .fetch_one(&self.pool)
+        .fetch_one(&mut *self.acquire().await?)
         .await
         .doing("count the leftovers of finished syncs")?;
         Ok(count as u64)
@@ -109,7 +109,7 @@ impl Store {
             namespace_key,
             before
         )
-        .fetch_one(&self.pool)
+        .fetch_one(&mut *self.acquire().await?)
         .await
         .doing("find an unfinished sync")
     }
@@ -140,7 +140,7 @@ impl Store {
             before,
             horizon.map(|horizon| horizon.snapshot_id)
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.acquire().await?)
         .await
         .doing("find old snapshots")?;
         Ok(old.into_iter().filter(|old| !(old.pruned && old.named)).collect())
@@ -157,7 +157,7 @@ impl Store {
             before,
             dropped_snapshots
         )
-        .fetch_one(&self.pool)
+        .fetch_one(&mut *self.acquire().await?)
         .await
         .doing("count the old runs")?;
         Ok(count as u64)
@@ -178,7 +178,7 @@ impl Store {
                 before,
                 i64::from(batch)
             )
-            .execute(&self.pool)
+            .execute(&mut *self.acquire().await?)
             .await
             .doing("delete the old runs")?;
             dropped += some.rows_affected();
@@ -217,7 +217,7 @@ impl Lease {
             self.namespace_key,
             horizon.snapshot_id
         )
-        .fetch_all(&self.store.pool)
+        .fetch_all(&mut *self.store.acquire().await?)
         .await
         .doing(DROPPING)?;
         let mut dropped = 0;

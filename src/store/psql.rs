@@ -12,6 +12,7 @@ use sqlx::postgres::PgConnectOptions;
 use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::encryption::SYSTEM;
 use super::managed_postgres::find_program;
 use super::{StoreError, encryption};
 
@@ -124,7 +125,15 @@ fn hidden(options: &PgConnectOptions) -> Vec<(&'static str, OsString)> {
             "sslkey" => "PGSSLKEY",
             _ => return None,
         };
-        Some((name, value.into_owned().into()))
+        // The driver writes a file's path in this way.
+        let value = value.strip_prefix("file: ").unwrap_or(&value);
+        // See `platform_roots`.
+        let value = if name == "PGSSLROOTCERT" && value.is_empty() {
+            SYSTEM
+        } else {
+            value
+        };
+        Some((name, value.into()))
     }));
     vars
 }
@@ -138,6 +147,7 @@ fn exit_code(status: ExitStatus) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::connect_options;
 
     fn value(options: &PgConnectOptions, name: &str) -> Option<String> {
         let found = environment(options).into_iter().find(|(key, _)| *key == name);
@@ -157,9 +167,17 @@ mod tests {
             ("PGPASSWORD", "p@ss +%w"),
             ("PGDATABASE", "inv"),
             ("PGSSLMODE", "verify-full"),
+            ("PGSSLROOTCERT", "/ca.pem"),
         ] {
             assert_eq!(value(&options, name).as_deref(), Some(expected), "{name}");
         }
+    }
+
+    #[test]
+    fn the_roots_of_the_platform_have_libpqs_name() {
+        let options = connect_options("postgres://h/d?sslrootcert=system").unwrap();
+        assert_eq!(value(&options, "PGSSLROOTCERT").as_deref(), Some("system"));
+        assert_eq!(value(&options, "PGSSLMODE").as_deref(), Some("verify-full"));
     }
 
     #[test]

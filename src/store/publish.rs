@@ -121,7 +121,7 @@ impl ProvenWalk {
         }
         let doing = "publish a snapshot";
         let lease = &self.walk.lease;
-        let mut transaction = lease.store.pool.begin().await.doing(doing)?;
+        let mut transaction = lease.store.begin().await?;
         // It takes as long as there are changes; the limit of other statements would end it in vain.
         transaction
             .execute("set local statement_timeout = 0")

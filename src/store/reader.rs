@@ -213,9 +213,10 @@ impl Reader {
         if asked <= self.known_until {
             return Ok(asked);
         }
-        Err(StoreError::Future {
-            asked,
-            known_until: self.known_until,
+        let known_until = self.known_until;
+        Err(match asked <= self.now {
+            true => StoreError::BeforeStandby { asked, known_until },
+            false => StoreError::Future { asked, known_until },
         })
     }
 }

@@ -19,7 +19,7 @@ impl Store {
     /// The digest of a namespace's rows, and the one in its newest snapshot, read in one transaction.
     async fn digests(&self, namespace_key: i32) -> Result<(SetDigest, Option<SetDigest>), StoreError> {
         let doing = "read a namespace's rows for their digest";
-        let mut transaction = self.pool.begin().await.doing(doing)?;
+        let mut transaction = self.begin().await?;
         sqlx::query!("set transaction isolation level repeatable read, read only")
             .execute(&mut *transaction)
             .await

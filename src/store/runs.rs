@@ -42,7 +42,7 @@ impl Store {
         let doing = "record the run's start";
         self.end_dead_runs().await?;
         self.advance_sequences().await?;
-        let mut transaction = self.pool.begin().await.doing(doing)?;
+        let mut transaction = self.begin().await?;
         let newest = RUNS.newest(&mut transaction).await?;
         let given = sqlx::query_scalar!(
             "insert into inventory.run (version, session_name) values ($1, $2) returning run_id",
@@ -63,7 +63,7 @@ impl Store {
             run_id,
             outcome.as_str()
         )
-        .execute(&self.pool)
+        .execute(&mut *self.acquire().await?)
         .await
         .doing("record the run's end")?;
         Ok(())
@@ -79,7 +79,7 @@ impl Store {
                    where a.datname = pg_catalog.current_database() and a.application_name = r.session_name
                )"
         )
-        .execute(&self.pool)
+        .execute(&mut *self.acquire().await?)
         .await
         .doing("find runs that were killed")?;
         Ok(())

@@ -7,6 +7,7 @@ use super::error::Doing;
 use super::lease::{LOCK_SPACE, MIGRATING};
 use super::owner::{Purpose, require_ours};
 use super::{Store, StoreError};
+use crate::text::first_names;
 
 /// Applied by the program itself, forward only.
 static MIGRATIONS: Migrator = sqlx::migrate!();
@@ -88,7 +89,7 @@ impl Store {
                   from pg_catalog.pg_namespace where nspname = 'inventory'),
                  pg_catalog.has_database_privilege(pg_catalog.current_database(), 'create'))",
         )
-        .fetch_one(&self.pool)
+        .fetch_one(&mut *self.acquire().await?)
         .await
         .doing("find out whether the schema may be changed")?;
         match may_change {
@@ -105,48 +106,52 @@ impl Store {
             "select exists (select from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
                             where n.nspname = 'inventory' and c.relname = '_sqlx_migrations')",
         )
-        .fetch_one(&self.pool)
+        .fetch_one(&mut *self.acquire().await?)
         .await
         .doing("tell whether anything is recorded")?;
         Ok(!there)
     }
 
     async fn require_owner(&self) -> Result<(), StoreError> {
-        let mut session = self.pool.acquire().await.doing("find the schema's owner")?;
+        let mut session = self.acquire().await?;
         require_ours(&mut session, Purpose::Use).await
     }
 
-    /// The tables that a sync writes but this role may not write.
-    pub async fn tables_without_rights(&self) -> Result<Vec<String>, StoreError> {
-        sqlx::query_scalar(
-            "select 'inventory.' || relname::text from pg_catalog.pg_class
-             where relnamespace = 'inventory'::regnamespace::oid and relkind = 'r'
-               and relname not in ('_sqlx_migrations', 'pruned_object')
-               and not (pg_catalog.has_table_privilege(oid, 'select') and pg_catalog.has_table_privilege(oid, 'insert')
-                        and pg_catalog.has_table_privilege(oid, 'update'))
-             order by 1",
-        )
-        .fetch_all(&self.pool)
-        .await
-        .doing("find out what this role may write")
-    }
-
-    /// The version of the schema, or `None` if there is no record yet.
+    /// The version of the schema, or `None` if there is no record yet. Fails if another program uses the schema: its
+    /// tables lack our first migration. A run that is creating the schema commits that together with the tables, and
+    /// each statement here sees both or neither.
     async fn applied_version(&self) -> Result<Option<i64>, StoreError> {
+        const OTHERS: &str = "select pg_catalog.string_agg(c.relname, ', ' order by c.relname)
+                              from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+                              where n.nspname = 'inventory' and c.relkind in ('r', 'p', 'v', 'm', 'f')
+                                and c.relname <> '_sqlx_migrations'";
         let doing = "read the schema's version";
-        let there: bool = sqlx::query_scalar("select pg_catalog.to_regclass('inventory._sqlx_migrations') is not null")
-            .fetch_one(&self.pool)
-            .await
-            .doing(doing)?;
-        if !there {
-            return Ok(None);
-        }
-        sqlx::query_scalar(AssertSqlSafe(format!(
-            "select pg_catalog.max(version) from {MIGRATIONS_TABLE} where success"
+        let mut session = self.acquire().await?;
+        let (there, others): (bool, Option<String>) = sqlx::query_as(AssertSqlSafe(format!(
+            "select exists (select from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+                            where n.nspname = 'inventory' and c.relname = '_sqlx_migrations'), ({OTHERS})"
         )))
-        .fetch_one(&self.pool)
+        .fetch_one(&mut *session)
         .await
-        .doing(doing)
+        .doing(doing)?;
+        let (first, newest, others) = match there {
+            true => sqlx::query_as(AssertSqlSafe(format!(
+                "select (select checksum from {MIGRATIONS_TABLE} where version = 1),
+                        (select pg_catalog.max(version) from {MIGRATIONS_TABLE} where success), ({OTHERS})"
+            )))
+            .fetch_one(&mut *session)
+            .await
+            .doing(doing)?,
+            false => (None::<Vec<u8>>, None, others),
+        };
+        let ours = MIGRATIONS.iter().find(|migration| migration.version == 1);
+        let is_ours = first.is_some_and(|checksum| ours.is_some_and(|ours| ours.checksum[..] == checksum));
+        match others {
+            Some(tables) if !is_ours => Err(StoreError::SchemaInUse {
+                tables: first_names(tables.split(", ").collect::<Vec<_>>().into_iter(), 5),
+            }),
+            _ => Ok(newest),
+        }
     }
 }
 

@@ -63,14 +63,14 @@ const DOING: &str = "compare the sequences with the newest numbers";
 impl Store {
     /// The newest number in use, read outside a transaction.
     pub(super) async fn newest(&self, numbered: &Numbered) -> Result<NewestNumber, StoreError> {
-        let mut session = self.pool.acquire().await.doing(DOING)?;
+        let mut session = self.acquire().await?;
         numbered.newest(&mut session).await
     }
 
     /// Advances sequences that are behind the record's newest numbers. If this role may not, the error contains the
     /// statements for the owner. A sequence that this role can't read is checked when it gives a number.
     pub(super) async fn advance_sequences(&self) -> Result<(), StoreError> {
-        let mut session = self.pool.acquire().await.doing(DOING)?;
+        let mut session = self.acquire().await?;
         let mut statements = Vec::new();
         for numbered in ALL {
             let newest = numbered.newest(&mut session).await?;

@@ -7,6 +7,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, Row};
 
 use super::StoreError;
+use super::encryption::refused_certificate;
 use super::error::Doing;
 use crate::text::shown;
 
@@ -24,13 +25,21 @@ pub(super) const LIMITS: &str = "set statement_timeout = '10min'; set lock_timeo
 /// stricter `synchronous_commit` stays), a statement sees what was committed before it, and a statement fails if row
 /// security would hide rows from it.
 ///
+/// Time limits that an administrator set for sessions or transactions would end a walk that makes progress. Each version
+/// may add one, so the server is asked for their names; `LIMITS` sets those that are ours. `tcp_user_timeout` is the
+/// network's.
+///
 /// Names without a schema are PostgreSQL's own. The search path comes first: a function or operator that another role
 /// put into `public`, or into a schema of the database's own `search_path`, would run with the rights of this session's
 /// role. It is set by a statement because poolers refuse it as a parameter at the start of a session.
 pub(super) const SAFE_DEFAULTS: &str = "set search_path = pg_catalog, pg_temp; \
      set default_transaction_isolation = 'read committed'; set row_security = off; \
      select pg_catalog.set_config('synchronous_commit', 'on', false) \
-     where pg_catalog.current_setting('synchronous_commit') in ('off', 'local')";
+     where pg_catalog.current_setting('synchronous_commit') in ('off', 'local'); \
+     select pg_catalog.set_config(name, '0', false) from pg_catalog.pg_settings \
+     where name like '%\\_timeout' and context = 'user' and setting <> '0' and name not like '%.%' \
+       and name not in ('statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout', \
+                        'tcp_user_timeout')";
 
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -44,9 +53,12 @@ pub(super) async fn connect(options: &PgConnectOptions) -> Result<PgConnection, 
 /// The error for a session that could not be opened.
 pub(super) fn unreachable(options: &PgConnectOptions, source: sqlx::Error) -> StoreError {
     let place = place(options);
-    match is_declined(&source) {
-        true => StoreError::NoTls { place },
-        false => StoreError::Unreachable {
+    if is_declined(&source) {
+        return StoreError::NoTls { place };
+    }
+    match refused_certificate(&source) {
+        Some(why) => StoreError::Certificate { place, why },
+        None => StoreError::Unreachable {
             place,
             source: source.into(),
         },
@@ -58,6 +70,9 @@ pub(super) fn is_declined(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::Tls(why) if why.to_string() == "server does not support TLS")
 }
 
+/// PostgreSQL's code for a missing privilege.
+pub(super) const INSUFFICIENT_PRIVILEGE: &str = "42501";
+
 pub(super) fn has_code(error: &sqlx::Error, code: &str) -> bool {
     let found = error.as_database_error().and_then(|error| error.code());
     found.is_some_and(|found| found == code)
@@ -68,12 +83,11 @@ pub(super) fn place(options: &PgConnectOptions) -> String {
     let database = options.get_database().unwrap_or(options.get_username());
     match options.get_socket() {
         Some(socket) => format!("{} (database {})", socket.display(), shown(database)),
-        None => format!(
-            "{}:{} (database {})",
-            shown(options.get_host()),
-            options.get_port(),
-            shown(database)
-        ),
+        None => {
+            let host = shown(options.get_host());
+            let host = if host.contains(':') { format!("[{host}]") } else { host };
+            format!("{host}:{} (database {})", options.get_port(), shown(database))
+        }
     }
 }
 

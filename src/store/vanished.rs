@@ -88,7 +88,7 @@ impl Store {
              from inventory.namespace where account_key = $1 and missing_since is null",
             account_key
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.acquire().await?)
         .await
         .doing("count the account's namespaces")
     }
@@ -102,7 +102,7 @@ impl Store {
              where n.vanished_since is not null and n.missing_since is null
              order by a.account_id, n.name, n.namespace_id"
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.acquire().await?)
         .await
         .doing("list the namespaces that vanished")
     }

@@ -237,7 +237,7 @@ impl Lease {
              where s.namespace_key = $1 and s.status in ('running', 'interrupted')",
             self.namespace_key
         )
-        .fetch_optional(&self.store.pool)
+        .fetch_optional(&mut *self.store.acquire().await?)
         .await
         .doing("find an unfinished sync")
     }
@@ -278,7 +278,7 @@ impl Lease {
             "select pg_catalog.count(*) as \"count!\" from inventory.spooled_object where snapshot_id = $1",
             left.snapshot_id
         )
-        .fetch_one(&self.store.pool)
+        .fetch_one(&mut *self.store.acquire().await?)
         .await
         .doing("count the spool")?;
         Ok(rows != spooled)

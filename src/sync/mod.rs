@@ -66,7 +66,7 @@ pub use held::{DecideError, Decision, decide, held, held_of};
 pub use outcome::{AccountFailure, DoubtfulList, MassVanishing, NamespaceOutcome, Status, Summary};
 pub use progress::{PlannedWalk, Progress, WalkProgress};
 pub use retire::retire;
-pub use retry_database::SyncError;
+pub use retry_database::{SyncError, database_waits};
 pub use run::sync;
 pub use settings::{Account, RemovalGuard, Settings};
 pub use shutdown::{Shutdown, StopReason};

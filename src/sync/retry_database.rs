@@ -27,7 +27,8 @@ impl SyncError {
     }
 }
 
-pub(super) fn database_waits(budget: Duration) -> ExponentialBuilder {
+/// Growing waits between attempts at the database, for `budget` in all.
+pub fn database_waits(budget: Duration) -> ExponentialBuilder {
     ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(500))
         .with_max_delay(Duration::from_secs(30))

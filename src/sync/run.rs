@@ -7,7 +7,7 @@ use futures_util::stream;
 use tokio::sync::{OnceCell, mpsc};
 use tracing::{error, warn};
 
-use crate::store::{LeaseNumber, LockManager, Store};
+use crate::store::{LeaseNumber, LockManager, Store, StoreError};
 use crate::text::chain;
 
 use super::SUMMARIZED;
@@ -36,6 +36,8 @@ pub async fn sync(
 ) -> Result<Summary, SyncError> {
     let lost = SyncError::is_connection_error;
     let begin = async || {
+        store.require_writable().await?;
+        report_missing_rights(store).await?;
         store.remember_database().await?;
         Ok(store.begin_run().await?)
     };
@@ -72,6 +74,18 @@ pub async fn sync(
         warn!("{}", chain(&error));
     }
     Ok(summary)
+}
+
+/// Names the rights that this role lacks, such as those on a table of a newer version. What does not need them goes on.
+async fn report_missing_rights(store: &Store) -> Result<(), StoreError> {
+    let grants = store.missing_grants().await?;
+    if !grants.is_empty() {
+        warn!(
+            "this role lacks rights on the schema `inventory`, and what needs them may fail: as its owner, run `{}`",
+            grants.join("; ")
+        );
+    }
+    Ok(())
 }
 
 /// Adds the problems of the accounts, in their order.

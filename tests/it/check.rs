@@ -1,5 +1,7 @@
 //! `check`: one line for each requirement of a sync, a few requests, and no writes.
 
+mod database;
+
 use cloudflare_simulator::{Answer, Fault, Simulator, When};
 
 use crate::support::database::{TestDatabase, fresh_database};

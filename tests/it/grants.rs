@@ -104,9 +104,45 @@ async fn check_tells_of_rights_that_are_missing() {
     assert!(
         ended
             .stdout
-            .contains("WRONG  rights: this role may not write inventory.account"),
+            .contains("grant insert, update on inventory.account, inventory.namespace, inventory.run"),
         "{ended:#?}"
     );
+    drop_role(owner, &role).await;
+}
+
+/// A later version may add tables and views, on which a role with yesterday's grants has no right.
+#[tokio::test]
+async fn a_right_missing_on_what_is_new_is_one_warning_with_the_grant() {
+    let (simulator, database) = (simulator().await, fresh_database().await);
+    let chat = simulator.add_namespace(ACCOUNT, "chat_Room");
+    simulator.seed(&chat, 300, 1);
+    assert_eq!(run(program(&simulator, &database, &["migrate"])).code, Some(0));
+    let role = format!("{}_sync", database.options.get_database().unwrap());
+    let mut owner = PgConnection::connect_with(&database.options).await.unwrap();
+    let made = format!(
+        "create role {role} login; {}; create table inventory.later (id int);
+         create view inventory.latest as select id from inventory.later",
+        grants(&role)
+    );
+    owner.execute(AssertSqlSafe(made)).await.unwrap();
+    let user = database.options.get_username();
+    let url = database.url().replacen(&format!("{user}@"), &format!("{role}@"), 1);
+    let as_role = || {
+        let mut command = sync(&simulator, &database, &["--no-migrate"]);
+        command.env("DATABASE_URL", &url);
+        run(command)
+    };
+    let ended = as_role();
+    assert_eq!(ended.code, Some(0), "{ended:#?}");
+    let grant = format!("grant select on inventory.later, inventory.latest to {role}");
+    let warnings: Vec<_> = ended.stderr.lines().filter(|line| line.contains(" WARN ")).collect();
+    assert!(
+        matches!(warnings.as_slice(), [warning] if warning.contains(&format!("run `{grant}`"))),
+        "{ended:#?}"
+    );
+    owner.execute(AssertSqlSafe(grant)).await.unwrap();
+    let ended = as_role();
+    assert!(ended.code == Some(0) && !ended.stderr.contains(" WARN "), "{ended:#?}");
     drop_role(owner, &role).await;
 }
 

@@ -42,6 +42,7 @@ mod psql;
 mod publication;
 mod query_data;
 mod quota;
+mod reached;
 mod readme;
 mod record_model;
 mod release;

@@ -2,17 +2,16 @@
 //! problem. It changes nothing.
 
 mod api;
+mod database;
 
 use durable_inventory::cli::{CheckArgs, OutputFormat};
-use durable_inventory::config::{Settings, StoreConfig, SyncConfig};
+use durable_inventory::config::Settings;
 use durable_inventory::documents::{CheckDocument, CheckFinding};
-use durable_inventory::store::{SchemaState, Store};
-use durable_inventory::text::{chain, shell_word, shown, visible};
-use tokio_util::sync::CancellationToken;
+use durable_inventory::text::{chain, visible};
 
 use super::connections::Connections;
 use super::signals::stopped;
-use super::store::{StoreServer, is_new, leave, until};
+use super::store::until;
 use crate::terminal::look::{Look, Tint};
 use crate::terminal::suggested::complete;
 use crate::terminal::{self, Failure};
@@ -96,7 +95,7 @@ pub async fn run(settings: &Settings<'_>, args: &CheckArgs) -> Result<u8, Failur
         findings.doubtful("files", &exposed)?;
     }
     let database_ahead = match settings.store() {
-        Ok(store) => reach_database(store, config.as_ref(), args.deep, &stopped, &mut findings).await?,
+        Ok(store) => database::look(store, config.as_ref(), args.deep, &stopped, &mut findings).await?,
         // The configuration's finding may be about another problem that came first.
         Err(error) => {
             findings.wrong("database", &chain(&error))?;
@@ -115,139 +114,6 @@ pub async fn run(settings: &Settings<'_>, args: &CheckArgs) -> Result<u8, Failur
         terminal::out(&terminal::json(CheckDocument::new(!findings.wrong, findings.kept))?)?;
     }
     Ok(if findings.wrong { 2 } else { 0 })
-}
-
-/// Returns how far this machine's clock is ahead of the database's.
-async fn reach_database(
-    config: StoreConfig,
-    sync: Option<&SyncConfig>,
-    deep: bool,
-    stopped: &CancellationToken,
-    findings: &mut Findings,
-) -> Result<Option<f64>, Failure> {
-    if is_new(&config) {
-        let detail = "nothing recorded yet: the first sync will create a private PostgreSQL";
-        findings.right("database", detail)?;
-        findings.right("migrations", "the first sync will apply them")?;
-        return Ok(None);
-    }
-    match StoreServer::find(config).await {
-        Ok(server) => {
-            server
-                .during(async |server| database(server, sync, deep, stopped, findings).await)
-                .await
-        }
-        Err(failure) => {
-            findings.wrong("database", &failure.to_string())?;
-            Ok(None)
-        }
-    }
-}
-
-async fn database(
-    server: &StoreServer,
-    sync: Option<&SyncConfig>,
-    deep: bool,
-    stopped: &CancellationToken,
-    findings: &mut Findings,
-) -> Result<Option<f64>, Failure> {
-    let connected = until(stopped, async { Ok(Store::connect(server.options.clone(), 2).await) });
-    let store = match connected.await? {
-        Ok(store) => store,
-        Err(error) => {
-            findings.wrong("database", &chain(&error))?;
-            findings.skipped("migrations", "the database can't be reached")?;
-            return Ok(None);
-        }
-    };
-    let reached = match &server.private {
-        Some(private) => format!("reached: the private PostgreSQL in {}", private.data_dir().display()),
-        None => "reached".to_owned(),
-    };
-    findings.right("database", &visible(&reached))?;
-    let checked = async {
-        migrations(&store, sync, deep, findings).await?;
-        Ok(store.clock_ahead_s().await.ok())
-    };
-    let checked = until(stopped, checked).await;
-    leave(store, stopped).await;
-    checked
-}
-
-async fn migrations(
-    store: &Store,
-    sync: Option<&SyncConfig>,
-    deep: bool,
-    findings: &mut Findings,
-) -> Result<(), Failure> {
-    let detail = match store.schema_state().await {
-        Ok(SchemaState::Current) => {
-            findings.right("migrations", "up to date")?;
-            rights(store, findings).await?;
-            origin(store, sync, findings).await?;
-            return if deep { digests(store, findings).await } else { Ok(()) };
-        }
-        Ok(SchemaState::Behind) => "the next sync will update the schema",
-        Ok(SchemaState::Missing) => "the first sync will create the schema `inventory`",
-        Err(error) => return findings.wrong("migrations", &chain(&error)),
-    };
-    findings.right("migrations", detail)
-}
-
-/// Checks that this role may write what a sync writes, and that row security hides nothing from it.
-async fn rights(store: &Store, findings: &mut Findings) -> Result<(), Failure> {
-    match store.tables_with_hidden_rows().await {
-        Ok(tables) if tables.is_empty() => {}
-        Ok(tables) => {
-            let why = format!(
-                "row security hides rows of {} from this role: use a role with BYPASSRLS, or the owner of the tables",
-                tables.join(", ")
-            );
-            findings.wrong("rights", &why)?;
-        }
-        Err(error) => findings.wrong("rights", &chain(&error))?,
-    }
-    match store.tables_without_rights().await {
-        Ok(tables) if tables.is_empty() => Ok(()),
-        Ok(tables) => {
-            let why = format!(
-                "this role may not write {}: docs/operations.md has the GRANTs",
-                tables.join(", ")
-            );
-            findings.wrong("rights", &why)
-        }
-        Err(error) => findings.wrong("rights", &chain(&error)),
-    }
-}
-
-/// Checks that the record of each account comes from the configured API: a sync refuses any other.
-async fn origin(store: &Store, sync: Option<&SyncConfig>, findings: &mut Findings) -> Result<(), Failure> {
-    for account in sync.iter().flat_map(|config| &config.accounts) {
-        if let Err(error) = store.require_api(&account.id, account.endpoint.base_url.as_str()).await {
-            findings.wrong("record", &chain(&error))?;
-        }
-    }
-    Ok(())
-}
-
-async fn digests(store: &Store, findings: &mut Findings) -> Result<(), Failure> {
-    match store.namespaces_with_wrong_digest().await {
-        Ok(wrong) if wrong.is_empty() => findings.right(
-            "record",
-            "the rows of every namespace match its latest \
-                                                                   snapshot",
-        ),
-        Ok(wrong) => wrong.iter().try_for_each(|(account, namespace)| {
-            let why = format!(
-                "its rows differ from its latest snapshot: repair them with `durable-inventory sync --account {} \
-                 --rebuild {}`",
-                shell_word(account),
-                shell_word(namespace)
-            );
-            findings.wrong(&format!("namespace {}", shown(namespace)), &why)
-        }),
-        Err(error) => findings.wrong("record", &chain(&error)),
-    }
 }
 
 /// Compares the clocks of this machine, the database and the API. The record's times are the database's.

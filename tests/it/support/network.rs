@@ -4,13 +4,14 @@
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use cloudflare_simulator::Simulator;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy_bidirectional};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
@@ -86,6 +87,38 @@ pub fn tls_behind_portal(simulator: &Simulator, is_caught: impl Fn(usize) -> boo
             Ok(())
         }
     })
+}
+
+/// Certificates for a database on 127.0.0.1 and localhost, with the same key.
+pub mod certificates {
+    /// Signed by [`super::CA`].
+    pub const SIGNED: &[u8] = super::SERVER;
+    /// Signed by itself.
+    pub const SELF_SIGNED: &[u8] = include_bytes!("tls/self_signed.der");
+    /// Signed by itself, and that of a certificate authority: what `openssl req -x509` creates.
+    pub const OWN_AUTHORITY: &[u8] = super::PORTAL;
+}
+
+/// Listens on `at` for sessions of the PostgreSQL server behind this socket. With a certificate, it offers TLS.
+pub fn postgres(at: SocketAddr, socket: PathBuf, certificate: Option<&'static [u8]>) -> io::Result<SocketAddr> {
+    let acceptor = certificate.map(acceptor);
+    let listener = std::net::TcpListener::bind(at)?;
+    Ok(listen_on(listener, move |mut client| {
+        let (acceptor, socket) = (acceptor.clone(), socket.clone());
+        async move {
+            let mut server = UnixStream::connect(socket).await?;
+            let Some(acceptor) = acceptor else {
+                copy_bidirectional(&mut client, &mut server).await?;
+                return Ok(());
+            };
+            let mut request = [0; 8];
+            client.read_exact(&mut request).await?;
+            client.write_all(b"S").await?;
+            let mut client = acceptor.accept(client).await?;
+            copy_bidirectional(&mut client, &mut server).await?;
+            Ok(())
+        }
+    }))
 }
 
 /// A further address of a simulator, which can fall silent.
