@@ -4,8 +4,9 @@ use super::error::Doing;
 use super::{Store, StoreError};
 
 /// The tables that a sync writes, and how. It also reads every table and view.
-const WRITTEN: [(&[&str], &str); 2] = [
-    (&["account", "namespace", "run", "snapshot", "store"], "insert, update"),
+const WRITTEN: [(&[&str], &str); 3] = [
+    (&["store"], "update"),
+    (&["account", "namespace", "run", "snapshot"], "insert, update"),
     (
         &["open_interval", "closed_interval", "staged_change", "spooled_object"],
         "insert, update, delete",
@@ -51,7 +52,8 @@ impl Store {
         Ok(Some(encoding).filter(|encoding| !matches!(encoding.as_str(), "UTF8" | "SQL_ASCII")))
     }
 
-    /// The `grant` statements that would give this role the rights that it lacks for a sync.
+    /// The `grant` statements that would give this role the rights that it lacks for a sync. Rows may be written by
+    /// rights on columns; whole rows are read.
     pub async fn missing_grants(&self) -> Result<Vec<String>, StoreError> {
         let (names, rights): (Vec<&str>, Vec<&str>) = WRITTEN
             .iter()
@@ -69,7 +71,11 @@ impl Store {
              ), missing as (
                  select name, pg_catalog.string_agg(privilege, ', ' order by pg_catalog.array_position(
                      array['select', 'insert', 'update', 'delete'], privilege)) as rights
-                 from needed where not pg_catalog.has_table_privilege(oid, privilege) group by name
+                 from needed
+                 where not case when privilege in ('insert', 'update')
+                                then pg_catalog.has_any_column_privilege(oid, privilege)
+                                else pg_catalog.has_table_privilege(oid, privilege) end
+                 group by name
              )
              select 'grant usage on schema inventory to ' || pg_catalog.quote_ident(current_user)
              from pg_catalog.pg_namespace

@@ -227,7 +227,8 @@ async fn each_right_that_a_sync_lacks_is_found() {
     owner.execute(AssertSqlSafe(made)).await.unwrap();
     for revoked in [
         "delete on inventory.open_interval",
-        "insert, update on inventory.snapshot, inventory.store",
+        "insert, update on inventory.run, inventory.snapshot",
+        "update on inventory.store",
         "select, insert, update, delete on inventory.closed_interval",
         "select on inventory.objects, inventory.pruned_object",
         "usage on schema inventory",
