@@ -10,12 +10,15 @@ use crate::diff::Operand;
 FROM and TO are each one of
   a point in time  a time, a date, '7d ago', latest, latest~1, or the id of a
                    snapshot, as for `export --as-of`
-  a file           CSV with a header row, Parquet, JSON Lines, or a list of
-                   ids. Columns are found by name, in any order and case:
-                   object_id (or id), and if present has_stored_data,
+  a file           CSV with a header row, Parquet, JSON Lines, a JSON array,
+                   responses of the API, or a list of ids; text also in
+                   UTF-16, or compressed by gzip or zstd. Its content decides,
+                   not its name. Columns are found by name, in any order and
+                   case: object_id (or id), and if present has_stored_data,
                    account_id and namespace_id
-  a dataset        a folder, or an s3://, gs:// or az:// URL, that contains a
-                   manifest.json
+  a folder         or an s3://, gs:// or az:// URL: a dataset, which has a
+                   manifest.json, or files as above, which are one list
+                   together. Names that begin with _ or . are ignored
   -                a file on stdin
 For a file whose name reads as a point in time, write ./latest.
 

@@ -67,7 +67,7 @@ impl<'a> DifferencesBuilder<'a> {
         let mut lines = BufWriter::with_capacity(64 * 1024, SpooledTempFile::new(IN_MEMORY));
         if format == LineFormat::Csv {
             lines
-                .write_all(b"account_id,namespace_id,object_id,change,old_state,new_state\r\n")
+                .write_all(b"account_id,namespace_id,object_id,change,old_state,new_state\n")
                 .map_err(in_spool)?;
         }
         Ok(Self {
@@ -128,7 +128,7 @@ impl<'a> DifferencesBuilder<'a> {
             LineFormat::Csv => {
                 self.lines.write_all(&namespace.cells)?;
                 let (old, new) = (old.unwrap_or_default(), new.unwrap_or_default());
-                write!(self.lines, "{id},{change},{old},{new}\r\n")
+                writeln!(self.lines, "{id},{change},{old},{new}")
             }
             LineFormat::Jsonl => {
                 let line = DiffLine {

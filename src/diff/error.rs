@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 
 use crate::export::ExportError;
-use crate::export::read::{At, RowError, Unreadable};
+use crate::export::read::{At, RowError};
 use crate::model::ObjectId;
 use crate::store::StoreError;
 
@@ -12,9 +12,6 @@ use crate::store::StoreError;
 pub enum DiffError {
     #[error("{place} could not be read")]
     Read { place: String, source: io::Error },
-
-    #[error("{place}")]
-    Unreadable { place: String, source: Unreadable },
 
     #[error("{place}")]
     Row { place: String, source: RowError },
@@ -54,8 +51,19 @@ pub enum DiffError {
     #[error("{place} lists {duplicates}")]
     Duplicates { place: String, duplicates: Duplicates },
 
-    #[error("{place} contains more than {limit} namespaces")]
+    #[error("{place} contains more than {limit} namespaces, or ids of them of more than 8 MiB")]
     TooManyNamespaces { place: String, limit: usize },
+
+    #[error(
+        "{place} is {what}, whose log says which files count: export it to one file, as in `duckdb -c \"COPY (FROM \
+         {reader}('FOLDER')) TO 'FILE.parquet'\"`"
+    )]
+    Table {
+        place: String,
+        what: &'static str,
+        /// DuckDB's function that reads it.
+        reader: &'static str,
+    },
 
     #[error("only one side can be stdin")]
     StdinTwice,

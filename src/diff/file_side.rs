@@ -1,18 +1,19 @@
-//! A file, or the files of a dataset, as a side.
+//! A file, the files of a dataset, or the files of a folder, as a side.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
-use std::io::{self, Seek};
+use std::io::{self, Read, Seek, Write};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use super::entry::Entry;
 use super::error::{DiffError, Stopped};
+use super::folder;
 use super::namespaces::{LIMIT, NamespaceInfo, NamespaceKey, Namespaces, RowNamespaces, RowProblem, Scope, Skipped};
 use super::side::ALL_COLUMNS;
 use crate::export::manifest::{Manifest, ManifestFile, ManifestNamespace};
-use crate::export::read::{self, Columns, Places, RowReader, detect_format};
-use crate::export::{DatasetStore, ExportError, Format, Location};
+use crate::export::read::{self, Columns, Places, RowError, RowReader};
+use crate::export::{DatasetStore, Location};
 use crate::temporary::unnamed_file;
 use crate::text::shown;
 
@@ -29,9 +30,8 @@ pub struct FileSide {
 
 struct Part {
     origin: Origin,
-    format: Format,
-    /// The manifest's namespace for this file.
-    namespace: Option<NamespaceKey>,
+    /// The account and the namespace that the manifest or the path gives, for rows without them.
+    namespace: NamespaceKey,
     /// The manifest's number of rows.
     rows: Option<u64>,
 }
@@ -53,6 +53,38 @@ impl Origin {
             }
         }
     }
+
+    /// Its name, in a place.
+    fn name<'a>(&'a self, place: &'a str) -> &'a str {
+        match self {
+            Self::Tree(_, name) => name,
+            Self::File(_) => place,
+        }
+    }
+
+    /// What errors call it.
+    fn label(&self, place: &str) -> String {
+        match self {
+            Self::Tree(_, name) => format!("{} in {place}", shown(name)),
+            Self::File(_) => place.to_owned(),
+        }
+    }
+
+    /// Returns the columns of the file; `None` if it has neither a header nor a row.
+    fn columns(&self, place: &str) -> Result<Option<Columns>, DiffError> {
+        let file = self.open().map_err(|source| DiffError::Read {
+            place: self.label(place),
+            source,
+        })?;
+        let columns = read::columns(self.name(place), file).map_err(|source| DiffError::Row {
+            place: self.label(place),
+            source,
+        })?;
+        if let Some(columns) = &columns {
+            require_objects(&self.label(place), columns)?;
+        }
+        Ok(columns)
+    }
 }
 
 impl FileSide {
@@ -65,65 +97,109 @@ impl FileSide {
                 io::stdin().as_fd().try_clone_to_owned().map(File::from),
             ),
         };
-        Self::one(name, opened.and_then(seekable))
+        let opened = opened.map_err(RowError::from).and_then(seekable);
+        let opened = opened.map_err(|error| match error {
+            RowError::Io(source) => DiffError::Read {
+                place: name.clone(),
+                source,
+            },
+            source => DiffError::Row {
+                place: name.clone(),
+                source,
+            },
+        })?;
+        Self::one(name, opened)
     }
 
     /// Opens a file of an object store.
     pub fn file_of(tree: &dyn DatasetStore, name: &str, place: String) -> Result<Self, DiffError> {
-        Self::one(place, tree.open(name))
+        match tree.open(name) {
+            Ok(file) => Self::one(place, file),
+            Err(source) => Err(DiffError::Read { place, source }),
+        }
     }
 
-    fn one(place: String, opened: io::Result<File>) -> Result<Self, DiffError> {
-        let unread = |source| DiffError::Read {
-            place: place.clone(),
-            source,
-        };
-        let file = opened.map_err(unread)?;
-        let format = detect_format(&place, &file).map_err(|source| DiffError::Unreadable {
-            place: place.clone(),
-            source,
-        })?;
+    fn one(place: String, file: File) -> Result<Self, DiffError> {
         let origin = Origin::File(file);
-        let columns = match read::columns(format, origin.open().map_err(unread)?) {
-            Ok(columns) => columns.unwrap_or(ALL_COLUMNS),
-            Err(source) => return Err(DiffError::Row { place, source }),
-        };
-        require_objects(&place, &columns)?;
         Ok(Self {
-            place,
-            columns,
+            columns: origin.columns(&place)?.unwrap_or(ALL_COLUMNS),
             parts: vec![Part {
                 origin,
-                format,
-                namespace: None,
+                namespace: NamespaceKey::default(),
                 rows: None,
             }],
+            place,
             namespaces: None,
         })
     }
 
-    pub fn dataset(tree: Box<dyn DatasetStore>, place: String) -> Result<Self, DiffError> {
+    /// Opens a dataset, or a folder of files that other programs wrote.
+    pub fn folder(tree: Box<dyn DatasetStore>, place: String) -> Result<Self, DiffError> {
         let tree: Arc<dyn DatasetStore> = tree.into();
-        let manifest =
-            Manifest::read(&*tree, &place)?.ok_or_else(|| ExportError::NoManifest { place: place.clone() })?;
+        match Manifest::read(&*tree, &place)? {
+            Some(manifest) => Self::dataset(tree, place, manifest),
+            None => Self::files(tree, place),
+        }
+    }
+
+    fn files(tree: Arc<dyn DatasetStore>, place: String) -> Result<Self, DiffError> {
+        let names = tree.names().map_err(|source| DiffError::Read {
+            place: place.clone(),
+            source,
+        })?;
+        let mut parts = Vec::new();
+        let mut all: Option<Columns> = None;
+        for name in folder::files_of_rows(names, &place)? {
+            let namespace = folder::namespace_of(&name);
+            let origin = Origin::Tree(tree.clone(), name);
+            let columns = match origin.columns(&place) {
+                // Spark writes an empty file for a part without rows.
+                Err(DiffError::Row {
+                    source: RowError::Empty,
+                    ..
+                }) => continue,
+                columns => columns?,
+            };
+            // A file without a row lacks no column.
+            if let Some(mut columns) = columns {
+                columns.account_id |= namespace.account_id.is_some();
+                columns.namespace_id |= namespace.namespace_id.is_some();
+                all = Some(all.unwrap_or_default().or(columns));
+            }
+            parts.push(Part {
+                origin,
+                namespace,
+                rows: None,
+            });
+        }
+        Ok(Self {
+            columns: all.unwrap_or(ALL_COLUMNS),
+            parts,
+            place,
+            namespaces: None,
+        })
+    }
+
+    fn dataset(tree: Arc<dyn DatasetStore>, place: String, manifest: Manifest) -> Result<Self, DiffError> {
         if manifest.table != "objects" {
             return Err(DiffError::NoObjects {
                 place,
                 what: manifest.table,
             });
         }
-        let Some(format) = manifest.file_format() else {
+        if manifest.file_format().is_none() {
             return Err(DiffError::Format {
                 place,
                 format: shown(&manifest.format),
             });
-        };
+        }
         let names: Vec<_> = manifest.columns.iter().map(|column| column.name.as_str()).collect();
         let columns = match Places::of(&names) {
             Ok(places) => places.columns,
             Err(source) => return Err(DiffError::Row { place, source }),
         };
         require_objects(&place, &columns)?;
+        let folders: HashMap<_, _> = manifest.namespaces.iter().map(|it| (it.folder(), key(it))).collect();
         let part = |file: &ManifestFile| {
             if file.leaves_dataset() {
                 return Err(DiffError::Stray {
@@ -131,11 +207,12 @@ impl FileSide {
                     part: file.path.clone(),
                 });
             }
-            let holds = |namespace: &&ManifestNamespace| file.path.starts_with(&format!("{}/", namespace.folder()));
+            let folder = file.path.rsplit_once('/').map(|(folder, _)| folder);
             Ok(Part {
                 origin: Origin::Tree(tree.clone(), file.path.clone()),
-                format,
-                namespace: manifest.namespaces.iter().find(holds).map(key),
+                namespace: folder
+                    .and_then(|folder| folders.get(folder).cloned())
+                    .unwrap_or_default(),
                 rows: Some(file.rows),
             })
         };
@@ -162,8 +239,7 @@ impl FileSide {
     }
 
     pub(super) fn drop_namespaces(&mut self, keys: &HashSet<NamespaceKey>) {
-        self.parts
-            .retain(|part| part.namespace.as_ref().is_none_or(|key| !keys.contains(key)));
+        self.parts.retain(|part| !keys.contains(&part.namespace));
     }
 
     pub(super) fn read(
@@ -175,7 +251,7 @@ impl FileSide {
         let mut skipped = Skipped::default();
         let mut batch = Vec::with_capacity(BATCH);
         for part in &self.parts {
-            let namespaces = RowNamespaces::new(side, namespaces, part.namespace.clone().unwrap_or_default());
+            let namespaces = RowNamespaces::new(side, namespaces, part.namespace.clone());
             self.read_part(part, namespaces, &mut batch, &mut skipped, &mut send)?;
         }
         send(&mut batch)?;
@@ -190,14 +266,11 @@ impl FileSide {
         skipped: &mut Skipped,
         send: &mut impl FnMut(&mut Vec<Entry>) -> Result<(), Stopped>,
     ) -> Result<(), Stopped> {
-        let place = || match &part.origin {
-            Origin::File(_) => self.place.clone(),
-            Origin::Tree(_, name) => format!("{name} in {}", self.place),
-        };
+        let place = || part.origin.label(&self.place);
         let invalid = |source| DiffError::Row { place: place(), source };
         let file = part.origin.open();
         let file = file.map_err(|source| DiffError::Read { place: place(), source })?;
-        let mut reader = RowReader::open(part.format, file).map_err(invalid)?;
+        let mut reader = RowReader::open(part.origin.name(&self.place), file).map_err(invalid)?;
         let mut rows = 0;
         while let Some(row) = reader.next_row().map_err(invalid)? {
             rows += 1;
@@ -231,12 +304,17 @@ impl FileSide {
     }
 }
 
-/// Pipes can be read only once, and not from their end: their content is copied to a temporary file.
-fn seekable(mut file: File) -> io::Result<File> {
+/// Pipes can be read only once, and not from their end: their content is copied to a temporary file, unless its start
+/// shows that it is not a list. A device may have no end.
+fn seekable(mut file: File) -> Result<File, RowError> {
     if file.metadata()?.is_file() {
         return Ok(file);
     }
+    let mut start = Vec::new();
+    Read::by_ref(&mut file).take(read::START).read_to_end(&mut start)?;
+    read::require_rows(&start)?;
     let mut copy = unnamed_file()?;
+    copy.write_all(&start)?;
     io::copy(&mut file, &mut copy)?;
     Ok(copy)
 }

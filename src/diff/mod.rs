@@ -10,6 +10,7 @@ mod differences;
 mod entry;
 mod error;
 mod file_side;
+mod folder;
 mod namespaces;
 mod operand;
 mod order_check;

@@ -14,8 +14,9 @@ use crate::export::read::{Columns, RowRef};
 use crate::model::canonical_id;
 use crate::store::Slice;
 
-/// The greatest number of namespaces, so that they fit into memory beside everything else.
+/// The greatest number of namespaces, and of bytes of their ids, so that they fit into memory beside everything else.
 pub const LIMIT: usize = 100_000;
+const LIMIT_BYTES: usize = 8 << 20;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct NamespaceKey {
@@ -116,13 +117,28 @@ pub struct Namespaces {
     by_account: bool,
     by_namespace: bool,
     only_left_names: bool,
-    covered: [Option<HashSet<NamespaceKey>>; 2],
+    covered: [Option<Covered>; 2],
     selects: Option<Selects>,
     index: Mutex<Index>,
 }
 
+/// The namespaces that a side lists, and their ids alone.
+struct Covered {
+    keys: HashSet<NamespaceKey>,
+    ids: HashSet<Arc<str>>,
+}
+
+impl Covered {
+    fn new(keys: HashSet<NamespaceKey>) -> Self {
+        let ids = keys.iter().filter_map(|key| key.namespace_id.clone()).collect();
+        Self { keys, ids }
+    }
+}
+
 #[derive(Default)]
 struct Index {
+    /// Bytes of all ids.
+    bytes: usize,
     numbers: HashMap<NamespaceKey, u32>,
     keys: Vec<NamespaceKey>,
     names: HashMap<u32, String>,
@@ -137,7 +153,7 @@ impl Namespaces {
             by_account: by_namespace && left.account_id && right.account_id,
             by_namespace,
             only_left_names: left.namespace_id && !right.namespace_id,
-            covered,
+            covered: covered.map(|keys| keys.map(Covered::new)),
             selects,
             index: Mutex::default(),
         }
@@ -164,6 +180,11 @@ impl Namespaces {
             return Some(*number);
         }
         let number = u32::try_from(index.keys.len()).ok().filter(|n| (*n as usize) < LIMIT)?;
+        let ids = [&key.account_id, &key.namespace_id];
+        index.bytes += ids.into_iter().flatten().map(|id| id.len()).sum::<usize>();
+        if index.bytes > LIMIT_BYTES {
+            return None;
+        }
         index.numbers.insert(key.clone(), number);
         index.keys.push(key.clone());
         Some(number)
@@ -210,8 +231,8 @@ impl Namespaces {
         }
         let covered = self.covered[1 - side].as_ref().filter(|_| self.by_namespace);
         let is_covered = covered.is_none_or(|covered| match self.by_account && account.is_some() {
-            true => covered.contains(&key),
-            false => covered.iter().any(|there| there.namespace_id == key.namespace_id),
+            true => covered.keys.contains(&key),
+            false => covered.ids.contains(namespace),
         });
         if is_covered { Scope::Compared } else { Scope::NotCovered }
     }
@@ -287,6 +308,8 @@ pub(super) struct RowNamespaces<'a> {
     account_id: Option<Vec<u8>>,
     namespace_id: Option<Vec<u8>>,
     last: Option<(u32, Scope)>,
+    /// By number, of the namespaces that were found.
+    scopes: HashMap<u32, Scope>,
 }
 
 /// Why a row can't be compared.
@@ -304,6 +327,7 @@ impl<'a> RowNamespaces<'a> {
             account_id: None,
             namespace_id: None,
             last: None,
+            scopes: HashMap::new(),
         }
     }
 
@@ -327,7 +351,11 @@ impl<'a> RowNamespaces<'a> {
             return Err(RowProblem::NoValue { column: "account_id" });
         }
         let number = self.namespaces.intern(&key).ok_or(RowProblem::TooManyNamespaces)?;
-        let found = (number, self.namespaces.scope(self.side, number));
+        let scope = *self
+            .scopes
+            .entry(number)
+            .or_insert_with(|| self.namespaces.scope(self.side, number));
+        let found = (number, scope);
         self.account_id = row.account_id.map(<[u8]>::to_vec);
         self.namespace_id = row.namespace_id.map(<[u8]>::to_vec);
         self.last = Some(found);

@@ -17,7 +17,7 @@ pub enum Operand {
 pub enum InvalidOperand {
     #[error("{0:?} is neither an existing file or folder nor a point in time: {1}")]
     Neither(String, InvalidMoment),
-    #[error("expected a point in time, a file, a folder or an object store with a dataset, or - for stdin")]
+    #[error("expected a point in time, a file, a folder, an object store's URL, or - for stdin")]
     Empty,
     #[error(transparent)]
     Place(#[from] InvalidLocation),

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use super::read::Packing;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     Csv,
@@ -94,6 +96,12 @@ impl Format {
             None if extension(name).is_none() => Ok(()),
             _ => Err(MisleadingName::Dataset(name.to_owned())),
         }
+    }
+
+    /// Whether a name is that of a file of rows, which may be compressed, and not of a folder.
+    pub fn is_of_a_list(name: &str) -> bool {
+        let name = Packing::strip_any_extension(name);
+        Self::by_extension(name).is_some() || extension(name).is_some_and(|it| it.eq_ignore_ascii_case("json"))
     }
 
     /// The format that the extension of a file name stands for, in upper or lower case.

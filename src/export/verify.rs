@@ -30,7 +30,18 @@ pub struct Verified {
 
 /// Account id and namespace id, as in the rows. Empty if the file has no such column.
 type NamespaceIds = (Vec<u8>, Vec<u8>);
-type Digests = HashMap<NamespaceIds, SetDigest>;
+
+/// The digests of rows, by namespace.
+#[derive(Default)]
+struct Digests {
+    by_namespace: HashMap<NamespaceIds, SetDigest>,
+    /// Bytes of all ids.
+    bytes: usize,
+}
+
+/// The greatest number of namespaces, and of bytes of their ids, so that they fit into memory.
+const MOST_NAMESPACES: usize = 100_000;
+const MOST_BYTES: usize = 8 << 20;
 
 pub fn verify(store: &dyn DatasetStore, place: &str) -> Result<Verified, ExportError> {
     let manifest = Manifest::read(store, place)?.ok_or_else(|| ExportError::NoManifest {
@@ -48,9 +59,9 @@ pub fn verify(store: &dyn DatasetStore, place: &str) -> Result<Verified, ExportE
         verified.digested = false;
         return Ok(verified);
     };
-    let mut digests = Digests::new();
+    let mut digests = Digests::default();
     for file in &manifest.files {
-        match check(store, file, format, &mut digests) {
+        match check(store, file, &mut digests) {
             Ok(rows) => verified.rows += rows,
             Err(problem) => problems.push(format!("{}: {problem}", shown(&file.path))),
         }
@@ -64,12 +75,7 @@ pub fn verify(store: &dyn DatasetStore, place: &str) -> Result<Verified, ExportE
 }
 
 /// Returns the number of rows in the file, or what is wrong with it.
-fn check(
-    store: &dyn DatasetStore,
-    listed: &ManifestFile,
-    format: Format,
-    digests: &mut Digests,
-) -> Result<u64, String> {
+fn check(store: &dyn DatasetStore, listed: &ManifestFile, digests: &mut Digests) -> Result<u64, String> {
     if listed.leaves_dataset() {
         return Err("its path leads out of the dataset".to_owned());
     }
@@ -86,7 +92,7 @@ fn check(
         return Err("its SHA-256 differs from the manifest".to_owned());
     }
     file.rewind().map_err(unreadable)?;
-    let rows = count(format, file, digests).map_err(|error| chain(&error))?;
+    let rows = count(&listed.path, file, digests)?;
     if rows != listed.rows {
         return Err(format!("it has {rows} rows, but the manifest says {}", listed.rows));
     }
@@ -109,12 +115,13 @@ fn hash(file: &mut File) -> io::Result<(u64, String)> {
 }
 
 /// Counts the rows and adds their digests to `digests`.
-fn count(format: Format, file: File, digests: &mut Digests) -> Result<u64, RowError> {
-    let mut reader = RowReader::open(format, file)?;
+fn count(name: &str, file: File, digests: &mut Digests) -> Result<u64, String> {
+    let unreadable = |error: RowError| chain(&error);
+    let mut reader = RowReader::open(name, file).map_err(unreadable)?;
     let mut count = 0;
     // Most rows are of the same namespace as the row before.
     let mut current = (NamespaceIds::default(), SetDigest::default());
-    while let Some(row) = reader.next_row()? {
+    while let Some(row) = reader.next_row().map_err(unreadable)? {
         count += 1;
         let (Some(id), Some(flag)) = (row.object_id, row.has_stored_data) else {
             continue;
@@ -122,17 +129,29 @@ fn count(format: Format, file: File, digests: &mut Digests) -> Result<u64, RowEr
         let ids = (row.account_id.unwrap_or_default(), row.namespace_id.unwrap_or_default());
         if (&current.0.0[..], &current.0.1[..]) != ids {
             let ids = (ids.0.to_vec(), ids.1.to_vec());
-            add(std::mem::replace(&mut current, (ids, SetDigest::default())), digests);
+            digests.add(std::mem::replace(&mut current, (ids, SetDigest::default())))?;
         }
         current.1.add(&Observation { id, data: flag.into() });
     }
-    add(current, digests);
+    digests.add(current)?;
     Ok(count)
 }
 
-fn add((ids, digest): (NamespaceIds, SetDigest), digests: &mut Digests) {
-    let sum = digests.entry(ids).or_default();
-    *sum = sum.plus(digest);
+impl Digests {
+    fn add(&mut self, (ids, digest): (NamespaceIds, SetDigest)) -> Result<(), String> {
+        if let Some(sum) = self.by_namespace.get_mut(&ids) {
+            *sum = sum.plus(digest);
+            return Ok(());
+        }
+        self.bytes += ids.0.len() + ids.1.len();
+        if self.by_namespace.len() == MOST_NAMESPACES || self.bytes > MOST_BYTES {
+            return Err(format!(
+                "its rows are of more than {MOST_NAMESPACES} namespaces, or their ids are too long"
+            ));
+        }
+        self.by_namespace.insert(ids, digest);
+        Ok(())
+    }
 }
 
 fn compare_digests(manifest: &Manifest, digests: &Digests, problems: &mut Vec<String>) {
@@ -140,7 +159,7 @@ fn compare_digests(manifest: &Manifest, digests: &Digests, problems: &mut Vec<St
     if !named {
         // Without the ids of namespaces, only the sum over all of them can be compared.
         let listed = manifest.namespaces.iter().filter_map(|it| digest_of(&it.digest));
-        let found = digests.values().copied();
+        let found = digests.by_namespace.values().copied();
         if listed.fold(SetDigest::default(), SetDigest::plus) != found.fold(SetDigest::default(), SetDigest::plus) {
             problems.push("the digests of its rows differ from the manifest".to_owned());
         }
@@ -151,7 +170,7 @@ fn compare_digests(manifest: &Manifest, digests: &Digests, problems: &mut Vec<St
             namespace.account_id.as_bytes().to_vec(),
             namespace.namespace_id.as_bytes().to_vec(),
         );
-        let found = digests.get(&ids).copied().unwrap_or_default();
+        let found = digests.by_namespace.get(&ids).copied().unwrap_or_default();
         if digest_of(&namespace.digest) != Some(found) {
             problems.push(format!(
                 "namespace {}: the digest of its rows differs from the manifest",

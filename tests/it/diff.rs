@@ -1,6 +1,7 @@
 //! `diff`, through the program: it reports the differences between the walks' truths, whatever the two sides are.
 
 mod datasets;
+mod exchanged;
 mod files;
 mod foreign;
 mod large;
@@ -51,7 +52,7 @@ fn combined(from: &Truth, to: &Truth) -> String {
 
 /// The changes of `--format csv` by id: the change and both states.
 fn changes(csv: &str) -> BTreeMap<String, String> {
-    let mut lines = csv.split_terminator("\r\n");
+    let mut lines = csv.split_terminator("\n");
     let header = "account_id,namespace_id,object_id,change,old_state,new_state";
     assert_eq!(lines.next(), Some(header));
     lines

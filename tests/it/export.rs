@@ -85,10 +85,13 @@ impl Recorded {
     }
 }
 
-/// The objects in a file. A duplicate id or an id out of order fails the test.
+/// The objects in a file of this format. A duplicate id or an id out of order fails the test.
 fn objects(format: Format, path: &Path) -> BTreeMap<Id, Flag> {
+    let start = std::fs::read(path).unwrap();
+    let has_mark = |format: &Format| format.mark().is_some_and(|mark| start.starts_with(mark));
+    assert_eq!(Format::ALL.into_iter().find(has_mark).unwrap_or(Format::Csv), format);
     let mut found = BTreeMap::new();
-    let mut reader = RowReader::open(format, File::open(path).unwrap()).unwrap();
+    let mut reader = RowReader::open(path.to_str().unwrap(), File::open(path).unwrap()).unwrap();
     while let Some(row) = reader.next_row().unwrap() {
         let id = *row.object_id.unwrap().as_bytes();
         assert!(found.last_key_value().is_none_or(|(last, _)| *last < id));

@@ -2,6 +2,7 @@
 
 mod summary;
 
+use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 
 use durable_inventory::cli::{DiffArgs, DiffFormat, FilterArgs};
@@ -249,7 +250,7 @@ fn opener(place: Location) -> Result<impl FnOnce() -> Result<FileSide, DiffError
     Ok(move || match (tree, inside) {
         (None, _) => FileSide::file(&place),
         (Some(tree), Some(name)) => FileSide::file_of(&*tree, &name, format!("{place}{name}")),
-        (Some(tree), None) => FileSide::dataset(tree, place.to_string()),
+        (Some(tree), None) => FileSide::folder(tree, place.to_string()),
     })
 }
 
@@ -257,7 +258,7 @@ fn opener(place: Location) -> Result<impl FnOnce() -> Result<FileSide, DiffError
 fn split(place: Location) -> (Location, Option<String>) {
     if let Location::Remote(url) = &place
         && let Some((_, name)) = url.path().rsplit_once('/')
-        && Format::by_extension(name).is_some()
+        && Format::is_of_a_list(name)
         && let Ok(above) = url.join(".")
     {
         return (Location::Remote(above), Some(name.to_owned()));
@@ -280,9 +281,10 @@ fn selects(args: &FilterArgs, known: Option<Vec<ReadNamespace>>) -> Option<Selec
         return None;
     }
     let args = args.clone();
+    let known = known.map(Recorded::new);
     Some(Box::new(move |account, namespace, name| {
         let filter = Filter::new(&args);
-        if let Some(found) = known.iter().flatten().find(|there| is(there, account, namespace)) {
+        if let Some(found) = known.as_ref().and_then(|known| known.find(account, namespace)) {
             return selected(chosen(&filter, found));
         }
         let by_ids_alone = args.namespace.iter().all(|pattern| is_hex_id(&pattern.to_string()))
@@ -296,19 +298,31 @@ fn selects(args: &FilterArgs, known: Option<Vec<ReadNamespace>>) -> Option<Selec
 
 /// Selects the namespaces of the plan: a snapshot's id selects its namespace.
 fn only(plan: &ExportPlan, known: Vec<ReadNamespace>) -> Selects {
-    let chosen: Vec<_> = plan.slices.iter().map(|slice| slice.namespace.clone()).collect();
-    Box::new(move |account, namespace, _| {
-        let has = |all: &[ReadNamespace]| all.iter().any(|there| is(there, account, namespace));
-        match has(&known) {
-            true => selected(has(&chosen)),
-            false => Selected::Unknown,
-        }
+    let chosen = Recorded::new(plan.slices.iter().map(|slice| slice.namespace.clone()).collect());
+    let known = Recorded::new(known);
+    Box::new(move |account, namespace, _| match known.find(account, namespace) {
+        Some(_) => selected(chosen.find(account, namespace).is_some()),
+        None => Selected::Unknown,
     })
 }
 
-fn is(there: &ReadNamespace, account: Option<&str>, namespace: &str) -> bool {
-    canonical_id(&there.namespace_id) == namespace
-        && account.is_none_or(|account| canonical_id(&there.account_id) == account)
+/// Namespaces by their ids.
+struct Recorded(HashMap<String, Vec<ReadNamespace>>);
+
+impl Recorded {
+    fn new(namespaces: Vec<ReadNamespace>) -> Self {
+        let mut by_id: HashMap<_, Vec<_>> = HashMap::new();
+        for namespace in namespaces {
+            let id = canonical_id(&namespace.namespace_id).into_owned();
+            by_id.entry(id).or_default().push(namespace);
+        }
+        Self(by_id)
+    }
+
+    fn find(&self, account: Option<&str>, namespace: &str) -> Option<&ReadNamespace> {
+        let is = |there: &&ReadNamespace| account.is_none_or(|account| canonical_id(&there.account_id) == account);
+        self.0.get(namespace)?.iter().find(is)
+    }
 }
 
 fn selected(chosen: bool) -> Selected {

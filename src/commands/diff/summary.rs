@@ -139,7 +139,7 @@ fn summary(
 
 fn csv(namespaces: &Namespaces, rows: &[(u32, DiffCounts)]) -> Result<String, csv::Error> {
     let mut writer = csv::WriterBuilder::new()
-        .terminator(csv::Terminator::CRLF)
+        .terminator(csv::Terminator::Any(b'\n'))
         .from_writer(Vec::new());
     let kinds = ChangeKind::ALL.map(ChangeKind::as_str);
     writer.write_record([&["account_id", "namespace_id"][..], &kinds, &["same", "not_comparable"]].concat())?;

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, mkdirat, openat, statat, unlinkat};
 use rustix::io::Errno;
 
-use super::{AtomicOutput, DatasetStore, FileOutput, is_step};
+use super::{AtomicOutput, DatasetStore, FileOutput, LARGEST_SMALL_FILE, is_step, too_large};
 use crate::file_output::{link, not_plain};
 
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
@@ -91,7 +91,10 @@ impl DatasetStore for Folder {
     fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
         let mut bytes = Vec::new();
         match self.open(name) {
-            Ok(mut file) => file.read_to_end(&mut bytes).map(|_| Some(bytes)),
+            Ok(file) => match file.take(LARGEST_SMALL_FILE + 1).read_to_end(&mut bytes)? as u64 {
+                0..=LARGEST_SMALL_FILE => Ok(Some(bytes)),
+                _ => Err(too_large()),
+            },
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }

@@ -158,12 +158,22 @@ fn is_step(step: &str) -> bool {
     !matches!(step, "" | "." | "..")
 }
 
+/// Bytes of a file that is read whole.
+pub const LARGEST_SMALL_FILE: u64 = 16 << 20;
+
+fn too_large() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::FileTooLarge,
+        format!("it has more than {} MiB", LARGEST_SMALL_FILE >> 20),
+    )
+}
+
 /// A folder or a prefix in an object store, which holds a dataset. Names in it are relative, with slashes.
 pub trait DatasetStore: Send + Sync {
     /// Creates the folder if it is missing.
     fn prepare(&self) -> io::Result<()>;
     fn create(&self, name: &str) -> io::Result<Box<dyn AtomicOutput>>;
-    /// Reads a small file whole; `None` if it does not exist.
+    /// Reads a small file whole; `None` if it does not exist, an error if it has more than `LARGEST_SMALL_FILE` bytes.
     fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>>;
     /// Opens a file for reading from its start, after a download if it is remote.
     fn open(&self, name: &str) -> io::Result<std::fs::File>;

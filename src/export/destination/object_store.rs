@@ -15,7 +15,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::runtime::Handle;
 use url::Url;
 
-use super::{AtomicOutput, DatasetStore};
+use super::{AtomicOutput, DatasetStore, LARGEST_SMALL_FILE, too_large};
 use crate::temporary::unnamed_file;
 
 /// Bytes per part of an upload. At most two parts are in flight while the next one is filled.
@@ -75,6 +75,7 @@ impl DatasetStore for RemoteStore {
         let path = self.path(name)?;
         self.runtime.block_on(async {
             match self.store.get(&path).await {
+                Ok(found) if found.meta.size > LARGEST_SMALL_FILE => Err(too_large()),
                 Ok(found) => Ok(Some(found.bytes().await.map_err(io_error)?.to_vec())),
                 Err(object_store::Error::NotFound { .. }) => Ok(None),
                 Err(error) => Err(io_error(error)),

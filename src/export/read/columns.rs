@@ -15,6 +15,19 @@ pub struct Columns {
     pub no_objects: Option<&'static str>,
 }
 
+impl Columns {
+    /// The columns that either has.
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            account_id: self.account_id || other.account_id,
+            namespace_id: self.namespace_id || other.namespace_id,
+            object_id: self.object_id || other.object_id,
+            has_stored_data: self.has_stored_data || other.has_stored_data,
+            no_objects: self.no_objects.or(other.no_objects),
+        }
+    }
+}
+
 /// A column with a known name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Known {

@@ -5,16 +5,19 @@ use std::io::Read;
 use super::columns::{Known, Places};
 use super::lines::Lines;
 use super::records::Records;
-use super::{At, Columns, RowError, RowRef, flag, object_id};
+use super::values::{flag, object_id, unquoted};
+use super::{At, Columns, RowError, RowRef};
 use crate::export::csv_injection::unguarded;
 
-/// Spreadsheets write semicolons in some locales.
-const DELIMITERS: [u8; 3] = *b",;\t";
+/// Spreadsheets write semicolons in some locales, databases tabs, bars and Hive's ^A.
+const DELIMITERS: [u8; 5] = *b",;\t|\x01";
 
 pub struct CsvReader<R> {
     records: Records<R>,
     /// Number of cells in the header.
     width: usize,
+    /// Number of cells that each row needs. The ones after them may be missing.
+    needed: usize,
     places: Places,
 }
 
@@ -25,10 +28,13 @@ impl<R: Read> CsvReader<R> {
             names.any(|known| matches!(known, Some(Known::ObjectId | Known::Id)))
         };
         let (records, names) = Records::new(from, &DELIMITERS, has_ids)?;
+        let places = Places::of(&names)?;
+        let needed = [places.account_id, places.namespace_id, places.object_id];
         Ok(Self {
             records,
             width: names.len(),
-            places: Places::of(&names)?,
+            needed: needed.iter().flatten().max().map_or(0, |last| last + 1),
+            places,
         })
     }
 
@@ -41,17 +47,10 @@ impl<R: Read> CsvReader<R> {
     }
 
     pub fn next_row(&mut self) -> Result<Option<RowRef<'_>>, RowError> {
-        let Some(found) = self.records.next()? else {
+        if !self.next_record()? {
             return Ok(None);
-        };
-        let (at, records) = (self.records.at(), &self.records);
-        if found != self.width {
-            return Err(RowError::Cells {
-                at,
-                found,
-                expected: self.width,
-            });
         }
+        let (at, records) = (self.records.at(), &self.records);
         let cell = |place: Option<usize>| place.map(|place| records.cell(place));
         let id = cell(self.places.object_id).map(|text| object_id(at, text));
         let data = cell(self.places.has_stored_data).map(|text| flag(text).ok_or_else(|| RowError::flag(at, text)));
@@ -61,6 +60,37 @@ impl<R: Read> CsvReader<R> {
             object_id: id.transpose()?,
             has_stored_data: data.transpose()?,
         }))
+    }
+
+    /// Moves to the next record with a value; false at the end. Spreadsheets write records without any, omit empty
+    /// cells at the end of a record, and add empty ones.
+    fn next_record(&mut self) -> Result<bool, RowError> {
+        while let Some(found) = self.records.next()? {
+            let has_id = self
+                .places
+                .object_id
+                .is_none_or(|place| !self.records.cell(place).is_empty());
+            if has_id && found == self.width {
+                return Ok(true);
+            }
+            if (0..found).all(|index| self.records.cell(index).trim_ascii().is_empty()) {
+                continue;
+            }
+            let is_complete = match found < self.width {
+                // The last record may be cut off.
+                true => found >= self.needed && self.records.has_line_end(),
+                false => (self.width..found).all(|index| self.records.cell(index).is_empty()),
+            };
+            if !is_complete {
+                return Err(RowError::Cells {
+                    at: self.records.at(),
+                    found,
+                    expected: self.width,
+                });
+            }
+            return Ok(true);
+        }
+        Ok(false)
     }
 }
 
@@ -85,7 +115,7 @@ impl<R: Read> IdReader<R> {
             let Some(line) = self.lines.next_line()? else {
                 return Ok(None);
             };
-            let line = self.lines.bytes(line).trim_ascii();
+            let line = unquoted(self.lines.bytes(line));
             if line.is_empty() {
                 continue;
             }

@@ -10,7 +10,7 @@ use super::{At, RowError};
 const BUFFER: usize = 256 * 1024;
 /// Maximum bytes per line. Without a limit, a file without line ends would fill the memory.
 pub const LONGEST: usize = 1024 * 1024;
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+pub const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Positions are relative to the first byte that was not consumed yet.
 pub struct Lines<R> {

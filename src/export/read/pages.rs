@@ -8,11 +8,7 @@ use parquet::basic::Encoding;
 use parquet::column::page::{Page, PageMetadata, PageReader};
 use parquet::errors::{ParquetError, Result};
 
-use super::hardened::refused;
-
-/// Maximum number of values for which the library allocates memory before it reads them: the entries of a dictionary,
-/// and the lengths of texts.
-const MOST_AT_ONCE: usize = 1 << 22;
+use super::hardened::ColumnFile;
 
 /// Bytes of pages that may still be read. Values keep their page in memory.
 #[derive(Clone, Default)]
@@ -34,6 +30,7 @@ impl Room {
 
 pub struct BoundedPages {
     pub pages: Box<dyn PageReader>,
+    pub file: Arc<ColumnFile>,
     /// Whether the column is nullable.
     pub has_levels: bool,
     /// Whether the column lists an encoding whose values are built from the values before them.
@@ -75,20 +72,24 @@ impl Iterator for BoundedPages {
 }
 
 impl BoundedPages {
+    /// Makes room for the lengths of texts, for which the library allocates memory before it reads them.
     fn check(&self, page: &Page) -> Result<()> {
         let values = page.num_values() as usize;
-        let lengths = match page.encoding() {
-            _ if page.is_dictionary_page() => return at_most(values, "dictionary entries"),
-            Encoding::DELTA_LENGTH_BYTE_ARRAY => self.values_of(page).and_then(|values| {
-                let (lengths, _) = packed(&values)?;
-                Some(lengths)
-            }),
-            Encoding::DELTA_BYTE_ARRAY if self.may_grow => self.values_of(page).and_then(|values| {
-                let (prefixes, end) = packed(&values)?;
-                let (suffixes, _) = packed(values.get(end..)?)?;
-                // If the lengths ran out, the library would repeat the last one.
-                (prefixes == suffixes).then_some(prefixes)
-            }),
+        let (lengths, lists) = match page.encoding() {
+            _ if page.is_dictionary_page() => return Ok(()),
+            Encoding::DELTA_LENGTH_BYTE_ARRAY => {
+                let lengths = self.values_of(page).and_then(|values| packed(&values));
+                (lengths.map(|(lengths, _)| lengths), 1)
+            }
+            Encoding::DELTA_BYTE_ARRAY if self.may_grow => {
+                let lengths = self.values_of(page).and_then(|values| {
+                    let (prefixes, end) = packed(&values)?;
+                    let (suffixes, _) = packed(values.get(end..)?)?;
+                    // If the lengths ran out, the library would repeat the last one.
+                    (prefixes == suffixes).then_some(prefixes)
+                });
+                (lengths, 2)
+            }
             Encoding::DELTA_BYTE_ARRAY => {
                 let what = "a page is in DELTA_BYTE_ARRAY, which its column does not list";
                 return Err(ParquetError::General(what.to_owned()));
@@ -96,7 +97,7 @@ impl BoundedPages {
             _ => return Ok(()),
         };
         match lengths.filter(|lengths| *lengths <= values) {
-            Some(lengths) => at_most(lengths, "texts"),
+            Some(lengths) => self.file.hold(lengths.saturating_mul(lists * size_of::<i32>())),
             None => Err(ParquetError::General("a page has damaged lengths of texts".to_owned())),
         }
     }
@@ -127,15 +128,6 @@ impl BoundedPages {
             Page::DictionaryPage { .. } => return None,
         };
         (levels <= all.len()).then(|| all.slice(levels..))
-    }
-}
-
-fn at_most(count: usize, what: &str) -> Result<()> {
-    match count > MOST_AT_ONCE {
-        true => Err(refused(format!(
-            "it has a page of {count} {what}, more than the {MOST_AT_ONCE} that fit into memory: write smaller pages or row groups"
-        ))),
-        false => Ok(()),
     }
 }
 

@@ -6,7 +6,7 @@
 use std::io::Read;
 use std::ops::Range;
 
-use memchr::{memchr, memchr3};
+use memchr::{memchr, memchr2, memchr3};
 
 use super::lines::{Lines, line_ends};
 use super::{At, RowError};
@@ -18,7 +18,12 @@ pub struct Records<R> {
     cells: Vec<Cell>,
     /// The record's position in the buffer.
     start: usize,
+    /// Whether the record ends in a line end, and not with the text.
+    has_line_end: bool,
 }
+
+/// Maximum number of cells in a record. Spreadsheets have as many columns.
+const MOST_CELLS: usize = 1 << 14;
 
 /// The range of a cell in its record, without quotation marks.
 struct Cell {
@@ -32,6 +37,7 @@ struct Cell {
 struct Extent {
     bytes: usize,
     lines: u64,
+    has_line_end: bool,
 }
 
 impl<R: Read> Records<R> {
@@ -43,7 +49,10 @@ impl<R: Read> Records<R> {
             delimiter: b',',
             cells: Vec::new(),
             start: 0,
+            has_line_end: true,
         };
+        let named = records.named_delimiter()?;
+        let delimiters = named.as_ref().map_or(delimiters, std::slice::from_ref);
         let mut first = None;
         for delimiter in delimiters {
             records.delimiter = *delimiter;
@@ -60,6 +69,23 @@ impl<R: Read> Records<R> {
         records.delimiter = delimiter;
         records.next()?;
         Ok((records, names))
+    }
+
+    /// Consumes a first line that names the delimiter for spreadsheets, such as `sep=;`, and returns the delimiter.
+    fn named_delimiter(&mut self) -> Result<Option<u8>, RowError> {
+        let end = self.lines.find(0, |bytes| memchr2(b'\n', b'\r', bytes))?;
+        let line = self.lines.peek(0..end);
+        let line = line
+            .strip_prefix(b"\"")
+            .and_then(|line| line.strip_suffix(b"\""))
+            .unwrap_or(line);
+        let delimiter = match line.split_at_checked(4) {
+            Some((name, [delimiter])) if name.eq_ignore_ascii_case(b"sep=") => *delimiter,
+            _ => return Ok(None),
+        };
+        let bytes = self.lines.after_line_end(end)?;
+        self.lines.consume(bytes, 1);
+        Ok(Some(delimiter))
     }
 
     /// Returns the cells of the first record without consuming it.
@@ -80,12 +106,17 @@ impl<R: Read> Records<R> {
         self.lines.at()
     }
 
+    pub fn has_line_end(&self) -> bool {
+        self.has_line_end
+    }
+
     /// Moves to the next record and returns its number of cells; `None` at the end.
     pub fn next(&mut self) -> Result<Option<usize>, RowError> {
         let Some(extent) = self.scan_next()? else {
             return Ok(None);
         };
         self.start = self.lines.consume(extent.bytes, extent.lines);
+        self.has_line_end = extent.has_line_end;
         for cell in self.cells.iter_mut().filter(|cell| cell.doubled) {
             let place = self.start + cell.place.start..self.start + cell.place.end;
             cell.place.end = cell.place.start + undouble(self.lines.bytes_mut(place));
@@ -137,7 +168,17 @@ impl<R: Read> Records<R> {
             };
             if self.lines.byte(end)? != Some(delimiter) {
                 let bytes = self.lines.after_line_end(end)?;
-                return Ok(Some(Extent { bytes, lines }));
+                return Ok(Some(Extent {
+                    bytes,
+                    lines,
+                    has_line_end: bytes > end,
+                }));
+            }
+            if self.cells.len() == MOST_CELLS {
+                return Err(RowError::TooManyCells {
+                    at: self.lines.ahead(0),
+                    limit: MOST_CELLS,
+                });
             }
             at = end + 1;
         }

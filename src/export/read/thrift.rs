@@ -19,24 +19,84 @@ enum Met {
     Other,
 }
 
-/// Whether a page's header claims nothing that it does not have.
-pub fn is_sound(header: impl BufRead, length: u64) -> bool {
+/// What a page's header says about memory.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct PageHead {
+    pub is_dictionary: bool,
+    /// Bytes after and before decompression.
+    pub decompressed: usize,
+    pub compressed: usize,
+    /// Entries of a dictionary.
+    pub entries: usize,
+    /// Bytes of levels before the compressed part.
+    pub levels: usize,
+}
+
+/// Returns `None` if the header claims something that it does not have. If a number is repeated, the greatest counts.
+pub fn page_head(header: impl BufRead, length: u64) -> Option<PageHead> {
+    /// The type of a page with a dictionary.
+    const DICTIONARY: i64 = 2;
+    let mut head = PageHead::default();
+    let (mut kind, mut sizes) = (None, [None; 2]);
+    let mut levels = [0; 2];
+    let mut told = |path: &[i16], met: Met| {
+        let place = match path {
+            [1] => {
+                let Met::Number(number) = met else { return false };
+                return kind.replace(number).is_none_or(|before| before == number);
+            }
+            [2] => sizes[0].get_or_insert_default(),
+            [3] => sizes[1].get_or_insert_default(),
+            [7, 1] => &mut head.entries,
+            [8, 5] => &mut levels[0],
+            [8, 6] => &mut levels[1],
+            _ => return true,
+        };
+        let Met::Number(number) = met else { return false };
+        let number = u32::try_from(number)
+            .ok()
+            .filter(|number| i32::try_from(*number).is_ok());
+        *place = (*place).max(number.map_or(usize::MAX, |number| number as usize));
+        number.is_some()
+    };
     Walk {
         from: header,
         left: length,
     }
-    .structure(&mut Vec::new(), &mut |_, _| true)
-    .is_some()
+    .structure(&mut Vec::new(), &mut told)?;
+    let [Some(decompressed), Some(compressed)] = sizes else {
+        return None;
+    };
+    Some(PageHead {
+        is_dictionary: kind? == DICTIONARY,
+        decompressed,
+        compressed,
+        levels: levels[0] + levels[1],
+        ..head
+    })
 }
 
-/// The same of a footer, whose schema has as many columns as it claims, not too deep in each other.
-pub fn is_sound_footer(footer: impl BufRead, length: u64) -> bool {
+/// What a footer says about memory.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Footer {
+    /// Elements of the schema.
+    pub elements: usize,
+    /// Parts of columns: one per column and row group.
+    pub chunks: usize,
+    pub is_encrypted: bool,
+}
+
+/// Returns `None` if the footer claims something that it does not have, or if its schema does not have as many columns
+/// as it claims, or has them too deep in each other.
+pub fn footer(footer: impl BufRead, length: u64) -> Option<Footer> {
     // How many children each group still lacks that the current column is in.
     let mut groups: Vec<i64> = vec![1];
     let mut children = 0;
-    let mut schema = |path: &[i16], met: Met| match (path, met) {
+    let mut found = Footer::default();
+    let mut told = |path: &[i16], met: Met| match (path, met) {
         ([1 | 3], met) | ([2, 1..=3 | 6..=9], met) => matches!(met, Met::Number(_)),
         ([2], Met::EndOfStructure) => {
+            found.elements += 1;
             while groups.pop_if(|left| *left == 0).is_some() {}
             let Some(left) = groups.last_mut() else { return false };
             *left -= 1;
@@ -51,14 +111,22 @@ pub fn is_sound_footer(footer: impl BufRead, length: u64) -> bool {
         }
         ([2, 5], _) => false,
         ([2, 10], met) => met == Met::EndOfStructure,
+        ([4, 1], Met::EndOfStructure) => {
+            found.chunks += 1;
+            true
+        }
+        ([8], _) => {
+            found.is_encrypted = true;
+            true
+        }
         _ => true,
     };
-    let walked = Walk {
+    Walk {
         from: footer,
         left: length,
     }
-    .structure(&mut Vec::new(), &mut schema);
-    walked.is_some() && groups.iter().all(|left| *left == 0)
+    .structure(&mut Vec::new(), &mut told)?;
+    groups.iter().all(|left| *left == 0).then_some(found)
 }
 
 struct Walk<R> {
@@ -161,7 +229,7 @@ mod tests {
     use super::*;
 
     /// A footer with nothing but a schema of these numbers of children.
-    fn footer(children: &[i64]) -> Vec<u8> {
+    fn footer_of(children: &[i64]) -> Vec<u8> {
         let mut bytes = vec![
             0x15,
             2,
@@ -183,12 +251,12 @@ mod tests {
 
     #[test]
     fn a_schema_has_the_columns_that_it_claims() {
-        let is_sound = |children: &[i64]| {
-            let bytes = footer(children);
-            is_sound_footer(&bytes[..], bytes.len() as u64)
+        let elements = |children: &[i64]| {
+            let bytes = footer_of(children);
+            footer(&bytes[..], bytes.len() as u64).map(|found| found.elements)
         };
         for sound in [&[1, 0][..], &[3, 0, 2, 0, 0, 1, 0], &[&[1; 150][..], &[0]].concat()] {
-            assert!(is_sound(sound), "{sound:?}");
+            assert_eq!(elements(sound), Some(sound.len()), "{sound:?}");
         }
         for unsound in [
             &[][..],
@@ -197,14 +265,20 @@ mod tests {
             &[8000, 0],
             &[&[1; 250][..], &[0]].concat(),
         ] {
-            assert!(!is_sound(unsound), "{unsound:?}");
+            assert_eq!(elements(unsound), None, "{unsound:?}");
         }
+    }
+
+    fn head(bytes: &[u8]) -> Option<PageHead> {
+        page_head(bytes, bytes.len() as u64)
     }
 
     #[test]
     fn nothing_is_claimed_that_is_not_there() {
-        let is_sound = |bytes: &[u8]| is_sound(bytes, bytes.len() as u64);
-        assert!(is_sound(&[0x15, 2, 0x18, 1, b'x', 0x1c, 0x11, 0, 0x19, 0x25, 1, 2, 0]));
+        // Type, sizes, a text, a structure.
+        let start = [0x15, 2, 0x15, 8, 0x15, 4];
+        let more = [0x18, 1, b'x', 0x1c, 0x11, 0, 0x19, 0x25, 1, 2, 0];
+        assert!(head(&[&start[..], &more].concat()).is_some());
         for claims in [
             // A text, flags, numbers, a map, and structures without an end.
             &[0x18, 0xff, 0xff, 3, b'x', 0][..],
@@ -213,7 +287,29 @@ mod tests {
             &[0x1b, 0xff, 0xff, 3, 0x11, 0],
             &[0x1c; 1000],
         ] {
-            assert!(!is_sound(claims), "{claims:?}");
+            assert_eq!(head(&[&start[..], claims].concat()), None, "{claims:?}");
+        }
+    }
+
+    #[test]
+    fn a_page_has_the_sizes_that_its_header_says() {
+        let data = [0x15, 0, 0x15, 0x80, 0x20, 0x15, 4, 0];
+        let found = head(&data).unwrap();
+        assert_eq!(
+            (found.decompressed, found.compressed, found.is_dictionary),
+            (2048, 2, false)
+        );
+        let dictionary = [0x15, 4, 0x15, 8, 0x15, 4, 0x4c, 0x15, 6, 0, 0];
+        let found = head(&dictionary).unwrap();
+        assert_eq!((found.entries, found.is_dictionary), (3, true));
+        let levels = [0x15, 6, 0x15, 8, 0x15, 4, 0x5c, 0x55, 4, 0x15, 2, 0, 0];
+        assert_eq!(head(&levels).unwrap().levels, 3);
+        let repeated = [0x15, 0, 0x15, 8, 0x05, 4, 0x80, 0x01, 0x15, 4, 0];
+        assert_eq!(head(&repeated).unwrap().decompressed, 64);
+        let negative = [0x15, 0, 0x15, 0x01, 0x15, 4, 0];
+        let large = [0x15, 0, 0x15, 0x80, 0x80, 0x80, 0x80, 0x20, 0x15, 4, 0];
+        for none in [&negative[..], &large, &[], &[0x15, 0x80], &[0x15, 0, 0x15, 8, 0]] {
+            assert_eq!(head(none), None, "{none:?}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! CSV in UTF-8 as RFC 4180 describes it, with a header row. Flags are `true` and `false`; null is an empty cell.
+//! CSV in UTF-8 as RFC 4180 describes it, but for lines that end in LF, and with a header row. Flags are `true` and `false`; null is an empty cell.
 
 use std::io::{self, Write};
 
@@ -17,7 +17,7 @@ pub struct CsvSink<W: Write> {
 impl<W: Write> CsvSink<W> {
     pub fn new(columns: &[ExportColumn], to: W) -> io::Result<Self> {
         let mut to = WriterBuilder::new()
-            .terminator(Terminator::CRLF)
+            .terminator(Terminator::Any(b'\n'))
             .buffer_capacity(64 * 1024)
             .from_writer(to);
         to.write_record(columns.iter().map(|column| column.name()))

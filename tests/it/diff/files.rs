@@ -98,8 +98,8 @@ fn what_is_wrong_with_a_file_is_told_in_one_line() {
         ),
         (
             "flag.csv",
-            format!("object_id,has_stored_data\n{a},yes\n"),
-            "line 2: has_stored_data is \"yes\"",
+            format!("object_id,has_stored_data\n{a},maybe\n"),
+            "line 2: has_stored_data is \"maybe\"",
         ),
         (
             "cut.csv",
@@ -124,7 +124,7 @@ fn what_is_wrong_with_a_file_is_told_in_one_line() {
         ),
         (
             "flag.jsonl",
-            format!("{{\"object_id\":\"{a}\",\"has_stored_data\":1}}\n"),
+            format!("{{\"object_id\":\"{a}\",\"has_stored_data\":2}}\n"),
             "line 1 is not the expected JSON",
         ),
         (
@@ -166,9 +166,6 @@ fn what_is_wrong_with_a_file_is_told_in_one_line() {
             assert!(ended.stderr.contains(told), "{name}: {}", ended.stderr);
         }
     }
-    let packed = files.write("a.csv.gz", b"\x1f\x8b\x08\x00");
-    let ended = diff(&[&packed, &good]);
-    assert!(ended.stderr.contains("it is compressed: unpack it"), "{}", ended.stderr);
     let missing = diff(&[&good, "no-such-file.csv"]);
     assert_eq!(missing.code, Some(2), "{missing:#?}");
     assert!(
@@ -178,7 +175,9 @@ fn what_is_wrong_with_a_file_is_told_in_one_line() {
         "{}",
         missing.stderr
     );
-    let folder = diff(&[&good, files.folder.path().to_str().unwrap()]);
+    let empty = files.folder.path().join("empty");
+    fs::create_dir(&empty).unwrap();
+    let folder = diff(&[&good, empty.to_str().unwrap()]);
     assert!(folder.stderr.contains("manifest.json is missing"), "{}", folder.stderr);
 }
 
@@ -312,9 +311,9 @@ fn an_id_that_is_a_formula_is_text_in_csv_and_itself_when_read_back() {
     let empty = files.write("empty.csv", format!("{header}\n"));
     let foreign = files.write("foreign.csv", format!("{header}\na,=cmd|' /C calc'!A0,{}\n", id('a')));
     let ended = diff(&[&empty, &foreign, "--format", "csv"]);
-    assert!(ended.stdout.contains("\r\na,'=cmd|' /C calc'!A0,"), "{ended:#?}");
+    assert!(ended.stdout.contains("\na,'=cmd|' /C calc'!A0,"), "{ended:#?}");
     let ended = diff(&[&empty, &foreign, "--format", "csv", "--summary"]);
-    assert!(ended.stdout.contains("\r\na,'=cmd|' /C calc'!A0,"), "{ended:#?}");
+    assert!(ended.stdout.contains("\na,'=cmd|' /C calc'!A0,"), "{ended:#?}");
 
     let guarded = files.write("guarded.csv", format!("{header}\na,'=cmd|' /C calc'!A0,{}\n", id('a')));
     let ended = diff(&[&foreign, &guarded, "--exit-code"]);
@@ -376,7 +375,10 @@ fn a_small_parquet_file_does_not_become_a_large_text() {
     assert_eq!(told(1 << 20).0, Some(0));
     for (letters, why) in [
         ((1 << 20) + 1, "row 1 is longer than 1 MiB: not a file of rows"),
-        (129 << 20, "a page of 129 MiB is too large to be valid"),
+        (
+            29 << 20,
+            "take 29 MiB of memory, more than the 28 MiB that there are for a file: rewrite it, as in",
+        ),
     ] {
         let (code, stderr) = told(letters);
         assert_eq!(code, Some(2), "{stderr}");

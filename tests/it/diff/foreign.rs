@@ -4,44 +4,15 @@ use std::fs;
 
 use super::*;
 use crate::export::{recorded, walk};
+use crate::support::files::{Files, id, rows};
 use crate::support::program::ACCOUNT;
 
-struct Files(tempfile::TempDir);
-
-impl Files {
-    fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
-    }
-
-    fn write(&self, name: &str, text: impl AsRef<[u8]>) -> String {
-        let path = self.0.path().join(name);
-        fs::write(&path, text).unwrap();
-        text_of(&path)
-    }
-
-    /// Five objects with every kind of flag.
-    fn base(&self) -> String {
-        self.write(
-            "base.csv",
-            rows("object_id,has_stored_data\n1,true\n2,false\n3,true\n4,\n5,false\n"),
-        )
-    }
-}
-
-fn text_of(path: &Path) -> String {
-    text(path).to_owned()
-}
-
-fn id(digit: char) -> String {
-    digit.to_string().repeat(64)
-}
-
-/// Replaces each digit from 1 to 5 with an id.
-fn rows(short: &str) -> String {
-    short.chars().fold(String::new(), |text, c| match c {
-        '1'..='5' => text + &id(c),
-        c => text + &c.to_string(),
-    })
+/// Five objects with every kind of flag.
+fn base(files: &Files) -> String {
+    files.write(
+        "base.csv",
+        rows("object_id,has_stored_data\n1,true\n2,false\n3,true\n4,\n5,false\n"),
+    )
 }
 
 fn assert_same(from: &str, to: &str, objects: &str, what: &str) {
@@ -65,7 +36,7 @@ fn assert_trouble(from: &str, to: &str, told: &str) {
 #[test]
 fn a_quotation_mark_that_does_not_open_a_cell_is_text() {
     let files = Files::new();
-    let base = files.base();
+    let base = base(&files);
     let inches =
         "object_id\tnote\thas_stored_data\n1\tX\" disk\ttrue\n2\tx\tfalse\n3\tY\" tape\ttrue\n4\ty\t\n5\tz\tfalse\n";
     for (name, text) in [
@@ -116,7 +87,7 @@ fn rows_between_two_quotation_marks_are_all_there() {
 #[test]
 fn a_quotation_mark_behind_a_backslash_loses_no_row() {
     let files = Files::new();
-    let base = files.base();
+    let base = base(&files);
     for (text, told) in [
         (
             "object_id,n,has_stored_data\n1,\"x \\\"\",true\n2,\"y \\\"\",false\n3,,true\n4,,\n5,,false\n",
@@ -142,7 +113,7 @@ fn a_quotation_mark_behind_a_backslash_loses_no_row() {
 #[test]
 fn lines_that_end_in_cr_are_lines() {
     let files = Files::new();
-    let base = files.base();
+    let base = base(&files);
     let text = fs::read_to_string(&base).unwrap();
     for (name, text) in [
         ("cr.csv", text.replace('\n', "\r")),
@@ -172,7 +143,7 @@ fn lines_that_end_in_cr_are_lines() {
 #[test]
 fn a_name_of_a_column_is_known_however_it_is_written() {
     let files = Files::new();
-    let base = files.base();
+    let base = base(&files);
     let other = |header: &str| rows(&format!("{header}\n1,false\n2,false\n3,true\n4,\n5,false\n"));
     for header in [
         "object_id, has_stored_data",

@@ -116,7 +116,7 @@ async fn exports_say_what_the_views_say() {
             .unwrap();
         assert!(!wanted.is_empty());
         let csv = recorded.exported(&[table]);
-        let found: Vec<_> = csv.split_terminator("\r\n").skip(1).collect();
+        let found: Vec<_> = csv.split_terminator("\n").skip(1).collect();
         assert_eq!(found, wanted, "{table}");
         let header: Vec<String> = sqlx::query_scalar(
             "select string_agg(attname, ',' order by attnum) from pg_attribute
@@ -126,7 +126,7 @@ async fn exports_say_what_the_views_say() {
         .fetch_all(&mut session)
         .await
         .unwrap();
-        assert_eq!(csv.split("\r\n").next(), header.first().map(String::as_str), "{table}");
+        assert_eq!(csv.split("\n").next(), header.first().map(String::as_str), "{table}");
     }
 }
 
@@ -145,7 +145,7 @@ async fn filters_and_columns_choose_rows_and_cells() {
         assert_eq!(found.lines().collect::<Vec<_>>(), ids, "{answer}");
     }
     let cells = recorded.exported(&["objects", "--columns", "has_stored_data,object_id"]);
-    let mut lines = cells.split("\r\n");
+    let mut lines = cells.split("\n");
     assert_eq!(lines.next(), Some("has_stored_data,object_id"));
     let (id, flag) = recorded.second.truth.first_key_value().unwrap();
     let flag = flag.map(|flag| flag.to_string()).unwrap_or_default();
@@ -271,7 +271,7 @@ async fn ids_that_look_like_formulas_are_guarded_in_csv_alone() {
         &database,
         &["export", "objects", "--columns", "namespace_id"],
     ));
-    assert_eq!(csv.stdout, "namespace_id\r\n\"'=1+1, \"\"quoted\"\"\"\r\n");
+    assert_eq!(csv.stdout, "namespace_id\n\"'=1+1, \"\"quoted\"\"\"\n");
     let folder = tempfile::tempdir().unwrap();
     let to = folder.path().to_str().unwrap();
     let ended = run(program(&simulator, &database, &["export", "objects", "--output", to]));

@@ -24,11 +24,17 @@ fn peak_kib(process: u32) -> Option<u64> {
     line.split_whitespace().next()?.parse().ok()
 }
 
-/// Limits the command's address space to `kib` KiB.
-pub fn limited(command: &Command, kib: u64) -> Command {
+/// What `limited` allows: memory that a program writes to, with the stacks of its threads in full, in KiB, and seconds of
+/// processor time. The program's own limit is 100 MB of resident memory.
+const DATA_KIB: u64 = 140 * 1024;
+const SECONDS: u64 = 120;
+
+/// Limits a command's memory and time. Beyond the first, allocations fail; beyond the second, a signal ends it.
+pub fn limited(command: &Command) -> Command {
+    let limits = format!("ulimit -d {DATA_KIB} && ulimit -t {SECONDS} && ulimit -c 0 && exec \"$0\" \"$@\"");
     let mut shell = Command::new("sh");
     shell
-        .args(["-c", &format!("ulimit -v {kib} && ulimit -c 0 && exec \"$0\" \"$@\"")])
+        .args(["-c", &limits])
         .arg(command.get_program())
         .args(command.get_args())
         .env_clear()
