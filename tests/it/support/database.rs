@@ -75,9 +75,19 @@ impl Drop for TestDatabase {
     }
 }
 
+/// Names a folder with server programs in `native/bin`: the shared server then is of these, and its cluster in `data`.
+pub const OTHER_SERVER: &str = "DURABLE_INVENTORY_TEST_SERVER";
+
 /// Joins the shared server. Its cluster stays in the build folder so that the next run need not create it. If the
 /// server's user can't reach that folder (a checkout in root's home), the cluster lies in `/tmp`.
 async fn join() -> ManagedServer {
+    if let Some(folder) = std::env::var_os(OTHER_SERVER).map(PathBuf::from) {
+        let settings = Settings {
+            postgres_bin: Some(folder.join("native/bin")),
+            ..at(folder.join("data"))
+        };
+        return ManagedServer::join(&settings).await.unwrap();
+    }
     let in_target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("postgres");
     match ManagedServer::join(&at(in_target)).await {
         Ok(server) => server,
