@@ -7,11 +7,13 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use durable_inventory::cli::Cli;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use terminal::Failure;
 use terminal::progress::Screen;
 
 fn main() -> ExitCode {
+    prevent_core_dumps();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -34,4 +36,16 @@ fn main() -> ExitCode {
             ExitCode::from(failure.exit_code)
         }
     }
+}
+
+/// A core dump would contain the token and the database's password. Of the limits, 1 byte is the one at which Linux
+/// starts no program that collects core dumps either.
+fn prevent_core_dumps() {
+    let limit = getrlimit(Resource::Core);
+    let least = Rlimit {
+        current: Some(limit.maximum.map_or(1, |maximum| maximum.min(1))),
+        maximum: limit.maximum,
+    };
+    // It is lowered, which is always permitted.
+    let _lowered = setrlimit(Resource::Core, least);
 }

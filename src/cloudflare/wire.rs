@@ -108,6 +108,8 @@ pub(super) struct ListPage<T> {
     pub(super) unusable: Vec<UnusableRow>,
     /// The result is null instead of a list.
     pub(super) is_null: bool,
+    /// The size of the response.
+    pub(super) bytes: usize,
     pub(super) numbers: Numbers,
 }
 
@@ -194,6 +196,10 @@ pub(super) fn namespaces(body: &[u8]) -> Result<Parsed<ListPage<Namespace>>, Par
     list_page(body, namespace)
 }
 
+/// The longest id of a namespace, in bytes: percent-encoded, it is part of a folder's name in exports, and file systems
+/// have names of at most 255 bytes. Cloudflare's have 32.
+const LONGEST_ID: usize = 80;
+
 /// One page of the accounts that the credentials see.
 pub(super) fn accounts(body: &[u8]) -> Result<Parsed<ListPage<ListedAccount>>, ParseError> {
     list_page(body, account)
@@ -217,6 +223,7 @@ fn list_page<T>(body: &[u8], item: impl Fn(&RawValue) -> Result<T, String>) -> R
         items,
         unusable,
         is_null,
+        bytes: body.len(),
         numbers: Numbers {
             per_page: number(info.per_page).filter(|n| *n > 0),
             count: number(info.count),
@@ -356,6 +363,9 @@ fn namespace(row: &RawValue) -> Result<Namespace, String> {
     let id: NamespaceId = identifier(row.id)?;
     if matches!(id.as_str(), "." | "..") {
         return Err(format!("its id {} can't be used in a URL", id.as_str()));
+    }
+    if id.as_str().len() > LONGEST_ID {
+        return Err(format!("its id {id} is longer than {LONGEST_ID} bytes"));
     }
     let documented = flag("use_sqlite", row.use_sqlite)?;
     let in_typings = flag("useSqlite", row.use_sqlite_in_typings)?;

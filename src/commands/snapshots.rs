@@ -7,7 +7,7 @@ use durable_inventory::documents::SnapshotLine;
 use durable_inventory::model::label;
 use durable_inventory::store::{FoundSnapshots, SnapshotRow, StoreError};
 use durable_inventory::sync::{self, Decision};
-use durable_inventory::text::shown;
+use durable_inventory::text::{cut, shown};
 use tracing::info;
 
 use super::filter::Filter;
@@ -80,7 +80,7 @@ fn as_text(rows: &[SnapshotRow]) -> String {
     let (mut text, look) = (table(&COLUMNS, &GIVE_WAY, rows.iter().map(cells)), Look::stdout());
     for row in rows {
         if let Some(error) = &row.error {
-            let line = format!("snapshot {}: {}", row.snapshot_id, shown(error));
+            let line = format!("snapshot {}: {}", row.snapshot_id, cut(error));
             text.push_str(&(look.wrapped(&line, 2) + "\n"));
         }
     }

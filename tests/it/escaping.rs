@@ -7,8 +7,7 @@ use sqlx::{Connection, PgConnection};
 use crate::support::database::{TestDatabase, fresh_database};
 use crate::support::program::{ACCOUNT, Ended, program, run, simulator};
 
-const STEERING: &str =
-    "n\u{1b}[2J\u{1b}]0;owned\u{7}\r\n2026 INFO faked\u{202e}drow\u{2066}\u{200b}\u{9b}31m\u{0085}end";
+const STEERING: &str = "n\u{1b}[2J\u{1b}]0;owned\u{7}\r\n2026 INFO faked\u{202e}drow\u{2066}\u{200b}\u{9b}31m\u{0085}\u{61c}\u{e0041}\u{3164}`run this`e\u{301}\u{301}\u{301}\u{301}\u{301}\u{301}nd";
 
 /// Asserts that everything written to a terminal is plain lines.
 fn is_tame(what: &str, ended: &Ended) {
@@ -16,8 +15,11 @@ fn is_tame(what: &str, ended: &Ended) {
         let steers = |c: char| {
             (c.is_control() && c != '\n')
                 || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
+                || matches!(c, '\u{61c}' | '\u{3164}' | '\u{e0000}'..='\u{e007f}')
         };
         assert!(!text.contains(steers), "{what}, {stream}: {text:?}");
+        assert!(!text.contains(&"\u{301}".repeat(5)), "{what}, {stream}: {text:?}");
+        assert!(!text.contains("`run this`"), "{what}, {stream}: {text:?}");
         assert!(
             !text.lines().any(|line| line.starts_with("2026 INFO faked")),
             "{what}, {stream}: a faked line in {text:?}"
@@ -94,6 +96,12 @@ async fn foreign_errors_never_steer_the_terminal() {
     for command in ["snapshots", "report"] {
         run_tame(program(&simulator, &database, &[command]), command);
     }
+    // No words of theirs are a command to copy.
+    let page = tempfile::NamedTempFile::new().unwrap();
+    let html = ["report", "--html", page.path().to_str().unwrap()];
+    assert_eq!(run(program(&simulator, &database, &html)).code, Some(0));
+    let page = std::fs::read_to_string(page.path()).unwrap();
+    assert!(page.contains("run this") && !page.contains("<code>run this"), "{page}");
 }
 
 /// The API's schema allows any text as an id. An id with control characters is refused or shown escaped.

@@ -26,6 +26,27 @@ async fn a_long_path_has_its_socket_elsewhere() {
     server.leave().await.unwrap();
     sharer.leave().await.unwrap();
     assert!(!socket.exists());
+
+    // Anyone can create a folder of that name while the server is stopped.
+    fs::create_dir(&socket).unwrap();
+    if geteuid().is_root() {
+        chown(&socket, Some(NOBODY - 1), None).unwrap();
+    } else {
+        fs::remove_dir(&socket).unwrap();
+        fs::write(&socket, "").unwrap();
+    }
+    let server = data.join().await;
+    let other = server.connect_options().get_socket().unwrap().clone();
+    assert_ne!(other, socket);
+    assert_eq!(fs::metadata(&other).unwrap().mode() & 0o777, 0o700);
+    let sharer = data.join().await;
+    assert_eq!(number(&sharer, "SELECT 1::bigint").await, 1);
+    server.leave().await.unwrap();
+    sharer.leave().await.unwrap();
+    let again = data.join().await;
+    assert_eq!(again.connect_options().get_socket().unwrap(), &other);
+    again.leave().await.unwrap();
+    let _ = fs::remove_dir(&socket).or_else(|_| fs::remove_file(&socket));
 }
 
 #[tokio::test]

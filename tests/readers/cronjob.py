@@ -16,9 +16,14 @@ assert container["args"][0] == "sync"
 security = container["securityContext"]
 assert security["readOnlyRootFilesystem"] and not security["allowPrivilegeEscalation"]
 # Secrets are files on a mounted volume; no variable contains one.
-[mount] = container["volumeMounts"]
-[volume] = pod["volumes"]
-assert mount["name"] == volume["name"] and "secret" in volume
+mounts = {mount["name"]: mount for mount in container["volumeMounts"]}
+volumes = {volume["name"]: volume for volume in pod["volumes"]}
+assert mounts.keys() == volumes.keys() == {"secrets", "tmp"}
+mount = mounts["secrets"]
+assert "secret" in volumes["secrets"] and mount["readOnly"]
+# Everything that the container may fill has a limit.
+assert volumes["tmp"]["emptyDir"]["sizeLimit"]
+assert {"memory", "ephemeral-storage"} <= container["resources"]["limits"].keys()
 for variable in container["env"]:
     if variable["name"].endswith("_FILE"):
         assert variable["value"].startswith(mount["mountPath"] + "/"), variable

@@ -95,6 +95,7 @@ fn empty() -> ListPage<Namespace> {
         items: Vec::new(),
         unusable: Vec::new(),
         is_null: false,
+        bytes: 0,
         numbers: Numbers::default(),
     }
 }
@@ -400,6 +401,7 @@ fn unusable_rows_count_and_raise_a_doubt() {
 fn a_null_is_an_empty_list_only_if_nothing_was_listed() {
     let null = || ListPage {
         is_null: true,
+        bytes: 0,
         ..empty()
     };
     let mut list = PagedList::of(Some(100));

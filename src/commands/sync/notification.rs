@@ -4,7 +4,7 @@ use durable_inventory::documents::NotificationDocument;
 use durable_inventory::report::{Attention, Trouble};
 use durable_inventory::store::RunOutcome;
 use durable_inventory::sync::{NamespaceOutcome, Status, Summary};
-use durable_inventory::text::{number, shown, visible};
+use durable_inventory::text::{cut, number, shown, visible};
 
 use crate::terminal::suggested::complete;
 
@@ -14,12 +14,12 @@ const MOST_TEXT: usize = 2000;
 /// The list of a run: what needs attention in the record, as in a report, and what went wrong in the run, which the
 /// record does not tell. Namespaces that were missing before the run are no news and left out.
 pub fn attention(of_record: Vec<Attention>, summary: Option<&Summary>, failures: &[String]) -> Vec<Attention> {
-    let mut list: Vec<_> = failures.iter().map(|why| of_run("run", "", shown(why))).collect();
+    let mut list: Vec<_> = failures.iter().map(|why| of_run("run", "", cut(why))).collect();
     let Some(summary) = summary else {
         return list;
     };
     for failure in &summary.failed_accounts {
-        list.push(of_run("account", failure.account.as_str(), shown(&failure.error)));
+        list.push(of_run("account", failure.account.as_str(), cut(&failure.error)));
     }
     for doubtful in &summary.doubtful_lists {
         list.push(of_run("account", doubtful.account.as_str(), visible(&doubtful.why)));
@@ -85,7 +85,7 @@ fn of_namespace(namespace: &NamespaceOutcome, summary: &Summary) -> Option<Atten
         account_id: namespace.account.to_string(),
         namespace_id: namespace.namespace.to_string(),
         label: shown(namespace.label()),
-        why: shown(namespace.error.as_deref().unwrap_or_default()),
+        why: cut(namespace.error.as_deref().unwrap_or_default()),
         snapshot_id: namespace.snapshot_id,
     })
 }

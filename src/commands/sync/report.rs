@@ -4,7 +4,7 @@ use durable_inventory::model::{AccountId, ChangeKind};
 use durable_inventory::report::words;
 use durable_inventory::store::RunOutcome;
 use durable_inventory::sync::{NamespaceOutcome, Status, StopReason, Summary};
-use durable_inventory::text::{first_names, shown, visible};
+use durable_inventory::text::{cut, first_names, shown, visible};
 
 use crate::terminal::look::{Look, Tint};
 use crate::terminal::table::{ColumnKind, Heading, number, table};
@@ -29,7 +29,7 @@ pub fn text(summary: &Summary, outcome: RunOutcome) -> String {
             true => String::new(),
             false => format!("account {} ", failure.account),
         };
-        say(format!("{about}{failed}: {}", shown(&failure.error)));
+        say(format!("{about}{failed}: {}", cut(&failure.error)));
         let refused: Vec<_> = of_account(summary, &failure.account)
             .filter(|one| one.is_refused)
             .collect();
@@ -57,7 +57,7 @@ fn problems(summary: &Summary) -> Vec<(Vec<&NamespaceOutcome>, String)> {
     for namespace in summary.namespaces.iter().filter(|namespace| !namespace.is_refused) {
         let Some(why) = &namespace.error else { continue };
         let (id, account) = (&namespace.namespace, &namespace.account);
-        let why = shown(&why.replace(&format!("objects of namespace {id} in account {account}: "), ""));
+        let why = cut(&why.replace(&format!("objects of namespace {id} in account {account}: "), ""));
         let same = problems
             .iter_mut()
             .find(|(others, reason)| others[0].status == namespace.status && *reason == why);

@@ -41,6 +41,17 @@ fn are_searched(lines: &[String]) {
     assert_eq!(found, None, "a secret in a command line");
 }
 
+/// A core dump would contain the secrets. At a limit of 1 byte, Linux starts no program that collects it either.
+fn leaves_no_core_dump(pid: u32) {
+    let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+    let core = limits
+        .lines()
+        .find(|line| line.starts_with("Max core file size"))
+        .unwrap();
+    let soft: u64 = core.split_whitespace().nth(4).unwrap().parse().unwrap();
+    assert!(soft <= 1, "{core}");
+}
+
 async fn held_sync(simulator: &Simulator, mut command: Command, child_name: &str) {
     let chat = simulator.add_namespace(ACCOUNT, "chat");
     simulator.seed(&chat, 10, 1);
@@ -54,6 +65,7 @@ async fn held_sync(simulator: &Simulator, mut command: Command, child_name: &str
     let lines = command_lines(pid);
     assert!(lines.iter().any(|line| line.contains(child_name)), "{lines:?}");
     are_searched(&lines);
+    leaves_no_core_dump(pid);
     hold.release();
     let ended = Ended::from(output.join().unwrap());
     search(&ended);

@@ -270,3 +270,55 @@ async fn a_namespace_that_is_listed_but_not_found_is_interrupted() {
     assert_eq!(everything(&database, &one).await, before);
     assert_eq!(list_requests(&simulator), 3, "the list was requested once more");
 }
+
+/// It would fill the memory otherwise: each page is within its own limit.
+#[tokio::test]
+#[ignore = "large: 75 MB of JSON"]
+async fn a_list_of_enormous_names_ends_the_run() {
+    let (simulator, database) = (simulator().await, fresh_database().await);
+    let name = "n".repeat(125_000);
+    for number in 0..300 {
+        simulator.add_namespace(ACCOUNT, &format!("{name}{number}"));
+    }
+    let ended = run(sync(&simulator, &database, &[]));
+    assert_eq!(ended.code, Some(1), "{:.1000}", ended.stderr);
+    assert!(
+        ended.stderr.contains("the list is larger than 64 MiB"),
+        "{:.1000}",
+        ended.stderr
+    );
+    assert_eq!(list_requests(&simulator), 3);
+}
+
+/// An id becomes a folder's name in a dataset. One that is too long is a row that can't be used; the others are synced
+/// and exported.
+#[tokio::test]
+async fn an_id_that_is_too_long_does_not_stop_the_others() {
+    let (simulator, database) = (simulator().await, fresh_database().await);
+    let room = simulator.add_namespace(ACCOUNT, "room");
+    simulator.seed(&room, 10, 1);
+    for id in ["i".repeat(3_000), "\u{65e5}".repeat(27), "i".repeat(80)] {
+        let mut namespace = Namespace::new(ACCOUNT, "other");
+        namespace.id = id;
+        simulator.add(namespace);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("dataset");
+    let ended = run(sync(&simulator, &database, &["--export", place.to_str().unwrap()]));
+    assert_eq!(ended.code, Some(3), "{ended:#?}");
+    assert_eq!(
+        ended.json()["lists_doubtful"].as_array().unwrap().len(),
+        1,
+        "{ended:#?}"
+    );
+    assert!(ended.stderr.contains("is longer than 80 bytes"), "{ended:#?}");
+    let walked: Vec<_> = ended.json()["namespaces"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|namespace| namespace["status"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(walked, ["complete"; 2], "{ended:#?}");
+    assert_eq!(objects(&database, &room).await, truth(&simulator, &room));
+    assert!(place.join("manifest.json").exists(), "{ended:#?}");
+}
