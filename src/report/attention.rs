@@ -5,7 +5,7 @@ use time::{Duration, OffsetDateTime};
 use super::figures::{NamespaceFigures, Presence, ReportOptions};
 use super::words;
 use crate::store::{LastRun, ReportRow};
-use crate::text::{shell_word, shown};
+use crate::text::{cut, shell_word, shown};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trouble {
@@ -109,7 +109,7 @@ pub(super) fn of_namespace(
             .unpublished
             .held_error
             .as_deref()
-            .map_or_else(|| "it waits for a decision".to_owned(), shown);
+            .map_or_else(|| "it waits for a decision".to_owned(), cut);
         report(Trouble::Held, Some(held), why);
     }
     let last_failed = row.unpublished.last_status.as_deref() == Some("failed");
@@ -137,7 +137,7 @@ fn last_error(row: &ReportRow) -> String {
     row.unpublished
         .last_error
         .as_deref()
-        .map_or_else(|| "no reason was recorded".to_owned(), shown)
+        .map_or_else(|| "no reason was recorded".to_owned(), cut)
 }
 
 fn stale(options: &ReportOptions, at: OffsetDateTime, row: &ReportRow, figures: &NamespaceFigures) -> Option<String> {
