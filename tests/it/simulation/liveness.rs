@@ -95,10 +95,12 @@ pub fn check_lists(simulator: &Simulator, account: &str) -> anyhow::Result<()> {
 /// A namespace that nothing went wrong with is recorded, whatever happens to the others.
 pub fn check_independence(outcomes: &[NamespaceOutcome], namespace: &str) -> anyhow::Result<()> {
     let outcome = outcomes.iter().find(|outcome| outcome.namespace.as_str() == namespace);
-    let status = outcome.with_context(|| format!("{namespace} has no outcome"))?.status;
+    let outcome = outcome.with_context(|| format!("{namespace} has no outcome"))?;
+    let status = outcome.status;
     ensure!(
         matches!(status, Status::Complete | Status::Held),
-        "{namespace} is {status:?} because of other namespaces' faults"
+        "{namespace} is {status:?} because of other namespaces' faults: {:?}",
+        outcome.error
     );
     Ok(())
 }

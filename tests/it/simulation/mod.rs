@@ -117,6 +117,12 @@ async fn the_record_equals_the_model_over_thousands_of_schedules() {
     }
 }
 
+/// A walk was resumed after the API's order of ids had changed. It failed where it could start over.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn schedules_that_have_failed_before() {
+    simulate(102_584..102_585).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "large: plays the schedule of SIMULATION_SEED again"]
 async fn one() {
