@@ -117,6 +117,14 @@ pub fn number(n: u64) -> String {
     HumanCount(n).to_string()
 }
 
+/// A number of things with a regular plural: "1 object", "1,234 objects".
+pub fn count(n: u64, thing: &str) -> String {
+    match n {
+        1 => format!("1 {thing}"),
+        _ => format!("{} {thing}s", number(n)),
+    }
+}
+
 /// The first `most` names, sanitized, and how many more there are.
 pub fn first_names<'a>(names: impl ExactSizeIterator<Item = &'a str>, most: usize) -> String {
     let more = names.len().saturating_sub(most);

@@ -10,7 +10,7 @@ use durable_inventory::export::{self, AtomicOutput, Dataset, DatasetStore, Expor
 use durable_inventory::export::{Location, MissingRows, Period, SingleFile, Stdout, Target, Verified};
 use durable_inventory::moment::Moment;
 use durable_inventory::store::{Store, Table};
-use durable_inventory::text::shown;
+use durable_inventory::text::{count, shown};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -129,13 +129,14 @@ impl Job<'_> {
         if self.table != Table::Objects {
             warn_of_pruned(&plan);
         }
-        let namespaces = plan.slices.len();
+        let namespaces = plan.slices.len() as u64;
         let stopped = self.stopped.cancelled();
         let target = self.target().await?;
         let exported = export::export(&mut reader, self.table, plan, self.rows.has_data, target, stopped).await?;
         info!(
-            "wrote {} rows of {namespaces} namespaces to {}{}",
-            number(exported.rows),
+            "wrote {} of {} to {}{}",
+            count(exported.rows, "row"),
+            count(namespaces, "namespace"),
             self.rows.output,
             of_missing(exported.of_missing)
         );
@@ -275,10 +276,10 @@ fn report(verified: &Verified, has_database: bool, pruned: usize) -> String {
     }
     let manifest = &verified.manifest;
     text.push_str(&format!(
-        "{} rows of {} namespaces in {} files: sizes, checksums and rows match the manifest\n",
-        number(verified.rows),
-        number(manifest.namespaces.len() as u64),
-        number(manifest.files.len() as u64)
+        "{} of {} in {}: sizes, checksums and rows match the manifest\n",
+        count(verified.rows, "row"),
+        count(manifest.namespaces.len() as u64, "namespace"),
+        count(manifest.files.len() as u64, "file")
     ));
     text.push_str(if verified.digested {
         "the digests match the rows\n"
@@ -291,9 +292,9 @@ fn report(verified: &Verified, has_database: bool, pruned: usize) -> String {
         "not compared with a database: name one with DATABASE_URL or --data-dir\n"
     });
     if pruned > 0 {
-        let count = number(pruned as u64);
         text.push_str(&format!(
-            "{count} snapshots were not compared: their history was pruned from the database\n"
+            "not compared, because its history was pruned from the database: {}\n",
+            count(pruned as u64, "snapshot")
         ));
     }
     text

@@ -6,7 +6,7 @@ use durable_inventory::documents::NamespaceLine;
 use durable_inventory::model::AccountId;
 use durable_inventory::store::NamespaceRecord;
 use durable_inventory::sync::{self, MissingVerdict};
-use durable_inventory::text::{shown, visible};
+use durable_inventory::text::{count, shown, visible};
 
 use super::connections::connect;
 use super::filter::Filter;
@@ -141,9 +141,9 @@ async fn retire(settings: &Settings<'_>, namespace: &str, account: Option<&Accou
     .await?
     .ok_or_else(nothing_recorded)?;
     terminal::out(&format!(
-        "{} is retired: {} objects are recorded as removed\n",
+        "{} is retired; recorded as removed: {}\n",
         shown(&name),
-        number(objects)
+        count(objects, "object")
     ))?;
     Ok(0)
 }

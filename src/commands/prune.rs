@@ -4,7 +4,7 @@ use durable_inventory::cli::{OutputFormat, PruneArgs};
 use durable_inventory::config::Settings;
 use durable_inventory::documents::PruneDocument;
 use durable_inventory::prune::{self, Dropped, Outcome, Pruned, PrunedNamespace};
-use durable_inventory::text::shown;
+use durable_inventory::text::{count, shown};
 use tracing::warn;
 
 use super::filter::Filter;
@@ -79,14 +79,14 @@ fn as_text(pruned: &Pruned, dry_run: bool) -> String {
         0 => String::new(),
         _ => table(&COLUMNS, &GIVE_WAY, touched.map(cells)),
     };
-    let sum = |of: fn(&Dropped) -> u64| number(dropped(pruned).map(of).sum());
+    let sum = |of: fn(&Dropped) -> u64, thing| count(dropped(pruned).map(of).sum(), thing);
     let dropped = format!(
-        "{} {} intervals, {} snapshots, {} leftover rows and {} runs\n",
+        "{} {}, {}, {} and {}\n",
         if dry_run { "would delete" } else { "deleted" },
-        sum(|dropped| dropped.intervals),
-        sum(|dropped| dropped.snapshots),
-        sum(|dropped| dropped.leftovers),
-        number(pruned.runs)
+        sum(|dropped| dropped.intervals, "interval"),
+        sum(|dropped| dropped.snapshots, "snapshot"),
+        sum(|dropped| dropped.leftovers, "leftover row"),
+        count(pruned.runs, "run")
     );
     text.push_str(&Look::stdout().wrapped(&dropped, 2));
     text

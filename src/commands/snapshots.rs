@@ -7,7 +7,7 @@ use durable_inventory::documents::SnapshotLine;
 use durable_inventory::model::label;
 use durable_inventory::store::{FoundSnapshots, SnapshotRow, StoreError};
 use durable_inventory::sync::{self, Decision};
-use durable_inventory::text::{cut, shown};
+use durable_inventory::text::{self, cut, shown};
 use tracing::info;
 
 use super::filter::Filter;
@@ -152,11 +152,11 @@ async fn decide(settings: &Settings<'_>, decision: &SnapshotDecision) -> Result<
 fn preview(held: &SnapshotRow) -> String {
     let count = |n: i64| number(n as u64);
     format!(
-        "snapshot {} of {}, taken {}: {} objects ({} recorded now), {} created, {} removed, {} unknown",
+        "snapshot {} of {}, taken {}: {} ({} recorded now), {} created, {} removed, {} unknown",
         held.snapshot_id,
         shown(label(held.name.as_deref(), &held.namespace_id)),
         for_people(held.finished_at.unwrap_or(held.started_at)),
-        count(held.objects),
+        text::count(held.objects as u64, "object"),
         count(held.objects + held.removed - held.created),
         count(held.created),
         count(held.removed),

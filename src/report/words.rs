@@ -3,7 +3,7 @@
 use time::{Duration, OffsetDateTime, UtcOffset};
 
 use super::series::Day;
-use crate::text::{number, rounded};
+use crate::text::{count, number, rounded};
 
 /// Stands for a value that is unknown or does not apply.
 pub const NONE: &str = "\u{2013}";
@@ -57,17 +57,11 @@ pub fn day(moment: OffsetDateTime) -> String {
 }
 
 pub fn namespaces(n: usize) -> String {
-    match n {
-        1 => "1 namespace".to_owned(),
-        _ => format!("{} namespaces", number(n as u64)),
-    }
+    count(n as u64, "namespace")
 }
 
 pub fn objects(n: u64) -> String {
-    match n {
-        1 => "1 object".to_owned(),
-        _ => format!("{} objects", number(n)),
-    }
+    count(n, "object")
 }
 
 pub fn period(days: u16) -> String {

@@ -4,7 +4,7 @@ use tracing::warn;
 
 use crate::cloudflare::ErrorKind;
 use crate::store::{Ending, StoreError, Walk};
-use crate::text::chain;
+use crate::text::{chain, count};
 
 use super::attempt::AttemptResult;
 use super::ending::status;
@@ -23,9 +23,9 @@ impl NamespaceSync<'_> {
     pub(super) async fn end_after(&self, walk: Walk, how: Ending, error: &WalkError) -> AttemptResult {
         let why = match error {
             WalkError::Stopped(reason) => format!(
-                "{reason} after page {} ({} objects compared); the next run resumes there",
+                "{reason} after page {} ({} compared); the next run resumes there",
                 walk.checkpoint().pages,
-                walk.checkpoint().counts.objects()
+                count(walk.checkpoint().counts.objects(), "object")
             ),
             error => chain(error),
         };

@@ -14,7 +14,7 @@ use tracing_subscriber::registry::LookupSpan;
 use super::look::{Look, Tint};
 use super::progress::Screen;
 use super::shorten::{shortened, width};
-use super::table::number;
+use durable_inventory::text::count;
 
 pub struct ShortLines {
     screen: Screen,
@@ -102,7 +102,7 @@ fn outcome(fields: &Fields, look: &Look) -> String {
     let (mark, what, tint) = match (status, fields.objects) {
         ("complete", objects) => (
             if look.unicode { "✓" } else { "+" },
-            format!("{} objects", number(objects.unwrap_or(0))),
+            count(objects.unwrap_or(0), "object"),
             Some(Tint::Green),
         ),
         _ => ("!", status.to_owned(), Tint::of_status(status)),
@@ -131,7 +131,7 @@ fn line(level: Level, fields: Fields, names: &[(String, String)], look: &Look) -
         Some(label) if !message.contains(label) => format!("{label}: "),
         _ => String::new(),
     };
-    let objects = fields.objects.map(|objects| format!("{} objects", number(objects)));
+    let objects = fields.objects.map(|objects| count(objects, "object"));
     let others = Some(fields.others).filter(|others| !others.is_empty() && !is_news);
     let details: Vec<String> = objects.into_iter().chain(others).collect();
     let text = match details.is_empty() {

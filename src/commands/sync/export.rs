@@ -10,7 +10,7 @@ use tracing::{info, warn};
 use crate::commands::export::{blocking, dataset, failure};
 use crate::commands::filter::Filter;
 use crate::terminal::Failure;
-use crate::terminal::table::number;
+use durable_inventory::text::count;
 
 /// Opens the dataset. If it certainly would not be replaced, that is reported now and not after the walk; the run is
 /// still recorded.
@@ -76,7 +76,7 @@ pub async fn published(store: &Store, summary: &Summary, target: Dataset, stop: 
     }
     .await
     .map_err(failure)?;
-    info!("exported {} objects", number(exported.rows));
+    info!("exported {}", count(exported.rows, "object"));
     Ok(())
 }
 
