@@ -95,7 +95,7 @@ pub struct GlobalArgs {
     pub postgres_bin: Option<PathBuf>,
 
     /// System user that runs the private PostgreSQL if root starts it, because PostgreSQL refuses to run as root
-    /// [default: searched for]
+    /// [default: postgres, or nobody without a user postgres]
     #[arg(long, global = true, value_name = "NAME", help_heading = DATABASE, hide_short_help = true)]
     pub postgres_user: Option<String>,
 

@@ -6,7 +6,7 @@ use durable_inventory::cli::Cli;
 use super::markdown::{Page, pages, root};
 
 /// Programs of others, which a test can't run or which have tests of their own.
-const OTHERS: [&str; 21] = [
+const OTHERS: [&str; 22] = [
     "cargo",
     "cd",
     "chmod",
@@ -23,6 +23,7 @@ const OTHERS: [&str; 21] = [
     "kubectl",
     "man",
     "mv",
+    "npm",
     "pg_upgrade",
     "psql",
     "rm",
