@@ -1,19 +1,32 @@
 //! The npm packages, installed from a registry on a machine without PostgreSQL.
 
+use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::{LazyLock, OnceLock};
 
 use cloudflare_simulator::Simulator;
 use rustix::process::{Pid, Signal, geteuid, kill_process};
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::support::npm_registry::Registry;
 use crate::support::program::{ACCOUNT, Ended, TOKEN, run, simulator};
 
-pub const POSTGRES: &str = "18.4.0-beta.17";
+/// The version of PostgreSQL's package that the npm package asks for.
+pub static POSTGRES: LazyLock<String> = LazyLock::new(|| {
+    let manifest = fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/npm/package.json")).unwrap();
+    let manifest: Value = serde_json::from_slice(&manifest).unwrap();
+    let dependencies = manifest["optionalDependencies"].as_object().unwrap();
+    let of_postgres = dependencies
+        .iter()
+        .filter(|(name, _)| name.starts_with("@embedded-postgres/"));
+    let versions: BTreeSet<_> = of_postgres.map(|(_, version)| version.as_str().unwrap()).collect();
+    assert_eq!(versions.len(), 1, "one version for all platforms: {versions:?}");
+    versions.into_iter().map(str::to_owned).collect()
+});
 
 /// A machine's home folder, and what npm finds there and in the registry.
 struct Machine {
@@ -73,7 +86,7 @@ fn packages() -> PathBuf {
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir(&folder).unwrap();
         pack(&folder);
-        fetch_postgres(&folder, POSTGRES);
+        fetch_postgres(&folder, &POSTGRES);
         folder
     });
     built.clone()
@@ -139,7 +152,7 @@ async fn a_machine_with_nothing_but_node_records_and_exports() {
     let synced = run(machine.npx(&["sync", "--json"]));
     assert_eq!(synced.code, Some(0), "{synced:#?}");
     assert_eq!(synced.json()["namespaces"][0]["objects"], 2_500, "{synced:#?}");
-    let kept = machine.data().join("programs").join(POSTGRES).join("bin/postgres");
+    let kept = machine.data().join("programs").join(&*POSTGRES).join("bin/postgres");
     assert!(kept.exists());
 
     // An update may bring another version, and the cache may be emptied: the record still has its programs.

