@@ -29,6 +29,7 @@ mod manual;
 mod mistakes;
 mod nothing_recorded;
 mod notified;
+#[cfg(target_os = "linux")]
 mod npm;
 mod on_a_terminal;
 mod operations;
