@@ -21,6 +21,8 @@ pub mod digest;
 pub mod documents;
 pub mod export;
 mod file_output;
+#[cfg(test)]
+mod fuzz;
 mod loopback;
 mod merge;
 pub mod metrics;

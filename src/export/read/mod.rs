@@ -93,4 +93,6 @@ pub fn columns(name: &str, file: File) -> Result<Option<Columns>, RowError> {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;
