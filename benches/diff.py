@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Two CSV files with about 1% changes: `durable-inventory diff` compared with DuckDB and `qsv diff`.
+"""Two CSV files with about 1% changes: `durable-inventory diff` compared with DuckDB and csv-diff, the engine of `qsv diff`.
 
     benches/diff.py [ROWS] [--wide] [--unsorted] [--dir DIR]
 
 Every program reads the same two files and writes the changes to a file; the numbers of changes must agree. Each program
-runs three times in turn, and its best run counts. `qsv` takes part if it is on PATH (it needs sorted or at least unique
-keys and holds both files in memory). --wide gives the files all columns of an export instead of only the id and the
+runs three times in turn, and its best run counts. csv-diff holds both files in memory, and needs Rust to be built; `qsv`
+takes part if it is on PATH. --wide gives the files all columns of an export instead of only the id and the
 flag.
 """
 import argparse
@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 
-from common import PROGRAM, Peak, build
+from common import PROGRAM, ROOT, TARGET, Peak, build
 from peers import python
 
 RUNS = 3
@@ -90,6 +90,14 @@ db.execute(f'''copy (
 """
 
 
+def csv_diff():
+    """Builds the peer that compares with the crate csv-diff."""
+    manifest, target = ROOT / "benches/peers/csv_diff/Cargo.toml", TARGET / "bench-csv-diff"
+    built = ["cargo", "build", "--release", "--quiet", "--manifest-path", manifest, "--target-dir", target]
+    subprocess.run(built, check=True)
+    return target / "release/csv-diff-peer"
+
+
 def run(command, out):
     """Wall seconds, seconds of all cores, and the peak of resident memory in MiB."""
     started = time.monotonic()
@@ -127,9 +135,11 @@ def main():
             "duckdb, anti-joins": [python("duckdb"), "-c", DUCKDB, before, after, out],
             "duckdb, full join": [python("duckdb"), "-c", DUCKDB_OUTER, before, after, out],
         }
+        key = "2" if asked.wide else "0"
+        contenders["csv-diff 0.1.2"] = [csv_diff(), key, before, after]
         qsv = shutil.which("qsv") or shutil.which("qsvlite")
         if qsv:
-            contenders["qsv diff"] = [qsv, "diff", "--key", "2" if asked.wide else "0", before, after]
+            contenders["qsv diff"] = [qsv, "diff", "--key", key, before, after]
         best = {}
         for _ in range(RUNS):
             for name, command in contenders.items():

@@ -1,6 +1,8 @@
 //! `diff`, through the program: it reports the differences between the walks' truths, whatever the two sides are.
 
+mod bounded;
 mod datasets;
+mod dialects;
 mod exchanged;
 mod files;
 mod foreign;

@@ -89,20 +89,20 @@ impl RowError {
     pub(super) fn flag(at: At, found: &[u8]) -> Self {
         Self::Flag {
             at,
-            found: foreign(found),
+            found: shortened(found),
         }
     }
 
     pub(super) fn id(at: At, found: &[u8]) -> Self {
         Self::Id {
             at,
-            found: foreign(found),
+            found: shortened(found),
         }
     }
 }
 
 /// Cuts a cell to the length that an error shows.
-fn foreign(found: &[u8]) -> String {
+pub(super) fn shortened(found: &[u8]) -> String {
     let found = String::from_utf8_lossy(&found[..found.len().min(400)]);
     let short: String = found.chars().take(80).collect();
     if short.len() < found.len() {

@@ -8,6 +8,7 @@ use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Unexpe
 use serde::{Deserialize, Deserializer};
 
 use super::columns::{Columns, Known, Names};
+use super::error::shortened;
 use super::json_objects::{JsonObjects, Layout};
 use super::values::{flag, flag_of_number, object_id};
 use super::{At, RowError, RowRef};
@@ -253,7 +254,7 @@ impl Visitor<'_> for FlagVisitor {
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Flag, E> {
         let found = flag(text.as_bytes()).map(Flag);
-        found.ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
+        found.ok_or_else(|| E::invalid_value(Unexpected::Str(&shortened(text.as_bytes())), &self))
     }
 
     fn visit_u64<E: Error>(self, number: u64) -> Result<Flag, E> {

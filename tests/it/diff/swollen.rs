@@ -202,6 +202,14 @@ fn a_footer_is_as_large_as_it_looks() {
         let bytes = parquet_with(&page(), 1, false, &schema, &more);
         check(name, bytes, "its footer is damaged, or too large");
     }
+    // A footer takes twice its size, whatever is in it: here `created_by`.
+    let long = thrift::field(2, 8, &[number(30 << 20), vec![b'x'; 30 << 20]].concat());
+    let schema = [schema_group(1), schema_id()];
+    check(
+        "long",
+        parquet_with(&page(), 1, false, &schema, &long),
+        "more than the 28 MiB",
+    );
     // Nesting and width as in real data. The row group has fewer columns than the schema, which the library reports.
     for (name, schema) in [("nested", deep(100)), ("wide", flat(5000))] {
         check(
