@@ -99,7 +99,7 @@ fn read_rows(reader: &mut RowReader) -> Result<usize, RowError> {
 
 fn is_explained(error: &RowError) {
     let text = crate::text::chain(error);
-    assert!(text.len() < 3000, "{} bytes are no message", text.len());
+    assert!(text.len() < 3000, "{} bytes are no message: {text:?}", text.len());
 }
 
 fn packed(random: &mut Random, bytes: &[u8]) -> Vec<u8> {
