@@ -244,3 +244,36 @@ async fn one_of_several_patterns_that_matches_nothing_is_a_warning() {
         "{ended:#?}"
     );
 }
+
+/// People grep our CSV for its last column.
+#[tokio::test]
+async fn each_line_of_csv_ends_in_a_line_feed_alone() {
+    let recorded = recorded().await;
+    let columns = ["--columns", "object_id,has_stored_data"];
+    let whole = recorded.run(&["export", "objects"]).stdout;
+    let two = recorded.run(&[&["export", "objects"][..], &columns].concat()).stdout;
+    let with_data = recorded
+        .run(&["export", "objects", "--ids-only", "--has-data", "true"])
+        .stdout;
+    let gone = recorded.folder.path().join("gone.csv");
+    std::fs::write(&gone, "object_id,has_stored_data\n").unwrap();
+    let diff = [
+        "diff",
+        "gone.csv",
+        "latest",
+        "--namespace",
+        "chat_Room",
+        "--format",
+        "csv",
+    ];
+    let differences = recorded.run(&diff).stdout;
+    for text in [&whole, &two, &differences] {
+        assert!(
+            text.lines().count() > 5 && text.ends_with('\n') && !text.contains('\r'),
+            "{text}"
+        );
+    }
+    let found = two.lines().filter(|line| line.ends_with(",true")).count();
+    assert_eq!(found, with_data.lines().count(), "{two}");
+    assert!(found > 0, "{two}");
+}
