@@ -21,31 +21,15 @@ pub(super) enum Fate {
     NotFound,
 }
 
-/// What is known of the walk besides its error.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Attempt {
-    /// The account's list is whole and lacks the namespace.
-    pub(super) is_off_the_list: bool,
-    /// The walk was resumed: its first pages were read earlier, when the API may have listed the objects in another way.
-    pub(super) is_resumed: bool,
-    /// It got further than the attempt before it, if it has started over in this run.
-    pub(super) got_further: bool,
-}
-
+/// Decides by the error, by whether the account's list is whole and lacks the namespace, and by whether this attempt
+/// got further than the one before it, if the walk has started over in this run.
+///
 /// A walk fails only if what the API served contradicts itself, or the stored rows contradict their digest: its pages
-/// can't be trusted. After anything else a later run resumes it. A walk that was resumed first starts over, because its
-/// pages need not be of one list, and a last page that is full may not be full from the start.
-pub(super) fn classify(error: &WalkError, attempt: Attempt) -> Fate {
-    let Attempt {
-        is_off_the_list,
-        is_resumed,
-        got_further,
-    } = attempt;
+/// can't be trusted. After anything else a later run resumes it.
+pub(super) fn classify(error: &WalkError, is_off_the_list: bool, got_further: bool) -> Fate {
     match error {
         WalkError::OutOfOrder { .. } => Fate::StartOver { unordered: true },
-        WalkError::UnprovenEnd { .. } | WalkError::Contradiction { .. } if is_resumed => {
-            Fate::StartOver { unordered: false }
-        }
+        WalkError::UnprovenEnd { resumed: true, .. } => Fate::StartOver { unordered: false },
         WalkError::CursorRefused { .. } | WalkError::SpoolLost if got_further => Fate::StartOver { unordered: false },
         WalkError::Contradiction { .. } => Fate::Ended(Ending::Failed),
         WalkError::Store(StoreError::FenceLost) => Fate::Left,
@@ -97,21 +81,28 @@ mod tests {
         WalkError::Store(StoreError::while_doing("work")(source))
     }
 
-    /// Each error: what it means for a listed namespace, for one that the list lacks, once the walk has started over
-    /// and got no further, and for a walk that was resumed.
+    fn unproven(resumed: bool) -> WalkError {
+        WalkError::UnprovenEnd {
+            page: 1,
+            other: 9_999,
+            resumed,
+        }
+    }
+
+    /// Each error: what it means for a listed namespace, for one that the list lacks, and once the walk has started
+    /// over and got no further.
     #[test]
     fn every_error_has_its_fate() {
         let what = || "what".to_owned();
         let start_over = |unordered| Fate::StartOver { unordered };
-        let always = |fate| [fate; 4];
-        let unproven = WalkError::UnprovenEnd { page: 1, other: 9_999 };
+        let always = |fate| [fate; 3];
         let inconsistent = StoreError::Inconsistent { what: what() };
         let unreachable = StoreError::Unreachable {
             place: what(),
             source: sqlx::Error::PoolClosed.into(),
         };
         let behind = StoreError::SequencesBehind { statements: what() };
-        for (error, [listed, off_the_list, no_further, resumed]) in [
+        for (error, [listed, off_the_list, no_further]) in [
             (WalkError::Stopped(StopReason::Signal), always(INTERRUPTED)),
             (WalkError::Stopped(StopReason::Deadline), always(INTERRUPTED)),
             (api(ErrorKind::Setup), always(STALLED)),
@@ -119,26 +110,24 @@ mod tests {
             (api(ErrorKind::Forbidden), always(STALLED)),
             (
                 api(ErrorKind::NotFound),
-                [Fate::NotFound, Fate::Vanished, Fate::NotFound, Fate::NotFound],
+                [Fate::NotFound, Fate::Vanished, Fate::NotFound],
             ),
             (api(ErrorKind::CursorRefused), always(STALLED)),
             (api(ErrorKind::Exhausted), always(STALLED)),
             (api(ErrorKind::PageTooSlow), always(STALLED)),
             (api(ErrorKind::Contradictory), always(FAILED)),
             (api(ErrorKind::Wrong), always(STALLED)),
-            (
-                WalkError::Contradiction { page: 1, what: what() },
-                [FAILED, FAILED, FAILED, start_over(false)],
-            ),
-            (unproven, [STALLED, STALLED, STALLED, start_over(false)]),
+            (WalkError::Contradiction { page: 1, what: what() }, always(FAILED)),
+            (unproven(false), always(STALLED)),
+            (unproven(true), always(start_over(false))),
             (WalkError::OutOfOrder { page: 1 }, always(start_over(true))),
             (
                 WalkError::CursorRefused { page: 1, what: what() },
-                [start_over(false), start_over(false), STALLED, start_over(false)],
+                [start_over(false), start_over(false), STALLED],
             ),
             (
                 WalkError::SpoolLost,
-                [start_over(false), start_over(false), INTERRUPTED, start_over(false)],
+                [start_over(false), start_over(false), INTERRUPTED],
             ),
             (WalkError::Store(StoreError::FenceLost), always(Fate::Left)),
             (WalkError::Store(StoreError::CheckpointLost), always(INTERRUPTED)),
@@ -148,18 +137,9 @@ mod tests {
             (WalkError::Store(behind), always(INTERRUPTED)),
             (WalkError::Store(inconsistent), always(FAILED)),
         ] {
-            let fate = |is_off_the_list, got_further, is_resumed| {
-                let attempt = Attempt {
-                    is_off_the_list,
-                    is_resumed,
-                    got_further,
-                };
-                classify(&error, attempt)
-            };
-            assert_eq!(fate(false, true, false), listed, "{error:?}");
-            assert_eq!(fate(true, true, false), off_the_list, "{error:?}, off the list");
-            assert_eq!(fate(false, false, false), no_further, "{error:?}, no further");
-            assert_eq!(fate(false, true, true), resumed, "{error:?}, resumed");
+            assert_eq!(classify(&error, false, true), listed, "{error:?}");
+            assert_eq!(classify(&error, true, true), off_the_list, "{error:?}, off the list");
+            assert_eq!(classify(&error, false, false), no_further, "{error:?}, no further");
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::text::chain;
 
 use super::attempt::{AttemptResult, log_outcome};
 use super::end_walk::ended_as;
-use super::ending::{Attempt, Fate, classify};
+use super::ending::{Fate, classify};
 use super::outcome::{NamespaceOutcome, Status};
 use super::pages::PageSource;
 use super::plan::Planned;
@@ -164,12 +164,7 @@ impl NamespaceSync<'_> {
             };
             let pages = walk.checkpoint().pages;
             let got_further = earlier_pages.is_none_or(|earlier| pages > earlier);
-            let attempt = Attempt {
-                is_off_the_list: self.planned.is_off_the_list,
-                is_resumed: walk.checkpoint().resumed > 0,
-                got_further,
-            };
-            match classify(&error, attempt) {
+            match classify(&error, self.planned.is_off_the_list, got_further) {
                 Fate::StartOver { unordered } => {
                     if !unordered {
                         earlier_pages = Some(pages);

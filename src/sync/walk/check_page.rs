@@ -16,7 +16,6 @@ pub(super) struct CheckedPage {
     /// Rows that came when the API was asked what follows a full last page without a cursor key. None of them may be
     /// new.
     pub(super) rows_past_end: Vec<Observation>,
-    /// The first page after a resume.
     /// The checkpoint after this page, as far as its request and its cursor decide it. The rows are not in it yet.
     pub(super) checkpoint: Checkpoint,
 }
@@ -59,7 +58,12 @@ impl PageReader {
         self.warn_of_counts(&page, seen, number);
         let step = checkpoint.pagination.advance(&page, seen).map_err(|error| {
             let what = error.to_string();
-            WalkError::Contradiction { page: number, what }
+            // The order of ids does not show a spooled walk that it was sent back behind its checkpoint. A cursor
+            // that repeats is the first sign of it.
+            match resumed && before.spooled_rows.is_some() && !page.rows.is_empty() {
+                true => WalkError::CursorRefused { page: number, what },
+                false => WalkError::Contradiction { page: number, what },
+            }
         })?;
         let rows_past_end = match step {
             Step::CheckAfter(last) => self.rows_after(last, &page, before, &mut checkpoint).await?,
@@ -107,7 +111,7 @@ impl PageReader {
         }
         match self.is_whole_in_two_pages(full, before, checkpoint).await? {
             true => Ok(Vec::new()),
-            false => Err(WalkError::unproven_end(number, full.limit)),
+            false => Err(WalkError::unproven_end(number, full.limit, checkpoint.resumed > 0)),
         }
     }
 

@@ -25,6 +25,8 @@ pub(in crate::sync) enum WalkError {
         page: u64,
         /// A page size to try.
         other: u32,
+        /// The walk was resumed. One from the start may have a last page that is not full.
+        resumed: bool,
     },
     #[error("page {page}: the API's ids do not ascend")]
     OutOfOrder { page: u64 },
@@ -61,12 +63,12 @@ impl WalkError {
 
     /// `limit` is that of the page. With another one, the last page is not full, unless the number of objects is a
     /// multiple of that as well.
-    pub(super) fn unproven_end(page: u64, limit: u32) -> Self {
+    pub(super) fn unproven_end(page: u64, limit: u32, resumed: bool) -> Self {
         let other = if limit > SMALLEST_PAGE {
             limit - 1
         } else {
             SMALLEST_PAGE + 1
         };
-        Self::UnprovenEnd { page, other }
+        Self::UnprovenEnd { page, other, resumed }
     }
 }

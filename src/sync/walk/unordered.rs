@@ -14,7 +14,14 @@ pub(super) async fn spool_page(walk: &mut Walk, page: &CheckedPage) -> Result<()
     let rows = without_duplicates(page.rows.clone());
     let fresh = writer.spool(&rows).await?;
     if fresh == 0 && !rows.is_empty() && !(page.is_last && rows.len() == 1) {
-        return Err(WalkError::not_advancing(number));
+        // Pages of an earlier run may have been listed in another order. Then the walk can come to its end from the start.
+        return Err(match walk.checkpoint().resumed > 0 {
+            true => WalkError::CursorRefused {
+                page: number,
+                what: "it returns objects from before it".to_owned(),
+            },
+            false => WalkError::not_advancing(number),
+        });
     }
     let past_end = without_duplicates(page.rows_past_end.clone());
     if writer.spool(&past_end).await? > 0 {
