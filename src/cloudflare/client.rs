@@ -35,7 +35,7 @@ const READS_PER_RESPONSE: u32 = 10;
 
 /// A list with more numbered pages than this is taken for an endless one.
 const MOST_LIST_PAGES: u32 = 10_000;
-/// Of all pages of a list together, in bytes. The largest accounts known have a hundredth of it.
+/// The most bytes of a list, all pages together: a hundred times what the largest known account has.
 const LARGEST_LIST: usize = 64 * 1024 * 1024;
 
 /// The API's address, credentials and timeouts.

@@ -30,7 +30,7 @@ pub fn files_of_rows(mut names: Vec<String>, place: &str) -> Result<Vec<String>,
             reader,
         });
     }
-    // Of an export without its manifest, nobody knows whether it is complete.
+    // Without its manifest, an export may be incomplete.
     let is_ours = |name: &str| name.starts_with("account_id=") && name.contains("/snapshot=");
     names.retain(|name| name.split('/').all(|step| !step.starts_with(['_', '.'])));
     if names.is_empty() || names.iter().any(|name| is_ours(name)) {

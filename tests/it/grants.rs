@@ -37,9 +37,7 @@ async fn a_role_without_create_is_enough() {
         .await
         .unwrap();
     owner.execute(AssertSqlSafe(grants(&role))).await.unwrap();
-
-    let user = database.options.get_username();
-    let url = database.url().replacen(&format!("{user}@"), &format!("{role}@"), 1);
+    let url = database.url_as(&role);
     let as_role = |more: &[&str]| {
         let mut command = sync(
             &simulator,
@@ -94,11 +92,7 @@ async fn check_tells_of_rights_that_are_missing() {
     );
     owner.execute(AssertSqlSafe(grants)).await.unwrap();
     let mut check = program(&simulator, &database, &["--no-migrate", "check"]);
-    let user = database.options.get_username();
-    check.env(
-        "DATABASE_URL",
-        database.url().replacen(&format!("{user}@"), &format!("{role}@"), 1),
-    );
+    check.env("DATABASE_URL", database.url_as(&role));
     let ended = run(check);
     assert_eq!(ended.code, Some(2), "{ended:#?}");
     assert!(
@@ -125,8 +119,7 @@ async fn a_right_missing_on_what_is_new_is_one_warning_with_the_grant() {
         grants(&role)
     );
     owner.execute(AssertSqlSafe(made)).await.unwrap();
-    let user = database.options.get_username();
-    let url = database.url().replacen(&format!("{user}@"), &format!("{role}@"), 1);
+    let url = database.url_as(&role);
     let as_role = || {
         let mut command = sync(&simulator, &database, &["--no-migrate"]);
         command.env("DATABASE_URL", &url);

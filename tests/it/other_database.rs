@@ -156,12 +156,8 @@ async fn a_role_that_may_not_read_the_identity_is_warned_once() {
         ),
     )
     .await;
-    let user = database.options.get_username();
     let mut command = sync(&simulator, &database, &["--no-migrate"]);
-    command.env(
-        "DATABASE_URL",
-        database.url().replacen(&format!("{user}@"), &format!("{role}@"), 1),
-    );
+    command.env("DATABASE_URL", database.url_as(&role));
     let ended = run(command);
     execute(&mut owner, format!("drop owned by {role}; drop role {role}")).await;
     assert_eq!(ended.code, Some(0), "{ended:#?}");

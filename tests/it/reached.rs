@@ -309,8 +309,7 @@ impl Limited {
             grants(&role)
         );
         owner.execute(AssertSqlSafe(made)).await.unwrap();
-        let user = database.options.get_username();
-        let url = database.url().replacen(&format!("{user}@"), &format!("{role}@"), 1);
+        let url = database.url_as(&role);
         Self { role, owner, url }
     }
 

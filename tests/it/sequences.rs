@@ -102,8 +102,7 @@ async fn a_role_that_may_not_is_told_the_statement() {
         )))
         .await
         .unwrap();
-    let user = database.options.get_username();
-    let url = database.url().replacen(&format!("{user}@"), &format!("{role}@"), 1);
+    let url = database.url_as(&role);
     let as_role = || {
         let mut command = sync(&simulator, &database, &["--no-migrate"]);
         command.env("DATABASE_URL", &url);

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use self::Remedy::{Convert, Other, Pipe};
+
 /// A kind of file that can't be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Foreign {
@@ -19,8 +21,6 @@ enum Remedy {
     Other(&'static str),
 }
 
-use Remedy::{Convert, Other, Pipe};
-
 impl fmt::Display for Foreign {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "this is {}: ", self.name)?;
@@ -37,6 +37,14 @@ const UNKNOWN: Foreign = Foreign {
     remedy: Other("convert it to CSV, JSON Lines or Parquet"),
 };
 
+const ENCRYPTED_PARQUET: Foreign = Foreign {
+    name: "encrypted Parquet",
+    remedy: Convert(
+        "duckdb -c \"PRAGMA add_parquet_key('k', 'KEY'); COPY (FROM read_parquet('FILE', encryption_config = \
+         {footer_key: 'k'})) TO 'FILE.parquet'\"",
+    ),
+};
+
 /// How a kind begins: bytes at an offset, its name, and the remedy.
 type Mark = (usize, &'static [u8], &'static str, Remedy);
 
@@ -51,19 +59,12 @@ const R_IMAGE: Remedy = Convert("Rscript -e 'write.csv(get(load(\"FILE\")), \"FI
 const PICKLE: Remedy = Convert("python3 -c \"import pandas; pandas.read_pickle('FILE').to_csv('FILE.csv')\"");
 const PSQL: Remedy = Pipe("psql -c \"copy TABLE to stdout (format csv, header)\"");
 const ICONV: Remedy = Pipe("iconv -f UTF-32 -t UTF-8 FILE");
+const EXPORTED: Remedy = Other("get the list as CSV, JSON Lines or Parquet");
 const WEB: Remedy = Other("it may be an error or a login page: open it, and download the list again");
 
 /// Earlier entries take precedence.
 const BINARY: [Mark; 43] = [
-    (
-        0,
-        b"PARE",
-        "encrypted Parquet",
-        Convert(
-            "duckdb -c \"PRAGMA add_parquet_key('k', 'KEY'); COPY (FROM read_parquet('FILE', encryption_config = \
-             {footer_key: 'k'})) TO 'FILE.parquet'\"",
-        ),
-    ),
+    (0, b"PARE", ENCRYPTED_PARQUET.name, ENCRYPTED_PARQUET.remedy),
     (
         0,
         b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
@@ -184,12 +185,7 @@ const BINARY: [Mark; 43] = [
         "encrypted by OpenSSL",
         Pipe("openssl enc -d -in FILE ..."),
     ),
-    (
-        0,
-        b"%PDF-",
-        "a PDF document",
-        Other("get the list as CSV, JSON Lines or Parquet"),
-    ),
+    (0, b"%PDF-", "a PDF document", EXPORTED),
     (
         0,
         b"\0\x05\x16\x07",
@@ -225,11 +221,7 @@ const TEXTS: [(&[u8], &str, Remedy); 9] = [
         Pipe("age -d -i KEY FILE"),
     ),
     (b"-----BEGIN PGP MESSAGE", "encrypted by PGP", Pipe("gpg -d FILE")),
-    (
-        b"%PDF-",
-        "a PDF document",
-        Other("get the list as CSV, JSON Lines or Parquet"),
-    ),
+    (b"%PDF-", "a PDF document", EXPORTED),
     (
         b"{\\rtf",
         "an RTF document",
@@ -239,8 +231,7 @@ const TEXTS: [(&[u8], &str, Remedy); 9] = [
 
 impl Foreign {
     pub fn encrypted_parquet() -> Self {
-        let (_, _, name, remedy) = BINARY[0];
-        Self { name, remedy }
+        ENCRYPTED_PARQUET
     }
 
     /// Recognizes a file that can't have rows of ours by its start.

@@ -39,7 +39,7 @@ impl<R: Read> JsonReader<R> {
         };
         let invalid = |source| RowError::Json { at, source };
         if element.first() == Some(&b'"') {
-            let Text(id) = serde_json::from_slice(element).map_err(invalid)?;
+            let BorrowedText(id) = serde_json::from_slice(element).map_err(invalid)?;
             return Ok(Some(RowRef {
                 object_id: Some(object_id(at, id.as_bytes())?),
                 ..RowRef::default()
@@ -103,7 +103,7 @@ struct Row<'a> {
 }
 
 #[derive(Deserialize)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+struct BorrowedText<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Row<'a> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
@@ -124,7 +124,7 @@ impl<'de> Visitor<'de> for RowVisitor {
         let mut row = Row::default();
         let mut met = [false; Known::ALL.len()];
         let mut other_id = Cell::Null;
-        while let Some(Text(name)) = map.next_key()? {
+        while let Some(BorrowedText(name)) = map.next_key()? {
             let Some(known) = Known::of(&name) else {
                 map.next_value::<IgnoredAny>()?;
                 continue;
@@ -291,7 +291,7 @@ impl<'de> Visitor<'de> for AddNames<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some((Text(name), IgnoredAny)) = map.next_entry()? {
+        while let Some((BorrowedText(name), IgnoredAny)) = map.next_entry()? {
             self.0.add(&name);
         }
         Ok(())

@@ -27,7 +27,7 @@ pub use self::columns::{Columns, Known, Places};
 pub use self::error::{At, RowError};
 pub use self::packing::Packing;
 pub use self::source::{START, require_rows};
-use self::source::{Source, Text};
+use self::source::{Source, TextStream};
 use crate::model::ObjectId;
 
 /// A row, borrowed from its reader. A column that the file does not have is `None`.
@@ -42,10 +42,10 @@ pub struct RowRef<'a> {
 
 /// A reader of one file's rows.
 pub enum RowReader {
-    Csv(Box<csv::CsvReader<Text>>),
-    Json(Box<json::JsonReader<Text>>),
+    Csv(Box<csv::CsvReader<TextStream>>),
+    Json(Box<json::JsonReader<TextStream>>),
     Parquet(Box<parquet::ParquetReader>),
-    Ids(csv::IdReader<Text>),
+    Ids(csv::IdReader<TextStream>),
 }
 
 impl RowReader {

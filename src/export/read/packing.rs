@@ -6,7 +6,7 @@ use std::io::{self, BufReader, Read};
 use flate2::bufread::MultiGzDecoder;
 use zstd::stream::read::Decoder;
 
-use super::source::Text;
+use super::source::TextStream;
 
 /// The largest window of Zstandard, as a power of 2: 8 MiB, which is what levels up to 19 need.
 const LARGEST_WINDOW: u32 = 23;
@@ -70,9 +70,9 @@ impl Packing {
         stems.into_iter().min_by_key(|stem| stem.len()).unwrap_or(name)
     }
 
-    pub fn unpack(self, file: File) -> io::Result<Text> {
+    pub fn unpack(self, file: File) -> io::Result<TextStream> {
         let file = BufReader::with_capacity(64 * 1024, file);
-        let from: Text = match self {
+        let from: TextStream = match self {
             Self::Gzip => Box::new(MultiGzDecoder::new(file)),
             Self::Zstd => {
                 let mut decoder = Decoder::with_buffer(file)?;
@@ -87,7 +87,7 @@ impl Packing {
 /// Says in each error what could not be unpacked.
 struct Unpacked {
     packing: Packing,
-    from: Text,
+    from: TextStream,
 }
 
 impl Read for Unpacked {

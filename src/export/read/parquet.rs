@@ -7,7 +7,7 @@ use parquet::file::metadata::ParquetMetaData;
 use super::columns::Places;
 use super::hardened::{BoundedFile, caught};
 use super::lines::LONGEST;
-use super::parquet_columns::{Flags, Ids, Kind, Texts};
+use super::parquet_columns::{ColumnType, Flags, Ids, Texts};
 use super::values::object_id_or_bytes;
 use super::{At, Columns, RowError, RowRef};
 
@@ -36,13 +36,17 @@ impl ParquetReader {
         let names: Vec<_> = schema.columns().iter().map(|column| column.path().string()).collect();
         let places = Places::of(&names)?;
         for (place, name, is_suitable) in [
-            (places.account_id, "account_id", Kind::is_text as fn(Kind) -> bool),
-            (places.namespace_id, "namespace_id", Kind::is_text),
-            (places.object_id, "object_id", Kind::is_text),
-            (places.has_stored_data, "has_stored_data", Kind::is_flag),
+            (
+                places.account_id,
+                "account_id",
+                ColumnType::is_text as fn(ColumnType) -> bool,
+            ),
+            (places.namespace_id, "namespace_id", ColumnType::is_text),
+            (places.object_id, "object_id", ColumnType::is_text),
+            (places.has_stored_data, "has_stored_data", ColumnType::is_flag),
         ] {
             let column = place.map(|place| schema.column(place));
-            let kind = column.as_deref().map(Kind::of);
+            let kind = column.as_deref().map(ColumnType::of);
             if kind.is_some_and(|kind| kind.is_none_or(|kind| !is_suitable(kind))) {
                 return Err(RowError::Type(name));
             }

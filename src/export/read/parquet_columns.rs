@@ -23,7 +23,7 @@ const AHEAD: usize = 1024 * 1024;
 
 /// What a column holds, as far as it can be an id or a flag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum ColumnType {
     /// Only nulls. Data frames write this if a column has no value.
     Nulls,
     Bool,
@@ -40,7 +40,7 @@ pub enum Kind {
     },
 }
 
-impl Kind {
+impl ColumnType {
     /// Returns `None` for a list, a nested column, or an unsuitable type.
     pub fn of(column: &ColumnDescriptor) -> Option<Self> {
         if column.max_rep_level() > 0 || column.max_def_level() > 1 {
@@ -95,10 +95,10 @@ const RAW_ID: usize = 16;
 impl Texts {
     pub fn of(file: &BoundedFile, group: &RowGroupMetaData, at: usize) -> Result<Self, RowError> {
         let column = group.column(at);
-        let (values, is_text) = match (only_value(column.statistics()), Kind::of(column.column_descr())) {
-            (_, None | Some(Kind::Nulls)) => (TextValues::AllTheSame(ByteArray::from("")), true),
-            (Some(value), Some(Kind::Bytes { is_text })) => (TextValues::AllTheSame(value.clone()), is_text),
-            (_, Some(Kind::FixedBytes { is_text })) => {
+        let (values, is_text) = match (only_value(column.statistics()), ColumnType::of(column.column_descr())) {
+            (_, None | Some(ColumnType::Nulls)) => (TextValues::AllTheSame(ByteArray::from("")), true),
+            (Some(value), Some(ColumnType::Bytes { is_text })) => (TextValues::AllTheSame(value.clone()), is_text),
+            (_, Some(ColumnType::FixedBytes { is_text })) => {
                 let values = Values::of(file, group, at)?;
                 (TextValues::FixedBytes(Box::new(values)), is_text)
             }
@@ -106,7 +106,7 @@ impl Texts {
                 let values = Values::of(file, group, at)?;
                 (
                     TextValues::Bytes(Box::new(values)),
-                    kind == Kind::Bytes { is_text: true },
+                    kind == ColumnType::Bytes { is_text: true },
                 )
             }
         };
@@ -170,9 +170,9 @@ pub enum Ids {
 
 impl Ids {
     pub fn of(file: &BoundedFile, group: &RowGroupMetaData, at: usize) -> Result<Self, RowError> {
-        Ok(match Kind::of(group.column(at).column_descr()) {
-            None | Some(Kind::Nulls) => Self::Nulls,
-            Some(Kind::FixedBytes { .. }) => Self::FixedBytes(Box::new(Values::of(file, group, at)?)),
+        Ok(match ColumnType::of(group.column(at).column_descr()) {
+            None | Some(ColumnType::Nulls) => Self::Nulls,
+            Some(ColumnType::FixedBytes { .. }) => Self::FixedBytes(Box::new(Values::of(file, group, at)?)),
             Some(_) => Self::Bytes(Box::new(Values::of(file, group, at)?)),
         })
     }
@@ -208,14 +208,14 @@ pub enum Flags {
 
 impl Flags {
     pub fn of(file: &BoundedFile, group: &RowGroupMetaData, at: usize) -> Result<Self, RowError> {
-        Ok(match Kind::of(group.column(at).column_descr()) {
-            None | Some(Kind::Nulls | Kind::FixedBytes { .. }) => Self::Nulls,
-            Some(Kind::Bool) => Self::Bool(Box::new(Values::of(file, group, at)?)),
-            Some(Kind::Int32) => Self::Int32(Box::new(Values::of(file, group, at)?)),
-            Some(Kind::Int64) => Self::Int64(Box::new(Values::of(file, group, at)?)),
-            Some(Kind::Float) => Self::Float(Box::new(Values::of(file, group, at)?)),
-            Some(Kind::Double) => Self::Double(Box::new(Values::of(file, group, at)?)),
-            Some(Kind::Bytes { .. }) => Self::Text(Box::new(Values::of(file, group, at)?)),
+        Ok(match ColumnType::of(group.column(at).column_descr()) {
+            None | Some(ColumnType::Nulls | ColumnType::FixedBytes { .. }) => Self::Nulls,
+            Some(ColumnType::Bool) => Self::Bool(Box::new(Values::of(file, group, at)?)),
+            Some(ColumnType::Int32) => Self::Int32(Box::new(Values::of(file, group, at)?)),
+            Some(ColumnType::Int64) => Self::Int64(Box::new(Values::of(file, group, at)?)),
+            Some(ColumnType::Float) => Self::Float(Box::new(Values::of(file, group, at)?)),
+            Some(ColumnType::Double) => Self::Double(Box::new(Values::of(file, group, at)?)),
+            Some(ColumnType::Bytes { .. }) => Self::Text(Box::new(Values::of(file, group, at)?)),
         })
     }
 

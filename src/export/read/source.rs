@@ -18,14 +18,14 @@ pub const START: u64 = 64 * 1024;
 
 /// A file's content, from its start.
 pub enum Source {
-    Csv(Text),
-    Ids(Text),
-    Json(Layout, Text),
+    Csv(TextStream),
+    Ids(TextStream),
+    Json(Layout, TextStream),
     Parquet(File),
 }
 
 /// UTF-8, or another encoding that has ASCII in it.
-pub type Text = Box<dyn Read + Send>;
+pub type TextStream = Box<dyn Read + Send>;
 
 impl Source {
     /// Opens a file at its start. Its name matters only if the content does not say what it is.
@@ -55,7 +55,7 @@ impl Source {
     }
 
     /// `start` is the start of `text`, which was not consumed.
-    fn text(format: Option<Format>, mut start: Vec<u8>, mut text: Text) -> Result<Self, RowError> {
+    fn text(format: Option<Format>, mut start: Vec<u8>, mut text: TextStream) -> Result<Self, RowError> {
         if let Some(encoding) = encoding_of(&start) {
             let mut decoded = Utf16::new(encoding, text);
             start = start_of(&mut decoded)?;

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use encoding_rs::{CoderResult, Decoder, Encoding, UTF_16BE, UTF_16LE};
 
-use super::source::Text;
+use super::source::TextStream;
 
 const BUFFER: usize = 32 * 1024;
 /// Characters at the start of a text without a mark by which it is recognized.
@@ -33,7 +33,7 @@ pub fn encoding_of(start: &[u8]) -> Option<&'static Encoding> {
 }
 
 pub struct Utf16 {
-    from: Text,
+    from: TextStream,
     decoder: Decoder,
     encoded: Buffer,
     decoded: Buffer,
@@ -56,7 +56,7 @@ impl Default for Buffer {
 }
 
 impl Utf16 {
-    pub fn new(encoding: &'static Encoding, from: Text) -> Self {
+    pub fn new(encoding: &'static Encoding, from: TextStream) -> Self {
         Self {
             from,
             decoder: encoding.new_decoder_with_bom_removal(),

@@ -71,18 +71,17 @@ pub(super) async fn find(
         None => Ok(()),
     };
     search.add(bundled::kept(data_dir));
-    match copied {
-        Err(e) if search.position(data_major).is_none() => Err(e),
-        Err(e) => {
-            tracing::warn!(
-                "PostgreSQL stays at the version in {}: {}",
-                data_dir.programs().display(),
-                text::chain(&e)
-            );
-            search.choose(None, &cluster, data_major)
+    if let Err(e) = copied {
+        if search.position(data_major).is_none() {
+            return Err(e);
         }
-        Ok(()) => search.choose(None, &cluster, data_major),
+        tracing::warn!(
+            "PostgreSQL stays at the version in {}: {}",
+            data_dir.programs().display(),
+            text::chain(&e)
+        );
     }
+    search.choose(None, &cluster, data_major)
 }
 
 /// The sets of programs that were found, and why the first of the others can't be used.

@@ -30,7 +30,7 @@ pub(super) async fn keep_for(
 ) -> Result<(), Error> {
     let package = Package::open(folder)?;
     match data_major {
-        Some(data) if data != package.major() => Ok(()),
+        Some(data) if data != package.major => Ok(()),
         Some(_) if !server::has_ended(data_dir) => Ok(()),
         _ => package.keep(data_dir, lock).await,
     }
@@ -42,6 +42,7 @@ pub(super) async fn keep_for(
 struct Package {
     folder: PathBuf,
     version: String,
+    major: u32,
 }
 
 /// The part of `package.json` that is needed.
@@ -82,17 +83,14 @@ impl Package {
         let manifest: Manifest = read_json(&path)?;
         let version = manifest.version;
         let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '+');
-        if version.starts_with('.') || !version.chars().all(is_plain) || major_of(&version).is_none() {
-            return Err(Error::DamagedPackage { path });
+        match major_of(&version) {
+            Some(major) if version.chars().all(is_plain) => Ok(Self {
+                folder: folder.to_owned(),
+                version,
+                major,
+            }),
+            _ => Err(Error::DamagedPackage { path }),
         }
-        Ok(Self {
-            folder: folder.to_owned(),
-            version,
-        })
-    }
-
-    fn major(&self) -> u32 {
-        major_of(&self.version).unwrap_or_default()
     }
 
     /// Copies the programs into the data directory, unless this version is there already. No server may be running on
@@ -105,7 +103,7 @@ impl Package {
         let staged = self.stage()?;
         let mut command = data_dir.run_as.command(Path::new("/bin/sh"), data_dir.path());
         command.args(["-c", KEEP, "sh"]).arg(staged.path());
-        command.arg(&self.version).arg(self.major().to_string());
+        command.arg(&self.version).arg(self.major.to_string());
         let output = command.output().map_err(Error::io("copy PostgreSQL to", &kept))?;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; ");

@@ -211,11 +211,7 @@ async fn rows_that_row_security_hides_are_not_taken_for_absent() {
          grant select, insert, update, delete on all tables in schema inventory to {role}"
     );
     execute(&recorded.database, &grants).await;
-    let user = recorded.database.options.get_username();
-    let url = recorded
-        .database
-        .url()
-        .replacen(&format!("{user}@"), &format!("{role}@"), 1);
+    let url = recorded.database.url_as(&role);
     let as_role = |args: &[&str]| {
         let mut command = bare(&[&["--no-migrate"], args].concat());
         command.env("DATABASE_URL", &url);

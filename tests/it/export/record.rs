@@ -325,11 +325,7 @@ async fn a_role_that_may_only_read_can_export() {
         .execute(&mut owner)
         .await
         .unwrap();
-    let owned = recorded.database.options.get_username();
-    let url = recorded
-        .database
-        .url()
-        .replacen(&format!("postgres://{owned}@"), &format!("postgres://{role}@"), 1);
+    let url = recorded.database.url_as(&role);
     let mut export = program(
         &recorded.simulator,
         &recorded.database,

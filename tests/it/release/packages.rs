@@ -14,6 +14,7 @@ use tempfile::TempDir;
 use crate::npm::{POSTGRES, fetch_postgres};
 use crate::support::npm_registry::Registry;
 use crate::support::program::{ACCOUNT, Ended, TOKEN, simulator};
+use crate::support::python::done;
 
 const SUITE: &str = "trixie";
 const USER: &str = "someone";
@@ -109,10 +110,6 @@ fn say(text: &str) {
     eprintln!("{text}");
 }
 
-fn done(command: &mut Command) {
-    assert!(command.status().unwrap().success(), "{command:?}");
-}
-
 fn made(name: &str) -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
 }
@@ -172,7 +169,7 @@ fn packages() -> &'static Path {
         let _ = fs::remove_dir_all(&folder);
         let begun = Instant::now();
         let mut script = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/package"));
-        // As a person starts it: with what cargo sets for a test, it would compile much anew.
+        // With the variables that cargo sets for tests, it would compile many crates again.
         script.env_clear();
         for name in ["PATH", "HOME", "CARGO_HOME", "RUSTUP_HOME"] {
             script.envs(std::env::var_os(name).map(|value| (name, value)));

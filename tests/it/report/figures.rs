@@ -155,11 +155,7 @@ async fn a_role_that_may_read_the_snapshots_is_enough() {
              alter role {role} set default_transaction_read_only = on"
         ))
         .await;
-    let user = record.database.options.get_username();
-    let url = record
-        .database
-        .url()
-        .replacen(&format!("{user}@"), &format!("{role}@"), 1);
+    let url = record.database.url_as(&role);
     let mut command = bare(&["report", "--no-migrate", "--output", "json"]);
     command.env("DATABASE_URL", url);
     let ended = run(command);

@@ -37,6 +37,11 @@ impl TestDatabase {
     pub fn url(&self) -> String {
         url(&self.options)
     }
+
+    /// The same for another role.
+    pub fn url_as(&self, role: &str) -> String {
+        url(&self.options.clone().username(role))
+    }
 }
 
 /// The database as a `DATABASE_URL`.

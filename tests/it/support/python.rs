@@ -31,6 +31,7 @@ pub fn readers() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/readers")
 }
 
-fn done(command: &mut Command) {
+/// Runs a command that must succeed.
+pub fn done(command: &mut Command) {
     assert!(command.status().unwrap().success(), "{command:?}");
 }
